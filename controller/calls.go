@@ -1,0 +1,129 @@
+package controller
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// call starts a call into foreign code and returns. When its result has come, the
+// loop runs then, unless that is nil.
+func (r *run) call(op Op, name string, fn func() error, then func(result)) *call {
+	c := r.begin(op, name, fn, then)
+	r.record.add(c.step)
+	return c
+}
+
+func (r *run) begin(op Op, name string, fn func() error, then func(result)) *call {
+	step := r.newStep(KindCall, name)
+	step.Op = op
+	c := &call{step: step, then: then}
+	r.calls = append(r.calls, c)
+	go guard(fn, func(res result) {
+		res.call = c
+		r.inbox.put(res)
+	})
+	return c
+}
+
+// step starts an announcer, a closer or a flusher, with a context that ends when
+// its time does.
+func (r *run) step(op Op, s stepConfig, end time.Time) *call {
+	if s.timeout > 0 {
+		end = earlier(end, time.Now().Add(s.timeout))
+	}
+	ctx, cancel := context.WithCancelCause(r.base)
+	ctx, stop := context.WithDeadlineCause(ctx, end, ErrStepTime)
+	c := r.call(op, s.name, func() error { return s.run(ctx) }, nil)
+	c.due = end
+	c.cancel = func(cause error) { cancel(cause); stop() }
+	return c
+}
+
+// returned takes in the result of a call.
+func (r *run) returned(res result) {
+	c := res.call
+	c.over = true
+	c.step.Duration = res.at.Sub(c.step.Start)
+	c.step.Err, c.step.Text, c.step.Stack = res.err, res.text, res.stack
+	// A call that was told to take too long stays one that timed out, unless it
+	// came back in a way that needs to be known.
+	if !c.told || res.result == ResultPanicked || res.result == ResultGoexit {
+		c.step.Result = res.result
+	}
+	if c.step.Result == ResultOK && !c.due.IsZero() && res.at.After(c.due) {
+		c.step.Result = ResultTimedOut
+	}
+	if c.cancel != nil {
+		c.cancel(nil)
+	}
+	if c.then != nil {
+		c.then(res)
+	}
+	if !c.told && !c.quiet {
+		r.tell(*c.step)
+	}
+	c.told = true
+}
+
+// expire tells that a call takes too long, and ends its context. Nobody waits for
+// it any longer.
+func (r *run) expire(c *call) {
+	if c.told {
+		return
+	}
+	if c.quiet {
+		r.record.add(c.step)
+	}
+	c.told = true
+	c.step.Result, c.step.Duration = ResultTimedOut, time.Since(c.step.Start)
+	if c.cancel != nil {
+		c.cancel(ErrStepTime)
+	}
+	r.tell(*c.step)
+}
+
+// awaitSteps waits for calls that run at the same time: until each has come back
+// or its time is over, until end, or until enough says so. What has not come back
+// by its time or by end is expired.
+func (r *run) awaitSteps(calls []*call, end func() time.Time, enough func() bool) {
+	done := func() bool { return enough() || allDone(calls) }
+	next := func() time.Time {
+		at := end()
+		for _, c := range calls {
+			if !c.told && !c.due.IsZero() {
+				at = earlier(at, c.due)
+			}
+		}
+		return at
+	}
+	for !r.await(done, next) {
+		now := time.Now()
+		for _, c := range calls {
+			if !now.Before(end()) || !c.due.IsZero() && !now.Before(c.due) {
+				r.expire(c)
+			}
+		}
+	}
+}
+
+// inTurn runs steps one after the other. With n steps left each may use the n-th
+// part of the time until end.
+func (r *run) inTurn(op Op, steps []stepConfig, end func() time.Time) {
+	for i, s := range steps {
+		start, left := time.Now(), time.Duration(len(steps)-i)
+		own := func() time.Time { return start.Add(max(0, end().Sub(start)) / left) }
+		r.awaitSteps([]*call{r.step(op, s, own())}, own, nothing)
+	}
+}
+
+// allDone says whether nothing is to be waited for.
+func allDone(calls []*call) bool {
+	return !slices.ContainsFunc(calls, func(c *call) bool { return !c.told })
+}
+
+// nothing is never enough.
+func nothing() bool { return false }
+
+// never is no bound.
+func never() time.Time { return time.Time{} }

@@ -1,0 +1,58 @@
+package controller
+
+import (
+	"errors"
+	"fmt"
+	"os"
+)
+
+// Causes and sentinels.
+var (
+	// ErrShutdown is the cause of a shutdown that was asked for with
+	// Shutdown(nil), and the cause with which a worker's claim context ends.
+	ErrShutdown = errors.New("controller: shutting down")
+	// ErrForced is the cause of a shutdown that began with Force.
+	ErrForced = errors.New("controller: forced to shut down")
+	// ErrTimer is the cause with which work ends that still ran when the timer
+	// fired.
+	ErrTimer = errors.New("controller: the shutdown timer fired")
+	// ErrStepTime is the cause with which the context of an announcer, closer or
+	// flusher ends when its share of the time is over.
+	ErrStepTime = errors.New("controller: the step's share of the time is over")
+	// ErrRan is the answer to a second Run, and to an Add after the first.
+	ErrRan = errors.New("controller: Run was called before, and a Controller runs once")
+)
+
+// SignalError is the cause of a shutdown that began with a signal.
+type SignalError struct{ Signal os.Signal }
+
+func (e *SignalError) Error() string {
+	if e.Signal == nil {
+		return "signal: nil"
+	}
+	return "signal: " + e.Signal.String()
+}
+
+// EndedError is the cause of a shutdown that began because a server's Serve or
+// Attach, or a worker, ended by itself. Op tells which.
+type EndedError struct {
+	Op     Op
+	Name   string
+	Result Result
+	Err    error  // what it returned; nil if a Serve returned nil, if it panicked or called runtime.Goexit
+	Text   string // Err in words, or the value of the panic
+}
+
+func (e *EndedError) Error() string {
+	text := fmt.Sprintf("%s %q ended by itself", e.Op, e.Name)
+	if e.Result != ResultOK && e.Result != ResultFailed {
+		text += ": " + e.Result.String()
+	}
+	if e.Text != "" {
+		text += ": " + e.Text
+	}
+	return text
+}
+
+// Unwrap returns Err.
+func (e *EndedError) Unwrap() error { return e.Err }

@@ -1,0 +1,188 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lastcall-go/lastcall/fsm"
+)
+
+// Controller shuts one process down, once. Make one with [New]. All methods may
+// be called by any number of goroutines, also from inside everything that the
+// controller calls; only Run and Wait block.
+type Controller struct {
+	life     *life
+	progress progress
+	inbox    *inbox
+	over     chan struct{} // closed when report is final
+	report   Report        // written before over is closed
+
+	trigger atomic.Pointer[trigger]   // the first one; never changed again
+	force   atomic.Pointer[time.Time] // when Force was first called
+
+	mu     sync.Mutex // guards what is below; never held while foreign code runs
+	config config
+	ran    bool
+}
+
+// trigger is the first request to shut down.
+type trigger struct {
+	at    time.Time
+	cause error
+	typed bool // Ctrl-C at a terminal: nobody has to learn that the server leaves
+}
+
+// New returns a Controller that will shut down what the options name, within the
+// budget. It starts nothing. The error joins one error for each thing that is
+// wrong: a bad budget, a nil server or function, an empty name, a name given
+// twice to things of the same kind, a Behind that names no server.
+func New(budget Budget, opts ...Option) (*Controller, error) {
+	if err := budget.Validate(); err != nil {
+		return nil, err
+	}
+	c := &Controller{
+		life:   newLife(),
+		inbox:  newInbox(),
+		over:   make(chan struct{}),
+		config: config{budget: budget},
+	}
+	c.progress.set(fsm.Serving, PhaseStart)
+	if err := c.Add(opts...); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Add registers more, until Run is called; after that it returns [ErrRan]. Open a
+// dependency, Add its closer, open the next: whatever was added is closed, even
+// if a trigger comes before everything is open. With an error (of the kinds that
+// New has) nothing of this call is added.
+func (c *Controller) Add(opts ...Option) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ran {
+		return ErrRan
+	}
+	next, err := c.config.with(opts)
+	if err != nil {
+		return err
+	}
+	c.config = next
+	return nil
+}
+
+// Run starts the servers and workers, serves until the first trigger, shuts
+// everything down and returns the report, at or before trigger + Total. It can be
+// called once; later calls return at once, with a Report whose Err is [ErrRan].
+//
+// The end of ctx is a trigger. Workers, announcers, closers and flushers get
+// contexts with the values of ctx, but without its cancellation and deadline, so
+// that it may be one of signal.NotifyContext.
+//
+// If Shutdown was called or ctx ended before Run, the trigger counts from Run's
+// start and no server or worker is started; GracefulStop is called all the same
+// and closes the listeners, and the dependencies are closed.
+func (c *Controller) Run(ctx context.Context) Report {
+	if ctx == nil {
+		return Report{err: errors.New("controller: Run was given a nil context")}
+	}
+	config, err := c.seal()
+	if err != nil {
+		return Report{err: err}
+	}
+	report := newRun(c, config, ctx).run()
+	c.report = report
+	close(c.over)
+	return report.clone()
+}
+
+// seal ends the time of Add and returns what there is to run.
+func (c *Controller) seal() (config, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over == nil {
+		return config{}, errors.New("controller: this Controller was not made by New")
+	}
+	if c.ran {
+		return config{}, ErrRan
+	}
+	c.ran = true
+	return c.config, nil
+}
+
+// Shutdown triggers the shutdown and returns at once. The cause is kept if this
+// is the first trigger, and ignored otherwise; nil stands for [ErrShutdown].
+func (c *Controller) Shutdown(cause error) {
+	if cause == nil {
+		cause = ErrShutdown
+	}
+	c.request(trigger{at: time.Now(), cause: cause})
+}
+
+// Force moves the timer to now, and the deadline to now + Reserve if that is
+// earlier; it returns at once. Before any trigger it is a trigger as well. Later
+// calls change nothing. The second signal does the same.
+func (c *Controller) Force() {
+	now := time.Now()
+	c.request(trigger{at: now, cause: ErrForced})
+	c.force.CompareAndSwap(nil, &now)
+	c.inbox.poke()
+}
+
+// State returns the machine's state; before Run that is SERVING. It does not say
+// whether traffic should come: see Ready.
+func (c *Controller) State() fsm.State {
+	state, _ := c.progress.get()
+	return state
+}
+
+// Phase returns what the controller is doing; before Run that is PhaseStart.
+func (c *Controller) Phase() Phase {
+	_, phase := c.progress.get()
+	return phase
+}
+
+// Ready says whether traffic should come: from the moment in which everything
+// has been started until the first trigger.
+func (c *Controller) Ready() bool { return c.Phase() == PhaseServe && c.trigger.Load() == nil }
+
+// Done returns a channel that is closed when Run is over.
+func (c *Controller) Done() <-chan struct{} { return c.over }
+
+// Wait blocks until Run is over and returns the report, the same for everybody;
+// or until ctx ends, and returns the cause of that. If Run is never called, only
+// ctx ends the wait.
+func (c *Controller) Wait(ctx context.Context) (Report, error) {
+	select {
+	case <-c.over:
+		return c.report.clone(), nil
+	default:
+	}
+	select {
+	case <-c.over:
+		return c.report.clone(), nil
+	case <-ctx.Done():
+		return Report{}, context.Cause(ctx)
+	}
+}
+
+// request makes t the trigger, unless there is one already.
+func (c *Controller) request(t trigger) {
+	if c.trigger.CompareAndSwap(nil, &t) {
+		c.inbox.poke()
+	}
+}
+
+// progress is state and phase in one word, so that a reader sees a pair that
+// belongs together.
+type progress struct{ word atomic.Uint32 }
+
+func (p *progress) set(s fsm.State, ph Phase) { p.word.Store(uint32(s)<<8 | uint32(ph)) }
+
+func (p *progress) get() (fsm.State, Phase) {
+	word := p.word.Load()
+	return fsm.State(word >> 8), Phase(word & 0xff)
+}

@@ -1,0 +1,59 @@
+package controller
+
+import "context"
+
+// server is a registered server and the calls that were made of it.
+type server struct {
+	serverConfig
+	serving  *call
+	graceful *call
+	begun    chan struct{} // closed right before GracefulStop is called
+	foreign  bool          // somebody else serves it
+}
+
+// worker is a registered worker and the call that runs it.
+type worker struct {
+	workerConfig
+	call      *call
+	endClaim  context.CancelCauseFunc
+	endWork   context.CancelCauseFunc
+	claimOver bool
+}
+
+// hasEnded is G3's definition.
+func (s *server) hasEnded() bool {
+	return s.graceful.ended() && (s.serving == nil || s.serving.over)
+}
+
+// isGone says whether nothing of the server runs any more that the controller
+// could wait for: a GracefulStop that panicked will not return.
+func (s *server) isGone() bool {
+	return s.graceful != nil && s.graceful.over && (s.serving == nil || s.serving.over)
+}
+
+func (r *run) allEnded() bool {
+	for _, s := range r.servers {
+		if !s.hasEnded() {
+			return false
+		}
+	}
+	return r.workersGone()
+}
+
+func (r *run) allGone() bool {
+	for _, s := range r.servers {
+		if !s.isGone() {
+			return false
+		}
+	}
+	return r.workersGone()
+}
+
+func (r *run) workersGone() bool {
+	for _, w := range r.workers {
+		if w.call != nil && !w.call.over {
+			return false
+		}
+	}
+	return true
+}

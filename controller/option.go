@@ -1,0 +1,199 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// Option is something that New and Add register.
+type Option func(*config) error
+
+// Callable is a function that ends something: it may take a context, which ends
+// when its share of the time is over, and may return an error. Method values fit
+// as they are: db.Close, provider.Shutdown, cancel.
+type Callable interface {
+	func() | func() error | func(context.Context) | func(context.Context) error
+}
+
+// StepOption says more about an announcer, a closer or a flusher.
+type StepOption func(*stepConfig)
+
+// Timeout bounds a step by less than its share of the time. It must be positive.
+func Timeout(d time.Duration) StepOption {
+	return func(s *stepConfig) {
+		if d <= 0 {
+			s.errs = append(s.errs, fmt.Errorf("Timeout is %v, must be positive", d))
+		}
+		s.timeout = d
+	}
+}
+
+// WithServer registers a server under a name, which logs and reports use.
+func WithServer(name string, server Server, opts ...ServerOption) Option {
+	s := serverConfig{name: name, server: server}
+	if !isNil(server) {
+		if a, ok := server.(Acceptor); ok {
+			s.serve = a.Serve
+		}
+		if checker, ok := server.(Checker); ok {
+			if err := checker.Check(); err != nil {
+				s.errs = append(s.errs, err)
+			}
+		}
+	}
+	for _, opt := range opts {
+		if opt == nil {
+			s.errs = append(s.errs, errors.New("one of its options is nil"))
+			continue
+		}
+		opt(&s)
+	}
+	return func(c *config) error {
+		c.servers = append(c.servers, s)
+		return nil
+	}
+}
+
+// WithWorker registers a function that claims work and does it: a queue's
+// consumer, a scheduler. It is started in phase start. The context claim ends in
+// phase announce: claim nothing new, finish what was claimed, return. The context
+// work ends when the timer fires, with cause [ErrTimer]. A worker that returns an
+// error, panics or calls runtime.Goexit before claim has ended triggers the
+// shutdown; one that returns nil has finished.
+func WithWorker(name string, run func(claim, work context.Context) error) Option {
+	return func(c *config) error {
+		c.workers = append(c.workers, workerConfig{name: name, run: run})
+		return nil
+	}
+}
+
+// WithAnnouncer registers a function that phase announce calls: it takes some
+// readiness down, or tells somebody that this process is leaving. Announcers run
+// at the same time.
+func WithAnnouncer[F Callable](name string, f F, opts ...StepOption) Option {
+	step := newStep(name, f, opts)
+	return func(c *config) error {
+		c.announcers = append(c.announcers, step)
+		return nil
+	}
+}
+
+// WithCloser registers a function that closes a dependency once no server and no
+// worker uses it any more. Closers run one after the other, the last registered
+// first, so that what was opened last is closed first.
+func WithCloser[F Callable](name string, f F, opts ...StepOption) Option {
+	step := newStep(name, f, opts)
+	return func(c *config) error {
+		c.closers = append(c.closers, step)
+		return nil
+	}
+}
+
+// WithFlusher registers a function that writes out what telemetry has kept back:
+// logs, traces, metrics. Flushers run last and at the same time.
+func WithFlusher[F Callable](name string, f F, opts ...StepOption) Option {
+	step := newStep(name, f, opts)
+	return func(c *config) error {
+		c.flushers = append(c.flushers, step)
+		return nil
+	}
+}
+
+// WithObserver registers a function that is given every Step: transitions and
+// phases as they begin, calls as they end. Each observer has a queue of its own
+// and sees the Steps one at a time and in order.
+func WithObserver(name string, observe func(Step)) Option {
+	return func(c *config) error {
+		c.observers = append(c.observers, observerConfig{name: name, observe: observe})
+		return nil
+	}
+}
+
+// WithLogger sets the logger; without it nothing is logged. One line is written
+// for each transition and phase, one for each step that did not end well, and a
+// summary. The logger runs on a goroutine of its own.
+func WithLogger(logger zerolog.Logger) Option {
+	return func(c *config) error {
+		if c.logger != nil {
+			return errors.New("controller: WithLogger was given twice")
+		}
+		c.logger = &logger
+		return nil
+	}
+}
+
+// WithSignals sets the signals that trigger, instead of SIGTERM and SIGINT.
+// Without arguments no signal does: somebody else owns them. The first signal
+// triggers (or does nothing, if something else has triggered already), the second
+// forces, and from the third on the platform's default applies.
+func WithSignals(signals ...os.Signal) Option {
+	return func(c *config) error {
+		if c.signalsSet {
+			return errors.New("controller: WithSignals or WithSignalChannel was given before; only one of them can be")
+		}
+		for _, s := range signals {
+			number, known := s.(syscall.Signal)
+			if !known {
+				return fmt.Errorf("controller: WithSignals: %#v is no signal of this platform", s)
+			}
+			if !catchable(number) {
+				return fmt.Errorf("controller: WithSignals: %v cannot be caught", number)
+			}
+		}
+		c.signals, c.signalsSet = slices.Clone(signals), true
+		return nil
+	}
+}
+
+// WithSignalChannel takes the signals from a channel instead: the controller then
+// does not touch package os/signal. If the channel is closed, no more signals
+// come.
+func WithSignalChannel(signals <-chan os.Signal) Option {
+	return func(c *config) error {
+		if signals == nil {
+			return errors.New("controller: WithSignalChannel was given a nil channel; WithSignals() means no signals")
+		}
+		if c.signalsSet {
+			return errors.New("controller: WithSignals or WithSignalChannel was given before; only one of them can be")
+		}
+		c.signalChannel, c.signalsSet = signals, true
+		return nil
+	}
+}
+
+// newStep makes a step's function one of a single form. A nil function stays nil,
+// for the check to find.
+func newStep[F Callable](name string, f F, opts []StepOption) stepConfig {
+	s := stepConfig{name: name}
+	for _, opt := range opts {
+		if opt == nil {
+			s.errs = append(s.errs, errors.New("one of its options is nil"))
+			continue
+		}
+		opt(&s)
+	}
+	switch f := any(f).(type) {
+	case func():
+		if f != nil {
+			s.run = func(context.Context) error { f(); return nil }
+		}
+	case func() error:
+		if f != nil {
+			s.run = func(context.Context) error { return f() }
+		}
+	case func(context.Context):
+		if f != nil {
+			s.run = func(ctx context.Context) error { f(ctx); return nil }
+		}
+	case func(context.Context) error:
+		s.run = f
+	}
+	return s
+}

@@ -1,0 +1,214 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/lastcall-go/lastcall/fsm"
+)
+
+// run walks the phases, in order.
+func (r *run) run() Report {
+	r.enter(PhaseStart)
+	r.takeInEarly()
+	if r.at.IsZero() {
+		r.start()
+		r.serve()
+	}
+	r.announce()
+	r.settle()
+	if r.drain() {
+		r.fire(fsm.Drained)
+	} else {
+		r.fire(fsm.Timeout)
+		r.cancel()
+		r.stop()
+		r.cut()
+		r.wait()
+		r.fire(fsm.Stopped)
+	}
+	r.close()
+	r.flush()
+	return r.finish()
+}
+
+// start calls Attach and then Serve of every server, and starts the workers. It
+// is over when every Serve has been called, or with the trigger.
+func (r *run) start() {
+	var attaching []*call
+	for _, s := range r.servers {
+		a, ok := s.server.(Attacher)
+		if !ok {
+			r.startServing(s)
+			continue
+		}
+		attaching = append(attaching, r.call(OpAttach, s.name,
+			func() error { a.Attach(Life{r.life}); return nil },
+			func(res result) { r.attached(s, res) }))
+	}
+	for _, w := range r.workers {
+		r.startWorker(w)
+	}
+	r.await(func() bool { return !r.at.IsZero() || allDone(attaching) }, never)
+}
+
+// attached goes on with a server's Serve, unless the shutdown has begun.
+func (r *run) attached(s *server, res result) {
+	switch {
+	case res.result != ResultOK:
+		r.endedByItself(OpAttach, s.name, res)
+	case r.trigger.Load() == nil:
+		r.startServing(s)
+	}
+}
+
+func (r *run) startServing(s *server) {
+	if s.serve != nil {
+		s.serving = r.call(OpServe, s.name, s.serve, func(res result) { r.served(s, res) })
+	}
+}
+
+// served takes in that a Serve has returned.
+func (r *run) served(s *server, res result) {
+	step := s.serving.step
+	switch {
+	case res.err == ErrServedElsewhere: //nolint:errorlint // errors.Is would call a foreign method
+		s.serving, s.foreign = nil, true
+		step.Result, step.Err, step.Text = ResultOK, nil, ""
+	case s.graceful == nil:
+		r.endedByItself(OpServe, s.name, res)
+	case step.Result == ResultFailed: // the end that was asked for
+		step.Result = ResultOK
+	}
+	r.stopNext()
+}
+
+func (r *run) startWorker(w *worker) {
+	var claim, work context.Context
+	work, w.endWork = context.WithCancelCause(r.base)
+	claim, w.endClaim = context.WithCancelCause(work)
+	w.call = r.call(OpWork, w.name, func() error {
+		err := w.run(claim, work)
+		if err != nil && claim.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(claim))) {
+			return nil // it says that it was told to end
+		}
+		return err
+	}, func(res result) {
+		w.endWork(nil)
+		if res.result != ResultOK && !w.claimOver {
+			r.endedByItself(OpWork, w.name, res)
+		}
+	})
+}
+
+// endedByItself makes the end of a server or worker a trigger, and a failure if
+// it did not end well.
+func (r *run) endedByItself(op Op, name string, res result) {
+	if res.result != ResultOK {
+		r.failed = true
+	}
+	r.request(trigger{at: res.at, cause: &EndedError{Op: op, Name: name, Result: res.result, Err: res.err, Text: res.text}})
+}
+
+// serve is ready until the trigger.
+func (r *run) serve() {
+	if !r.at.IsZero() {
+		return
+	}
+	r.ready = true
+	r.enter(PhaseServe)
+	r.await(func() bool { return !r.at.IsZero() }, never)
+}
+
+// announce takes readiness down and tells the workers to claim nothing new.
+func (r *run) announce() {
+	r.enter(PhaseAnnounce)
+	end := r.at.Add(r.config.budget.announce())
+	waitFor := []*call{r.describeCause(end)}
+	for _, w := range r.workers {
+		w.claimOver = true
+		if w.endClaim != nil {
+			w.endClaim(ErrShutdown)
+		}
+	}
+	for _, s := range r.servers {
+		if a, ok := s.server.(Announcer); ok {
+			waitFor = append(waitFor, r.step(OpAnnounce, stepConfig{name: s.name, run: a.Announce}, end))
+		}
+	}
+	for _, a := range r.config.announcers {
+		waitFor = append(waitFor, r.step(OpAnnounce, a, end))
+	}
+	r.awaitSteps(waitFor, func() time.Time { return end }, r.timeIsUp)
+	r.tellCause()
+}
+
+// settle goes on serving while the network learns that this server leaves.
+func (r *run) settle() {
+	if r.config.budget.Settle == 0 || !r.ready || r.trigger.Load().typed || !r.serves() || r.timeIsUp() {
+		return
+	}
+	r.enter(PhaseSettle)
+	end := time.Now().Add(r.config.budget.Settle)
+	r.await(func() bool { return r.forced || !r.serves() }, func() time.Time { return earlier(end, r.timerAt) })
+}
+
+// serves says whether any server still serves.
+func (r *run) serves() bool {
+	for _, s := range r.servers {
+		if s.foreign || s.serving != nil && !s.serving.over {
+			return true
+		}
+	}
+	return false
+}
+
+// timeIsUp says whether the timer has fired.
+func (r *run) timeIsUp() bool { return !time.Now().Before(r.timerAt) }
+
+// drain refuses new work, and says whether all work in flight ended before the
+// timer. Entering the state calls GracefulStop; see entered.
+func (r *run) drain() bool {
+	r.fire(fsm.GracefulShutdownCalled)
+	return r.await(r.allEnded, func() time.Time { return r.timerAt })
+}
+
+// beginDrain is the effect of entering GRACEFUL_SHUTDOWN.
+func (r *run) beginDrain() {
+	close(r.life.draining)
+	r.stopNext()
+}
+
+// stopNext calls GracefulStop on every server that stands behind nobody who has
+// not ended.
+func (r *run) stopNext() {
+	if r.machine.State() == fsm.Serving {
+		return
+	}
+	for _, s := range r.servers {
+		if s.graceful == nil && !r.held(s) {
+			r.stopGracefully(s)
+		}
+	}
+}
+
+// held says whether a server stands behind one that has not ended.
+func (r *run) held(s *server) bool {
+	for _, name := range s.behind {
+		for _, front := range r.servers {
+			if front.name == name && !front.hasEnded() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (r *run) stopGracefully(s *server) {
+	s.graceful = r.call(OpGracefulStop, s.name, func() error {
+		close(s.begun)
+		s.server.GracefulStop()
+		return nil
+	}, func(result) { r.stopNext() })
+}

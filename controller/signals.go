@@ -1,0 +1,46 @@
+package controller
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/mattn/go-isatty"
+)
+
+// signals is where a run's signals come from, and how many have come.
+type signals struct {
+	from  <-chan os.Signal
+	stop  func() // gives the signals back to the platform
+	count int
+}
+
+// listen subscribes to the signals of a config. A signal that arrives while the
+// loop is at work waits in the channel.
+func listen(c config) signals {
+	if c.signalChannel != nil {
+		return signals{from: c.signalChannel, stop: func() {}}
+	}
+	wanted := c.signals
+	if !c.signalsSet {
+		wanted = []os.Signal{syscall.SIGTERM, os.Interrupt}
+	}
+	if len(wanted) == 0 { // Notify without signals would mean all of them
+		return signals{stop: func() {}}
+	}
+	ch := make(chan os.Signal, 8)
+	signal.Notify(ch, wanted...)
+	return signals{from: ch, stop: func() { signal.Stop(ch) }}
+}
+
+// end stops listening: whoever else called signal.Notify still gets the signals,
+// and if nobody did, the platform's default applies again.
+func (s *signals) end() {
+	s.stop()
+	s.from = nil
+}
+
+// typed says whether a signal is one that somebody typed at a terminal.
+func typed(s os.Signal) bool {
+	return s == os.Interrupt && isatty.IsTerminal(os.Stdin.Fd())
+}

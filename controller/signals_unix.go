@@ -1,0 +1,8 @@
+//go:build unix
+
+package controller
+
+import "syscall"
+
+// catchable says whether the platform lets a process catch the signal.
+func catchable(s syscall.Signal) bool { return s != syscall.SIGKILL && s != syscall.SIGSTOP }
