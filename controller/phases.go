@@ -138,7 +138,7 @@ func (r *run) announce() {
 		}
 	}
 	for _, a := range r.config.announcers {
-		waitFor = append(waitFor, r.step(OpAnnounce, a, end))
+		waitFor = append(waitFor, r.step(OpAnnouncer, a, end))
 	}
 	r.awaitSteps(waitFor, func() time.Time { return end }, r.timeIsUp)
 	r.tellCause()

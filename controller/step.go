@@ -46,7 +46,8 @@ const (
 	OpAttach       Op = "Attach"       // a server's Attach
 	OpServe        Op = "Serve"        // a server's Serve
 	OpWork         Op = "worker"       // a worker's function
-	OpAnnounce     Op = "announcer"    // an announcer, or a server's Announce
+	OpAnnounce     Op = "Announce"     // a server's Announce
+	OpAnnouncer    Op = "announcer"    // an announcer
 	OpGracefulStop Op = "GracefulStop" // a server's GracefulStop
 	OpCancel       Op = "Cancel"       // a server's Cancel
 	OpStop         Op = "Stop"         // a server's Stop

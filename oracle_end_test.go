@@ -1,0 +1,405 @@
+package lastcall_test
+
+import (
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/fsm"
+)
+
+// checkDrain is G3, and G4 for the drain.
+func (o *oracle) checkDrain(t *rapid.T) {
+	last := later(o.graceful, o.lastEnd())
+	timer := later(o.graceful, o.timer)
+	o.expired = slices.Contains(o.report.Path, fsm.TimerExpired)
+	switch {
+	case last.Before(timer) && o.expired:
+		t.Fatalf("G3: all had ended %v before the timer, and the timer fired all the same\n%v", timer.Sub(last), o.report)
+	case last.After(timer) && !o.expired:
+		t.Fatalf("G3: something ended %v after the timer, and the path is %v", last.Sub(timer), o.report.Path)
+	case !o.expired && !o.over.Equal(last):
+		t.Fatalf("G4: the drain ended %v after the last end", o.over.Sub(last))
+	}
+	if !o.expired {
+		for i := range o.s.servers {
+			for _, call := range []string{"stop ", "cancel ", "cut "} {
+				if n := len(o.w.find(call+name(i), "begin")); n > 0 {
+					t.Fatalf("G3: %s%s was called %d times although all had ended before the timer", call, name(i), n)
+				}
+			}
+		}
+		if o.report.Outcome != controller.OutcomeDrained {
+			t.Fatalf("G3: outcome %v, want drained", o.report.Outcome)
+		}
+		return
+	}
+	for _, s := range o.report.Steps {
+		if s.Kind == controller.KindTransition && s.State == fsm.TimerExpired && !s.Start.Equal(timer) {
+			t.Fatalf("G4: TIMER_EXPIRED was entered %v after the timer", s.Start.Sub(timer))
+		}
+	}
+	// A server stands behind others until they have ended, or the timer fires.
+	for i, p := range o.s.servers {
+		begin, ok := o.w.at("gs "+name(i), "begin")
+		if !ok {
+			t.Fatalf("G5: GracefulStop of %s was never called", name(i))
+		}
+		want := o.graceful
+		for _, front := range p.behind {
+			want = later(want, earlier(timer, o.ended(front)))
+		}
+		if !begin.Equal(want) {
+			t.Fatalf("G4: GracefulStop of %s began %v after the drain, want %v", name(i), begin.Sub(o.graceful), want.Sub(o.graceful))
+		}
+	}
+}
+
+// ended returns when a server had ended, or a time that never comes.
+func (o *oracle) ended(server string) time.Time {
+	i := int(server[0] - 'a')
+	at := o.ends("gs "+server, "return")
+	if len(at) == 0 {
+		return o.end.Add(1 << 40)
+	}
+	if _, served := o.w.at("serve "+server, "begin"); served {
+		return later(at[0], o.back("serve "+server, o.s.servers[i].serve))
+	}
+	return at[0]
+}
+
+// gone returns when nothing of a server ran any more.
+func (o *oracle) gone(i int) time.Time {
+	at := o.back("gs "+name(i), o.s.servers[i].graceful)
+	if _, served := o.w.at("serve "+name(i), "begin"); served {
+		at = later(at, o.back("serve "+name(i), o.s.servers[i].serve))
+	}
+	return at
+}
+
+// checkForce is G5, and G4 for the phases of TIMER_EXPIRED.
+func (o *oracle) checkForce(t *rapid.T) {
+	if !o.expired {
+		return
+	}
+	timer := later(o.graceful, o.timer)
+	for i := range o.s.servers {
+		gs, _ := o.w.at("gs "+name(i), "begin")
+		stops := o.w.find("stop "+name(i), "begin")
+		in := o.ends("gs "+name(i), "return")
+		tie := len(in) > 0 && in[0].Equal(timer)
+		returned := len(in) > 0 && !in[0].After(timer)
+		switch {
+		case len(o.w.find("gs "+name(i), "begin")) != 1:
+			t.Fatalf("G5: GracefulStop of %s was called %d times", name(i), len(o.w.find("gs "+name(i), "begin")))
+		case len(stops) > 1:
+			t.Fatalf("G5: Stop of %s was called %d times", name(i), len(stops))
+		case len(stops) == 1 && returned && !tie:
+			t.Fatalf("G5: Stop of %s was called although its GracefulStop had returned", name(i))
+		case len(stops) == 0 && !returned:
+			t.Fatalf("G5: Stop of %s was not called although its GracefulStop had not returned", name(i))
+		case len(stops) == 1 && (stops[0].at.Before(gs) || o.w.index("stop "+name(i), "begin") < o.w.index("gs "+name(i), "begin")):
+			t.Fatalf("G5: Stop of %s began before its GracefulStop", name(i))
+		}
+	}
+	start := timer
+	for _, p := range []struct {
+		phase  controller.Phase
+		call   string
+		shares int
+	}{{controller.PhaseCancel, "cancel ", 6}, {controller.PhaseStop, "stop ", 5}, {controller.PhaseCut, "cut ", 4}} {
+		step, entered := o.phase[p.phase]
+		if !entered {
+			continue
+		}
+		if !step.Start.Equal(start) {
+			t.Fatalf("G4: phase %v began %v after the phase before it", p.phase, step.Start.Sub(start))
+		}
+		var back time.Time
+		for i, s := range o.s.servers {
+			c := map[string]conduct{"cancel ": s.cancel, "stop ": s.stop, "cut ": s.cut}[p.call]
+			if _, called := o.w.at(p.call+name(i), "begin"); called {
+				back = later(back, o.back(p.call+name(i), c))
+			}
+		}
+		start = later(start, earlier(back, o.shareEnd(start, p.shares, o.deadlineAt)))
+	}
+	last := o.lastWorker()
+	for i := range o.s.servers {
+		last = later(last, o.gone(i))
+	}
+	wait, entered := o.phase[controller.PhaseWait]
+	if entered {
+		if !wait.Start.Equal(start) {
+			t.Fatalf("G4: phase wait began %v late", wait.Start.Sub(start))
+		}
+		start = later(start, earlier(last, o.shareEnd(start, 3, o.deadlineAt)))
+	} else if last.After(start) {
+		t.Fatalf("G2: phase wait was left out although something ran")
+	}
+	if !o.over.Equal(start) {
+		t.Fatalf("G4: TERMINATED was entered %v after the trigger, want %v", o.over.Sub(o.trigger), start.Sub(o.trigger))
+	}
+	if abandoned := o.report.Outcome == controller.OutcomeAbandoned; abandoned != last.After(start) && !last.Equal(start) {
+		t.Fatalf("G2: outcome %v, the last end came %v after TERMINATED", o.report.Outcome, last.Sub(start))
+	}
+}
+
+// checkEnding is G2 and G4 for closers and flushers, and with it the instant in
+// which Run returns.
+func (o *oracle) checkEnding(t *rapid.T) {
+	at := o.over
+	if c := o.phase[controller.PhaseClose]; !c.Start.Equal(at) {
+		t.Fatalf("G4: phase close began %v late", c.Start.Sub(at))
+	}
+	end := o.shareEnd(at, 2, o.deadlineAt)
+	for i := len(o.s.closers) - 1; i >= 0; i-- {
+		p := o.s.closers[i]
+		at = o.checkStep(t, "closer "+name(i), p, at, func() time.Time {
+			start := at
+			return o.shareEnd(start, i+1, func(when time.Time) time.Time {
+				if o.forced && !o.force.After(when) && o.force.After(o.over) {
+					return o.shareEnd(o.over, 2, o.deadlineAt)
+				}
+				return o.over.Add(max(0, o.deadlineAt(o.over).Sub(o.over)) / 2)
+			})
+		})
+	}
+	if at.After(end) {
+		t.Fatalf("G4: the oracle gives the closers %v too much", at.Sub(end))
+	}
+	if f := o.phase[controller.PhaseFlush]; !f.Start.Equal(at) {
+		t.Fatalf("G4: phase flush began %v after the trigger, want %v", f.Start.Sub(o.trigger), at.Sub(o.trigger))
+	}
+	at = o.checkLog(t, at)
+	last := at
+	for i, p := range o.s.flushers {
+		last = later(last, o.checkStep(t, "flusher "+name(i), p, at, func() time.Time { return o.shareEnd(at, 1, o.deadlineAt) }))
+	}
+	if !o.end.Equal(last) {
+		t.Fatalf("G4: Run returned %v after the trigger, want %v\n%v", o.end.Sub(o.trigger), last.Sub(o.trigger), o.report)
+	}
+}
+
+// checkStep checks that a step began when it should, and returns when it was over
+// or its time was.
+func (o *oracle) checkStep(t *rapid.T, who string, p stepPlan, at time.Time, bound func() time.Time) time.Time {
+	begins := o.w.find(who, "begin")
+	if len(begins) != 1 || !begins[0].at.Equal(at) {
+		t.Fatalf("G8: %s began %d times, want once, %v after the trigger\n%v", who, len(begins), at.Sub(o.trigger), o.report)
+	}
+	end := bound()
+	if p.timeout > 0 {
+		end = earlier(end, at.Add(p.timeout))
+	}
+	return earlier(end, o.back(who, p.how))
+}
+
+// checkLog is G11, and returns when the flushers may start.
+func (o *oracle) checkLog(t *rapid.T, at time.Time) time.Time {
+	if !o.s.logger {
+		return at
+	}
+	shares := 2
+	if len(o.s.flushers) == 0 {
+		shares = 1
+	}
+	bound := earlier(o.shareEnd(at, shares, o.deadlineAt), later(at, at.Add(time.Second)))
+	next := o.end
+	if len(o.s.flushers) > 0 {
+		next, _ = o.w.at("flusher a", "begin")
+	}
+	if o.s.log.manner == returns && o.s.log.after == 0 && o.s.log.callback == callNothing {
+		if !next.Equal(at) && len(o.s.flushers) > 0 {
+			t.Fatalf("G4: a log that takes every line at once held up the flushers by %v", next.Sub(at))
+		}
+		return at
+	}
+	if next.After(bound) && len(o.s.flushers) > 0 {
+		t.Fatalf("G11: the log held up the flushers by %v, longer than %v", next.Sub(at), bound.Sub(at))
+	}
+	if o.s.log.manner == hangs && !next.Equal(bound) {
+		t.Fatalf("G11: a log that hangs was given %v for the last line, want %v", next.Sub(at), bound.Sub(at))
+	}
+	return next
+}
+
+// checkSaidLast is G11: the summary was handed over before the first flusher
+// began, unless the writer took too long, and no flusher's failure was logged.
+func (o *oracle) checkSaidLast(t *rapid.T) {
+	if !o.s.logger {
+		return
+	}
+	said, flushed := -1, len(o.w.notes)
+	for i, n := range o.w.notes {
+		if n.who == "log" && strings.Contains(n.what, "shutdown complete") {
+			said = i
+		}
+		if strings.HasPrefix(n.who, "flusher ") && n.what == "begin" {
+			flushed = min(flushed, i)
+		}
+		if n.who == "log" && strings.Contains(n.what, `"op":"flusher"`) {
+			t.Fatalf("G11: a flusher's failure was logged: %s", n.what)
+		}
+	}
+	if o.s.log.manner == returns && o.s.log.after == 0 && (said < 0 || said > flushed) {
+		t.Fatalf("G11: the last line was note %d, the first flusher note %d", said, flushed)
+	}
+}
+
+// checkOnce is G6.
+func (o *oracle) checkOnce(t *rapid.T) {
+	for _, r := range o.waited {
+		if !reflect.DeepEqual(r, o.report) {
+			t.Fatalf("G6: Wait returned another report:\n%v\n%v", r, o.report)
+		}
+	}
+	if o.causes > 1 { // any of them may have been the first
+		return
+	}
+	ok := true
+	cause := o.report.Cause
+	var signal *controller.SignalError
+	var ended *controller.EndedError
+	switch {
+	case errors.As(cause, &signal), errors.As(cause, &ended):
+	case errors.Is(cause, errAsked), errors.Is(cause, controller.ErrForced):
+	default:
+		ok = cause != nil
+	}
+	for _, a := range o.s.asks {
+		if at := later(o.begun.Add(a.at-o.s.runAt), o.begun); at.Equal(o.trigger) {
+			switch a.what {
+			case "signal":
+				ok = signal != nil
+			case "shutdown":
+				ok = errors.Is(cause, errAsked)
+			case "force":
+				ok = errors.Is(cause, controller.ErrForced)
+			}
+		}
+	}
+	if !ok {
+		t.Fatalf("G6: the cause is %v", cause)
+	}
+}
+
+// checkIsolated is G8: every failure is in the report with the step's name, and
+// nothing else is called one.
+func (o *oracle) checkIsolated(t *rapid.T) {
+	check := func(op controller.Op, kind string, plans []stepPlan) {
+		for i, p := range plans {
+			var found *controller.Step
+			for _, s := range o.report.Steps {
+				if s.Op == op && s.Name == name(i) {
+					found = &s
+				}
+			}
+			if found == nil {
+				t.Fatalf("G8: %s %s is not in the report", kind, name(i))
+			}
+			o.checkResult(t, kind+" "+name(i), p.how, *found)
+		}
+	}
+	check(controller.OpAnnouncer, "announcer", o.s.announcers)
+	check(controller.OpClose, "closer", o.s.closers)
+	check(controller.OpFlush, "flusher", o.s.flushers)
+	for _, s := range o.report.Steps {
+		switch s.Op {
+		case controller.OpStop:
+			o.checkResult(t, "stop "+s.Name, o.s.servers[s.Name[0]-'a'].stop, s)
+		case controller.OpCancel:
+			o.checkResult(t, "cancel "+s.Name, o.s.servers[s.Name[0]-'a'].cancel, s)
+		case controller.OpCut:
+			o.checkResult(t, "cut "+s.Name, o.s.servers[s.Name[0]-'a'].cut, s)
+		case controller.OpGracefulStop:
+			if back := o.ends("gs "+s.Name, "return"); len(back) > 0 && back[0].Before(o.timer) {
+				o.checkResult(t, "gs "+s.Name, o.s.servers[s.Name[0]-'a'].graceful, s)
+			}
+		}
+	}
+}
+
+// checkResult compares a step's result with how the call came back.
+func (o *oracle) checkResult(t *rapid.T, who string, c conduct, s controller.Step) {
+	want := []controller.Result{controller.ResultTimedOut}
+	if c.manner != badText {
+		switch {
+		case len(o.ends(who, "panic")) > 0:
+			want = []controller.Result{controller.ResultPanicked}
+		case len(o.ends(who, "goexit")) > 0:
+			want = []controller.Result{controller.ResultGoexit}
+		case len(o.ends(who, "return")) > 0 && (c.manner == fails || c.manner == obeys):
+			// obeys: it may have returned the end of its context, in the same instant or later
+			want = []controller.Result{controller.ResultFailed, controller.ResultTimedOut}
+			if c.manner == obeys {
+				want = append(want, controller.ResultOK)
+			}
+		case len(o.ends(who, "return")) > 0:
+			want = []controller.Result{controller.ResultOK, controller.ResultTimedOut}
+		}
+	}
+	if o.back(who, c).Equal(o.end) { // it came back as Run did
+		want = append(want, controller.ResultTimedOut)
+	}
+	if !slices.Contains(want, s.Result) {
+		t.Fatalf("G8: %s is reported as %v, want one of %v", who, s, want)
+	}
+	if s.Result == controller.ResultTimedOut && len(o.ends(who, "return")) > 0 && c.manner == returns && s.Duration < c.after {
+		t.Fatalf("G8: %s is reported with %v, took %v", who, s, c.after)
+	}
+	if s.Result == controller.ResultPanicked && (s.Stack == "" || s.Text != "as drawn") {
+		t.Fatalf("G8: the panic of %s is reported without its stack or value: %v", who, s)
+	}
+}
+
+// checkTold is G9.
+func (o *oracle) checkTold(t *rapid.T) {
+	all := marks(o.report.Steps)
+	for i, p := range o.s.observers {
+		got := marks(o.seen[i])
+		if len(got) > len(all) || !slices.Equal(got, all[:len(got)]) {
+			t.Fatalf("G9: observer %s was told %v, want a beginning of %v", name(i), got, all)
+		}
+		d := o.report.Listeners[i]
+		if d.Name != name(i) || d.Op != controller.OpObserve {
+			t.Fatalf("G9: listener %d is %v", i, d)
+		}
+		inHand := 0
+		if d.Busy {
+			inHand = 1
+		}
+		if d.Told+d.Failed+inHand != len(o.seen[i]) {
+			t.Fatalf("G9: observer %s saw %d steps, the report says %+v", name(i), len(o.seen[i]), d)
+		}
+		if !d.Busy && (d.Missed != 0 || len(got) != len(all)) {
+			t.Fatalf("G9: observer %s is not busy and missed %d, saw %d of %d marks", name(i), d.Missed, len(got), len(all))
+		}
+		if p.how.after == 0 && p.how.manner != hangs && p.how.callback != callWait && d.Busy {
+			t.Fatalf("G9: observer %s, which takes no time, is called busy", name(i))
+		}
+	}
+}
+
+// checkNothingLeft is G10.
+func (o *oracle) checkNothingLeft(t *rapid.T) {
+	named := len(o.report.Abandoned())
+	for _, d := range o.report.Listeners {
+		if d.Busy {
+			named++
+		}
+	}
+	if o.alive > named {
+		t.Fatalf("G10: %d goroutines are alive, the report names %d: %v", o.alive, named, subjects(o.report.Abandoned()))
+	}
+	for _, s := range o.report.Abandoned() {
+		if !s.Failed() {
+			t.Fatalf("G10: %v was abandoned but did not fail", s)
+		}
+	}
+}

@@ -1,0 +1,319 @@
+package lastcall_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/lastcall-go/lastcall/controller"
+)
+
+// conduct is how a piece of foreign code behaves when it is called.
+type conduct struct {
+	manner   manner
+	after    time.Duration // how long it takes to do so
+	callback callback      // what it calls of the controller first
+}
+
+type manner int
+
+const (
+	returns manner = iota
+	fails
+	panics
+	goexits
+	hangs   // until the test is over
+	obeys   // returns when its context ends, or after its time
+	yields  // a GracefulStop that returns when Stop or Cancel was called; a Serve that returns when the server was stopped
+	badText // fails with an error whose Error method hangs
+)
+
+type callback int
+
+const (
+	callNothing callback = iota
+	callShutdown
+	callForce
+	callReaders
+	callWait
+	callRunAdd
+)
+
+func (m manner) String() string {
+	return [...]string{"returns", "fails", "panics", "goexits", "hangs", "obeys", "yields", "badText"}[m]
+}
+
+func (c conduct) String() string {
+	return fmt.Sprintf("%v after %v, calling %d", c.manner, c.after, c.callback)
+}
+
+// note is one thing that foreign code did, as it saw it itself.
+type note struct {
+	at   time.Time
+	who  string // "gs a", "close db"
+	what string // "begin", "return", "panic", "goexit"
+}
+
+// world is the foreign code of one run, and what it noted.
+type world struct {
+	release chan struct{} // closed when the test is over: everything that hangs comes back
+	ctl     *controller.Controller
+
+	mu       sync.Mutex
+	notes    []note
+	triggers []time.Time // when anything asked for a shutdown
+	forces   []time.Time // when anything asked for force
+	signals  int
+}
+
+func newWorld() *world { return &world{release: make(chan struct{})} }
+
+func (w *world) note(who, what string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.notes = append(w.notes, note{time.Now(), who, what})
+}
+
+// find returns the notes of one caller and kind.
+func (w *world) find(who, what string) []note {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var found []note
+	for _, n := range w.notes {
+		if n.who == who && n.what == what {
+			found = append(found, n)
+		}
+	}
+	return found
+}
+
+// at returns when somebody first did something, or false.
+func (w *world) at(who, what string) (time.Time, bool) {
+	if found := w.find(who, what); len(found) > 0 {
+		return found[0].at, true
+	}
+	return time.Time{}, false
+}
+
+// index returns the place of the first such note among all notes, or -1.
+func (w *world) index(who, what string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, n := range w.notes {
+		if n.who == who && n.what == what {
+			return i
+		}
+	}
+	return -1
+}
+
+func (w *world) triggered(at time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.triggers = append(w.triggers, at)
+}
+
+func (w *world) shutdown(cause error) {
+	w.triggered(time.Now())
+	w.ctl.Shutdown(cause)
+}
+
+func (w *world) force() {
+	now := time.Now()
+	w.triggered(now)
+	w.mu.Lock()
+	w.forces = append(w.forces, now)
+	w.mu.Unlock()
+	w.ctl.Force()
+}
+
+// signalled counts a signal that was sent: the first triggers, the second forces.
+func (w *world) signalled() {
+	now := time.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.signals++
+	switch w.signals {
+	case 1:
+		w.triggers = append(w.triggers, now)
+	case 2:
+		w.forces = append(w.forces, now)
+	}
+}
+
+var errConduct = errors.New("failed as drawn")
+
+// hostileError is an error whose text never comes.
+type hostileError struct{ w *world }
+
+func (e *hostileError) Error() string {
+	<-e.w.release
+	return "at last"
+}
+
+// act does what the conduct says, and notes it under a name. The more channels
+// end a wait of manner yields.
+func (w *world) act(ctx context.Context, who string, c conduct, more ...<-chan struct{}) error {
+	w.note(who, "begin")
+	end := "goexit"
+	defer func() {
+		if v := recover(); v != nil {
+			w.note(who, "panic")
+			panic(v)
+		}
+		w.note(who, end)
+	}()
+	w.call(c.callback)
+	if c.after > 0 && c.manner != hangs {
+		timer := time.NewTimer(c.after)
+		defer timer.Stop()
+		var ended <-chan struct{}
+		if c.manner == obeys {
+			ended = ctx.Done()
+		}
+		select {
+		case <-timer.C:
+		case <-ended:
+		case <-w.release:
+		}
+	}
+	switch c.manner {
+	case fails:
+		end = "return"
+		return errConduct
+	case badText:
+		end = "return"
+		return &hostileError{w}
+	case panics:
+		panic("as drawn")
+	case goexits:
+		runtime.Goexit()
+	case hangs:
+		<-w.release
+	case yields:
+		w.anyOf(more)
+	case obeys:
+		if ctx.Err() != nil {
+			end = "return"
+			return context.Cause(ctx)
+		}
+	}
+	end = "return"
+	return nil
+}
+
+// anyOf waits until one of at most three channels is closed, or the test is over.
+func (w *world) anyOf(chs []<-chan struct{}) {
+	var three [3]<-chan struct{}
+	copy(three[:], chs)
+	select {
+	case <-three[0]:
+	case <-three[1]:
+	case <-three[2]:
+	case <-w.release:
+	}
+}
+
+// call calls back into the controller, which must never block.
+func (w *world) call(c callback) {
+	switch c {
+	case callShutdown:
+		w.shutdown(errors.New("called back"))
+	case callForce:
+		w.force()
+	case callReaders:
+		_, _, _ = w.ctl.State(), w.ctl.Phase(), w.ctl.Ready()
+	case callWait:
+		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+		defer cancel()
+		_, _ = w.ctl.Wait(ctx)
+	case callRunAdd:
+		_ = w.ctl.Run(context.Background())
+		_ = w.ctl.Add()
+	}
+}
+
+// fakeServer is a server of which each method behaves as drawn. It is given to
+// the controller as it is, or as a bareServer.
+type fakeServer struct {
+	w         *world
+	name      string
+	graceful  conduct
+	stop      conduct
+	serve     conduct // yields: until stopped; anything else: by itself
+	announce  conduct
+	cancel    conduct
+	cut       conduct
+	attach    conduct
+	elsewhere bool // Serve says that somebody else serves
+
+	once      [3]sync.Once
+	drained   chan struct{} // GracefulStop has returned
+	stopped   chan struct{} // Stop was called
+	cancelled chan struct{} // Cancel was called
+}
+
+func newFakeServer(w *world, name string) *fakeServer {
+	return &fakeServer{w: w, name: name, drained: make(chan struct{}), stopped: make(chan struct{}), cancelled: make(chan struct{})}
+}
+
+func (s *fakeServer) Attach(controller.Life) {
+	_ = s.w.act(context.Background(), "attach "+s.name, s.attach)
+}
+
+func (s *fakeServer) Serve() error {
+	if s.elsewhere {
+		return controller.ErrServedElsewhere
+	}
+	return s.w.act(context.Background(), "serve "+s.name, s.serve, s.drained, s.stopped)
+}
+
+func (s *fakeServer) Announce(ctx context.Context) error {
+	return s.w.act(ctx, "announce "+s.name, s.announce)
+}
+
+func (s *fakeServer) GracefulStop() {
+	_ = s.w.act(context.Background(), "gs "+s.name, s.graceful, s.stopped, s.cancelled)
+	s.once[0].Do(func() { close(s.drained) })
+}
+
+func (s *fakeServer) Stop() {
+	defer s.once[1].Do(func() { close(s.stopped) })
+	_ = s.w.act(context.Background(), "stop "+s.name, s.stop)
+}
+
+func (s *fakeServer) Cancel(error) {
+	defer s.once[2].Do(func() { close(s.cancelled) })
+	_ = s.w.act(context.Background(), "cancel "+s.name, s.cancel)
+}
+
+func (s *fakeServer) Cut() { _ = s.w.act(context.Background(), "cut "+s.name, s.cut) }
+
+// bareServer hides all but the two methods that every server has.
+type bareServer struct{ s *fakeServer }
+
+func (b *bareServer) GracefulStop() { b.s.GracefulStop() }
+func (b *bareServer) Stop()         { b.s.Stop() }
+
+// fakeWriter is the log's writer: from its nth write on it behaves as drawn.
+type fakeWriter struct {
+	w     *world
+	n     int
+	count int
+	how   conduct
+	lines []string
+}
+
+func (f *fakeWriter) Write(p []byte) (int, error) {
+	f.count++
+	if f.count >= f.n {
+		if err := f.w.act(context.Background(), "write", f.how); err != nil {
+			return 0, err
+		}
+	}
+	f.w.note("log", string(p))
+	return len(p), nil
+}
