@@ -65,6 +65,7 @@ type observed struct {
 }
 
 type sample struct {
+	at    time.Time
 	state fsm.State
 	phase controller.Phase
 	ready bool
@@ -133,7 +134,9 @@ func (o *observed) sample(ctl *controller.Controller) {
 	ticker := time.NewTicker(unit / 2)
 	defer ticker.Stop()
 	for {
-		o.samples = append(o.samples, sample{state: ctl.State(), phase: ctl.Phase(), ready: ctl.Ready()})
+		ready := ctl.Ready() // before the phase: it can only have gone away by then
+		state := ctl.State() // before the phase: that can only be of this state or of a later one
+		o.samples = append(o.samples, sample{at: time.Now(), state: state, phase: ctl.Phase(), ready: ready})
 		select {
 		case <-ticker.C:
 		case <-ctl.Done():

@@ -2,24 +2,26 @@ package lastcall_test
 
 import (
 	"bytes"
+	"regexp"
 	"runtime"
 )
 
-// aliveIn counts the goroutines that were created by functions with this prefix,
-// in the bubble of the caller. It must be called when all others are blocked.
+var bubble = regexp.MustCompile(`synctest bubble \d+`)
+
+// aliveIn counts the goroutines of the caller's bubble that functions with this
+// prefix created. All others must be blocked when it is called.
 func aliveIn(prefix string) int {
-	buf := make([]byte, 1<<20)
-	for {
-		n := runtime.Stack(buf, true)
-		if n < len(buf) {
-			buf = buf[:n]
-			break
-		}
+	buf := make([]byte, 1<<16)
+	n := runtime.Stack(buf, true)
+	for n == len(buf) {
 		buf = make([]byte, 2*len(buf))
+		n = runtime.Stack(buf, true)
 	}
+	stacks := bytes.Split(buf[:n], []byte("\n\n"))
+	own := append(bubble.Find(stacks[0]), "]:\n"...) // the caller's stack comes first
 	count := 0
-	for _, stack := range bytes.Split(buf, []byte("\n\n")) {
-		if bytes.Contains(stack, []byte("synctest bubble")) && bytes.Contains(stack, []byte("created by "+prefix)) {
+	for _, stack := range stacks {
+		if bytes.Contains(stack, own) && bytes.Contains(stack, []byte("created by "+prefix)) {
 			count++
 		}
 	}

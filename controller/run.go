@@ -100,11 +100,12 @@ func (r *run) takeIn() {
 		for _, res := range results {
 			r.returned(res)
 		}
+		force := r.force.Load() // before the trigger: where there is a force, there is a trigger
 		if t := r.trigger.Load(); t != nil && r.at.IsZero() {
 			r.triggered(t)
 		}
-		if at := r.force.Load(); at != nil && !r.forced {
-			r.forceAt(*at)
+		if force != nil && !r.forced {
+			r.forceAt(*force)
 		}
 		if len(results) == 0 {
 			return
