@@ -1,0 +1,510 @@
+package controller_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/fsm"
+)
+
+// G1: everything hangs at once, and Run returns exactly at the deadline.
+func TestG1_EverythingHangs(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, hang func()) {
+		s := newServer(d, "s", 0)
+		s.graceful, s.stop = hang, hang
+		c := mustNew(t, budget, noSignals,
+			controller.WithServer("s", s),
+			controller.WithWorker("w", func(_, _ context.Context) error { hang(); return nil }),
+			controller.WithAnnouncer("a", hang),
+			controller.WithCloser("c1", hang),
+			controller.WithCloser("c2", hang),
+			controller.WithFlusher("f", hang),
+			controller.WithObserver("o", func(controller.Step) { hang() }),
+			controller.WithLogger(zerolog.New(writer(func([]byte) (int, error) { hang(); return 0, nil }))))
+		r, took := runAfter(c, time.Minute)
+		wantTook(t, took, budget.Total)
+		wantPath(t, r, true)
+		wantExit(t, r, controller.ExitAbandoned)
+		if n := len(r.Abandoned()); n != 8 { // Serve, GracefulStop, Stop, worker, announcer, two closers, flusher
+			t.Errorf("%d calls abandoned, want 8\n%v", n, r)
+		}
+	})
+}
+
+// G1: a forced shutdown has a nearer deadline, also when the force comes late.
+func TestG1_ForceBringsTheDeadlineForward(t *testing.T) {
+	for _, after := range []time.Duration{0, time.Second, 5 * time.Second, 7 * time.Second, 9 * time.Second} {
+		bubble(t, func(t *testing.T, d *diary, hang func()) {
+			s := newServer(d, "s", 0)
+			s.graceful, s.stop = hang, hang
+			c := mustNew(t, budget, noSignals, controller.WithServer("s", s),
+				controller.WithCloser("c", hang), controller.WithFlusher("f", hang))
+			time.AfterFunc(time.Minute+after, c.Force)
+			_, took := runAfter(c, time.Minute)
+			wantTook(t, took, min(budget.Total, after+budget.Reserve))
+		})
+	}
+}
+
+// G1: an error whose text never comes is one more thing that hangs.
+func TestG1_ForeignErrorMethods(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, hang func()) {
+		hostile := textError(func() string { hang(); return "" })
+		c := mustNew(t, budget, noSignals, controller.WithServer("s", newServer(d, "s", time.Second)),
+			controller.WithCloser("c", func() error { return hostile }),
+			controller.WithCloser("p", func() error { return textError(func() string { panic("in Error") }) }),
+			controller.WithCloser("g", func() error { return textError(func() string { runtime.Goexit(); return "" }) }),
+			controller.WithLogger(zerolog.New(&bytes.Buffer{})))
+		time.AfterFunc(time.Minute, func() { c.Shutdown(hostile) })
+		r := c.Run(context.Background())
+		if step(t, r, controller.OpText, "cause").Result != controller.ResultTimedOut {
+			t.Errorf("the cause's Error method is not named\n%v", r)
+		}
+		if s := step(t, r, controller.OpClose, "c"); s.Result != controller.ResultTimedOut || !s.Abandoned {
+			t.Errorf("%v, want it abandoned", s)
+		}
+		for _, name := range []string{"p", "g"} {
+			if s := step(t, r, controller.OpClose, name); s.Result != controller.ResultFailed || s.Text == "" {
+				t.Errorf("%v, want failed, with a text of ours", s)
+			}
+		}
+		// None of these may call the method: they would hang.
+		_, _ = r.String(), r.Err().Error()
+		if _, err := r.MarshalJSON(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// G2: a closer starts when the last handler has returned, and closers run one
+// after the other, the last registered first.
+func TestG2_Order(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, _ func()) {
+		note := func(name string, takes time.Duration) func() {
+			return func() {
+				d.note(name)
+				time.Sleep(takes)
+			}
+		}
+		c := mustNew(t, budget, noSignals,
+			controller.WithServer("s", newServer(d, "s", time.Second)),
+			controller.WithWorker("w", func(claim, _ context.Context) error {
+				<-claim.Done()
+				time.Sleep(3500 * time.Millisecond)
+				d.note("worker over")
+				return claim.Err()
+			}),
+			controller.WithAnnouncer("a", note("announce", 100*time.Millisecond)),
+			controller.WithCloser("first", note("close first", 0)),
+			controller.WithCloser("second", note("close second", time.Second)),
+			controller.WithFlusher("f", note("flush", 0)))
+		r, _ := runAfter(c, time.Minute)
+		wantExit(t, r, controller.ExitOK)
+		d.want(t, "announce 1m0s", "s graceful 1m2.1s", "worker over 1m3.5s", "close second 1m3.5s", "close first 1m4.5s", "flush 1m4.5s")
+	})
+}
+
+// G2: a handler that ignores its end does not keep the closers from running, but
+// they wait for it as long as they can.
+func TestG2_ClosersAfterWait(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, hang func()) {
+		s := newServer(d, "s", 0)
+		s.graceful = hang
+		c := mustNew(t, budget, noSignals, controller.WithServer("s", s),
+			controller.WithCloser("c", func() { d.note("close") }))
+		r, _ := runAfter(c, time.Minute)
+		if r.Outcome != controller.OutcomeAbandoned {
+			t.Errorf("outcome %v, want abandoned", r.Outcome)
+		}
+		// The timer fires after 6 s; Stop returns at once; with 3 phases left of 4 s, wait has a third.
+		d.want(t, "s graceful 1m2s", "s stop 1m6s", "close 1m7.333333333s")
+	})
+}
+
+// G3: all end one nanosecond before the timer: nothing is forced.
+func TestG3_NothingIsForced(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, _ func()) {
+		c := mustNew(t, budget, noSignals,
+			controller.WithServer("s", newServer(d, "s", 4*time.Second-1)),
+			controller.WithWorker("w", func(_, work context.Context) error {
+				select {
+				case <-work.Done():
+					t.Error("work was cancelled although all ended before the timer")
+				case <-time.After(time.Minute + 6*time.Second - 1):
+				}
+				return nil
+			}))
+		r, took := runAfter(c, time.Minute)
+		wantTook(t, took, 6*time.Second-1)
+		wantPath(t, r, false)
+		wantExit(t, r, controller.ExitOK)
+		d.want(t, "s graceful 1m2s")
+	})
+}
+
+// G3: a server has ended when GracefulStop *and* Serve have returned.
+func TestG3_ServeMustReturnToo(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, _ func()) {
+		s := newServer(d, "s", time.Second)
+		s.serve = func() error {
+			<-s.down
+			time.Sleep(time.Second)
+			return errors.New("closed") // as net/http's ErrServerClosed: the end that was asked for
+		}
+		r, took := runAfter(mustNew(t, budget, noSignals, controller.WithServer("s", s)), time.Minute)
+		wantTook(t, took, 4*time.Second)
+		wantExit(t, r, controller.ExitOK)
+	})
+}
+
+// G4: with nothing in flight and nothing to settle, the shutdown takes no time.
+func TestG4_NoTimeForNothing(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, _ func()) {
+		b := budget
+		b.Settle = 0
+		c := mustNew(t, b, noSignals, controller.WithServer("s", newServer(d, "s", 0)),
+			controller.WithCloser("c", func() {}), controller.WithFlusher("f", func() {}),
+			controller.WithAnnouncer("a", func() {}), controller.WithLogger(zerolog.New(&bytes.Buffer{})))
+		r, took := runAfter(c, time.Minute)
+		wantTook(t, took, 0)
+		wantExit(t, r, controller.ExitOK)
+	})
+}
+
+// G4: settle ends in the instant in which the last server stops serving.
+func TestG4_SettleEndsWithTheLastServer(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, _ func()) {
+		s := newServer(d, "s", 0)
+		s.serve = func() error {
+			time.Sleep(time.Minute + time.Second)
+			return nil
+		}
+		r, took := runAfter(mustNew(t, budget, noSignals, controller.WithServer("s", s)), time.Minute)
+		wantTook(t, took, time.Second)
+		wantExit(t, r, controller.ExitOK)
+	})
+}
+
+// G5: of three servers one drains in time, one does not, one panics: Stop goes to
+// the last two.
+func TestG5_StopOnThoseNotDown(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, hang func()) {
+		fine, slow, broken := newServer(d, "fine", time.Second), newServer(d, "slow", time.Hour), newServer(d, "broken", 0)
+		broken.graceful = func() { panic("in GracefulStop") }
+		c := mustNew(t, budget, noSignals, controller.WithServer("fine", fine),
+			controller.WithServer("slow", slow), controller.WithServer("broken", broken))
+		r, took := runAfter(c, time.Minute)
+		wantTook(t, took, 6*time.Second)
+		wantPath(t, r, true)
+		wantExit(t, r, controller.ExitForced)
+		if r.Outcome != controller.OutcomeStopped {
+			t.Errorf("outcome %v, want stopped", r.Outcome)
+		}
+		slices.Sort(d.lines)
+		d.want(t, "broken graceful 1m2s", "broken stop 1m6s", "fine graceful 1m2s", "slow graceful 1m2s", "slow stop 1m6s")
+	})
+}
+
+// G5: forced in the very instant in which the drain begins, Stop still begins
+// after GracefulStop. (`go GracefulStop(); go Stop()` runs Stop first nearly
+// always: HAZARDS 34.)
+func TestG5_StopNeverFirst(t *testing.T) {
+	for range 300 {
+		bubble(t, func(t *testing.T, d *diary, hang func()) {
+			s := newServer(d, "s", time.Hour)
+			c := mustNew(t, budget, noSignals, controller.WithServer("s", s))
+			time.AfterFunc(time.Minute, c.Force)
+			c.Run(context.Background())
+			d.want(t, "s graceful 1m0s", "s stop 1m0s")
+		})
+	}
+}
+
+// G5: a server that stands behind another one gets its GracefulStop when the timer
+// fires, before its Stop.
+func TestG5_Behind(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, hang func()) {
+		front, back := newServer(d, "front", time.Second), newServer(d, "back", time.Second)
+		c := mustNew(t, budget, noSignals, controller.WithServer("front", front),
+			controller.WithServer("back", back, controller.Behind("front")))
+		r, took := runAfter(c, time.Minute)
+		wantTook(t, took, 4*time.Second)
+		wantExit(t, r, controller.ExitOK)
+		d.want(t, "front graceful 1m2s", "back graceful 1m3s")
+	})
+	bubble(t, func(t *testing.T, d *diary, hang func()) {
+		front, back := newServer(d, "front", time.Hour), newServer(d, "back", time.Hour)
+		c := mustNew(t, budget, noSignals, controller.WithServer("front", front),
+			controller.WithServer("back", back, controller.Behind("front")))
+		runAfter(c, time.Minute)
+		if len(d.lines) != 4 || d.lines[0] != "front graceful 1m2s" || d.lines[1] != "back graceful 1m6s" {
+			t.Errorf("it happened as %q", d.lines)
+		}
+	})
+}
+
+// G6: the first cause is kept, whatever comes after it, and everybody gets the
+// same report.
+func TestG6_FirstCauseWins(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, _ func()) {
+		signals := make(chan os.Signal, 1)
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		s := newServer(d, "s", time.Second)
+		c := mustNew(t, budget, controller.WithServer("s", s), controller.WithSignalChannel(signals))
+		time.AfterFunc(time.Minute, func() { c.Shutdown(errAsked) })
+		for i := range 5 {
+			time.AfterFunc(time.Minute+time.Duration(i+1)*100*time.Millisecond, func() {
+				c.Shutdown(fmt.Errorf("later %d", i))
+				c.Shutdown(nil)
+				cancel()
+			})
+		}
+		// A preStop hook's trigger and then kubelet's only SIGTERM: that must not force.
+		time.AfterFunc(time.Minute+time.Second, func() { sigterm(signals) })
+		reports := make(chan controller.Report, 3)
+		for range 3 {
+			go func() {
+				r, err := c.Wait(context.Background())
+				if err != nil {
+					t.Error(err)
+				}
+				reports <- r
+			}()
+		}
+		r := c.Run(ctx)
+		if !errors.Is(r.Cause, errAsked) || r.CauseText != errAsked.Error() || r.Forced {
+			t.Errorf("cause %v (%s), forced %v; want the first cause, not forced", r.Cause, r.CauseText, r.Forced)
+		}
+		wantTook(t, r.Took(), 3*time.Second)
+		for range 3 {
+			if got := <-reports; got.String() != r.String() {
+				t.Errorf("Wait gave another report:\n%v\n%v", got, r)
+			}
+		}
+		if again := c.Run(ctx); !errors.Is(again.Err(), controller.ErrRan) || again.ExitCode() != controller.ExitNotRun {
+			t.Errorf("a second Run: %v, exit code %d", again.Err(), again.ExitCode())
+		}
+	})
+}
+
+// G7: what a reader sees in each phase.
+func TestG7_Readers(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, hang func()) {
+		s := newServer(d, "s", time.Hour)
+		s.stop = func() { time.Sleep(100 * time.Millisecond) }
+		c := mustNew(t, budget, noSignals, controller.WithServer("s", s), controller.WithCloser("c", func() { time.Sleep(time.Second) }))
+		look := func(at time.Duration, state fsm.State, phase controller.Phase, ready bool) {
+			time.AfterFunc(at, func() {
+				if c.State() != state || c.Phase() != phase || c.Ready() != ready {
+					t.Errorf("after %v: %v, %v, ready %v; want %v, %v, %v", at, c.State(), c.Phase(), c.Ready(), state, phase, ready)
+				}
+			})
+		}
+		if c.State() != fsm.Serving || c.Phase() != controller.PhaseStart || c.Ready() {
+			t.Errorf("before Run: %v, %v, ready %v", c.State(), c.Phase(), c.Ready())
+		}
+		look(time.Second, fsm.Serving, controller.PhaseServe, true)
+		look(time.Minute+time.Second, fsm.Serving, controller.PhaseSettle, false)
+		look(time.Minute+3*time.Second, fsm.GracefulShutdown, controller.PhaseDrain, false)
+		look(time.Minute+6*time.Second+1, fsm.TimerExpired, controller.PhaseStop, false)
+		look(time.Minute+6500*time.Millisecond, fsm.Terminated, controller.PhaseClose, false)
+		runAfter(c, time.Minute)
+		if c.State() != fsm.Terminated || c.Phase() != controller.PhaseFlush {
+			t.Errorf("after Run: %v, %v", c.State(), c.Phase())
+		}
+	})
+}
+
+// G7: Shutdown takes readiness away in the instant of the call.
+func TestG7_ReadyEndsWithShutdown(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, _ func()) {
+		c := mustNew(t, budget, noSignals, controller.WithServer("s", newServer(d, "s", 0)))
+		time.AfterFunc(time.Minute, func() {
+			if !c.Ready() {
+				t.Error("not ready before the trigger")
+			}
+			c.Shutdown(nil)
+			if c.Ready() {
+				t.Error("ready after Shutdown has returned")
+			}
+		})
+		c.Run(context.Background())
+	})
+}
+
+// G8: closers that hang, panic, fail and leave; all are called, all are told
+// apart, and one that hangs takes only its share.
+func TestG8_ClosersAreIsolated(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, hang func()) {
+		b := budget
+		b.Settle = 0
+		failure := errors.New("disk full")
+		var log bytes.Buffer
+		c := mustNew(t, b, noSignals, controller.WithLogger(zerolog.New(&log)),
+			controller.WithCloser("fine", func() { d.note("fine") }),
+			controller.WithCloser("leaves", func() { d.note("leaves"); runtime.Goexit() }),
+			controller.WithCloser("fails", func(context.Context) error { d.note("fails"); return failure }),
+			controller.WithCloser("panics", func() { d.note("panics"); panic("closed twice") }),
+			controller.WithCloser("obeys", func(ctx context.Context) error {
+				d.note("obeys")
+				<-ctx.Done()
+				return context.Cause(ctx)
+			}, controller.Timeout(100*time.Millisecond)),
+			controller.WithCloser("hangs", func() { d.note("hangs"); hang() }))
+		r, took := runAfter(c, time.Minute)
+		// 10 s are left, close has half of them, the first of six closers a sixth of that.
+		share := 5 * time.Second / 6
+		wantTook(t, took, share+100*time.Millisecond)
+		at := func(d time.Duration) string { return (time.Minute + d).String() }
+		d.want(t, "hangs 1m0s", "obeys "+at(share), "panics "+at(took), "fails "+at(took), "leaves "+at(took), "fine "+at(took))
+		for name, want := range map[string]controller.Result{
+			"fine": controller.ResultOK, "leaves": controller.ResultGoexit, "fails": controller.ResultFailed,
+			"panics": controller.ResultPanicked, "hangs": controller.ResultTimedOut,
+		} {
+			if got := step(t, r, controller.OpClose, name); got.Result != want {
+				t.Errorf("%v, want %v", got, want)
+			}
+		}
+		if s := step(t, r, controller.OpClose, "panics"); s.Text != "closed twice" || !strings.Contains(s.Stack, "guarantees_test.go") {
+			t.Errorf("the panic is reported as %q at\n%s", s.Text, s.Stack)
+		}
+		if err := r.Err(); !errors.Is(err, failure) || !strings.Contains(err.Error(), `closer "fails" failed: disk full`) {
+			t.Errorf("Err() is %v", err)
+		}
+		wantExit(t, r, controller.ExitStep)
+		for _, name := range []string{"leaves", "fails", "panics", "hangs"} {
+			if !strings.Contains(log.String(), `"name":"`+name+`"`) {
+				t.Errorf("the log does not name %q:\n%s", name, &log)
+			}
+		}
+	})
+}
+
+// G9: a fast observer is told everything in order; a slow one delays nobody, and
+// what it missed is counted; one that panics is told the rest.
+func TestG9_Observers(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, hang func()) {
+		var fast, broken []string
+		slow := 0
+		c := mustNew(t, budget, noSignals, controller.WithServer("s", newServer(d, "s", time.Second)),
+			controller.WithObserver("fast", func(s controller.Step) { fast = append(fast, s.String()) }),
+			controller.WithObserver("slow", func(controller.Step) { slow++; hang() }),
+			controller.WithObserver("broken", func(s controller.Step) {
+				broken = append(broken, s.String())
+				if len(broken)%2 == 0 {
+					runtime.Goexit()
+				}
+				panic("observer")
+			}))
+		r, took := runAfter(c, time.Minute)
+		synctest.Wait()
+		wantTook(t, took, 3*time.Second)
+		wantExit(t, r, controller.ExitOK)
+		want := []string{
+			"phase start", "phase serve", "phase announce", "phase settle", "GRACEFUL_SHUTDOWN on graceful_shutdown",
+			"phase drain", `GracefulStop "s" ok`, `Serve "s" ok`, "TERMINATED on drained", "phase close", "phase flush",
+		}
+		if !slices.Equal(fast, want) {
+			t.Errorf("the fast observer was told %q\nwant %q", fast, want)
+		}
+		if !slices.Equal(broken, want) {
+			t.Errorf("the broken observer was told %q\nwant %q", broken, want)
+		}
+		n := len(want)
+		deliveries := []controller.Delivery{
+			{Op: controller.OpObserve, Name: "fast", Told: n},
+			{Op: controller.OpObserve, Name: "slow", Missed: n - 1, Busy: true},
+			{Op: controller.OpObserve, Name: "broken", Failed: n},
+		}
+		if slow != 1 || !slices.Equal(r.Listeners, deliveries) {
+			t.Errorf("listeners %+v, want %+v", r.Listeners, deliveries)
+		}
+	})
+}
+
+// G10: after Run only what hangs in foreign code is alive, and it is named.
+func TestG10_NothingLeft(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, hang func()) {
+		before := runtime.NumGoroutine()
+		s := newServer(d, "s", time.Second)
+		signals := make(chan os.Signal)
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		c := mustNew(t, budget, controller.WithServer("s", s), controller.WithSignalChannel(signals),
+			controller.WithWorker("w", func(claim, _ context.Context) error { <-claim.Done(); return nil }),
+			controller.WithCloser("c", func() {}), controller.WithFlusher("f", func() {}),
+			controller.WithObserver("o", func(controller.Step) {}),
+			controller.WithLogger(zerolog.New(&bytes.Buffer{})))
+		time.AfterFunc(time.Minute, func() { c.Shutdown(nil) })
+		r := c.Run(ctx)
+		wantExit(t, r, controller.ExitOK)
+		synctest.Wait()
+		if after := runtime.NumGoroutine(); after > before {
+			t.Errorf("%d goroutines more than before Run", after-before)
+		}
+	})
+	bubble(t, func(t *testing.T, d *diary, hang func()) {
+		before := runtime.NumGoroutine()
+		c := mustNew(t, budget, noSignals, controller.WithCloser("stuck", hang))
+		r, _ := runAfter(c, time.Minute)
+		synctest.Wait()
+		if after := runtime.NumGoroutine(); after != before+1 {
+			t.Errorf("%d goroutines more than before Run, want 1", after-before)
+		}
+		if a := r.Abandoned(); len(a) != 1 || a[0].Name != "stuck" {
+			t.Errorf("abandoned %v, want the closer", a)
+		}
+	})
+}
+
+// G11: the last log line is with the writer before the first flusher starts, and a
+// writer that hangs does not keep the flushers from running.
+func TestG11_SaidLast(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, _ func()) {
+		var log bytes.Buffer
+		c := mustNew(t, budget, noSignals, controller.WithLogger(zerolog.New(&log)),
+			controller.WithFlusher("f", func() error {
+				if !strings.HasSuffix(log.String(), "shutdown complete, flushing\"}\n") {
+					t.Errorf("the flusher found the log at\n%s", &log)
+				}
+				return errors.New("flusher failed")
+			}))
+		r, _ := runAfter(c, time.Minute)
+		wantExit(t, r, controller.ExitStep)
+		if strings.Contains(log.String(), "flusher failed") {
+			t.Errorf("something was logged after the last line:\n%s", &log)
+		}
+	})
+	bubble(t, func(t *testing.T, d *diary, hang func()) {
+		c := mustNew(t, budget, noSignals,
+			controller.WithLogger(zerolog.New(writer(func([]byte) (int, error) { hang(); return 0, nil }))),
+			controller.WithFlusher("f", func() { d.note("flush") }))
+		r, took := runAfter(c, time.Minute)
+		wantTook(t, took, time.Second)
+		d.want(t, "flush 1m1s")
+		if l := r.Listeners[0]; l.Op != controller.OpLog || !l.Busy || l.Missed == 0 {
+			t.Errorf("the logger is reported as %+v", l)
+		}
+	})
+}
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(p []byte) (int, error) { return w(p) }
+
+type textError func() string
+
+func (e textError) Error() string { return e() }

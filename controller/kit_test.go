@@ -1,0 +1,170 @@
+package controller_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/fsm"
+)
+
+var budget = controller.Budget{Total: 10 * time.Second, Settle: 2 * time.Second, Reserve: 4 * time.Second}
+
+// diary is what happened, in order, with the virtual time since it was opened.
+type diary struct {
+	mu    sync.Mutex
+	start time.Time
+	lines []string
+}
+
+func newDiary() *diary { return &diary{start: time.Now()} }
+
+func (d *diary) note(line string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lines = append(d.lines, line+" "+time.Since(d.start).String())
+}
+
+func (d *diary) want(t *testing.T, want ...string) {
+	t.Helper()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !slices.Equal(d.lines, want) {
+		t.Errorf("it happened as\n\t%q\nwant\n\t%q", d.lines, want)
+	}
+}
+
+// server serves until it is stopped, and drains for a while; zero functions are
+// replaced by harmless ones.
+type server struct {
+	name     string
+	d        *diary
+	drain    time.Duration
+	graceful func()
+	stop     func()
+	serve    func() error
+	down     chan struct{}
+	once     sync.Once
+}
+
+func newServer(d *diary, name string, drain time.Duration) *server {
+	return &server{name: name, d: d, drain: drain, down: make(chan struct{})}
+}
+
+func (s *server) halt() { s.once.Do(func() { close(s.down) }) }
+
+func (s *server) Serve() error {
+	if s.serve != nil {
+		return s.serve()
+	}
+	<-s.down
+	return nil
+}
+
+func (s *server) GracefulStop() {
+	s.d.note(s.name + " graceful")
+	if s.graceful != nil {
+		s.graceful()
+	} else {
+		select {
+		case <-time.After(s.drain):
+		case <-s.down:
+		}
+	}
+	s.halt()
+}
+
+func (s *server) Stop() {
+	s.d.note(s.name + " stop")
+	if s.stop != nil {
+		s.stop()
+	}
+	s.halt()
+}
+
+// bubble runs a test in virtual time. What hangs until it ends is let go then.
+func bubble(t *testing.T, f func(t *testing.T, d *diary, hang func())) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		over := make(chan struct{})
+		defer func() {
+			close(over)
+			time.Sleep(time.Hour) // lets what sleeps come to its end
+		}()
+		f(t, newDiary(), func() { <-over })
+	})
+}
+
+// noSignals keeps package os/signal out of a bubble, where it does not work.
+var noSignals = controller.WithSignals()
+
+func mustNew(t *testing.T, b controller.Budget, opts ...controller.Option) *controller.Controller {
+	t.Helper()
+	c, err := controller.New(b, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// runAfter asks for the shutdown after some time, runs, and returns the report and
+// how long after the trigger Run returned.
+func runAfter(c *controller.Controller, after time.Duration) (controller.Report, time.Duration) {
+	asked := time.Now().Add(after)
+	time.AfterFunc(after, func() { c.Shutdown(errAsked) })
+	r := c.Run(context.Background())
+	return r, time.Since(asked)
+}
+
+var errAsked = errors.New("asked for")
+
+// step returns the call of that kind and name.
+func step(t *testing.T, r controller.Report, op controller.Op, name string) controller.Step {
+	t.Helper()
+	for _, s := range r.Steps {
+		if s.Kind == controller.KindCall && s.Op == op && s.Name == name {
+			return s
+		}
+	}
+	t.Fatalf("no step %s %q in\n%v", op, name, r)
+	return controller.Step{}
+}
+
+func hasPhase(r controller.Report, p controller.Phase) bool {
+	return slices.ContainsFunc(r.Steps, func(s controller.Step) bool { return s.Kind == controller.KindPhase && s.Phase == p })
+}
+
+func wantPath(t *testing.T, r controller.Report, forced bool) {
+	t.Helper()
+	want := []fsm.State{fsm.Serving, fsm.GracefulShutdown, fsm.Terminated}
+	if forced {
+		want = []fsm.State{fsm.Serving, fsm.GracefulShutdown, fsm.TimerExpired, fsm.Terminated}
+	}
+	if !slices.Equal(r.Path, want) {
+		t.Errorf("path %v, want %v", r.Path, want)
+	}
+}
+
+func wantTook(t *testing.T, got, want time.Duration) {
+	t.Helper()
+	if got != want {
+		t.Errorf("Run returned %v after the trigger, want %v", got, want)
+	}
+}
+
+func wantExit(t *testing.T, r controller.Report, want int) {
+	t.Helper()
+	if got := r.ExitCode(); got != want {
+		t.Errorf("exit code %d, want %d\n%v", got, want, r)
+	}
+}
+
+// signals is a channel on which a test sends SIGTERM.
+func sigterm(ch chan<- os.Signal) { ch <- syscall.SIGTERM }
