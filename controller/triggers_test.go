@@ -1,0 +1,255 @@
+package controller_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lastcall-go/lastcall/controller"
+)
+
+// A server or worker that ends by itself is a trigger; with an error it is a
+// failure as well.
+func TestEndedByItself(t *testing.T) {
+	failure := errors.New("port in use")
+	tests := map[string]struct {
+		serve  func() error
+		work   func() error
+		op     controller.Op
+		result controller.Result
+		exit   int
+		text   string
+	}{
+		"Serve fails":    {serve: func() error { return failure }, op: controller.OpServe, result: controller.ResultFailed, exit: controller.ExitFailed, text: `Serve "s" ended by itself: port in use`},
+		"Serve returns":  {serve: func() error { return nil }, op: controller.OpServe, result: controller.ResultOK, exit: controller.ExitOK, text: `Serve "s" ended by itself`},
+		"Serve panics":   {serve: func() error { panic("at last") }, op: controller.OpServe, result: controller.ResultPanicked, exit: controller.ExitFailed, text: `Serve "s" ended by itself: panicked: at last`},
+		"a worker fails": {work: func() error { return failure }, op: controller.OpWork, result: controller.ResultFailed, exit: controller.ExitFailed, text: `worker "w" ended by itself: port in use`},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, d *diary, _ func()) {
+				s := newServer(d, "s", time.Second)
+				if tt.serve != nil {
+					s.serve = func() error { time.Sleep(time.Minute); return tt.serve() }
+				}
+				c := mustNew(t, budget, noSignals, controller.WithServer("s", s),
+					controller.WithWorker("w", func(claim, _ context.Context) error {
+						if tt.work != nil {
+							time.Sleep(time.Minute)
+							return tt.work()
+						}
+						<-claim.Done()
+						return claim.Err()
+					}))
+				r := c.Run(context.Background())
+				var ended *controller.EndedError
+				if !errors.As(r.Cause, &ended) || ended.Op != tt.op || ended.Result != tt.result || r.CauseText != tt.text {
+					t.Errorf("cause %#v, %q; want %v %v, %q", r.Cause, r.CauseText, tt.op, tt.result, tt.text)
+				}
+				wantExit(t, r, tt.exit)
+				wantPath(t, r, false)
+				if tt.exit == controller.ExitFailed && tt.result == controller.ResultFailed && !errors.Is(r.Err(), failure) {
+					t.Errorf("Err() is %v", r.Err())
+				}
+			})
+		})
+	}
+}
+
+// A worker that has done its work is no trigger.
+func TestWorkerThatFinishes(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, _ func()) {
+		c := mustNew(t, budget, noSignals, controller.WithWorker("once", func(_, _ context.Context) error { return nil }))
+		r, took := runAfter(c, time.Hour)
+		wantTook(t, took, 0)
+		wantExit(t, r, controller.ExitOK)
+	})
+}
+
+// A worker whose work goes on is cancelled at the timer, with a cause, and gets the
+// time of phase wait.
+func TestWorkerIsCancelled(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, _ func()) {
+		c := mustNew(t, budget, noSignals, controller.WithWorker("w", func(claim, work context.Context) error {
+			<-claim.Done()
+			if work.Err() != nil || !errors.Is(context.Cause(claim), controller.ErrShutdown) {
+				t.Errorf("claim ended with %v, work with %v", context.Cause(claim), work.Err())
+			}
+			if at, ok := controller.TimerAt(work); !ok || !at.Equal(time.Now().Add(6*time.Second)) {
+				t.Errorf("TimerAt says %v, %v", at, ok)
+			}
+			<-work.Done()
+			d.note("cancelled")
+			time.Sleep(time.Second)
+			return context.Cause(work)
+		}))
+		r, took := runAfter(c, time.Minute)
+		wantTook(t, took, 7*time.Second)
+		wantPath(t, r, true)
+		wantExit(t, r, controller.ExitForced)
+		if r.Outcome != controller.OutcomeCancelled || hasPhase(r, controller.PhaseStop) {
+			t.Errorf("outcome %v, want cancelled, and no phase stop\n%v", r.Outcome, r)
+		}
+		d.want(t, "cancelled 1m6s")
+	})
+}
+
+// Before Run: nothing is started, what is there is closed, in order, and the time
+// counts from Run's start.
+func TestTriggeredBeforeRun(t *testing.T) {
+	ended, cancel := context.WithCancelCause(context.Background())
+	cancel(errAsked)
+	for name, ctx := range map[string]context.Context{"Shutdown": context.Background(), "context": ended} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, d *diary, _ func()) {
+				s := newServer(d, "s", 0)
+				s.serve = func() error { d.note("serve"); return nil }
+				c := mustNew(t, budget, noSignals, controller.WithServer("s", s),
+					controller.WithWorker("w", func(_, _ context.Context) error { d.note("worker"); return nil }),
+					controller.WithCloser("one", func() { d.note("close one") }),
+					controller.WithCloser("two", func() { d.note("close two") }))
+				if name == "Shutdown" {
+					c.Shutdown(errAsked)
+				}
+				if c.Ready() {
+					t.Error("ready")
+				}
+				time.Sleep(time.Minute)
+				r := c.Run(ctx)
+				wantTook(t, r.Took(), 0)
+				wantExit(t, r, controller.ExitOK)
+				wantPath(t, r, false)
+				if !errors.Is(r.Cause, errAsked) {
+					t.Errorf("cause %v", r.Cause)
+				}
+				d.want(t, "s graceful 1m0s", "close two 1m0s", "close one 1m0s")
+			})
+		})
+	}
+}
+
+// Zero servers is legal, and Force before any trigger is one.
+func TestForceIsATrigger(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, _ func()) {
+		c := mustNew(t, budget, noSignals)
+		time.AfterFunc(time.Minute, c.Force)
+		r := c.Run(context.Background())
+		wantTook(t, r.Took(), 0)
+		wantPath(t, r, false)
+		if !errors.Is(r.Cause, controller.ErrForced) || !r.Forced {
+			t.Errorf("cause %v, forced %v", r.Cause, r.Forced)
+		}
+	})
+}
+
+// The second signal forces; the first one is a trigger.
+func TestSecondSignalForces(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, _ func()) {
+		signals := make(chan os.Signal, 1)
+		c := mustNew(t, budget, controller.WithSignalChannel(signals), controller.WithServer("s", newServer(d, "s", time.Hour)))
+		time.AfterFunc(time.Minute, func() { sigterm(signals) })
+		time.AfterFunc(time.Minute+time.Second, func() { sigterm(signals) }) // in settle
+		r := c.Run(context.Background())
+		wantTook(t, r.Took(), time.Second)
+		wantPath(t, r, true)
+		wantExit(t, r, controller.ExitForced)
+		d.want(t, "s graceful 1m1s", "s stop 1m1s")
+		var cause *controller.SignalError
+		if !errors.As(r.Cause, &cause) || r.CauseText != "signal: terminated" {
+			t.Errorf("cause %v (%s)", r.Cause, r.CauseText)
+		}
+	})
+	bubble(t, func(t *testing.T, d *diary, _ func()) { // a channel that is closed brings no signals
+		signals := make(chan os.Signal)
+		close(signals)
+		r, took := runAfter(mustNew(t, budget, controller.WithSignalChannel(signals)), time.Minute)
+		wantTook(t, took, 0)
+		if !errors.Is(r.Cause, errAsked) {
+			t.Errorf("cause %v", r.Cause)
+		}
+	})
+}
+
+// Contexts of steps keep the values of Run's context, not its end.
+func TestContextsOfSteps(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, _ func()) {
+		type key struct{}
+		ctx, cancel := context.WithCancel(context.WithValue(context.Background(), key{}, "value"))
+		check := func(ctx context.Context) error {
+			if ctx.Value(key{}) != "value" || ctx.Err() != nil {
+				t.Errorf("a step's context has value %v, error %v", ctx.Value(key{}), ctx.Err())
+			}
+			if _, ok := ctx.Deadline(); !ok {
+				t.Error("a step's context has no deadline")
+			}
+			return nil
+		}
+		c := mustNew(t, budget, noSignals, controller.WithAnnouncer("a", check), controller.WithCloser("c", check), controller.WithFlusher("f", check))
+		time.AfterFunc(time.Minute, cancel)
+		r := c.Run(ctx)
+		wantExit(t, r, controller.ExitOK)
+		if !errors.Is(r.Cause, context.Canceled) {
+			t.Errorf("cause %v", r.Cause)
+		}
+	})
+}
+
+// Without a Life in the context both functions say that they know nothing.
+func TestNoLife(t *testing.T) {
+	if controller.Draining(context.Background()) != nil {
+		t.Error("Draining of a bare context is not nil")
+	}
+	if _, ok := controller.TimerAt(context.Background()); ok {
+		t.Error("TimerAt of a bare context knows a time")
+	}
+}
+
+func TestReportJSON(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, hang func()) {
+		c := mustNew(t, budget, noSignals, controller.WithServer("s", newServer(d, "s", time.Second)),
+			controller.WithCloser("stuck", hang), controller.WithObserver("o", func(controller.Step) {}))
+		r, _ := runAfter(c, time.Minute)
+		text, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got struct {
+			Outcome   string
+			ExitCode  int `json:"exit_code"`
+			Cause     string
+			Path      []string
+			Took      float64 `json:"took_seconds"`
+			Abandoned []string
+			Steps     []struct{ Kind, Name, Phase, Result string }
+			Listeners []struct{ Name string }
+		}
+		if err := json.Unmarshal(text, &got); err != nil {
+			t.Fatal(err)
+		}
+		if got.Outcome != "drained" || got.ExitCode != controller.ExitStep || got.Cause != "asked for" || got.Took != 6.5 ||
+			strings.Join(got.Path, " ") != "SERVING GRACEFUL_SHUTDOWN TERMINATED" ||
+			len(got.Abandoned) != 1 || got.Abandoned[0] != `closer "stuck"` || len(got.Listeners) != 1 || len(got.Steps) != len(r.Steps) {
+			t.Errorf("%s\nis not what happened:\n%v", text, r)
+		}
+		if last := got.Steps[len(got.Steps)-1]; last.Kind != "phase" || last.Phase != "flush" {
+			t.Errorf("the last step is %+v", last)
+		}
+	})
+}
+
+// Each caller has a report of its own.
+func TestReportIsAValue(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, _ func()) {
+		c := mustNew(t, budget, noSignals)
+		r, _ := runAfter(c, time.Minute)
+		r.Steps[0].Name, r.Path[0] = "changed", 0
+		again, err := c.Wait(context.Background())
+		if err != nil || again.Steps[0].Name != "start" || again.Path[0] == 0 {
+			t.Errorf("changing one report changed another: %v, %v", again, err)
+		}
+	})
+}
