@@ -1,0 +1,244 @@
+//go:build linux
+
+package controller_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/lastcall-go/lastcall/controller"
+)
+
+// These tests are about what a bubble cannot show: real signals, a real terminal,
+// real exit codes. The test binary runs itself as the child.
+
+const childVariable = "LASTCALL_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if kind := os.Getenv(childVariable); kind != "" {
+		os.Exit(child(kind))
+	}
+	os.Exit(m.Run())
+}
+
+// child runs one server, tells every state and phase on standard output, and
+// exits with the report's code.
+func child(kind string) int {
+	hang := make(chan struct{})
+	s := &server{d: newDiary(), down: make(chan struct{})}
+	if kind == "hangs" {
+		s.graceful = func() { <-hang }
+		s.stop = s.graceful
+	}
+	b := controller.Budget{Total: 10 * time.Minute, Settle: 100 * time.Millisecond, Reserve: 2 * time.Second}
+	opts := []controller.Option{
+		controller.WithServer("s", s),
+		controller.WithObserver("stdout", func(s controller.Step) { fmt.Println(s) }),
+	}
+	switch kind {
+	case "settles": // for longer than any test waits
+		b.Settle = 9 * time.Minute
+	case "third party":
+		other := make(chan os.Signal, 8)
+		signal.Notify(other, syscall.SIGTERM)
+		go func() {
+			for range other {
+				fmt.Println("third party told")
+			}
+		}()
+		opts = append(opts, controller.WithCloser("c", func() { <-hang }))
+	}
+	c, err := controller.New(b, opts...)
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	r := c.Run(context.Background())
+	fmt.Println(r)
+	return r.ExitCode()
+}
+
+// process is a child, and what it has said.
+type process struct {
+	t   *testing.T
+	cmd *exec.Cmd
+	out *bufio.Scanner
+	all []string
+}
+
+func startChild(t *testing.T, kind string, stdin *os.File) *process {
+	t.Helper()
+	p := &process{t: t, cmd: exec.CommandContext(t.Context(), os.Args[0])}
+	p.cmd.Env = append(os.Environ(), childVariable+"="+kind)
+	if stdin != nil {
+		p.cmd.Stdin = stdin
+	}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.out = bufio.NewScanner(out)
+	return p
+}
+
+// until reads what the child says until a line has that part.
+func (p *process) until(part string) {
+	p.t.Helper()
+	for p.out.Scan() {
+		p.all = append(p.all, p.out.Text())
+		if strings.Contains(p.out.Text(), part) {
+			return
+		}
+	}
+	p.t.Fatalf("the child never said %q:\n%s", part, strings.Join(p.all, "\n"))
+}
+
+func (p *process) signal(s os.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// end waits for the child and returns how it ended and all that it said.
+func (p *process) end() (syscall.WaitStatus, string) {
+	p.t.Helper()
+	for p.out.Scan() {
+		p.all = append(p.all, p.out.Text())
+	}
+	_ = p.cmd.Wait() // its error repeats the state
+	return p.cmd.ProcessState.Sys().(syscall.WaitStatus), strings.Join(p.all, "\n")
+}
+
+func TestProcessSIGTERM(t *testing.T) {
+	t.Parallel()
+	p := startChild(t, "drains", nil)
+	p.until("phase serve")
+	p.signal(syscall.SIGTERM)
+	status, said := p.end()
+	if status.ExitStatus() != controller.ExitOK || !strings.Contains(said, "SERVING -> GRACEFUL_SHUTDOWN -> TERMINATED") || !strings.Contains(said, "(signal: terminated)") {
+		t.Errorf("exit status %d, having said\n%s", status.ExitStatus(), said)
+	}
+}
+
+// TestProcessSecondAndThirdSIGTERM: the second forces; the third does what the
+// platform does by default, and ends the process.
+func TestProcessSecondAndThirdSIGTERM(t *testing.T) {
+	t.Parallel()
+	p := startChild(t, "hangs", nil)
+	p.until("phase serve")
+	p.signal(syscall.SIGTERM)
+	p.until("phase drain")
+	p.signal(syscall.SIGTERM)
+	p.until("phase stop")
+	p.signal(syscall.SIGTERM)
+	status, said := p.end()
+	if !status.Signaled() || status.Signal() != syscall.SIGTERM {
+		t.Errorf("it ended with %v (exit status %d), having said\n%s", status, status.ExitStatus(), said)
+	}
+}
+
+// TestProcessSecondSIGTERM: forced, it ends within Reserve, and says what hangs.
+func TestProcessSecondSIGTERM(t *testing.T) {
+	t.Parallel()
+	p := startChild(t, "hangs", nil)
+	p.until("phase serve")
+	p.signal(syscall.SIGTERM)
+	p.until("phase drain")
+	p.signal(syscall.SIGTERM)
+	status, said := p.end()
+	if status.ExitStatus() != controller.ExitAbandoned || !strings.Contains(said, `GracefulStop "s" timed out`) {
+		t.Errorf("exit status %d, having said\n%s", status.ExitStatus(), said)
+	}
+}
+
+// TestProcessThirdParty: somebody else called signal.Notify, and is told of every
+// signal, also of the one after which lastcall no longer listens.
+func TestProcessThirdParty(t *testing.T) {
+	t.Parallel()
+	p := startChild(t, "third party", nil)
+	p.until("phase serve")
+	p.signal(syscall.SIGTERM)
+	p.until("third party told")
+	p.until("phase close")
+	p.signal(syscall.SIGTERM)
+	p.until("third party told")
+	p.signal(syscall.SIGTERM)
+	status, said := p.end()
+	if status.ExitStatus() != controller.ExitStep {
+		t.Errorf("it ended with status %d, having said\n%s", status.ExitStatus(), said)
+	}
+}
+
+// TestProcessCtrlC: a SIGINT typed at a terminal skips settle.
+func TestProcessCtrlC(t *testing.T) {
+	t.Parallel()
+	terminal, typist := openTerminal(t)
+	defer typist.Close()
+	p := startChild(t, "settles", terminal)
+	p.until("phase serve")
+	p.signal(os.Interrupt)
+	status, said := p.end()
+	if status.ExitStatus() != controller.ExitOK || strings.Contains(said, "phase settle") {
+		t.Errorf("exit status %d, having said\n%s", status.ExitStatus(), said)
+	}
+}
+
+// TestProcessInterruptWithoutTerminal: /dev/null is a character device, but nobody
+// types there.
+func TestProcessInterruptWithoutTerminal(t *testing.T) {
+	t.Parallel()
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	p := startChild(t, "settles", null)
+	p.until("phase serve")
+	p.signal(os.Interrupt)
+	p.until("phase settle")
+	p.signal(os.Interrupt)
+	status, said := p.end()
+	// The drain takes no time: its end and the force may come in either order.
+	if code := status.ExitStatus(); code != controller.ExitForced && code != controller.ExitOK {
+		t.Errorf("exit status %d, having said\n%s", status.ExitStatus(), said)
+	}
+}
+
+// openTerminal returns the two ends of a new pseudo-terminal.
+func openTerminal(t *testing.T) (terminal, typist *os.File) {
+	t.Helper()
+	typist, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skipf("no pseudo-terminals here: %v", err)
+	}
+	var number, unlock int32
+	for _, request := range []struct {
+		code uintptr
+		arg  *int32
+	}{{syscall.TIOCSPTLCK, &unlock}, {syscall.TIOCGPTN, &number}} {
+		if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, typist.Fd(), request.code, uintptr(unsafe.Pointer(request.arg))); errno != 0 {
+			t.Skipf("no pseudo-terminals here: %v", errno)
+		}
+	}
+	terminal, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("no pseudo-terminals here: %v", err)
+	}
+	t.Cleanup(func() { terminal.Close() })
+	go func() { _, _ = io.Copy(io.Discard, typist) }()
+	return terminal, typist
+}
