@@ -386,6 +386,27 @@ func (o *oracle) checkTold(t *rapid.T) {
 	}
 }
 
+// badText says whether a step's error has a text that never comes.
+func (o *oracle) badText(s controller.Step) bool {
+	i := int(s.Name[0] - 'a')
+	switch s.Op {
+	case controller.OpServe:
+		return o.s.servers[i].serve.manner == badText
+	case controller.OpAnnounce:
+		return o.s.servers[i].announce.manner == badText
+	case controller.OpWork:
+		return o.s.workers[i].how.manner == badText
+	case controller.OpAnnouncer:
+		return o.s.announcers[i].how.manner == badText
+	case controller.OpClose:
+		return o.s.closers[i].how.manner == badText
+	case controller.OpFlush:
+		return o.s.flushers[i].how.manner == badText
+	default:
+		return false
+	}
+}
+
 // checkNothingLeft is G10.
 func (o *oracle) checkNothingLeft(t *rapid.T) {
 	named := len(o.report.Abandoned())
@@ -400,6 +421,14 @@ func (o *oracle) checkNothingLeft(t *rapid.T) {
 	for _, s := range o.report.Abandoned() {
 		if !s.Failed() {
 			t.Fatalf("G10: %v was abandoned but did not fail", s)
+		}
+		who := map[controller.Op]string{
+			controller.OpGracefulStop: "gs ", controller.OpServe: "serve ", controller.OpStop: "stop ", controller.OpAttach: "attach ",
+			controller.OpAnnounce: "announce ", controller.OpAnnouncer: "announcer ", controller.OpWork: "worker ",
+			controller.OpCancel: "cancel ", controller.OpCut: "cut ", controller.OpClose: "closer ", controller.OpFlush: "flusher ",
+		}[s.Op] + s.Name
+		if back := o.ends(who, "return", "panic", "goexit"); len(back) > 0 && back[0].Before(o.end) && !o.badText(s) {
+			t.Fatalf("G10: %v is called abandoned, but came back %v before the end", s, o.end.Sub(back[0]))
 		}
 	}
 }

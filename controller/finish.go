@@ -8,13 +8,21 @@ import (
 // logTime bounds the wait for the last log line.
 const logTime = time.Second
 
-// yields is how often finish lets observers that are at work go on. An observer
-// that returns at once needs one; see yield.
-const yields = 32
+// yields is how often foreign code that takes no time is let go on before it is
+// called late. It needs one; see yield.
+const yields = 8
 
-// close closes the dependencies, the last registered first.
+// close closes the dependencies, the last registered first. Whatever was called
+// before and has not come back by now is late.
 func (r *run) close() {
 	r.enter(PhaseClose)
+	for i := 0; i < yields && !allDone(r.calls); i++ {
+		yield()
+		r.takeIn()
+	}
+	for _, c := range r.calls {
+		r.expire(c)
+	}
 	closers := slices.Clone(r.config.closers)
 	slices.Reverse(closers)
 	r.inTurn(OpClose, closers, r.share(2))
@@ -45,7 +53,6 @@ func (r *run) finish() Report {
 	r.takeIn()
 	for _, c := range r.calls {
 		if !c.over {
-			r.expire(c)
 			c.step.Abandoned, c.step.Duration = true, time.Since(c.step.Start)
 		}
 	}

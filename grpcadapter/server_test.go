@@ -1,0 +1,441 @@
+package grpcadapter_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/grpcadapter"
+)
+
+var budget = controller.Budget{Total: 10 * time.Second, Settle: 2 * time.Second, Reserve: 4 * time.Second}
+
+// service runs a function as its unary handler.
+type service struct {
+	testgrpc.UnimplementedTestServiceServer
+	unary func(context.Context) error
+}
+
+func (s service) UnaryCall(ctx context.Context, _ *testgrpc.SimpleRequest) (*testgrpc.SimpleResponse, error) {
+	return &testgrpc.SimpleResponse{}, s.unary(ctx)
+}
+
+func (s service) StreamingOutputCall(_ *testgrpc.StreamingOutputCallRequest, stream testgrpc.TestService_StreamingOutputCallServer) error {
+	return s.unary(stream.Context())
+}
+
+// dial returns a client of what listens on lis.
+func dial(t *testing.T, lis *bufconn.Listener) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient("passthrough:///bufconn",
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }),
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func mustNew(t *testing.T, opts ...controller.Option) *controller.Controller {
+	t.Helper()
+	c, err := controller.New(budget, append(opts, controller.WithSignals())...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// bubble runs a test in virtual time; what hangs is let go when it ends.
+func bubble(t *testing.T, f func(t *testing.T, lis *bufconn.Listener, over <-chan struct{})) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		over := make(chan struct{})
+		t.Cleanup(func() { // runs before the clients are closed: cleanups run last in, first out
+			close(over)
+			time.Sleep(time.Hour)
+		})
+		f(t, bufconn.Listen(1<<16), over)
+	})
+}
+
+// shutdownAfter asks for the shutdown after a minute and returns the report.
+func shutdownAfter(c *controller.Controller) controller.Report {
+	time.AfterFunc(time.Minute, func() { c.Shutdown(errors.New("asked for")) })
+	return c.Run(context.Background())
+}
+
+func healthOf(t *testing.T, conn *grpc.ClientConn, name string) healthpb.HealthCheckResponse_ServingStatus {
+	t.Helper()
+	r, err := healthpb.NewHealthClient(conn).Check(t.Context(), &healthpb.HealthCheckRequest{Service: name})
+	if err != nil {
+		t.Errorf("health of %q: %v", name, err)
+		return -1
+	}
+	return r.Status
+}
+
+// Health of every service is SERVING until announce, NOT_SERVING in settle, and
+// stays so; RPCs are served all the while.
+func TestHealthGoesDownFirst(t *testing.T) {
+	bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+		g := grpcadapter.New(lis)
+		testgrpc.RegisterTestServiceServer(g.NewServer(), service{unary: func(context.Context) error { return nil }})
+		g.Health().SetServingStatus("mine", healthpb.HealthCheckResponse_NOT_SERVING)
+		conn := dial(t, lis)
+		c := mustNew(t, controller.WithServer("grpc", g))
+		check := func(at time.Duration, name string, want healthpb.HealthCheckResponse_ServingStatus) {
+			time.AfterFunc(at, func() {
+				if got := healthOf(t, conn, name); got != want {
+					t.Errorf("after %v %q is %v, want %v", at, name, got, want)
+				}
+			})
+		}
+		for _, name := range []string{"", testgrpc.TestService_ServiceDesc.ServiceName} {
+			check(time.Second, name, healthpb.HealthCheckResponse_SERVING)
+			check(time.Minute+time.Second, name, healthpb.HealthCheckResponse_NOT_SERVING)
+		}
+		check(time.Second, "mine", healthpb.HealthCheckResponse_NOT_SERVING)
+		time.AfterFunc(time.Minute+500*time.Millisecond, func() {
+			g.Health().SetServingStatus("", healthpb.HealthCheckResponse_SERVING)
+		})
+		time.AfterFunc(time.Minute+1500*time.Millisecond, func() {
+			if _, err := testgrpc.NewTestServiceClient(conn).UnaryCall(t.Context(), &testgrpc.SimpleRequest{}); err != nil {
+				t.Errorf("an RPC during settle: %v", err)
+			}
+		})
+		r := shutdownAfter(c)
+		if r.ExitCode() != controller.ExitOK || r.Took() != budget.Settle {
+			t.Errorf("exit code %d after %v\n%v", r.ExitCode(), r.Took(), r)
+		}
+	})
+}
+
+func TestHealthOptions(t *testing.T) {
+	t.Run("given and registered", func(t *testing.T) {
+		bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+			h := health.NewServer()
+			g := grpcadapter.New(lis, grpcadapter.WithHealth(h))
+			healthpb.RegisterHealthServer(g.NewServer(), h)
+			wantHealthDown(t, g, lis)
+		})
+	})
+	t.Run("given, not registered", func(t *testing.T) {
+		bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+			g := grpcadapter.New(lis, grpcadapter.WithHealth(health.NewServer()))
+			g.NewServer()
+			if g.Health() != nil {
+				t.Error("Health() is not nil with WithHealth")
+			}
+			wantHealthDown(t, g, lis)
+		})
+	})
+	t.Run("none", func(t *testing.T) {
+		bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+			g := grpcadapter.New(lis, grpcadapter.WithoutHealth())
+			g.NewServer()
+			conn := dial(t, lis)
+			time.AfterFunc(time.Second, func() {
+				_, err := healthpb.NewHealthClient(conn).Check(t.Context(), &healthpb.HealthCheckRequest{})
+				if status.Code(err) != codes.Unimplemented {
+					t.Errorf("a server without health answers %v", err)
+				}
+			})
+			if r := shutdownAfter(mustNew(t, controller.WithServer("grpc", g))); r.ExitCode() != controller.ExitOK {
+				t.Error(r)
+			}
+		})
+	})
+	t.Run("registered behind our back", func(t *testing.T) {
+		bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+			g := grpcadapter.New(lis)
+			healthpb.RegisterHealthServer(g.NewServer(), health.NewServer())
+			r := shutdownAfter(mustNew(t, controller.WithServer("grpc", g)))
+			if r.ExitCode() != controller.ExitFailed || !strings.Contains(r.CauseText, "give it to WithHealth") {
+				t.Errorf("exit code %d, cause %q", r.ExitCode(), r.CauseText)
+			}
+		})
+	})
+	t.Run("registered, served elsewhere", func(t *testing.T) {
+		bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+			srv := grpc.NewServer()
+			healthpb.RegisterHealthServer(srv, health.NewServer())
+			go func() { _ = srv.Serve(lis) }()
+			r := shutdownAfter(mustNew(t, controller.WithServer("grpc", grpcadapter.Use(srv))))
+			if r.ExitCode() != controller.ExitStep || !strings.Contains(r.String(), "give it to WithHealth") {
+				t.Errorf("exit code %d\n%v", r.ExitCode(), r)
+			}
+		})
+	})
+}
+
+func wantHealthDown(t *testing.T, g *grpcadapter.Server, lis *bufconn.Listener) {
+	t.Helper()
+	conn := dial(t, lis)
+	time.AfterFunc(time.Second, func() {
+		if got := healthOf(t, conn, ""); got != healthpb.HealthCheckResponse_SERVING {
+			t.Errorf("before the trigger: %v", got)
+		}
+	})
+	time.AfterFunc(time.Minute+time.Second, func() {
+		if got := healthOf(t, conn, ""); got != healthpb.HealthCheckResponse_NOT_SERVING {
+			t.Errorf("in settle: %v", got)
+		}
+	})
+	if r := shutdownAfter(mustNew(t, controller.WithServer("grpc", g))); r.ExitCode() != controller.ExitOK {
+		t.Error(r)
+	}
+}
+
+// Handlers learn of the drain and of the timer through their contexts.
+func TestHandlersHearOfTheDrain(t *testing.T) {
+	for _, kind := range []string{"unary", "stream"} {
+		t.Run(kind, func(t *testing.T) {
+			bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+				var heard time.Time
+				g := grpcadapter.New(lis)
+				testgrpc.RegisterTestServiceServer(g.NewServer(), service{unary: func(ctx context.Context) error {
+					if _, ok := controller.TimerAt(ctx); ok {
+						t.Error("the timer is known before the trigger")
+					}
+					<-controller.Draining(ctx)
+					heard = time.Now()
+					if at, ok := controller.TimerAt(ctx); !ok || !at.Equal(heard.Add(4*time.Second)) {
+						t.Errorf("TimerAt says %v, %v", at, ok)
+					}
+					time.Sleep(time.Second)
+					return nil
+				}})
+				client := testgrpc.NewTestServiceClient(dial(t, lis))
+				var err error
+				time.AfterFunc(time.Second, func() {
+					if kind == "unary" {
+						_, err = client.UnaryCall(t.Context(), &testgrpc.SimpleRequest{})
+						return
+					}
+					stream, serr := client.StreamingOutputCall(t.Context(), &testgrpc.StreamingOutputCallRequest{})
+					if serr != nil {
+						t.Error(serr)
+						return
+					}
+					_, err = stream.Recv()
+				})
+				start := time.Now()
+				r := shutdownAfter(mustNew(t, controller.WithServer("grpc", g)))
+				synctest.Wait()
+				if got := heard.Sub(start); got != time.Minute+2*time.Second {
+					t.Errorf("the handler heard of the drain after %v", got)
+				}
+				if r.Took() != 3*time.Second || r.ExitCode() != controller.ExitOK {
+					t.Errorf("%v", r)
+				}
+				if err != nil && err.Error() != "EOF" {
+					t.Errorf("the client got %v", err)
+				}
+			})
+		})
+	}
+}
+
+// A handler that ignores its end: GracefulStop never returns, Stop does, and with
+// WaitForHandlers not even that (HAZARDS 2 and 4). Run returns by the deadline.
+func TestStopIsBounded(t *testing.T) {
+	for _, waits := range []bool{false, true} {
+		bubble(t, func(t *testing.T, lis *bufconn.Listener, over <-chan struct{}) {
+			g := grpcadapter.New(lis)
+			srv := g.NewServer(grpc.WaitForHandlers(waits))
+			testgrpc.RegisterTestServiceServer(srv, service{unary: func(context.Context) error { <-over; return nil }})
+			client := testgrpc.NewTestServiceClient(dial(t, lis))
+			time.AfterFunc(time.Second, func() {
+				if _, err := client.UnaryCall(t.Context(), &testgrpc.SimpleRequest{}); status.Code(err) != codes.Unavailable {
+					t.Errorf("the client got %v, want Unavailable", err)
+				}
+			})
+			r := shutdownAfter(mustNew(t, controller.WithServer("grpc", g), controller.WithCloser("c", func() {})))
+			if r.Took() >= budget.Total || r.Outcome != controller.OutcomeAbandoned || r.ExitCode() != controller.ExitAbandoned {
+				t.Errorf("WaitForHandlers(%v): %v", waits, r)
+			}
+			stop := false
+			for _, s := range r.Failures() {
+				stop = stop || s.Op == controller.OpStop
+			}
+			if stop != waits {
+				t.Errorf("WaitForHandlers(%v): Stop is reported as late: %v\n%v", waits, stop, r)
+			}
+		})
+	}
+}
+
+// A plain *grpc.Server, with its Serve in a closure or called by somebody else.
+func TestPlainServer(t *testing.T) {
+	t.Run("Serving", func(t *testing.T) {
+		bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+			srv := grpc.NewServer()
+			r := shutdownAfter(mustNew(t, controller.WithServer("grpc", srv, controller.Serving(func() error { return srv.Serve(lis) }))))
+			if r.ExitCode() != controller.ExitOK || r.Took() != budget.Settle {
+				t.Error(r)
+			}
+		})
+	})
+	for name, server := range map[string]func(*grpc.Server) controller.Server{
+		"served elsewhere": func(s *grpc.Server) controller.Server { return s },
+		"Use":              func(s *grpc.Server) controller.Server { return grpcadapter.Use(s) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+				srv := grpc.NewServer()
+				served := make(chan error, 1)
+				go func() { served <- srv.Serve(lis) }()
+				r := shutdownAfter(mustNew(t, controller.WithServer("grpc", server(srv))))
+				if r.ExitCode() != controller.ExitOK || r.Took() != budget.Settle {
+					t.Error(r)
+				}
+				if err := <-served; err != nil {
+					t.Errorf("Serve returned %v", err)
+				}
+			})
+		})
+	}
+	t.Run("Use with a listener", func(t *testing.T) {
+		bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+			g := grpcadapter.Use(grpc.NewServer(), grpcadapter.WithListener(lis))
+			wantHealthDown(t, g, lis)
+		})
+	})
+}
+
+// A shutdown before Serve, in the middle of its start, and twice: the listener is
+// closed, and the end is clean.
+func TestShutdownAroundServe(t *testing.T) {
+	for _, after := range []time.Duration{-1, 0, 1} {
+		for range 100 {
+			bubble(t, func(t *testing.T, _ *bufconn.Listener, _ <-chan struct{}) {
+				lis := &countingListener{Listener: bufconn.Listen(1)}
+				g := grpcadapter.New(lis)
+				g.NewServer()
+				c := mustNew(t, controller.WithServer("grpc", g))
+				if after < 0 {
+					c.Shutdown(nil)
+				} else {
+					time.AfterFunc(after, func() { c.Shutdown(nil) })
+				}
+				time.AfterFunc(after, func() { c.Shutdown(nil) })
+				r := c.Run(context.Background())
+				if r.ExitCode() != controller.ExitOK {
+					t.Error(r)
+				}
+				if n := lis.closed.Load(); n != 1 {
+					t.Errorf("the listener was closed %d times", n)
+				}
+			})
+		}
+	}
+}
+
+type countingListener struct {
+	net.Listener
+	closed atomic.Int32
+}
+
+func (l *countingListener) Close() error {
+	l.closed.Add(1)
+	return l.Listener.Close()
+}
+
+// A listener that fails while the server serves is a failure of the server.
+func TestListenerFails(t *testing.T) {
+	bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+		g := grpcadapter.New(lis)
+		g.NewServer()
+		time.AfterFunc(time.Second, func() { lis.Close() })
+		r := mustNew(t, controller.WithServer("grpc", g)).Run(context.Background())
+		var ended *controller.EndedError
+		if r.ExitCode() != controller.ExitFailed || !errors.As(r.Cause, &ended) || ended.Name != "grpc" {
+			t.Errorf("exit code %d, cause %v", r.ExitCode(), r.Cause)
+		}
+	})
+}
+
+// The user's interceptors run inside ours, whichever option they came with.
+func TestUsersInterceptors(t *testing.T) {
+	bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+		calls := 0
+		count := func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
+			calls++
+			return h(ctx, req)
+		}
+		chained := func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
+			if controller.Draining(ctx) == nil {
+				t.Error("a chained interceptor does not hear of the drain")
+			}
+			return h(ctx, req)
+		}
+		g := grpcadapter.New(lis)
+		srv := g.NewServer(grpc.UnaryInterceptor(count), grpc.ChainUnaryInterceptor(count, chained))
+		testgrpc.RegisterTestServiceServer(srv, service{unary: func(context.Context) error { return nil }})
+		client := testgrpc.NewTestServiceClient(dial(t, lis))
+		time.AfterFunc(time.Second, func() {
+			if _, err := client.UnaryCall(t.Context(), &testgrpc.SimpleRequest{}); err != nil {
+				t.Error(err)
+			}
+		})
+		shutdownAfter(mustNew(t, controller.WithServer("grpc", g)))
+		if calls != 2 {
+			t.Errorf("the user's interceptors ran %d times, want 2", calls)
+		}
+	})
+}
+
+func TestMadeWrong(t *testing.T) {
+	lis := bufconn.Listen(1)
+	var nilListener *bufconn.Listener
+	var nilServer *grpc.Server
+	twice := grpcadapter.New(lis)
+	twice.NewServer()
+	twice.NewServer()
+	used := grpcadapter.Use(grpc.NewServer())
+	used.NewServer()
+	for name, tt := range map[string]struct {
+		g    *grpcadapter.Server
+		want string
+	}{
+		"nil listener":        {grpcadapter.New(nil), "the listener is nil"},
+		"nil pointer":         {grpcadapter.New(nilListener), "the listener is nil"},
+		"nil option":          {grpcadapter.New(lis, nil), "an option is nil"},
+		"nil health":          {grpcadapter.New(lis, grpcadapter.WithHealth(nil)), "WithHealth was given nil"},
+		"nil server":          {grpcadapter.Use(nil), "Use was given a nil server"},
+		"nil server pointer":  {grpcadapter.Use(nilServer), "Use was given a nil server"},
+		"NewServer twice":     {twice, "has its gRPC server already"},
+		"NewServer after Use": {used, "has its gRPC server already"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := controller.New(budget, controller.WithServer("grpc", tt.g))
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("controller.New says %v, want %q", err, tt.want)
+			}
+		})
+	}
+	t.Run("no NewServer", func(t *testing.T) {
+		bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+			r := mustNew(t, controller.WithServer("grpc", grpcadapter.New(lis))).Run(context.Background())
+			if r.ExitCode() != controller.ExitFailed || !strings.Contains(r.CauseText, "NewServer was not called") {
+				t.Errorf("exit code %d, cause %q", r.ExitCode(), r.CauseText)
+			}
+		})
+	})
+}
