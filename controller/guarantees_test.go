@@ -484,6 +484,7 @@ func TestG11_SaidLast(t *testing.T) {
 			}))
 		r, _ := runAfter(c, time.Minute)
 		wantExit(t, r, controller.ExitStep)
+		synctest.Wait()
 		if strings.Contains(log.String(), "flusher failed") {
 			t.Errorf("something was logged after the last line:\n%s", &log)
 		}
