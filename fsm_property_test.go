@@ -242,10 +242,6 @@ func subjects(steps []controller.Step) []string {
 	return all
 }
 
-func has(lines []string, part string) bool {
-	return slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, part) })
-}
-
 // String tells the whole run, for a failure's output.
 func (o *observed) String() string {
 	var b strings.Builder

@@ -198,7 +198,7 @@ func (c calls) run(t *rapid.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		defer conn.Close() //nolint:revive // three of them, closed at the end of the run
 		clients = append(clients, testgrpc.NewTestServiceClient(conn))
 	}
 	begun := time.Now()

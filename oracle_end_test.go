@@ -158,8 +158,7 @@ func (o *oracle) checkEnding(t *rapid.T) {
 		t.Fatalf("G4: phase close began %v late", c.Start.Sub(at))
 	}
 	end := o.shareEnd(at, 2, o.deadlineAt)
-	for i := len(o.s.closers) - 1; i >= 0; i-- {
-		p := o.s.closers[i]
+	for i, p := range slices.Backward(o.s.closers) {
 		at = o.checkStep(t, "closer "+name(i), p, at, func() time.Time {
 			start := at
 			return o.shareEnd(start, i+1, func(when time.Time) time.Time {
@@ -255,7 +254,7 @@ func (o *oracle) checkSaidLast(t *rapid.T) {
 // checkOnce is G6.
 func (o *oracle) checkOnce(t *rapid.T) {
 	for _, r := range o.waited {
-		if !reflect.DeepEqual(r, o.report) {
+		if !reflect.DeepEqual(r, o.report) { //nolint:govet // the same error values are what G6 promises
 			t.Fatalf("G6: Wait returned another report:\n%v\n%v", r, o.report)
 		}
 	}

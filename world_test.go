@@ -304,7 +304,6 @@ type fakeWriter struct {
 	n     int
 	count int
 	how   conduct
-	lines []string
 }
 
 func (f *fakeWriter) Write(p []byte) (int, error) {

@@ -1,9 +1,11 @@
 package controller
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 )
 
 // Causes and sentinels.
@@ -56,3 +58,26 @@ func (e *EndedError) Error() string {
 
 // Unwrap returns Err.
 func (e *EndedError) Unwrap() error { return e.Err }
+
+// ownText returns the text of a cause if no foreign method has to be called for
+// it.
+func ownText(cause error) (text string, own bool) {
+	switch cause := cause.(type) { //nolint:errorlint // what is wrapped would not do: the wrapper's method is foreign
+	case *EndedError:
+		if cause != nil {
+			return cause.Error(), true
+		}
+	case *SignalError:
+		if cause != nil {
+			if _, own := cause.Signal.(syscall.Signal); own {
+				return cause.Error(), true
+			}
+		}
+	}
+	for _, known := range []error{ErrShutdown, ErrForced, context.Canceled, context.DeadlineExceeded} {
+		if cause == known { //nolint:errorlint // the same
+			return cause.Error(), true
+		}
+	}
+	return "", false
+}

@@ -84,7 +84,10 @@ func (c *Controller) Add(opts ...Option) error {
 //
 // If Shutdown was called or ctx ended before Run, the trigger counts from Run's
 // start and no server or worker is started; GracefulStop is called all the same
-// and closes the listeners, and the dependencies are closed.
+// and closes the listeners, and the dependencies are closed. Signals are heard
+// from Run's start on; one that comes earlier does what the platform does by
+// default, unless somebody else listens (signal.NotifyContext, and its context
+// given to Run, covers a slow start).
 func (c *Controller) Run(ctx context.Context) Report {
 	if ctx == nil {
 		return Report{err: errors.New("controller: Run was given a nil context")}
@@ -93,7 +96,7 @@ func (c *Controller) Run(ctx context.Context) Report {
 	if err != nil {
 		return Report{err: err}
 	}
-	report := newRun(c, config, ctx).run()
+	report := newRun(ctx, c, config).run()
 	c.report = report
 	close(c.over)
 	return report.clone()
@@ -114,7 +117,13 @@ func (c *Controller) seal() (config, error) {
 }
 
 // Shutdown triggers the shutdown and returns at once. The cause is kept if this
-// is the first trigger, and ignored otherwise; nil stands for [ErrShutdown].
+// is the first trigger, and ignored otherwise; nil stands for [ErrShutdown]. It
+// says why, and not that something failed: it does not change the exit code. A
+// program that could not start says so itself:
+//
+//	ctl.Shutdown(err)
+//	ctl.Run(ctx) // closes what is open already
+//	os.Exit(1)
 func (c *Controller) Shutdown(cause error) {
 	if cause == nil {
 		cause = ErrShutdown
@@ -184,5 +193,5 @@ func (p *progress) set(s fsm.State, ph Phase) { p.word.Store(uint32(s)<<8 | uint
 
 func (p *progress) get() (fsm.State, Phase) {
 	word := p.word.Load()
-	return fsm.State(word >> 8), Phase(word & 0xff)
+	return fsm.State(word >> 8 & 0xff), Phase(word & 0xff)
 }

@@ -36,10 +36,14 @@ func (r *run) beginForce() {
 
 // cancel ends the work that still runs.
 func (r *run) cancel() {
-	var cancelers []*server
+	type canceling struct {
+		name     string
+		canceler Canceler
+	}
+	var cancelers []canceling
 	for _, s := range r.servers {
-		if _, ok := s.server.(Canceler); ok && !s.isGone() {
-			cancelers = append(cancelers, s)
+		if c, ok := s.server.(Canceler); ok && !s.isGone() {
+			cancelers = append(cancelers, canceling{s.name, c})
 		}
 	}
 	if len(cancelers) == 0 && r.workersGone() {
@@ -56,7 +60,7 @@ func (r *run) cancel() {
 	var calls []*call
 	for _, s := range cancelers {
 		calls = append(calls, r.call(OpCancel, s.name,
-			func() error { s.server.(Canceler).Cancel(ErrTimer); return nil }, nil))
+			func() error { s.canceler.Cancel(ErrTimer); return nil }, nil))
 	}
 	r.awaitSteps(calls, end, nothing)
 }

@@ -123,9 +123,9 @@ func (r *run) serve() {
 
 // announce takes readiness down and tells the workers to claim nothing new.
 func (r *run) announce() {
-	r.enter(PhaseAnnounce)
 	end := r.at.Add(r.config.budget.announce())
-	waitFor := []*call{r.describeCause(end)}
+	waitFor := r.describeCause(end)
+	r.enter(PhaseAnnounce)
 	for _, w := range r.workers {
 		w.claimOver = true
 		if w.endClaim != nil {

@@ -239,6 +239,7 @@ func openTerminal(t *testing.T) (terminal, typist *os.File) {
 		t.Skipf("no pseudo-terminals here: %v", err)
 	}
 	t.Cleanup(func() { terminal.Close() })
-	go func() { _, _ = io.Copy(io.Discard, typist) }()
+	end := typist
+	go func() { _, _ = io.Copy(io.Discard, end) }()
 	return terminal, typist
 }

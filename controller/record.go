@@ -134,6 +134,7 @@ func (r *run) entered(t fsm.Transition) {
 	r.record.add(s)
 	r.tell(*s)
 	switch t.Call {
+	case fsm.NoCall:
 	case fsm.CallGracefulStop:
 		r.enter(PhaseDrain)
 		r.beginDrain()
@@ -142,15 +143,21 @@ func (r *run) entered(t fsm.Transition) {
 	}
 }
 
-// describeCause turns the cause into text, which calls a foreign method.
-func (r *run) describeCause(end time.Time) *call {
+// describeCause turns the cause into text and tells it. For a cause that is not
+// the controller's own that calls a foreign method, and the call is returned.
+func (r *run) describeCause(end time.Time) []*call {
 	cause := r.trigger.Load().cause
+	if text, own := ownText(cause); own {
+		r.record.causeText = text
+		r.tellCause()
+		return nil
+	}
 	c := r.begin(OpText, "cause", func() error { return cause }, func(res result) {
 		r.record.causeText = res.text
 		r.tellCause()
 	})
 	c.quiet, c.due = true, end
-	return c
+	return []*call{c}
 }
 
 // tellCause logs why the server shuts down, once.

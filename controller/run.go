@@ -40,7 +40,7 @@ type run struct {
 	record record
 }
 
-func newRun(c *Controller, config config, ctx context.Context) *run {
+func newRun(ctx context.Context, c *Controller, config config) *run {
 	r := &run{
 		Controller: c,
 		config:     config,

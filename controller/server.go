@@ -20,7 +20,7 @@ type Server interface {
 	Stop()
 }
 
-// A Server that is also an Acceptor is started by the controller: Serve is
+// Acceptor is a Server that is started by the controller: Serve is
 // called in phase start and returns when the server has stopped. If it returns
 // before GracefulStop was called, that is a trigger, and with an error it is a
 // failure of the server. What it returns afterwards is the end that was asked
@@ -32,24 +32,24 @@ type Acceptor interface{ Serve() error }
 // it as a server that has no Serve.
 var ErrServedElsewhere = errors.New("controller: somebody else serves this server")
 
-// A Server that is also a Checker is asked by [WithServer] whether it can work. An
+// Checker is a Server that is asked by [WithServer] whether it can work. An
 // error becomes one of New or Add. Check must return at once.
 type Checker interface{ Check() error }
 
-// A Server that is also an Attacher is given the Life of the controller in phase
+// Attacher is a Server that is given the Life of the controller in phase
 // start, before Serve is called.
 type Attacher interface{ Attach(Life) }
 
-// A Server that is also an Announcer is told in phase announce that it is going
+// Announcer is a Server that is told in phase announce that it is going
 // to leave. It takes its readiness down and goes on serving. The context ends
 // with the time of the phase.
 type Announcer interface{ Announce(context.Context) error }
 
-// A Server that is also a Canceler is told in phase cancel to end the work that
+// Canceler is a Server that is told in phase cancel to end the work that
 // still runs: to give it a status, and then to end its context with the cause.
 type Canceler interface{ Cancel(cause error) }
 
-// A Server that is also a Cutter is told in phase cut to close the connections
+// Cutter is a Server that is told in phase cut to close the connections
 // that survived Stop.
 type Cutter interface{ Cut() }
 
@@ -72,12 +72,11 @@ type serverConfig struct {
 // The function has the contract of [Acceptor], and takes precedence over it.
 func Serving(serve func() error) ServerOption {
 	return func(s *serverConfig) {
-		switch {
-		case serve == nil:
+		if serve == nil {
 			s.errs = append(s.errs, errors.New("Serving was given a nil function"))
-		default:
-			s.serve = serve
+			return
 		}
+		s.serve = serve
 	}
 }
 

@@ -132,6 +132,21 @@ func TestTriggeredBeforeRun(t *testing.T) {
 	}
 }
 
+// A cause that is a nil pointer is the caller's mistake, and no reason to panic.
+func TestNilPointerCauses(t *testing.T) {
+	for _, cause := range []error{(*controller.SignalError)(nil), (*controller.EndedError)(nil)} {
+		bubble(t, func(t *testing.T, d *diary, _ func()) {
+			c := mustNew(t, budget, noSignals)
+			c.Shutdown(cause)
+			r := c.Run(context.Background())
+			wantExit(t, r, controller.ExitOK)
+			if r.CauseText == "" {
+				t.Error("the cause has no text")
+			}
+		})
+	}
+}
+
 // Zero servers is legal, and Force before any trigger is one.
 func TestForceIsATrigger(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {

@@ -1,0 +1,189 @@
+//go:build unix
+
+// Package examples_test runs the examples as processes: real binaries, real
+// connections, real signals.
+package examples_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+)
+
+// patience bounds every wait for something that must happen. It is reached only
+// by a test that fails.
+const patience = 30 * time.Second
+
+// binaries is where TestMain has built the examples.
+var binaries string
+
+func TestMain(m *testing.M) { os.Exit(build(m.Run)) }
+
+// build builds the examples, with the race detector if the tests have it.
+func build(run func() int) int {
+	dir, err := os.MkdirTemp("", "lastcall-examples-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }() // in the folder for temporary files
+	binaries = dir
+	args := []string{"build", "-o", dir}
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		args = append(args, "-race")
+	}
+	out, err := exec.CommandContext(context.Background(), "go", append(args, "./minimal", "./full")...).CombinedOutput()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s%v\n", out, err)
+		return 1
+	}
+	return run()
+}
+
+// entry is one line of a child's log.
+type entry struct {
+	Message string
+	Addr    string
+	Error   string
+	Outcome string
+}
+
+// child is a running example.
+type child struct {
+	cmd     *exec.Cmd
+	entries chan entry
+	log     []entry // those that were received from entries
+}
+
+// start starts an example on a free port of the loopback, and waits until it is
+// ready. It is killed when the test ends.
+func start(t *testing.T, name string, args ...string) (c *child, addr string) {
+	t.Helper()
+	c = launch(t, name, args...)
+	addr = c.await(t, "listening").Addr
+	c.await(t, "phase serve")
+	return c, addr
+}
+
+// launch starts an example and does not wait.
+func launch(t *testing.T, name string, args ...string) *child {
+	t.Helper()
+	c := &child{entries: make(chan entry, 1000)}
+	c.cmd = exec.CommandContext(t.Context(), filepath.Join(binaries, name), append([]string{"-addr=127.0.0.1:0"}, args...)...)
+	stderr, err := c.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go c.read(stderr)
+	t.Cleanup(func() { // the process is dead by now, or dies: t.Context has ended
+		for e := range c.entries {
+			c.log = append(c.log, e)
+		}
+		_ = c.cmd.Wait() // an error if exit has waited before
+		if t.Failed() {
+			t.Logf("log of %s: %+v", name, c.log)
+		}
+	})
+	return c
+}
+
+func (c *child) read(stderr io.Reader) {
+	defer close(c.entries)
+	lines := bufio.NewScanner(stderr)
+	for lines.Scan() {
+		var e entry
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			e.Message = "no JSON: " + lines.Text()
+		}
+		c.entries <- e
+	}
+}
+
+// await returns the next entry with the message.
+func (c *child) await(t *testing.T, message string) entry {
+	t.Helper()
+	deadline := time.After(patience)
+	for {
+		select {
+		case e, open := <-c.entries:
+			if !open {
+				t.Fatalf("the process ended without the line %q", message)
+			}
+			c.log = append(c.log, e)
+			if e.Message == message {
+				return e
+			}
+		case <-deadline:
+			t.Fatalf("no line %q within %v", message, patience)
+		}
+	}
+}
+
+// terminate sends SIGTERM.
+func (c *child) terminate(t *testing.T) {
+	t.Helper()
+	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// exit waits for the end of the process and returns its code and the messages of
+// its whole log.
+func (c *child) exit(t *testing.T) (code int, messages []string) {
+	t.Helper()
+	deadline := time.After(patience)
+	for open := true; open; {
+		var e entry
+		select {
+		case e, open = <-c.entries:
+			if open {
+				c.log = append(c.log, e)
+			}
+		case <-deadline:
+			t.Fatalf("the process did not end within %v", patience)
+		}
+	}
+	var status *exec.ExitError
+	if err := c.cmd.Wait(); err != nil && !errors.As(err, &status) {
+		t.Fatal(err)
+	}
+	for _, e := range c.log {
+		messages = append(messages, e.Message)
+	}
+	return c.cmd.ProcessState.ExitCode(), messages
+}
+
+// dial returns a connection to a child.
+func dial(t *testing.T, addr string) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// shutdown is the log of a shutdown in which everything ended in time.
+var shutdown = []string{
+	"shutting down", "phase announce", "phase settle",
+	"state GRACEFUL_SHUTDOWN", "phase drain",
+	"state TERMINATED", "phase close", "phase flush", "shutdown complete, flushing",
+}
