@@ -159,6 +159,9 @@ func (o *observed) options() []controller.Option {
 			server = &bareServer{f}
 		}
 		var more []controller.ServerOption
+		if p.closure {
+			more = append(more, controller.Serving(f.Serve))
+		}
 		if len(p.behind) > 0 {
 			more = append(more, controller.Behind(p.behind...))
 		}

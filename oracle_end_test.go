@@ -145,6 +145,9 @@ func (o *oracle) checkForce(t *rapid.T) {
 	if !o.over.Equal(start) {
 		t.Fatalf("G4: TERMINATED was entered %v after the trigger, want %v", o.over.Sub(o.trigger), start.Sub(o.trigger))
 	}
+	if o.report.Outcome <= controller.OutcomeDrained || o.report.Outcome > controller.OutcomeAbandoned || o.report.ExitCode() < controller.ExitFailed {
+		t.Fatalf("G3: forced, with outcome %v and exit code %d", o.report.Outcome, o.report.ExitCode())
+	}
 	if abandoned := o.report.Outcome == controller.OutcomeAbandoned; abandoned != last.After(start) && !last.Equal(start) {
 		t.Fatalf("G2: outcome %v, the last end came %v after TERMINATED", o.report.Outcome, last.Sub(start))
 	}

@@ -53,7 +53,7 @@ func (o *oracle) findTrigger() {
 		asked = append(asked, later(at, o.begun))
 	}
 	for i, p := range o.s.servers {
-		if p.bare {
+		if p.bare && !p.closure {
 			continue
 		}
 		asked = append(asked, o.ends("attach "+name(i), "panic", "goexit")...)
@@ -282,7 +282,7 @@ func (o *oracle) lastServing() (time.Time, bool) {
 	found := false
 	for i, p := range o.s.servers {
 		switch _, served := o.w.at("serve "+name(i), "begin"); {
-		case p.bare, p.elsewhere && o.attached(i):
+		case p.bare && !p.closure, p.elsewhere && o.attached(i):
 			return o.end.Add(1 << 40), true
 		case served:
 			last, found = later(last, o.back("serve "+name(i), p.serve)), true
@@ -294,6 +294,9 @@ func (o *oracle) lastServing() (time.Time, bool) {
 // attached says whether Attach came back before the trigger, so that Serve was
 // called.
 func (o *oracle) attached(i int) bool {
+	if o.s.servers[i].closure { // there is no Attach
+		return slices.ContainsFunc(o.report.Steps, func(s controller.Step) bool { return s.Op == controller.OpServe && s.Name == name(i) })
+	}
 	at, ok := o.w.at("attach "+name(i), "return")
 	return ok && (at.Before(o.trigger) || o.ready)
 }

@@ -30,6 +30,7 @@ type scenario struct {
 
 type serverPlan struct {
 	bare                                                 bool // only GracefulStop and Stop
+	closure                                              bool // bare, but with Serving
 	elsewhere                                            bool // Serve says that somebody else serves
 	behind                                               []string
 	attach, serve, announce, graceful, cancel, stop, cut conduct
@@ -98,7 +99,7 @@ func drawScenario(t *rapid.T) scenario {
 	for i := range rapid.IntRange(0, 3).Draw(t, "servers") {
 		label := "server " + name(i)
 		p := serverPlan{
-			bare:      rapid.IntRange(0, 4).Draw(t, label+" bare") == 0,
+			bare:      rapid.IntRange(0, 2).Draw(t, label+" bare") == 0,
 			elsewhere: rapid.IntRange(0, 4).Draw(t, label+" elsewhere") == 0,
 			attach:    drawConduct(t, label+" attach", 0, returns, panics, goexits, hangs),
 			serve:     drawConduct(t, label+" serve", total/2, yields, yields, fails, panics, goexits, returns, hangs, badText),
@@ -108,6 +109,7 @@ func drawScenario(t *rapid.T) scenario {
 			stop:      drawConduct(t, label+" stop", total/10, returns, panics, goexits, hangs),
 			cut:       drawConduct(t, label+" cut", total/10, returns, panics, goexits, hangs),
 		}
+		p.closure = p.bare && rapid.Bool().Draw(t, label+" closure")
 		if p.serve.manner == yields {
 			p.serve.after = 0
 		}

@@ -10,6 +10,7 @@ import (
 // beginForce is the effect of entering TIMER_EXPIRED: it decides on which servers
 // Stop will be called, and tells of everything that has not come back in time.
 func (r *run) beginForce() {
+	r.measure = OutcomeCancelled // the least: what is late without a server to stop is waited for
 	var late []*call
 	for _, s := range r.servers {
 		if s.graceful.ended() {
@@ -50,7 +51,6 @@ func (r *run) cancel() {
 		return
 	}
 	r.enter(PhaseCancel)
-	r.measure = OutcomeCancelled
 	end := r.share(6)
 	for _, w := range r.workers {
 		if w.endWork != nil {
