@@ -1,7 +1,6 @@
 package lastcall_test
 
 import (
-	"errors"
 	"slices"
 	"time"
 
@@ -148,6 +147,7 @@ func (o *oracle) check(t *rapid.T) {
 	o.checkForce(t)
 	o.checkEnding(t)
 	o.checkOnce(t)
+	o.checkExit(t)
 	o.checkIsolated(t)
 	o.checkTold(t)
 	o.checkNothingLeft(t)
@@ -246,10 +246,6 @@ func (o *oracle) checkServing(t *rapid.T) {
 			own = earlier(bound, o.trigger.Add(p.timeout))
 		}
 		end = later(end, earlier(own, o.back("announcer "+name(i), p.how)))
-	}
-	hostile := new(hostileError)
-	if errors.As(o.report.Cause, &hostile) {
-		end = bound
 	}
 	end = earlier(end, later(o.trigger, o.timer))
 

@@ -35,23 +35,38 @@ func guard(fn func() error, deliver func(result)) {
 		deliver(res)
 	}()
 	defer func() {
-		v := recover()
-		if v == nil {
-			return
+		if v := recover(); v != nil {
+			res.result, res.stack = ResultPanicked, string(debug.Stack())
+			res.text = "(the value of the panic has no text)"
+			res.err, _ = v.(error)
+			describe(&res.text, v)
 		}
-		stack := string(debug.Stack())
-		if res.result == ResultFailed { // fn has returned: it was its error's Error method
-			res.text = "(the Error method panicked)"
-			return
-		}
-		res.result, res.stack, res.text = ResultPanicked, stack, "(the value of the panic has no text)"
-		res.text = fmt.Sprint(v) // package fmt catches panics of String and Error
 	}()
 	err := fn()
 	if err == nil {
 		res.result = ResultOK
 		return
 	}
-	res.result, res.err, res.text = ResultFailed, err, "(the Error method did not return)"
-	res.text = err.Error()
+	res.result, res.err, res.text = ResultFailed, err, "(its Error method did not return)"
+	describe(&res.text, err)
+}
+
+// describe puts the text of a value where text points, and leaves that alone if
+// the value's own method panics, or leaves by runtime.Goexit. Of a value that has
+// no text of its own only the type is told: to print the rest would read memory
+// that others may be writing.
+func describe(text *string, v any) {
+	defer func() { _ = recover() }()
+	switch v := v.(type) {
+	case error:
+		*text = v.Error()
+	case fmt.Stringer:
+		*text = v.String()
+	case string:
+		*text = v
+	case bool, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64, uintptr, float32, float64, complex64, complex128:
+		*text = fmt.Sprint(v)
+	default:
+		*text = fmt.Sprintf("(a value of type %T)", v)
+	}
 }

@@ -78,9 +78,21 @@ func (r *run) expire(c *call) {
 	c.told = true
 	c.step.Result, c.step.Duration = ResultTimedOut, time.Since(c.step.Start)
 	if c.cancel != nil {
-		c.cancel(ErrStepTime)
+		r.end(func() { c.cancel(ErrStepTime) })
 	}
 	r.tell(*c.step)
+}
+
+// end ends a context on a goroutine of its own: that ends every context made from
+// it, and only those who made them know how many.
+func (r *run) end(cancel func()) {
+	r.ending.Add(1)
+	r.lastEnding = time.Now()
+	go func() {
+		cancel()
+		r.ending.Add(-1)
+		r.inbox.poke()
+	}()
 }
 
 // awaitSteps waits for calls that run at the same time: until each has come back

@@ -11,10 +11,12 @@ import (
 // Causes and sentinels.
 var (
 	// ErrShutdown is the cause of a shutdown that was asked for with
-	// Shutdown(nil), and the cause with which a worker's claim context ends.
-	ErrShutdown = errors.New("controller: shutting down")
+	// Shutdown(nil).
+	ErrShutdown = errors.New("Shutdown was called, without a cause")
+	// ErrClaim is the cause with which a worker's claim context ends.
+	ErrClaim = errors.New("controller: shutting down, claim no new work")
 	// ErrForced is the cause of a shutdown that began with Force.
-	ErrForced = errors.New("controller: forced to shut down")
+	ErrForced = errors.New("Force was called")
 	// ErrTimer is the cause with which work ends that still ran when the timer
 	// fired.
 	ErrTimer = errors.New("controller: the shutdown timer fired")
@@ -34,6 +36,15 @@ func (e *SignalError) Error() string {
 	}
 	return "signal: " + e.Signal.String()
 }
+
+// ContextError is the cause of a shutdown that began because the context that Run
+// was given had ended. Err is the cause of that.
+type ContextError struct{ Err error }
+
+func (e *ContextError) Error() string { return fmt.Sprintf("the context of Run ended: %v", e.Err) }
+
+// Unwrap returns Err.
+func (e *ContextError) Unwrap() error { return e.Err }
 
 // EndedError is the cause of a shutdown that began because a server's Serve or
 // Attach, or a worker, ended by itself. Op tells which.
@@ -63,6 +74,10 @@ func (e *EndedError) Unwrap() error { return e.Err }
 // it.
 func ownText(cause error) (text string, own bool) {
 	switch cause := cause.(type) { //nolint:errorlint // what is wrapped would not do: the wrapper's method is foreign
+	case *ContextError:
+		if cause != nil && (cause.Err == context.Canceled || cause.Err == context.DeadlineExceeded) { //nolint:errorlint // the same
+			return cause.Error(), true
+		}
 	case *EndedError:
 		if cause != nil {
 			return cause.Error(), true
@@ -74,7 +89,7 @@ func ownText(cause error) (text string, own bool) {
 			}
 		}
 	}
-	for _, known := range []error{ErrShutdown, ErrForced, context.Canceled, context.DeadlineExceeded} {
+	for _, known := range []error{ErrShutdown, ErrForced} {
 		if cause == known { //nolint:errorlint // the same
 			return cause.Error(), true
 		}

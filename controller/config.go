@@ -133,8 +133,9 @@ func (c config) checkBehind() []error {
 	if len(errs) > 0 {
 		return errs
 	}
+	free := map[string]bool{}
 	for _, s := range c.servers {
-		if path := circle(behind, s.name, nil); path != nil {
+		if path := circle(behind, s.name, nil, free); path != nil {
 			return []error{fmt.Errorf("controller: the servers %q stand Behind each other in a circle", path)}
 		}
 	}
@@ -142,16 +143,20 @@ func (c config) checkBehind() []error {
 }
 
 // circle returns the names on a path that leads from name back to a name on it,
-// or nil.
-func circle(behind map[string][]string, name string, path []string) []string {
+// or nil. It notes names from which no path does so in free.
+func circle(behind map[string][]string, name string, path []string, free map[string]bool) []string {
 	if i := slices.Index(path, name); i >= 0 {
 		return path[i:]
 	}
+	if free[name] {
+		return nil
+	}
 	for _, next := range behind[name] {
-		if found := circle(behind, next, append(slices.Clip(path), name)); found != nil {
+		if found := circle(behind, next, append(slices.Clip(path), name), free); found != nil {
 			return found
 		}
 	}
+	free[name] = true
 	return nil
 }
 

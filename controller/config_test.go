@@ -3,6 +3,7 @@ package controller_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"strings"
@@ -112,6 +113,7 @@ func TestNewRefuses(t *testing.T) {
 		"nil signal":          {[]controller.Option{controller.WithSignals(nil)}, []string{"is no signal of this platform"}},
 		"foreign signal":      {[]controller.Option{controller.WithSignals(foreignSignal{})}, []string{"is no signal of this platform"}},
 		"SIGKILL":             {[]controller.Option{controller.WithSignals(syscall.SIGTERM, os.Kill)}, []string{"killed cannot be caught"}},
+		"unknown signal":      {[]controller.Option{controller.WithSignals(syscall.Signal(999))}, []string{"is no signal of this platform"}},
 		"nil channel":         {[]controller.Option{controller.WithSignalChannel(nil)}, []string{"nil channel"}},
 		"signals twice":       {[]controller.Option{noSignals, controller.WithSignalChannel(make(chan os.Signal))}, []string{"only one of them"}},
 		"everything at once": {[]controller.Option{nil, controller.WithServer("", nil), controller.WithWorker("w", nil)},
@@ -129,6 +131,22 @@ func TestNewRefuses(t *testing.T) {
 				}
 			}
 		})
+	}
+	// Many servers behind many are looked at once each.
+	var layers []controller.Option
+	for layer := range 20 {
+		for i := range 4 {
+			var opts []controller.ServerOption
+			for j := range 4 {
+				if layer > 0 {
+					opts = append(opts, controller.Behind(fmt.Sprintf("%d-%d", layer-1, j)))
+				}
+			}
+			layers = append(layers, controller.WithServer(fmt.Sprintf("%d-%d", layer, i), valueServer{layer*4 + i}, opts...))
+		}
+	}
+	if _, err := controller.New(budget, layers...); err != nil {
+		t.Error(err)
 	}
 	// The same name for things of different kinds is what people write.
 	if _, err := controller.New(budget, controller.WithServer("kafka", two), controller.WithWorker("kafka", work), controller.WithCloser("kafka", nothing)); err != nil {

@@ -75,8 +75,8 @@ func (c *Controller) Add(opts ...Option) error {
 }
 
 // Run starts the servers and workers, serves until the first trigger, shuts
-// everything down and returns the report, at or before trigger + Total. It can be
-// called once; later calls return at once, with a Report whose Err is [ErrRan].
+// everything down and returns the report, at or before trigger + Total, as exactly
+// as the machine's timers fire. It can be called once; later calls return at once, with a Report whose Err is [ErrRan].
 //
 // The end of ctx is a trigger. Workers, announcers, closers and flushers get
 // contexts with the values of ctx, but without its cancellation and deadline, so
@@ -84,7 +84,8 @@ func (c *Controller) Add(opts ...Option) error {
 //
 // If Shutdown was called or ctx ended before Run, the trigger counts from Run's
 // start and no server or worker is started; GracefulStop is called all the same
-// and closes the listeners, and the dependencies are closed. Signals are heard
+// (with which package grpcadapter closes its listener; one that only a Serving
+// closure knows stays open), and the dependencies are closed. Signals are heard
 // from Run's start on; one that comes earlier does what the platform does by
 // default, unless somebody else listens (signal.NotifyContext, and its context
 // given to Run, covers a slow start).

@@ -29,9 +29,10 @@
 // its context, be slow, or call back into the controller.
 //
 // G1 Bounded: Run returns at or before the deadline, whatever foreign code
-// does. Two things are beyond any library: a panic in a goroutine that lastcall
-// did not start ends the process, and so does os.Exit. The context that Run is
-// given must keep the contract of package context.
+// does; in real time as exactly as the machine's timers fire. What ends the process
+// is beyond any library: os.Exit, a panic in a goroutine that lastcall did not
+// start, a fatal error of the Go runtime. The context that Run is given must keep
+// the contract of package context.
 //
 // G2 Ordered: a phase starts only if every phase before it, in the order above,
 // is over or was skipped. A closer starts only if every server has ended and
@@ -46,8 +47,8 @@
 //
 // G5 Force: Stop is called on a server if and only if its GracefulStop had not
 // returned when the timer fired (one that panicked has not), and then once. The
-// call begins only after the call of GracefulStop on that server has begun. If
-// the last end and the timer fall into the same instant, either path is legal.
+// call begins only after the goroutine that calls GracefulStop on that server has
+// come to the call. If the last end and the timer fall into the same instant, either path is legal.
 //
 // G6 Once: the first trigger wins, and its cause is kept. Every later one is
 // harmless, and everybody who waits gets the same report.
@@ -60,13 +61,14 @@
 //
 // G9 Told: every transition and every change of phase reaches every observer, in
 // order, unless that observer is still busy when Run returns. A slow observer
-// delays nobody; what it missed is counted in the report.
+// delays nobody; what it missed is counted in the report. At its end Run waits at
+// most 10 ms, and not past the deadline, for observers that have been quick so far.
 //
 // G10 Nothing left: when Run has returned, no goroutine of the library is alive
 // except those that wait for foreign code which has not returned; the report
 // names each of them.
 //
 // G11 Said last: the final log line has been handed to the writer before the
-// first flusher starts, unless the writer does not take it in time. Failures of
-// flushers are in the report only.
+// first flusher starts, unless the writer takes no line for a second or the log's
+// share of the time is over. Failures of flushers are in the report only.
 package controller

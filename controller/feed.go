@@ -1,6 +1,9 @@
 package controller
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // feed hands items to one listener, an observer or the logger: one at a time, in
 // order, on a goroutine that exists only while there is something to hand over.
@@ -13,9 +16,12 @@ type feed struct {
 	mu      sync.Mutex
 	queue   []func()
 	running bool // a goroutine is at work
+	inHand  bool // and the listener has an item
 	closed  bool
-	told    int // how many items it has taken without panic or Goexit
-	failed  int // how many it has not
+	since   time.Time // when it was last given an item, or a goroutine to take one
+	slow    bool      // it has needed longer than grace for an item
+	told    int       // how many items it has taken without panic or Goexit
+	failed  int       // how many it has not
 }
 
 // put adds an item. The item calls the listener.
@@ -29,7 +35,7 @@ func (f *feed) put(item func()) {
 // startLocked starts a goroutine if there is work and none is at it.
 func (f *feed) startLocked() {
 	if !f.running && !f.closed && len(f.queue) > 0 {
-		f.running = true
+		f.running, f.since = true, time.Now()
 		go f.work()
 	}
 }
@@ -59,12 +65,15 @@ func (f *feed) take() (func(), bool) {
 	}
 	item := f.queue[0]
 	f.queue = f.queue[1:]
+	f.since, f.inHand = time.Now(), true
 	return item, true
 }
 
 func (f *feed) count(r result) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.inHand = false
+	f.slow = f.slow || r.at.Sub(f.since) > grace
 	if r.result == ResultOK {
 		f.told++
 	} else {
@@ -79,13 +88,31 @@ func (f *feed) busy() bool {
 	return f.running || len(f.queue) > 0
 }
 
+// lastMove returns when the listener was last given an item; zero if it never was.
+func (f *feed) lastMove() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.since
+}
+
+// freshUntil returns until when the listener may be expected to finish at once:
+// zero if it is not at work, or has needed longer than grace for an item before.
+func (f *feed) freshUntil() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.slow || !f.running {
+		return time.Time{}
+	}
+	return f.since.Add(grace)
+}
+
 // close lets no further item reach the listener, and returns what became of those
 // that were put.
 func (f *feed) close() Delivery {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.closed = true
-	return Delivery{Op: f.op, Name: f.name, Told: f.told, Failed: f.failed, Missed: len(f.queue), Busy: f.running}
+	return Delivery{Op: f.op, Name: f.name, Told: f.told, Failed: f.failed, Missed: len(f.queue), Busy: f.inHand}
 }
 
 // Delivery says what an observer, or the logger, was told.

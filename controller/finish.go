@@ -8,20 +8,20 @@ import (
 // logTime bounds the wait for the last log line.
 const logTime = time.Second
 
-// yields is how often foreign code that takes no time is let go on before it is
-// called late. It needs one; see yield.
-const yields = 8
+// grace is how long foreign code that takes next to no time may need to get the
+// processor and come back before it is called late. A shutdown in which all goes
+// well may be over before a goroutine that it started has run.
+const grace = 10 * time.Millisecond
 
 // close closes the dependencies, the last registered first. Whatever was called
-// before and has not come back by now is late.
+// before and has not come back by now is late, unless it was called just now.
 func (r *run) close() {
 	r.enter(PhaseClose)
-	for i := 0; i < yields && !allDone(r.calls); i++ {
-		yield()
-		r.takeIn()
-	}
+	now := time.Now()
 	for _, c := range r.calls {
-		r.expire(c)
+		if now.Sub(c.step.Start) >= grace {
+			r.expire(c)
+		}
 	}
 	closers := slices.Clone(r.config.closers)
 	slices.Reverse(closers)
@@ -38,8 +38,13 @@ func (r *run) flush() {
 	}
 	line := r.share(n)
 	start := time.Now()
+	if r.record.logger != nil {
+		r.await(r.nothingFresh, r.freshUntil) // the line tells what they did
+	}
 	r.record.sayLast(r.report())
-	r.await(func() bool { return !r.record.log.busy() }, func() time.Time { return earlier(line(), start.Add(logTime)) })
+	r.await(func() bool { return !r.record.log.busy() }, func() time.Time {
+		return earlier(line(), later(start, r.record.log.lastMove()).Add(logTime))
+	})
 
 	var calls []*call
 	for _, f := range r.config.flushers {
@@ -50,22 +55,43 @@ func (r *run) flush() {
 
 // finish ends everything that is the controller's own and returns the report.
 func (r *run) finish() Report {
-	r.takeIn()
-	for _, c := range r.calls {
-		if !c.over {
-			c.step.Abandoned, c.step.Duration = true, time.Since(c.step.Start)
+	r.await(r.nothingFresh, r.freshUntil)
+	for _, w := range r.workers {
+		if w.call != nil && !w.call.over {
+			r.end(func() { w.endWork(ErrTimer) })
 		}
 	}
-	for _, w := range r.workers {
-		if w.endWork != nil {
-			w.endWork(ErrTimer)
+	for _, c := range r.calls {
+		r.expire(c)
+	}
+	told := func() time.Time {
+		until := r.record.freshUntil()
+		if r.ending.Load() > 0 {
+			until = later(until, r.lastEnding.Add(grace))
 		}
+		return earlier(until, r.deadline)
+	}
+	r.await(func() bool { return !time.Now().Before(told()) }, told)
+	for _, c := range r.calls {
+		c.step.Abandoned = !c.over
 	}
 	r.signals.end()
 	r.timer.Stop()
-	for i := 0; i < yields && r.record.busy(); i++ {
-		yield()
-	}
 	r.record.close(time.Now())
 	return r.report()
 }
+
+// freshUntil returns until when a call that has not come back may be expected to
+// do so at once: it was begun less than grace before. Zero if there is none.
+func (r *run) freshUntil() time.Time {
+	var until time.Time
+	for _, c := range r.calls {
+		if !c.told {
+			until = later(until, c.step.Start.Add(grace))
+		}
+	}
+	return earlier(until, r.deadline)
+}
+
+// nothingFresh says whether there is no such call.
+func (r *run) nothingFresh() bool { return !time.Now().Before(r.freshUntil()) }

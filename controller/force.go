@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"slices"
 	"time"
 )
 
@@ -11,7 +12,7 @@ import (
 // Stop will be called, and tells of everything that has not come back in time.
 func (r *run) beginForce() {
 	r.measure = OutcomeCancelled // the least: what is late without a server to stop is waited for
-	var late []*call
+	var late []*call             // what is called only now is not
 	for _, s := range r.servers {
 		if s.graceful.ended() {
 			if s.serving != nil {
@@ -22,6 +23,7 @@ func (r *run) beginForce() {
 		r.victims = append(r.victims, s)
 		if s.graceful == nil { // it stood behind another one
 			r.stopGracefully(s)
+			continue
 		}
 		late = append(late, s.graceful)
 	}
@@ -35,18 +37,32 @@ func (r *run) beginForce() {
 	}
 }
 
-// cancel ends the work that still runs.
-func (r *run) cancel() {
-	type canceling struct {
-		name     string
-		canceler Canceler
-	}
-	var cancelers []canceling
+// cancelers returns the servers that are told to cancel, and how.
+func (r *run) cancelers() map[*server]Canceler {
+	all := map[*server]Canceler{}
 	for _, s := range r.servers {
 		if c, ok := s.server.(Canceler); ok && !s.isGone() {
-			cancelers = append(cancelers, canceling{s.name, c})
+			all[s] = c
 		}
 	}
+	return all
+}
+
+// firstForce returns the first phase of TIMER_EXPIRED that has something to do.
+func (r *run) firstForce() Phase {
+	switch {
+	case len(r.cancelers()) > 0 || !r.workersGone():
+		return PhaseCancel
+	case slices.ContainsFunc(r.servers, func(s *server) bool { return !s.graceful.ended() }):
+		return PhaseStop
+	default:
+		return PhaseWait
+	}
+}
+
+// cancel ends the work that still runs.
+func (r *run) cancel() {
+	cancelers := r.cancelers()
 	if len(cancelers) == 0 && r.workersGone() {
 		return
 	}
@@ -54,13 +70,12 @@ func (r *run) cancel() {
 	end := r.share(6)
 	for _, w := range r.workers {
 		if w.endWork != nil {
-			w.endWork(ErrTimer)
+			r.end(func() { w.endWork(ErrTimer) })
 		}
 	}
 	var calls []*call
-	for _, s := range cancelers {
-		calls = append(calls, r.call(OpCancel, s.name,
-			func() error { s.canceler.Cancel(ErrTimer); return nil }, nil))
+	for s, canceler := range cancelers {
+		calls = append(calls, r.call(OpCancel, s.name, func() error { canceler.Cancel(ErrTimer); return nil }, nil))
 	}
 	r.awaitSteps(calls, end, nothing)
 }
@@ -78,7 +93,7 @@ func (r *run) stop() {
 	for _, s := range r.victims {
 		calls = append(calls, r.call(OpStop, s.name, func() error {
 			<-s.begun // closed on a goroutine that has been started, by its first statement
-			yield()   // and lets that goroutine go on into GracefulStop
+			yield()   // and lets that goroutine go on into GracefulStop, where nobody can look
 			s.server.Stop()
 			return nil
 		}, nil))

@@ -88,6 +88,42 @@ func TestG1_ForeignErrorMethods(t *testing.T) {
 	})
 }
 
+// G1: turning the value of a panic into text is foreign code, and may panic again.
+func TestG1_PanicValues(t *testing.T) {
+	shared := map[string]int{"a": 1}
+	for name, tt := range map[string]struct {
+		value any
+		want  string
+	}{
+		"string":   {"text", "text"},
+		"number":   {42, "42"},
+		"error":    {errAsked, "asked for"},
+		"nested":   {nested{}, "(the value of the panic has no text)"},
+		"map":      {shared, "(a value of type map[string]int)"},
+		"nil":      {nil, "panic called with nil argument"},
+		"stringer": {controller.PhaseDrain, "drain"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, d *diary, _ func()) {
+				c := mustNew(t, budget, noSignals, controller.WithCloser("c", func() { panic(tt.value) }))
+				r, _ := runAfter(c, time.Minute)
+				s := step(t, r, controller.OpClose, "c")
+				if s.Result != controller.ResultPanicked || s.Text != tt.want {
+					t.Errorf("%v, want it panicked with %q", s, tt.want)
+				}
+				if name == "error" && !errors.Is(r.Err(), errAsked) {
+					t.Errorf("Err() does not wrap the error of the panic: %v", r.Err())
+				}
+			})
+		})
+	}
+}
+
+// nested panics with itself when it is asked for its text.
+type nested struct{}
+
+func (nested) String() string { panic(nested{}) }
+
 // G2: a closer starts when the last handler has returned, and closers run one
 // after the other, the last registered first.
 func TestG2_Order(t *testing.T) {
@@ -433,6 +469,22 @@ func TestG9_Observers(t *testing.T) {
 			t.Errorf("listeners %+v, want %+v", r.Listeners, deliveries)
 		}
 	})
+}
+
+// G9: in real time, too, an observer that takes no time is told everything.
+func TestG9_RealTime(t *testing.T) {
+	for range 300 {
+		told := 0
+		s := &server{d: newDiary(), down: make(chan struct{})}
+		c := mustNew(t, controller.Budget{Total: time.Minute, Reserve: time.Second}, noSignals, controller.WithServer("s", s),
+			controller.WithCloser("c", func() {}), controller.WithFlusher("f", func() {}),
+			controller.WithObserver("o", func(controller.Step) { told++ }))
+		time.AfterFunc(100*time.Microsecond, func() { c.Shutdown(nil) })
+		r := c.Run(context.Background())
+		if d := r.Listeners[0]; d.Busy || d.Missed != 0 || told != len(r.Steps) {
+			t.Fatalf("told %d of %d steps: %v", told, len(r.Steps), d)
+		}
+	}
 }
 
 // G10: after Run only what hangs in foreign code is alive, and it is named.

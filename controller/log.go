@@ -12,18 +12,26 @@ import (
 // where the writer may do what it likes.
 type logger struct{ zerolog.Logger }
 
-func (l *logger) step(s Step) {
+// step writes a step. Its times are those in which it is told: now is a step that
+// begins then.
+func (l *logger) step(s, now Step) {
 	switch s.Kind {
 	case KindTransition:
-		l.times(l.WithLevel(level(s)), s).Stringer("event", s.Transition.Event).Msg("state " + s.State.String())
+		where(l.WithLevel(level(s)), now).Stringer("event", s.Transition.Event).Msg("state " + s.State.String())
 	case KindPhase:
-		l.times(l.Info(), s).Msg("phase " + s.Phase.String())
+		where(l.Info(), now).Msg("phase " + s.Phase.String())
 	case KindCall:
-		if !s.Failed() {
+		if !s.Failed() && s.Err == nil {
 			return
 		}
-		e := l.times(l.Error(), s).Str("op", string(s.Op)).Str("name", s.Name).
-			Stringer("result", s.Result).Str("duration", round(s.Duration))
+		e := l.Error()
+		if !s.Failed() { // a worker or a Serve that gave an error as it ended, as it was told to
+			e = l.Info()
+		}
+		e = where(e, now).Str("op", string(s.Op)).Str("name", s.Name).Stringer("result", s.Result).Stringer("began", s.Phase)
+		if !s.beganBefore(now) {
+			e = e.Str("duration", round(s.Duration))
+		}
 		if s.Text != "" {
 			e = e.Str(zerolog.ErrorFieldName, s.Text)
 		}
@@ -34,6 +42,12 @@ func (l *logger) step(s Step) {
 	}
 }
 
+// beganBefore says whether a step began before the trigger, when later is one that
+// began after it: how long it took says nothing about the shutdown then.
+func (s Step) beganBefore(later Step) bool {
+	return later.Remaining != 0 && s.Start.Before(later.Start.Add(-later.Elapsed))
+}
+
 // level is a warning for the transitions that mean force.
 func level(s Step) zerolog.Level {
 	if s.Transition.Call == fsm.CallStop {
@@ -42,21 +56,24 @@ func level(s Step) zerolog.Level {
 	return zerolog.InfoLevel
 }
 
-// times adds where the shutdown is. Before the trigger there is no time to tell.
-func (l *logger) times(e *zerolog.Event, s Step) *zerolog.Event {
-	e = e.Stringer("state", s.State).Stringer("phase", s.Phase)
-	if s.Remaining != 0 || s.Elapsed != 0 {
-		at := s.Elapsed
-		left := s.Remaining
-		if s.Kind == KindCall { // told at its end
-			at, left = at+s.Duration, left-s.Duration
-		}
-		e = e.Str("elapsed", round(at)).Str("remaining", round(left))
+// where adds where the shutdown is. Before the trigger there is no time to tell.
+func where(e *zerolog.Event, now Step) *zerolog.Event {
+	e = e.Stringer("state", now.State).Stringer("phase", now.Phase)
+	if now.Remaining != 0 || now.Elapsed != 0 {
+		e = e.Str("elapsed", round(now.Elapsed)).Str("remaining", round(now.Remaining))
 	}
 	return e
 }
 
-func (l *logger) cause(text string) { l.Info().Str("cause", text).Msg("shutting down") }
+// cause writes why the server shuts down, and how long that may take.
+func (l *logger) cause(cause error, text string, b Budget, timer time.Time) {
+	e := l.Info()
+	if ended, ok := cause.(*EndedError); ok && ended != nil && ended.Result != ResultOK { //nolint:errorlint // our own value, which nobody has wrapped
+		e = l.Error().Str("op", string(ended.Op)).Str("name", ended.Name)
+	}
+	e.Str("cause", text).Stringer("total", b.Total).Stringer("settle", b.Settle).Stringer("reserve", b.Reserve).
+		Time("timer_at", timer).Msg("shutting down")
+}
 
 func (l *logger) summary(r Report) {
 	level := zerolog.InfoLevel

@@ -17,7 +17,8 @@ type Option func(*config) error
 
 // Callable is a function that ends something: it may take a context, which ends
 // when its share of the time is over, and may return an error. Method values fit
-// as they are: db.Close, provider.Shutdown, cancel.
+// as they are: db.Close, provider.Shutdown. A function of a named type, such as a
+// context.CancelFunc, has to be converted: func()(cancel).
 type Callable interface {
 	func() | func() error | func(context.Context) | func(context.Context) error
 }
@@ -25,7 +26,8 @@ type Callable interface {
 // StepOption says more about an announcer, a closer or a flusher.
 type StepOption func(*stepConfig)
 
-// Timeout bounds a step by less than its share of the time. It must be positive.
+// Timeout bounds a step by less than its share of the time. It counts from the
+// step's start and must be positive.
 func Timeout(d time.Duration) StepOption {
 	return func(s *stepConfig) {
 		if d <= 0 {
@@ -66,7 +68,9 @@ func WithServer(name string, server Server, opts ...ServerOption) Option {
 // phase announce: claim nothing new, finish what was claimed, return. The context
 // work ends when the timer fires, with cause [ErrTimer]. A worker that returns an
 // error, panics or calls runtime.Goexit before claim has ended triggers the
-// shutdown; one that returns nil has finished.
+// shutdown; one that returns nil has finished. An error that is or wraps that of
+// claim, or of the context given to Run, once that has ended, says that the worker
+// was told to end: it is kept in its step and logged, and is no failure.
 func WithWorker(name string, run func(claim, work context.Context) error) Option {
 	return func(c *config) error {
 		c.workers = append(c.workers, workerConfig{name: name, run: run})
@@ -76,7 +80,8 @@ func WithWorker(name string, run func(claim, work context.Context) error) Option
 
 // WithAnnouncer registers a function that phase announce calls: it takes some
 // readiness down, or tells somebody that this process is leaving. Announcers run
-// at the same time.
+// at the same time. A force ends the phase, but not their contexts, which last for
+// as long as the phase might have.
 func WithAnnouncer[F Callable](name string, f F, opts ...StepOption) Option {
 	step := newStep(name, f, opts)
 	return func(c *config) error {
@@ -87,7 +92,9 @@ func WithAnnouncer[F Callable](name string, f F, opts ...StepOption) Option {
 
 // WithCloser registers a function that closes a dependency once no server and no
 // worker uses it any more. Closers run one after the other, the last registered
-// first, so that what was opened last is closed first.
+// first, so that what was opened last is closed first. One that has not come back
+// when its share of the time is over is left running, with its context ended, and
+// the next one begins: what hangs may still use what is closed next.
 func WithCloser[F Callable](name string, f F, opts ...StepOption) Option {
 	step := newStep(name, f, opts)
 	return func(c *config) error {
@@ -117,8 +124,9 @@ func WithObserver(name string, observe func(Step)) Option {
 }
 
 // WithLogger sets the logger; without it nothing is logged. One line is written
-// for each transition and phase, one for each step that did not end well, and a
-// summary. The logger runs on a goroutine of its own.
+// for the cause, one for each transition and phase, one for each step that did not
+// end well, and a summary before the flushers run; what they do is in the report
+// only. The logger runs on a goroutine of its own.
 func WithLogger(logger zerolog.Logger) Option {
 	return func(c *config) error {
 		if c.logger != nil {
@@ -140,7 +148,7 @@ func WithSignals(signals ...os.Signal) Option {
 		}
 		for _, s := range signals {
 			number, known := s.(syscall.Signal)
-			if !known {
+			if !known || number < 1 || number > 64 {
 				return fmt.Errorf("controller: WithSignals: %#v is no signal of this platform", s)
 			}
 			if !catchable(number) {

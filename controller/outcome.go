@@ -11,7 +11,8 @@ const (
 	_ Outcome = iota
 	// OutcomeDrained: every server and worker ended before the timer.
 	OutcomeDrained
-	// OutcomeCancelled: the rest ended when it was cancelled.
+	// OutcomeCancelled: the rest ended after the timer, when it was cancelled or by
+	// itself; no server had to be stopped.
 	OutcomeCancelled
 	// OutcomeStopped: the rest ended when its server was stopped.
 	OutcomeStopped
@@ -57,8 +58,9 @@ const (
 	ExitFailed = 3
 	// ExitAbandoned: a server or worker had not ended when phase wait was over.
 	ExitAbandoned = 4
-	// ExitForced: the timer fired, by itself or because the shutdown was forced,
-	// and work in flight was cancelled, stopped or cut.
+	// ExitForced: the timer fired before everything had ended, by itself or because
+	// the shutdown was forced. A second signal that comes before an idle server had
+	// the time to say that it is idle gives it, too.
 	ExitForced = 5
 	// ExitStep: drained, but a step failed, panicked or took longer than it may.
 	ExitStep = 6

@@ -88,15 +88,21 @@ func (r *run) startWorker(w *worker) {
 	var claim, work context.Context
 	work, w.endWork = context.WithCancelCause(r.base)
 	claim, w.endClaim = context.WithCancelCause(work)
+	obeyed := false // it returned the error of a context that told it to end
 	w.call = r.call(OpWork, w.name, func() error {
 		err := w.run(claim, work)
-		if err != nil && claim.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(claim))) {
-			return nil // it says that it was told to end
+		for _, ctx := range []context.Context{claim, r.outer} {
+			obeyed = obeyed || ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx)))
 		}
 		return err
 	}, func(res result) {
 		w.endWork(nil)
-		if res.result != ResultOK && !w.claimOver {
+		switch {
+		case res.result == ResultFailed && obeyed:
+			if w.call.step.Result == ResultFailed {
+				w.call.step.Result = ResultOK
+			}
+		case res.result != ResultOK && !w.claimOver:
 			r.endedByItself(OpWork, w.name, res)
 		}
 	})
@@ -124,12 +130,13 @@ func (r *run) serve() {
 // announce takes readiness down and tells the workers to claim nothing new.
 func (r *run) announce() {
 	end := r.at.Add(r.config.budget.announce())
-	waitFor := r.describeCause(end)
+	r.describeCause()
 	r.enter(PhaseAnnounce)
+	var waitFor []*call
 	for _, w := range r.workers {
 		w.claimOver = true
 		if w.endClaim != nil {
-			w.endClaim(ErrShutdown)
+			r.end(func() { w.endClaim(ErrClaim) })
 		}
 	}
 	for _, s := range r.servers {
@@ -141,7 +148,6 @@ func (r *run) announce() {
 		waitFor = append(waitFor, r.step(OpAnnouncer, a, end))
 	}
 	r.awaitSteps(waitFor, func() time.Time { return end }, r.timeIsUp)
-	r.tellCause()
 }
 
 // settle goes on serving while the network learns that this server leaves.

@@ -14,7 +14,6 @@ type record struct {
 	phase      *Step // the one that is running
 	path       []fsm.State
 	causeText  string
-	causeTold  bool
 	lastSaid   bool // nothing is logged any more
 	observers  []*feed
 	observe    []func(Step)
@@ -38,12 +37,12 @@ func newRecord(c config, idle func()) record {
 func (r *record) add(s *Step) { r.steps = append(r.steps, s) }
 
 // tell hands a step to everybody who listens. It never waits.
-func (r *record) tell(s Step) {
+func (r *record) tell(s, now Step) {
 	for i, f := range r.observers {
 		observe := r.observe[i]
 		f.put(func() { observe(s) })
 	}
-	r.say(func(l *logger) { l.step(s) })
+	r.say(func(l *logger) { l.step(s, now) })
 }
 
 // say hands a line to the logger, if there is one and the last line has not been
@@ -61,14 +60,14 @@ func (r *record) sayLast(report Report) {
 	r.lastSaid = true
 }
 
-// busy says whether an observer has not finished what it was given.
-func (r *record) busy() bool {
+// freshUntil returns until when a listener that is at work may be expected to
+// finish at once; zero if none is.
+func (r *record) freshUntil() time.Time {
+	until := r.log.freshUntil()
 	for _, f := range r.observers {
-		if f.busy() {
-			return true
-		}
+		until = later(until, f.freshUntil())
 	}
-	return false
+	return until
 }
 
 // close ends the last phase and the feeds.
@@ -99,7 +98,8 @@ func (r *run) newStep(kind Kind, name string) *Step {
 	return s
 }
 
-func (r *run) tell(s Step) { r.record.tell(s) }
+// tell hands a step to everybody who listens, with where the shutdown is now.
+func (r *run) tell(s Step) { r.record.tell(s, *r.newStep(s.Kind, s.Name)) }
 
 // enter begins a phase.
 func (r *run) enter(p Phase) {
@@ -121,12 +121,7 @@ func (r *run) fire(e fsm.Event) {
 
 // entered is the machine's hook. It only starts things: what the state calls.
 func (r *run) entered(t fsm.Transition) {
-	first := map[fsm.State]Phase{
-		fsm.GracefulShutdown: PhaseDrain,
-		fsm.TimerExpired:     PhaseCancel,
-		fsm.Terminated:       PhaseClose,
-	}[t.To]
-	r.progress.set(t.To, first)
+	r.progress.set(t.To, r.firstPhase(t.To))
 	s := r.newStep(KindTransition, t.Event.String())
 	s.Transition = t
 	r.record.endPhase(s.Start)
@@ -143,32 +138,36 @@ func (r *run) entered(t fsm.Transition) {
 	}
 }
 
-// describeCause turns the cause into text and tells it. For a cause that is not
-// the controller's own that calls a foreign method, and the call is returned.
-func (r *run) describeCause(end time.Time) []*call {
-	cause := r.trigger.Load().cause
-	if text, own := ownText(cause); own {
-		r.record.causeText = text
-		r.tellCause()
-		return nil
+// firstPhase returns the phase with which a state begins.
+func (r *run) firstPhase(s fsm.State) Phase {
+	switch s {
+	case fsm.GracefulShutdown:
+		return PhaseDrain
+	case fsm.TimerExpired:
+		return r.firstForce()
+	case fsm.Terminated:
+		return PhaseClose
+	default:
+		return PhaseStart
 	}
-	c := r.begin(OpText, "cause", func() error { return cause }, func(res result) {
-		r.record.causeText = res.text
-		r.tellCause()
-	})
-	c.quiet, c.due = true, end
-	return []*call{c}
 }
 
-// tellCause logs why the server shuts down, once.
-func (r *run) tellCause() {
-	if r.record.causeTold {
+// describeCause turns the cause into text and tells it. For a cause that is not
+// the controller's own that calls a foreign method, for which nothing waits.
+func (r *run) describeCause() {
+	cause := r.trigger.Load().cause
+	if text, own := ownText(cause); own {
+		r.tellCause(text)
 		return
 	}
-	r.record.causeTold = true
-	if r.record.causeText == "" {
-		r.record.causeText = "(its Error method has not returned)"
-	}
-	text := r.record.causeText
-	r.record.say(func(l *logger) { l.cause(text) })
+	r.record.causeText = "(its Error method has not returned)"
+	c := r.begin(OpText, "cause", func() error { return cause }, func(res result) { r.tellCause(res.text) })
+	c.quiet = true
+}
+
+// tellCause logs why the server shuts down.
+func (r *run) tellCause(text string) {
+	r.record.causeText = text
+	cause, budget, timer := r.trigger.Load().cause, r.config.budget, r.timerAt
+	r.record.say(func(l *logger) { l.cause(cause, text, budget, timer) })
 }

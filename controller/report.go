@@ -23,6 +23,7 @@ type Report struct {
 	Budget    Budget
 	Begun     time.Time // when Run was called
 	Triggered time.Time // the instant from which the budget counts
+	Deadline  time.Time // when Run had to return; a force has brought it forward
 	Ended     time.Time // when the report was made, right before Run returned
 
 	failed bool // a server or worker failed by itself
@@ -36,7 +37,7 @@ func (r *run) report() Report {
 		Cause: trigger.cause, CauseText: r.record.causeText,
 		Outcome: r.outcome, Forced: r.forced,
 		Path: slices.Clone(r.record.path), Listeners: slices.Clone(r.record.deliveries),
-		Budget: r.config.budget, Begun: r.begun, Triggered: r.at, Ended: time.Now(),
+		Budget: r.config.budget, Begun: r.begun, Triggered: r.at, Deadline: r.deadline, Ended: time.Now(),
 		failed: r.failed, err: r.broken,
 	}
 	for _, s := range r.record.steps {

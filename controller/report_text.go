@@ -21,14 +21,18 @@ func (r Report) String() string {
 	var phases []string
 	for _, s := range r.Steps {
 		if s.Kind == KindPhase && s.Phase >= PhaseAnnounce {
-			phases = append(phases, s.Name+" "+round(s.Duration))
+			phases = append(phases, s.Name+" "+round(s.Duration)+r.lastIn(s))
 		}
 	}
 	fmt.Fprintf(&b, "  phases    %s\n", strings.Join(phases, ", "))
 	for _, s := range r.Failures() {
-		fmt.Fprintf(&b, "  failed    %s, after %s in phase %v", s, round(s.Duration), s.Phase)
+		fmt.Fprintf(&b, "  failed    %s; begun in phase %v, ", s, s.Phase)
+		if s.Start.After(r.Triggered) {
+			fmt.Fprintf(&b, "took %s, ", round(s.Duration))
+		}
+		fmt.Fprintf(&b, "at +%s", round(s.Start.Add(s.Duration).Sub(r.Triggered)))
 		if s.Abandoned {
-			b.WriteString(" (and has not returned)")
+			b.WriteString(", and has not returned")
 		}
 		b.WriteByte('\n')
 	}
@@ -38,6 +42,28 @@ func (r Report) String() string {
 		}
 	}
 	return b.String()
+}
+
+// lastIn names the server or worker for which phase drain or wait was waiting when
+// it ended, if it ended because that came back.
+func (r Report) lastIn(phase Step) string {
+	if phase.Phase != PhaseDrain && phase.Phase != PhaseWait || phase.Duration == 0 {
+		return ""
+	}
+	last := Step{}
+	for _, s := range r.Steps {
+		if s.Kind != KindCall || s.Abandoned || s.Op != OpWork && s.Op != OpServe && s.Op != OpGracefulStop {
+			continue
+		}
+		end, phaseEnd := s.Start.Add(s.Duration), phase.Start.Add(phase.Duration)
+		if !end.Before(phase.Start) && !end.After(phaseEnd) && (last.Kind == 0 || end.After(last.Start.Add(last.Duration))) {
+			last = s
+		}
+	}
+	if last.Kind == 0 || last.Result == ResultTimedOut && phase.Phase == PhaseDrain {
+		return ""
+	}
+	return " (last: " + last.subject() + ")"
 }
 
 // headline is the report in one line.
@@ -52,7 +78,7 @@ func (r Report) headline() string {
 	if r.Forced {
 		forced = ", forced"
 	}
-	return fmt.Sprintf("shutdown: %v%s in %s of %v (%s)", r.Outcome, forced, round(r.Took()), r.Budget.Total, r.CauseText)
+	return fmt.Sprintf("shutdown: %v%s in %s of %v (%s)", r.Outcome, forced, round(r.Took()), r.Budget.Total, oneLine(r.CauseText))
 }
 
 func (r Report) pathNames() []string {
@@ -119,6 +145,7 @@ func (r Report) MarshalJSON() ([]byte, error) {
 		Budget    budget      `json:"budget"`
 		Begun     time.Time   `json:"begun"`
 		Triggered time.Time   `json:"triggered"`
+		Deadline  time.Time   `json:"deadline"`
 		Ended     time.Time   `json:"ended"`
 		Took      float64     `json:"took_seconds"`
 		Abandoned []string    `json:"abandoned"`
@@ -127,7 +154,7 @@ func (r Report) MarshalJSON() ([]byte, error) {
 	}{
 		Outcome: "none", ExitCode: r.ExitCode(), Cause: r.CauseText, Forced: r.Forced, Path: r.Path,
 		Budget: budget{r.Budget.Total.Seconds(), r.Budget.Settle.Seconds(), r.Budget.Reserve.Seconds()},
-		Begun:  r.Begun, Triggered: r.Triggered, Ended: r.Ended, Took: r.Took().Seconds(),
+		Begun:  r.Begun, Triggered: r.Triggered, Deadline: r.Deadline, Ended: r.Ended, Took: r.Took().Seconds(),
 		Abandoned: []string{}, Steps: []step{}, Listeners: []listener{},
 	}
 	if r.Outcome != 0 {

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/lastcall-go/lastcall/fsm"
@@ -19,7 +20,8 @@ type run struct {
 	signals signals
 	ended   <-chan struct{} // the end of Run's context; nil once there is a trigger
 	cause   func() error    // the cause of that end
-	base    context.Context // Run's context without its end, with the Life
+	outer   context.Context // Run's context
+	base    context.Context // the same without its end, with the Life
 
 	begun    time.Time // Run's start
 	at       time.Time // the trigger's instant; zero before
@@ -32,6 +34,10 @@ type run struct {
 	workers []*worker
 	victims []*server // those on which Stop is called
 	calls   []*call
+
+	ending     atomic.Int32 // contexts that are being ended
+	lastEnding time.Time
+
 	measure Outcome // the last thing done to what did not end by itself
 	outcome Outcome
 	failed  bool // a server or worker failed by itself
@@ -47,8 +53,9 @@ func newRun(ctx context.Context, c *Controller, config config) *run {
 		timer:      time.NewTimer(time.Hour), // await resets it
 		outcome:    OutcomeDrained,
 		signals:    listen(config),
+		outer:      ctx,
 		ended:      ctx.Done(),
-		cause:      func() error { return context.Cause(ctx) },
+		cause:      func() error { return &ContextError{Err: context.Cause(ctx)} },
 		base:       NewContext(context.WithoutCancel(ctx), Life{c.life}),
 		begun:      time.Now(),
 	}
@@ -136,7 +143,7 @@ func (r *run) signalled(s os.Signal, open bool) {
 		r.request(trigger{at: time.Now(), cause: &SignalError{Signal: s}, typed: typed(s)})
 	default:
 		r.Force()
-		r.signals.end()
+		r.signals.giveBack()
 	}
 }
 

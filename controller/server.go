@@ -8,7 +8,9 @@ import (
 // Server is what can be stopped: a *grpc.Server and an *xds.GRPCServer are
 // Servers as they are. The controller calls each method at most once, on a
 // goroutine of its own, and Stop only after it has called GracefulStop. Both may
-// block for as long as they like.
+// block for as long as they like. A GracefulStop that panics or calls
+// runtime.Goexit has not returned: what the server does then is unknown, and the
+// drain waits for the timer.
 //
 // What a server can do beyond that it says by implementing one of the interfaces
 // below, or with a [ServerOption].

@@ -11,6 +11,7 @@ import (
 // signals is where a run's signals come from, and how many have come.
 type signals struct {
 	from  <-chan os.Signal
+	ours  bool   // from is fed by package os/signal
 	stop  func() // gives the signals back to the platform
 	count int
 }
@@ -30,7 +31,7 @@ func listen(c config) signals {
 	}
 	ch := make(chan os.Signal, 8)
 	signal.Notify(ch, wanted...)
-	return signals{from: ch, stop: func() { signal.Stop(ch) }}
+	return signals{from: ch, ours: true, stop: func() { signal.Stop(ch) }}
 }
 
 // end stops listening: whoever else called signal.Notify still gets the signals,
@@ -38,6 +39,23 @@ func listen(c config) signals {
 func (s *signals) end() {
 	s.stop()
 	s.from = nil
+}
+
+// giveBack ends listening after the signal that forces. Signals that have come in
+// the meantime were meant for the platform: the first of them is raised again.
+func (s *signals) giveBack() {
+	from := s.from
+	s.end()
+	if !s.ours {
+		return
+	}
+	select {
+	case again := <-from:
+		if self, err := os.FindProcess(os.Getpid()); err == nil {
+			_ = self.Signal(again) // where a process cannot signal itself there is nothing else to do
+		}
+	default:
+	}
 }
 
 // typed says whether a signal is one that somebody typed at a terminal.

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/lastcall-go/lastcall/fsm"
@@ -106,16 +107,19 @@ type Step struct {
 	Name  string    // of a transition the event, of a phase the phase, of a call the name that was registered
 	Op    Op        // what was called; "" unless Kind is KindCall
 	State fsm.State // the state in which it began; of a transition the state entered
-	Phase Phase     // the phase in which it began
+	Phase Phase     // the phase in which it began; of a transition the first one of the state entered
 
 	Start     time.Time
 	Elapsed   time.Duration // from the trigger to Start; 0 before the trigger
 	Remaining time.Duration // from Start to the deadline as it was then; 0 before the trigger
-	Duration  time.Duration // from Start to its end; for an observer of a transition or a phase 0, as that has just begun
+	// Duration is the time from Start to its end, or, if it has not come back, to the
+	// instant in which its time was over. For an observer of a transition or a phase
+	// it is 0, as that has just begun.
+	Duration time.Duration
 
 	Transition fsm.Transition // the row that was taken; zero unless Kind is KindTransition
 	Result     Result         // how a call ended; zero unless Kind is KindCall
-	Err        error          // what it returned, for errors.Is and errors.As
+	Err        error          // what it returned, or the panic's value if that is an error; for errors.Is and errors.As
 	Text       string         // Err in words, or the panic's value; calling no foreign method
 	Stack      string         // where it panicked
 	Abandoned  bool           // it had not returned when Run did
@@ -135,13 +139,16 @@ func (s Step) String() string {
 	case KindCall:
 		text := s.subject() + " " + s.Result.String()
 		if s.Text != "" {
-			text += ": " + s.Text
+			text += ": " + oneLine(s.Text)
 		}
 		return text
 	default:
 		return "no step"
 	}
 }
+
+// oneLine keeps the line breaks of a foreign text out of a line.
+func oneLine(text string) string { return strings.ReplaceAll(strings.TrimSpace(text), "\n", " | ") }
 
 // subject names the call: `closer "postgres"`.
 func (s Step) subject() string { return fmt.Sprintf("%s %q", s.Op, s.Name) }

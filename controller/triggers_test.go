@@ -76,7 +76,7 @@ func TestWorkerIsCancelled(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
 		c := mustNew(t, budget, noSignals, controller.WithWorker("w", func(claim, work context.Context) error {
 			<-claim.Done()
-			if work.Err() != nil || !errors.Is(context.Cause(claim), controller.ErrShutdown) {
+			if work.Err() != nil || !errors.Is(context.Cause(claim), controller.ErrClaim) {
 				t.Errorf("claim ended with %v, work with %v", context.Cause(claim), work.Err())
 			}
 			if at, ok := controller.TimerAt(work); !ok || !at.Equal(time.Now().Add(6*time.Second)) {
@@ -84,6 +84,9 @@ func TestWorkerIsCancelled(t *testing.T) {
 			}
 			<-work.Done()
 			d.note("cancelled")
+			if !errors.Is(context.Cause(work), controller.ErrTimer) {
+				t.Errorf("work ended with %v, want ErrTimer", context.Cause(work))
+			}
 			time.Sleep(time.Second)
 			return context.Cause(work)
 		}))
@@ -144,6 +147,37 @@ func TestNilPointerCauses(t *testing.T) {
 				t.Error("the cause has no text")
 			}
 		})
+	}
+}
+
+// A worker that uses the context given to Run, as people do, ends cleanly with it.
+func TestWorkerWithRunsContext(t *testing.T) {
+	for range 200 { // it wakes in the same instant as the loop
+		ctx, cancel := context.WithCancel(context.Background())
+		c := mustNew(t, controller.Budget{Total: time.Minute, Reserve: time.Second}, noSignals,
+			controller.WithWorker("w", func(_, _ context.Context) error {
+				<-ctx.Done()
+				return ctx.Err()
+			}))
+		time.AfterFunc(100*time.Microsecond, cancel)
+		wantExit(t, c.Run(ctx), controller.ExitOK)
+	}
+}
+
+// A force of a server with nothing to do, in real time, where goroutines need the
+// processor before they can come back: nothing is called late.
+func TestForceInRealTime(t *testing.T) {
+	for range 200 {
+		c := mustNew(t, budget, noSignals, controller.WithAnnouncer("a", func() {}))
+		time.AfterFunc(100*time.Microsecond, func() {
+			c.Shutdown(errAsked)
+			c.Force()
+		})
+		r := c.Run(context.Background())
+		wantExit(t, r, controller.ExitOK)
+		if r.CauseText != errAsked.Error() {
+			t.Errorf("the cause is told as %q", r.CauseText)
+		}
 	}
 }
 

@@ -3,8 +3,8 @@ package grpcadapter
 import (
 	"context"
 	"errors"
-	"sync"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -17,9 +17,8 @@ type Health interface {
 	Shutdown()
 }
 
-// WithHealth makes the adapter take down this health service, instead of one of
-// its own. If it implements grpc.health.v1 and is not registered when the
-// controller calls Serve, it is registered then.
+// WithHealth makes the adapter take down this health service, which the user
+// registers, instead of one of its own.
 func WithHealth(h Health) Option {
 	return func(s *Server) {
 		if isNil(h) {
@@ -34,68 +33,69 @@ func WithHealth(h Health) Option {
 // none down.
 func WithoutHealth() Option { return func(s *Server) { s.health = healthState{none: true} } }
 
-// Health returns the health service that the adapter registers when the controller
-// calls Serve. Every service that the gRPC server has then, and "", is SERVING,
-// unless SetServingStatus was called for it. It is nil with [WithHealth] and
-// [WithoutHealth], and for a server that somebody else serves.
+// Health returns the health service that NewServer has registered. When the
+// controller calls Serve, every service that the gRPC server has then, and "", is
+// SERVING, unless SetServingStatus was called for it. It is nil before NewServer,
+// with [WithHealth] and [WithoutHealth], and for a server from [Use].
 func (s *Server) Health() *health.Server {
-	if s.health.none || s.health.given != nil || s.listener == nil {
-		return nil
-	}
-	return s.health.ownServer()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.health.own
 }
 
 // healthState is the health service that goes down with the server.
 type healthState struct {
 	none  bool
 	given Health
-	once  sync.Once
-	own   *health.Server
-}
-
-func (h *healthState) ownServer() *health.Server {
-	h.once.Do(func() { h.own = health.NewServer() })
-	return h.own
+	own   *health.Server // set by register, before anything is served
 }
 
 var errForeignHealth = errors.New("grpcadapter: the gRPC server has a health service that the adapter does not know and so cannot take down: give it to WithHealth, or say WithoutHealth()")
 
-// register makes sure that there is a health service, unless the user wants none.
-func (h *healthState) register(srv GRPCServer) error {
-	if h.none {
-		return nil
+// register gives a new server a health service, unless the user has another one or
+// wants none.
+func (h *healthState) register(srv grpc.ServiceRegistrar) {
+	if !h.none && h.given == nil {
+		h.own = health.NewServer()
+		healthpb.RegisterHealthServer(srv, h.own)
 	}
-	_, registered := srv.GetServiceInfo()[healthpb.Health_ServiceDesc.ServiceName]
-	switch service, ok := h.given.(healthpb.HealthServer); {
-	case h.given == nil && registered:
-		return errForeignHealth
-	case h.given == nil:
-		own := h.ownServer()
-		for name := range srv.GetServiceInfo() {
-			if _, err := own.Check(context.Background(), &healthpb.HealthCheckRequest{Service: name}); status.Code(err) == codes.NotFound {
-				own.SetServingStatus(name, healthpb.HealthCheckResponse_SERVING)
-			}
+}
+
+// up sets every service of a server that is going to be served to SERVING.
+func (h *healthState) up(srv GRPCServer) error {
+	if h.own == nil {
+		return h.known(srv)
+	}
+	for name := range srv.GetServiceInfo() {
+		if _, err := h.own.Check(context.Background(), &healthpb.HealthCheckRequest{Service: name}); status.Code(err) == codes.NotFound {
+			h.own.SetServingStatus(name, healthpb.HealthCheckResponse_SERVING)
 		}
-		healthpb.RegisterHealthServer(srv, own)
-	case ok && !registered:
-		healthpb.RegisterHealthServer(srv, service)
 	}
 	return nil
 }
 
-// down takes the health service down. Of a server that somebody else serves the
-// adapter has none of its own.
-func (h *healthState) down(srv GRPCServer, elsewhere bool) error {
-	switch {
-	case h.none:
-	case h.given != nil:
-		h.given.Shutdown()
-	case !elsewhere:
-		h.ownServer().Shutdown()
-	case srv != nil:
-		if _, registered := srv.GetServiceInfo()[healthpb.Health_ServiceDesc.ServiceName]; registered {
-			return errForeignHealth
-		}
+// known is an error if the server has a health service that would go on saying
+// SERVING.
+func (h *healthState) known(srv GRPCServer) error {
+	if h.none || h.given != nil || srv == nil {
+		return nil
+	}
+	if _, registered := srv.GetServiceInfo()[healthpb.Health_ServiceDesc.ServiceName]; registered {
+		return errForeignHealth
 	}
 	return nil
+}
+
+// down takes the health service down.
+func (h *healthState) down(srv GRPCServer) error {
+	switch {
+	case h.own != nil:
+		h.own.Shutdown()
+	case h.given != nil:
+		h.given.Shutdown()
+	}
+	if h.own != nil {
+		return nil
+	}
+	return h.known(srv)
 }

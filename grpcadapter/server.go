@@ -42,9 +42,10 @@ type Server struct {
 	health   healthState
 	life     atomic.Pointer[controller.Life]
 
-	mu   sync.Mutex // guards what is below; never held while grpc runs
-	grpc GRPCServer
-	errs []error
+	mu     sync.Mutex // guards what is below; never held while grpc serves or stops
+	grpc   GRPCServer
+	served bool
+	errs   []error
 }
 
 // Option says more about a [Server].
@@ -81,6 +82,10 @@ func WithListener(lis net.Listener) Option {
 			s.errs = append(s.errs, errors.New("grpcadapter: the listener is nil"))
 			return
 		}
+		if s.listener != nil {
+			s.errs = append(s.errs, errors.New("grpcadapter: there are two listeners; a Server serves on one"))
+			return
+		}
 		s.listener = &onceListener{Listener: lis}
 	}
 }
@@ -97,9 +102,11 @@ func (s *Server) apply(opts []Option) {
 
 // NewServer returns a grpc.Server with the options and, in front of the user's
 // chained interceptors, those that give handlers controller.Draining and
-// controller.TimerAt. Register services on it, and leave Serve to the controller.
-// It is called once; calling it again, or after Use, is an error from
-// controller.New, or from Serve if that was before.
+// controller.TimerAt. It has a health service; see [WithHealth] for a health
+// service of one's own, as registering two ends the process. Register services on
+// it, and leave Serve to the controller. NewServer is called once; calling it
+// again, or after Use, is an error from controller.New, or from Serve if that was
+// before.
 func (s *Server) NewServer(opts ...grpc.ServerOption) *grpc.Server {
 	srv := grpc.NewServer(append([]grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(s.unary),
@@ -111,6 +118,7 @@ func (s *Server) NewServer(opts ...grpc.ServerOption) *grpc.Server {
 		s.errs = append(s.errs, errors.New("grpcadapter: NewServer was called for a Server that has its gRPC server already"))
 	} else {
 		s.grpc = srv
+		s.health.register(srv)
 	}
 	return srv
 }
@@ -126,19 +134,18 @@ func (s *Server) Check() error {
 func (s *Server) Attach(l controller.Life) { s.life.Store(&l) }
 
 // Serve serves until GracefulStop or Stop is called, and returns nil then, also if
-// they were called first. It is called by the controller. Before it serves it
-// registers the health service; see [WithHealth].
+// they were called first. It is called by the controller, once: a second call is
+// an error.
 func (s *Server) Serve() error {
 	if s.listener == nil {
 		return controller.ErrServedElsewhere
 	}
-	srv := s.server()
-	err := s.Check()
-	if err == nil && srv == nil {
-		err = errors.New("grpcadapter: NewServer was not called, so there is nothing to serve")
+	srv, err := s.begin()
+	if errors.Is(err, errServed) {
+		return err
 	}
 	if err == nil {
-		err = s.health.register(srv)
+		err = s.health.up(srv)
 	}
 	if err != nil {
 		_ = s.listener.Close() // the error says why nothing is served
@@ -150,9 +157,25 @@ func (s *Server) Serve() error {
 	return nil
 }
 
+var errServed = errors.New("grpcadapter: Serve was called before: a Server belongs to one controller")
+
+// begin returns the server if it can be served now.
+func (s *Server) begin() (GRPCServer, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.served {
+		return nil, errServed
+	}
+	s.served = true
+	if s.grpc == nil && len(s.errs) == 0 {
+		return nil, errors.New("grpcadapter: NewServer was not called, so there is nothing to serve")
+	}
+	return s.grpc, errors.Join(s.errs...)
+}
+
 // Announce sets every service of the health service to NOT_SERVING, for good. It
 // is called by the controller.
-func (s *Server) Announce(context.Context) error { return s.health.down(s.server(), s.listener == nil) }
+func (s *Server) Announce(context.Context) error { return s.health.down(s.server()) }
 
 // GracefulStop blocks until the connections are closed and the handlers have
 // returned, which grpc does not bound. It is called by the controller.

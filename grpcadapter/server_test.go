@@ -135,16 +135,6 @@ func TestHealthOptions(t *testing.T) {
 			wantHealthDown(t, g, lis)
 		})
 	})
-	t.Run("given, not registered", func(t *testing.T) {
-		bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
-			g := grpcadapter.New(lis, grpcadapter.WithHealth(health.NewServer()))
-			g.NewServer()
-			if g.Health() != nil {
-				t.Error("Health() is not nil with WithHealth")
-			}
-			wantHealthDown(t, g, lis)
-		})
-	})
 	t.Run("none", func(t *testing.T) {
 		bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
 			g := grpcadapter.New(lis, grpcadapter.WithoutHealth())
@@ -161,10 +151,11 @@ func TestHealthOptions(t *testing.T) {
 			}
 		})
 	})
-	t.Run("registered behind our back", func(t *testing.T) {
+	t.Run("registered, unknown to us", func(t *testing.T) {
 		bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
-			g := grpcadapter.New(lis)
-			healthpb.RegisterHealthServer(g.NewServer(), health.NewServer())
+			srv := grpc.NewServer()
+			healthpb.RegisterHealthServer(srv, health.NewServer())
+			g := grpcadapter.Use(srv, grpcadapter.WithListener(lis))
 			r := shutdownAfter(mustNew(t, controller.WithServer("grpc", g)))
 			if r.ExitCode() != controller.ExitFailed || !strings.Contains(r.CauseText, "give it to WithHealth") {
 				t.Errorf("exit code %d, cause %q", r.ExitCode(), r.CauseText)
@@ -313,8 +304,9 @@ func TestPlainServer(t *testing.T) {
 	}
 	t.Run("Use with a listener", func(t *testing.T) {
 		bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
-			g := grpcadapter.Use(grpc.NewServer(), grpcadapter.WithListener(lis))
-			wantHealthDown(t, g, lis)
+			h, srv := health.NewServer(), grpc.NewServer()
+			healthpb.RegisterHealthServer(srv, h)
+			wantHealthDown(t, grpcadapter.Use(srv, grpcadapter.WithListener(lis), grpcadapter.WithHealth(h)), lis)
 		})
 	})
 }
@@ -397,6 +389,36 @@ func TestUsersInterceptors(t *testing.T) {
 		shutdownAfter(mustNew(t, controller.WithServer("grpc", g)))
 		if calls != 2 {
 			t.Errorf("the user's interceptors ran %d times, want 2", calls)
+		}
+	})
+}
+
+// A user who serves our server himself has two accept loops, and no harm done; one
+// adapter in two controllers is told apart.
+func TestServedTwice(t *testing.T) {
+	bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+		g := grpcadapter.New(lis)
+		srv := g.NewServer()
+		other := bufconn.Listen(1 << 16)
+		go func() { _ = srv.Serve(other) }()
+		synctest.Wait()
+		wantHealthDown(t, g, lis)
+	})
+	bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+		g := grpcadapter.New(lis)
+		g.NewServer()
+		first := mustNew(t, controller.WithServer("grpc", g))
+		time.AfterFunc(time.Minute, func() {
+			if err := g.Serve(); err == nil || !strings.Contains(err.Error(), "belongs to one controller") {
+				t.Errorf("a second Serve: %v", err)
+			}
+			if first.Phase() != controller.PhaseServe {
+				t.Errorf("the first one is in phase %v after a second Serve", first.Phase())
+			}
+			first.Shutdown(nil)
+		})
+		if r := first.Run(context.Background()); r.ExitCode() != controller.ExitOK {
+			t.Error(r)
 		}
 	})
 }
