@@ -87,7 +87,6 @@ func (r *run) expire(c *call) {
 // it, and only those who made them know how many.
 func (r *run) end(cancel func()) {
 	r.ending.Add(1)
-	r.lastEnding = time.Now()
 	go func() {
 		cancel()
 		r.ending.Add(-1)

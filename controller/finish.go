@@ -64,12 +64,13 @@ func (r *run) finish() Report {
 	for _, c := range r.calls {
 		r.expire(c)
 	}
+	limit := earlier(r.deadline, time.Now().Add(grace))
 	told := func() time.Time {
 		until := r.record.freshUntil()
 		if r.ending.Load() > 0 {
-			until = later(until, r.lastEnding.Add(grace))
+			until = limit
 		}
-		return earlier(until, r.deadline)
+		return earlier(until, limit)
 	}
 	r.await(func() bool { return !time.Now().Before(told()) }, told)
 	for _, c := range r.calls {

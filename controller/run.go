@@ -34,10 +34,7 @@ type run struct {
 	workers []*worker
 	victims []*server // those on which Stop is called
 	calls   []*call
-
-	ending     atomic.Int32 // contexts that are being ended
-	lastEnding time.Time
-
+	ending  atomic.Int32 // contexts that are being ended
 	measure Outcome // the last thing done to what did not end by itself
 	outcome Outcome
 	failed  bool // a server or worker failed by itself
