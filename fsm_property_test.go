@@ -2,7 +2,7 @@
 // blocks past the deadline, and the other guarantees of package controller with
 // it. Run more of it with
 //
-//	go test . -run Property -rapid.checks=100000
+//	go test . -run Property -rapid.checks=100000 -timeout 0
 package lastcall_test
 
 import (

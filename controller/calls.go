@@ -118,16 +118,6 @@ func (r *run) awaitSteps(calls []*call, end func() time.Time, enough func() bool
 	}
 }
 
-// inTurn runs steps one after the other. With n steps left each may use the n-th
-// part of the time until end.
-func (r *run) inTurn(op Op, steps []stepConfig, end func() time.Time) {
-	for i, s := range steps {
-		start, left := time.Now(), time.Duration(len(steps)-i)
-		own := func() time.Time { return start.Add(max(0, end().Sub(start)) / left) }
-		r.awaitSteps([]*call{r.step(op, s, own())}, own, nothing)
-	}
-}
-
 // allDone says whether nothing is to be waited for.
 func allDone(calls []*call) bool {
 	return !slices.ContainsFunc(calls, func(c *call) bool { return !c.told })

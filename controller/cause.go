@@ -96,3 +96,23 @@ func ownText(cause error) (text string, own bool) {
 	}
 	return "", false
 }
+
+// describeCause turns the cause into text and tells it. For a cause that is not
+// the controller's own that calls a foreign method, for which nothing waits.
+func (r *run) describeCause() {
+	cause := r.trigger.Load().cause
+	if text, own := ownText(cause); own {
+		r.tellCause(text)
+		return
+	}
+	r.record.causeText = "(its Error method has not returned)"
+	c := r.begin(OpText, "cause", func() error { return cause }, func(res result) { r.tellCause(res.text) })
+	c.quiet = true
+}
+
+// tellCause logs why the server shuts down.
+func (r *run) tellCause(text string) {
+	r.record.causeText = text
+	cause, budget, timer := r.trigger.Load().cause, r.config.budget, r.timerAt
+	r.record.say(func(l *logger) { l.cause(cause, text, budget, timer) })
+}

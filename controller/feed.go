@@ -114,13 +114,3 @@ func (f *feed) close() Delivery {
 	f.closed = true
 	return Delivery{Op: f.op, Name: f.name, Told: f.told, Failed: f.failed, Missed: len(f.queue), Busy: f.inHand}
 }
-
-// Delivery says what an observer, or the logger, was told.
-type Delivery struct {
-	Op     Op     // OpObserve or OpLog
-	Name   string // as registered; the logger has none
-	Told   int    // how many items it took
-	Failed int    // during how many it panicked or called runtime.Goexit
-	Missed int    // how many waited behind one that it had not finished when Run returned
-	Busy   bool   // whether it had one that it had not finished
-}

@@ -1,9 +1,6 @@
 package controller
 
-import (
-	"slices"
-	"time"
-)
+import "slices"
 
 // The phases of TIMER_EXPIRED: each may use its share of the time that is left.
 // How many phases are left, counting the phase itself, is the argument of share.
@@ -130,15 +127,5 @@ func (r *run) wait() {
 	r.outcome = r.measure
 	if !r.allGone() {
 		r.outcome = OutcomeAbandoned
-	}
-}
-
-// share returns the end of a phase that starts now and may use the k-th part of
-// the time that is left. It is asked anew each time, because a force may move the
-// deadline.
-func (r *run) share(k int) func() time.Time {
-	start := time.Now()
-	return func() time.Time {
-		return start.Add(max(0, r.deadline.Sub(start)) / time.Duration(k))
 	}
 }

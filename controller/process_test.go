@@ -65,6 +65,9 @@ func child(kind string) int {
 	}
 	r := c.Run(context.Background())
 	fmt.Println(r)
+	if kind == "stays" {
+		<-hang
+	}
 	return r.ExitCode()
 }
 
@@ -162,6 +165,21 @@ func TestProcessSecondSIGTERM(t *testing.T) {
 	status, said := p.end()
 	if status.ExitStatus() != controller.ExitAbandoned || !strings.Contains(said, `GracefulStop "s" timed out`) {
 		t.Errorf("exit status %d, having said\n%s", status.ExitStatus(), said)
+	}
+}
+
+// TestProcessSignalAfterRun: when Run has returned, signals do again what the
+// platform does by default.
+func TestProcessSignalAfterRun(t *testing.T) {
+	t.Parallel()
+	p := startChild(t, "stays", nil)
+	p.until("phase serve")
+	p.signal(syscall.SIGTERM)
+	p.until("exit code 0")
+	p.signal(syscall.SIGTERM)
+	status, said := p.end()
+	if !status.Signaled() || status.Signal() != syscall.SIGTERM {
+		t.Errorf("it ended with %v, having said\n%s", status, said)
 	}
 }
 

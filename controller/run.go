@@ -35,7 +35,7 @@ type run struct {
 	victims []*server // those on which Stop is called
 	calls   []*call
 	ending  atomic.Int32 // contexts that are being ended
-	measure Outcome // the last thing done to what did not end by itself
+	measure Outcome      // the last thing done to what did not end by itself
 	outcome Outcome
 	failed  bool // a server or worker failed by itself
 	broken  error
@@ -163,18 +163,4 @@ func (r *run) forceAt(at time.Time) {
 func (r *run) setTimer(at time.Time) {
 	r.timerAt = at
 	r.life.timer.Store(&at)
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }

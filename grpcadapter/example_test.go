@@ -36,7 +36,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	g := grpcadapter.New(lis)
-	testgrpc.RegisterTestServiceServer(g.NewServer(), orders{})
+	testgrpc.RegisterTestServiceServer(g.NewServer(), orders{}) // your own service here
 
 	ctl, err := controller.New(controller.DefaultBudget(),
 		controller.WithServer("grpc", g),

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/lastcall-go/lastcall/controller"
+)
+
+// demoBudget is the budget of a demo, unless flags say otherwise.
+func demoBudget() controller.Budget {
+	return controller.Budget{Total: 6 * time.Second, Settle: time.Second, Reserve: 2 * time.Second}
+}
+
+func demoHelp() string {
+	var b strings.Builder
+	b.WriteString(`usage: lastcall demo [flags]
+
+Starts two gRPC servers on free ports of 127.0.0.1, replica a with the controller
+and replica b without, and clients that load both over TCP. Then it sends itself a
+SIGTERM and shows how a shuts down and what the clients see of that.
+
+scenarios (-scenario) and what the demo then exits with:
+`)
+	for _, s := range scenarios() {
+		fmt.Fprintf(&b, "  %-9s %d  %s\n", s.name, s.exit, s.says)
+	}
+	fmt.Fprintf(&b, `
+The exit code is that of the controller's report: %d drained and every step fine,
+%d a server or worker failed, %d abandoned, %d forced, %d a step failed. %d is wrong usage,
+and %d that the demo itself could not be given.
+`, controller.ExitOK, controller.ExitFailed, controller.ExitAbandoned, controller.ExitForced, controller.ExitStep, exitUsage, controller.ExitNotRun)
+	return b.String()
+}
+
+// demoConfig is what the flags of a demo say.
+type demoConfig struct {
+	scenario scenario
+	budget   controller.Budget
+	load     time.Duration // from the first call to SIGTERM
+	log      bool
+	diagram  bool
+}
+
+func bindDemo(flags *flag.FlagSet) func(context.Context, shell, []string) (int, error) {
+	c := demoConfig{budget: demoBudget(), load: time.Second}
+	name := flags.String("scenario", scenarios()[0].name, "`name` of the scenario: "+strings.Join(scenarioNames(), ", ")+" (default "+scenarios()[0].name+")")
+	durationFlag(flags, &c.budget.Total, "total", "`time` from SIGTERM to the deadline, by which Run returns")
+	durationFlag(flags, &c.budget.Settle, "settle", "`time` a goes on serving while clients move to b; 0 leaves it out")
+	durationFlag(flags, &c.budget.Reserve, "reserve", "`time` before the deadline that is kept for force, close and flush")
+	durationFlag(flags, &c.load, "load", "`time` the clients run before SIGTERM")
+	flags.BoolVar(&c.log, "log", false, "write the controller's log to stderr, as JSON")
+	flags.BoolVar(&c.diagram, "diagram", false, "print the state diagram as mermaid text, with the path taken")
+	return func(ctx context.Context, sh shell, _ []string) (int, error) {
+		all := scenarios()
+		i := slices.IndexFunc(all, func(s scenario) bool { return s.name == *name })
+		if i < 0 {
+			return 0, usageError{unknown("-scenario", *name, scenarioNames())}
+		}
+		c.scenario = all[i]
+		if err := c.check(); err != nil {
+			return 0, usageError{err}
+		}
+		return runDemo(ctx, sh, c)
+	}
+}
+
+// check returns what is wrong with the numbers.
+func (c demoConfig) check() error {
+	err := c.budget.Validate()
+	if c.load < 0 {
+		err = errors.Join(err, fmt.Errorf("-load is %v, must not be negative", c.load))
+	}
+	return err
+}
+
+// durationFlag is flags.DurationVar with an error that says what a duration looks
+// like.
+func durationFlag(flags *flag.FlagSet, d *time.Duration, name, usage string) {
+	flags.Func(name, fmt.Sprintf("%s (default %v)", usage, *d), func(text string) error {
+		parsed, err := time.ParseDuration(text)
+		if err != nil {
+			return errors.New("it must be a duration, such as 6s or 1500ms")
+		}
+		*d = parsed
+		return nil
+	})
+}
+
+// runDemo runs one scenario and returns the exit code of the controller's report.
+// An error says why the demo could not be given.
+func runDemo(ctx context.Context, sh shell, c demoConfig) (int, error) {
+	s, err := newStage(sh, c)
+	if err != nil {
+		return 0, err
+	}
+	var opts []controller.Option
+	if c.log {
+		opts = append(opts, controller.WithLogger(zerolog.New(sh.stderr).With().Timestamp().Logger()))
+	}
+	result, err := s.play(ctx, opts...)
+	if err != nil {
+		return 0, err
+	}
+	return result.report.ExitCode(), result.print(sh.stdout, c.diagram)
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/fsm"
+)
+
+// TestDemoWithoutSignals: where no SIGTERM can be sent the demo says so, and calls
+// the controller. -diagram adds the diagram, with the path.
+func TestDemoWithoutSignals(t *testing.T) {
+	t.Parallel()
+	code, stdout, stderr := lastcall(t.Context(), append([]string{"demo", "-scenario", "signal", "-diagram"}, roomy...)...)
+	if code != controller.ExitForced || stderr != "" {
+		t.Errorf("exit code %d, stderr %q", code, stderr)
+	}
+	for _, want := range []string{
+		"in vain (" + errNoSignal.Error() + "): the demo calls the controller instead",
+		controller.ErrShutdown.Error(), "forced in",
+		"stateDiagram-v2\n", "    class SERVING,GRACEFUL_SHUTDOWN,TERMINATED,TIMER_EXPIRED taken\n",
+	} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("it does not say %q:\n%s", want, stdout)
+		}
+	}
+	if n := strings.Count(stdout, "in vain"); n != 2 {
+		t.Errorf("it says so %d times, want 2, once for each SIGTERM", n)
+	}
+}
+
+// TestDemoWithLostSignal: nor does the demo wait for ever for a signal that does
+// not arrive.
+func TestDemoWithLostSignal(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	code := shell{stdout: &out, stderr: &out, sigterm: func() error { return nil }}.run(t.Context(), append([]string{"demo"}, roomy...))
+	if want := "in vain (nothing happened within 2s): the demo calls the controller instead"; code != controller.ExitOK || !strings.Contains(out.String(), want) {
+		t.Errorf("exit code %d, want 0, and it should say %q:\n%s", code, want, &out)
+	}
+}
+
+// TestDemoEndedByContext: a trigger that comes from elsewhere ends the demo before
+// its SIGTERM, and as cleanly.
+func TestDemoEndedByContext(t *testing.T) {
+	t.Parallel()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	loaded, cancelLoaded := context.WithCancel(t.Context())
+	t.Cleanup(cancelLoaded)
+	tests := map[string]struct {
+		ctx context.Context
+		out *watchedWriter
+	}{
+		"before it started": {ended, &watchedWriter{}},
+		"under load":        {loaded, &watchedWriter{wait: "serve ", times: 2, then: cancelLoaded}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sh := shell{stdout: tt.out, stderr: tt.out, sigterm: func() error {
+				t.Error("it sent a SIGTERM after the trigger")
+				return nil
+			}}
+			code := sh.run(tt.ctx, append([]string{"demo", "-scenario", "stuck", "-load", "1m"}, roomy[2:]...))
+			text := tt.out.String()
+			if code != controller.ExitOK {
+				t.Errorf("exit code %d, want %d", code, controller.ExitOK)
+			}
+			for _, want := range []string{context.Canceled.Error(), "none failed"} {
+				if !strings.Contains(text, want) {
+					t.Errorf("it does not say %q", want)
+				}
+			}
+			if t.Failed() {
+				t.Log(text)
+			}
+		})
+	}
+}
+
+// watchedWriter keeps what is written, and calls then once a text has come often
+// enough. Writes must not overlap.
+type watchedWriter struct {
+	bytes.Buffer
+	wait  string
+	times int
+	then  func()
+}
+
+func (w *watchedWriter) Write(p []byte) (int, error) {
+	n, err := w.Buffer.Write(p)
+	if w.then != nil && strings.Count(w.String(), w.wait) >= w.times {
+		w.then()
+	}
+	return n, err
+}
+
+// TestDemoLog: -log writes the controller's lines to stderr, as JSON, and nothing
+// else.
+func TestDemoLog(t *testing.T) {
+	t.Parallel()
+	code, _, stderr := lastcall(t.Context(), append([]string{"demo", "-log"}, roomy...)...)
+	if code != controller.ExitOK {
+		t.Errorf("exit code %d", code)
+	}
+	messages := make(map[string]bool)
+	for line := range strings.Lines(stderr) {
+		var entry struct {
+			Time    time.Time
+			Message string
+		}
+		if err := json.Unmarshal([]byte(line), &entry); err != nil || entry.Time.IsZero() {
+			t.Errorf("stderr has the line %q: error %v, time %v", line, err, entry.Time)
+		}
+		messages[entry.Message] = true
+	}
+	for _, want := range []string{"phase serve", "state GRACEFUL_SHUTDOWN", "phase drain", "shutdown complete, flushing"} {
+		if !messages[want] {
+			t.Errorf("the log has no line %q:\n%s", want, stderr)
+		}
+	}
+}
+
+// TestDemoThatCannotBeGiven: if a replica does not answer there is no demo, but an
+// error that says why, and the controller shuts down what it has begun.
+func TestDemoThatCannotBeGiven(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	sh := shell{stdout: &out, stderr: &out, sigterm: func() error {
+		t.Error("it sent a SIGTERM")
+		return nil
+	}}
+	s, err := newStage(sh, demoConfig{scenario: scenarios()[0], budget: demoBudget()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.b.lis.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.play(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "not every client reached both replicas within 5s") {
+		t.Errorf("error %v", err)
+	}
+	if !r.report.Forced || s.ctl.State() != fsm.Terminated {
+		t.Errorf("the controller is in %v, forced: %v", s.ctl.State(), r.report.Forced)
+	}
+}

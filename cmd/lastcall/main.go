@@ -1,0 +1,131 @@
+// Command lastcall shows the shutdown of a gRPC server: live, on one machine, and
+// as a diagram. "lastcall help" says how it is used.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+)
+
+// exitUsage is what wrong usage exits with. Package controller does not use it.
+const exitUsage = 2
+
+func main() {
+	os.Exit(shell{stdout: os.Stdout, stderr: os.Stderr, sigterm: sigterm}.run(context.Background(), os.Args[1:]))
+}
+
+// shell is what a command may touch of the process that it runs in.
+type shell struct {
+	stdout, stderr io.Writer
+	sigterm        func() error // sends the process a SIGTERM
+}
+
+// command is one of lastcall's commands.
+type command struct {
+	name  string
+	says  string // one line for the list of commands
+	about string // what "lastcall help <name>" prints above the flags
+	args  int    // how many arguments it takes at most, beside flags
+	// bind declares the flags and returns what the command does once they are
+	// read. A usageError from it is wrong usage; code is what to exit with.
+	bind func(*flag.FlagSet) func(ctx context.Context, sh shell, args []string) (code int, err error)
+}
+
+func commands() []command {
+	return []command{
+		{name: "demo", says: "shut a real gRPC server down under load, and watch", about: demoHelp(), bind: bindDemo},
+		{name: "diagram", says: "print the state or the sequence diagram as mermaid text", about: diagramHelp, bind: bindDiagram},
+		{name: "help", says: "explain lastcall, or one command", about: helpHelp, args: 1, bind: bindHelp},
+		{name: "version", says: "print the version", about: versionHelp, bind: bindVersion},
+	}
+}
+
+// usageError is an error of whoever typed the command.
+type usageError struct{ error }
+
+// run runs one command and returns the code to exit with. It blocks until the
+// command is over; the end of ctx ends a demo as a SIGTERM does.
+func (sh shell) run(ctx context.Context, args []string) int {
+	if len(args) == 0 {
+		fmt.Fprint(sh.stderr, overview())
+		return exitUsage
+	}
+	name := args[0]
+	if name == "-h" || name == "-help" || name == "--help" {
+		name = "help"
+	}
+	cmd, ok := find(name)
+	if !ok {
+		return sh.fail("lastcall", usageError{unknown("command", name, commandNames())}, `"lastcall help" explains the commands.`)
+	}
+	code, err := sh.runCommand(ctx, cmd, args[1:])
+	if err != nil {
+		return sh.fail("lastcall "+cmd.name, err, fmt.Sprintf(`"lastcall help %s" explains more.`, cmd.name))
+	}
+	return code
+}
+
+func (sh shell) runCommand(ctx context.Context, cmd command, args []string) (int, error) {
+	flags := flag.NewFlagSet(cmd.name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // errors and help are printed here
+	do := cmd.bind(flags)
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		_, err := fmt.Fprint(sh.stdout, explain(cmd))
+		return 0, err
+	case err != nil:
+		return 0, usageError{fmt.Errorf("%w; %s", err, allowedFlags(flags))}
+	case flags.NArg() > cmd.args:
+		return 0, usageError{fmt.Errorf("argument %q is one too many; %s", flags.Arg(cmd.args), allowedFlags(flags))}
+	}
+	return do(ctx, sh, flags.Args())
+}
+
+// fail prints an error, and for wrong usage where to look. It returns the code to
+// exit with.
+func (sh shell) fail(who string, err error, hint string) int {
+	fmt.Fprintf(sh.stderr, "%s: %v\n", who, err)
+	if errors.As(err, new(usageError)) {
+		fmt.Fprintln(sh.stderr, hint)
+		return exitUsage
+	}
+	return 1
+}
+
+func find(name string) (command, bool) {
+	all := commands()
+	i := slices.IndexFunc(all, func(c command) bool { return c.name == name })
+	if i < 0 {
+		return command{}, false
+	}
+	return all[i], true
+}
+
+func commandNames() []string {
+	var names []string
+	for _, c := range commands() {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// unknown says that a word is none of those that are allowed.
+func unknown(what, word string, allowed []string) error {
+	return fmt.Errorf("%s %q is none of %s", what, word, strings.Join(allowed, ", "))
+}
+
+// allowedFlags names the flags of a command.
+func allowedFlags(flags *flag.FlagSet) string {
+	var names []string
+	flags.VisitAll(func(f *flag.Flag) { names = append(names, "-"+f.Name) })
+	if len(names) == 0 {
+		return "it takes no flags"
+	}
+	return "its flags are " + strings.Join(names, ", ")
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"runtime/debug"
+	"strings"
+	"testing"
+)
+
+// asLastcall in the environment makes the test binary behave as lastcall.
+const asLastcall = "LASTCALL_TEST_RUN_MAIN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asLastcall) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+var errNoSignal = errors.New("no signals in this test")
+
+// lastcall runs a command in this process. It has no SIGTERM.
+func lastcall(ctx context.Context, args ...string) (code int, stdout, stderr string) {
+	var out, errOut bytes.Buffer
+	code = shell{stdout: &out, stderr: &errOut, sigterm: func() error { return errNoSignal }}.run(ctx, args)
+	return code, out.String(), errOut.String()
+}
+
+func TestWrongUsage(t *testing.T) {
+	tests := map[string]struct {
+		args []string
+		want []string // in stderr
+	}{
+		"no command":          {nil, []string{"usage: lastcall <command>", "demo", "diagram", "help", "version"}},
+		"unknown command":     {[]string{"dmeo"}, []string{`command "dmeo" is none of demo, diagram, help, version`, `"lastcall help"`}},
+		"unknown flag first":  {[]string{"-x"}, []string{`command "-x" is none of`}},
+		"unknown flag":        {[]string{"demo", "-speed", "3"}, []string{"-speed", "its flags are -diagram, -load, -log, -reserve, -scenario, -settle, -total", `"lastcall help demo"`}},
+		"extra argument":      {[]string{"demo", "stuck"}, []string{`"stuck"`, "-scenario"}},
+		"unknown scenario":    {[]string{"demo", "-scenario", "chaos"}, []string{`-scenario "chaos" is none of drain, stream, stuck, closer, signal, deadline`}},
+		"not a duration":      {[]string{"demo", "-total", "5"}, []string{`"5"`, "-total", "such as 6s or 1500ms"}},
+		"a bad budget":        {[]string{"demo", "-total", "2s"}, []string{"Settle 1s + Reserve 2s leave nothing of Total 2s"}},
+		"no reserve":          {[]string{"demo", "-reserve", "0"}, []string{"Reserve is 0s, must be positive"}},
+		"a negative load":     {[]string{"demo", "-load", "-1s"}, []string{"-load is -1s"}},
+		"unknown kind":        {[]string{"diagram", "-kind", "pie"}, []string{`-kind "pie" is none of state, sequence`}},
+		"unknown direction":   {[]string{"diagram", "-direction", "UP"}, []string{`"UP"`, "TB, BT, LR, RL"}},
+		"an empty direction":  {[]string{"diagram", "-direction", ""}, []string{`""`, "TB, BT, LR, RL"}},
+		"a blank title":       {[]string{"diagram", "-title", " "}, []string{"title is blank"}},
+		"a blank title, too":  {[]string{"diagram", "-kind", "sequence", "-title", ""}, []string{"title is blank"}},
+		"a flag of the other": {[]string{"diagram", "-kind", "sequence", "-calls", "-notes", "-direction", "LR"}, []string{"-calls is for -kind state", "-notes is for", "-direction is for"}},
+		"help for nothing":    {[]string{"help", "dmeo"}, []string{`command "dmeo" is none of`}},
+		"help for two":        {[]string{"help", "demo", "diagram"}, []string{`"diagram"`}},
+		"version with more":   {[]string{"version", "now"}, []string{`"now"`}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			code, stdout, stderr := lastcall(t.Context(), tt.args...)
+			if code != exitUsage {
+				t.Errorf("exit code %d, want %d", code, exitUsage)
+			}
+			if stdout != "" {
+				t.Errorf("it wrote to stdout: %q", stdout)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(stderr, want) {
+					t.Errorf("stderr does not say %q:\n%s", want, stderr)
+				}
+			}
+		})
+	}
+}
+
+func TestHelp(t *testing.T) {
+	tests := map[string]struct {
+		args []string
+		want []string // in stdout
+	}{
+		"of lastcall":          {[]string{"help"}, []string{"usage: lastcall <command>", "demo", "diagram", "help", "version"}},
+		"of lastcall, by -h":   {[]string{"-h"}, []string{"usage: lastcall <command>"}},
+		"of lastcall, by long": {[]string{"--help"}, []string{"usage: lastcall <command>"}},
+		"of demo":              {[]string{"help", "demo"}, []string{"usage: lastcall demo", "drain     0", "stream    5", "stuck     4", "closer    6", "signal    5", "deadline  4", "-total time", "(default 6s)", "-settle", "-reserve", "-load", "-log", "-diagram"}},
+		"of demo, by -h":       {[]string{"demo", "-h"}, []string{"usage: lastcall demo", "-scenario name"}},
+		"of diagram":           {[]string{"help", "diagram"}, []string{"usage: lastcall diagram", "-kind", "-direction", "-title", "-calls", "-notes"}},
+		"of help":              {[]string{"help", "help"}, []string{"usage: lastcall help"}},
+		"of version, by -help": {[]string{"version", "-help"}, []string{"usage: lastcall version"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			code, stdout, stderr := lastcall(t.Context(), tt.args...)
+			if code != 0 || stderr != "" {
+				t.Errorf("exit code %d, stderr %q; want 0 and nothing", code, stderr)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(stdout, want) {
+					t.Errorf("stdout does not say %q:\n%s", want, stdout)
+				}
+			}
+		})
+	}
+}
+
+func TestVersion(t *testing.T) {
+	if code, stdout, _ := lastcall(t.Context(), "version"); code != 0 || !strings.HasPrefix(stdout, "lastcall ") {
+		t.Errorf("exit code %d, stdout %q", code, stdout)
+	}
+	info := &debug.BuildInfo{Main: debug.Module{Version: "v0.3.1"}, Settings: []debug.BuildSetting{
+		{Key: "vcs.revision", Value: "6da4dbb"}, {Key: "vcs.modified", Value: "true"},
+	}}
+	if got, want := version(info), "lastcall v0.3.1 commit 6da4dbb (modified) go"; !strings.HasPrefix(got, want) {
+		t.Errorf("version is %q, want %q...", got, want)
+	}
+	if got, want := version(nil), "lastcall (devel) go"; !strings.HasPrefix(got, want) {
+		t.Errorf("version without build info is %q, want %q...", got, want)
+	}
+}
+
+// brokenWriter is a stdout that takes nothing.
+type brokenWriter struct{}
+
+var errBroken = errors.New("the disk is full")
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, errBroken }
+
+// TestBrokenStdout: what could not be printed is an error, and not one of usage.
+func TestBrokenStdout(t *testing.T) {
+	for _, args := range [][]string{{"version"}, {"help"}, {"help", "demo"}, {"demo", "-h"}, {"-h"}, {"diagram"}, {"diagram", "-kind", "sequence"}} {
+		var stderr bytes.Buffer
+		code := shell{stdout: brokenWriter{}, stderr: &stderr}.run(t.Context(), args)
+		if code != 1 || !strings.Contains(stderr.String(), errBroken.Error()) {
+			t.Errorf("%v: exit code %d, stderr %q; want 1 and the error", args, code, stderr.String())
+		}
+	}
+}

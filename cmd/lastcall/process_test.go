@@ -1,0 +1,166 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lastcall-go/lastcall/controller"
+)
+
+// process runs a demo as a process of its own and takes apart what it prints. The
+// test fails if the process has not ended within a minute.
+func process(t *testing.T, args ...string) shown {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0], append([]string{"demo"}, args...)...)
+	cmd.Env = append(os.Environ(), asLastcall+"=1")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	var signalled time.Time
+	for lines := bufio.NewScanner(stdout); lines.Scan(); {
+		text.WriteString(lines.Text() + "\n")
+		if signalled.IsZero() && strings.Contains(lines.Text(), "announce") {
+			signalled = time.Now()
+		}
+	}
+	err = cmd.Wait()
+	ended := time.Now()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	if stderr.Len() > 0 {
+		t.Errorf("stderr: %s", stderr.String())
+	}
+	s := takeApart(t, text.String())
+	s.exit, s.afterSig = cmd.ProcessState.ExitCode(), ended.Sub(signalled)
+	if t.Failed() {
+		t.Logf("exit code %d, stdout:\n%s", s.exit, s.text)
+	}
+	return s
+}
+
+// Budgets with room for a machine that stands still for a second. roomy is for
+// scenarios that end long before the timer, brief for those that wait for it.
+var (
+	roomy = []string{"-load", "200ms", "-total", "9s", "-settle", "500ms", "-reserve", "3s"}
+	brief = []string{"-load", "200ms", "-total", "4500ms", "-settle", "500ms", "-reserve", "1500ms"}
+)
+
+// TestScenarios runs each scenario as a process that gets real signals.
+func TestScenarios(t *testing.T) {
+	const (
+		drained = "SERVING -> GRACEFUL_SHUTDOWN -> TERMINATED"
+		forced  = "SERVING -> GRACEFUL_SHUTDOWN -> TIMER_EXPIRED -> TERMINATED"
+	)
+	endlessCut := map[place]map[string]int{{replicaA, methodEndless}: {"Unavailable": watchers / 2}}
+	stuckCut := map[place]map[string]int{{replicaA, methodStuck}: {"Unavailable": 1}}
+	tests := map[string]struct {
+		budget  []string
+		exit    int
+		path    string
+		says    []string
+		failed  map[place]map[string]int
+		reached bool // the deadline
+	}{
+		"drain":    {roomy, controller.ExitOK, drained, []string{"none failed"}, nil, false},
+		"stream":   {brief, controller.ExitForced, forced, nil, endlessCut, false},
+		"stuck":    {brief, controller.ExitAbandoned, forced, []string{", and has not returned"}, stuckCut, false},
+		"closer":   {roomy, controller.ExitStep, drained, []string{`closer "cache" timed out`, "none failed"}, nil, false},
+		"signal":   {roomy, controller.ExitForced, forced, []string{"-> second SIGTERM", "forced in"}, endlessCut, false},
+		"deadline": {brief, controller.ExitAbandoned, forced, []string{`closer "cache" timed out`, `flusher "telemetry" timed out`}, stuckCut, true},
+	}
+	if len(tests) != len(scenarios()) {
+		t.Errorf("%d scenarios are tested, there are %v", len(tests), scenarioNames())
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := process(t, append([]string{"-scenario", name}, tt.budget...)...)
+			if s.exit != tt.exit {
+				t.Errorf("exit code %d, want %d", s.exit, tt.exit)
+			}
+			if path := "path      " + tt.path + "\n"; !strings.Contains(s.text, path) {
+				t.Errorf("it does not say %q", path)
+			}
+			for _, want := range append(tt.says, "-> SIGTERM", "signal: terminated") {
+				if !strings.Contains(s.text, want) {
+					t.Errorf("it does not say %q", want)
+				}
+			}
+			if want := duration(t, tt.budget[5]); s.settle < want {
+				t.Errorf("it settled for %v, want %v", s.settle, want)
+			}
+			checkDeadline(t, s, tt.budget, tt.reached)
+			checkClients(t, s, tt.failed, name == "signal")
+			if t.Failed() {
+				t.Logf("exit code %d, stdout:\n%s", s.exit, s.text)
+			}
+		})
+	}
+}
+
+// checkDeadline: Run returned by the deadline, as exactly as a timer can, and the
+// process soon after.
+func checkDeadline(t *testing.T, s shown, budget []string, reached bool) {
+	t.Helper()
+	if reached != (s.early <= 0) {
+		t.Errorf("Run returned %v before the deadline; want the deadline reached: %v", s.early, reached)
+	}
+	if late := -s.early - s.bare; late > 250*time.Millisecond {
+		t.Errorf("Run returned %v after the deadline, a bare timer %v", -s.early, s.bare)
+	}
+	total := duration(t, budget[3])
+	if most := total - max(0, s.early) + partTime + 2*time.Second; s.afterSig > most {
+		t.Errorf("the process ended %v after the signal, want at most %v: when Run had returned, and the clients had parted", s.afterSig, most)
+	}
+}
+
+// checkClients: those RPCs failed that had to, and nothing else; the others went
+// over to b.
+func checkClients(t *testing.T, s shown, want map[place]map[string]int, slowMayFail bool) {
+	t.Helper()
+	failed := s.failures()
+	if slowMayFail { // forced while they ran
+		delete(failed, place{replicaA, methodSlow})
+	}
+	for p, codes := range failed {
+		for code, n := range codes {
+			if want[p][code] != n {
+				t.Errorf("%d %s on replica %s failed with %s, want %d", n, p.method, p.replica, code, want[p][code])
+			}
+		}
+	}
+	for p, codes := range want {
+		if failed[p] == nil {
+			t.Errorf("no %s on replica %s failed, want %v", p.method, p.replica, codes)
+		}
+	}
+	for _, p := range []place{{replicaA, methodCall}, {replicaB, methodCall}, {replicaA, methodWatch}, {replicaB, methodWatch}} {
+		if s.rows[p][0]["OK"] == 0 {
+			t.Errorf("before SIGTERM no %s on replica %s began that succeeded", p.method, p.replica)
+		}
+	}
+	onA, onB := s.rows[place{replicaA, methodCall}][1]["OK"], s.rows[place{replicaB, methodCall}][1]["OK"]
+	if onB == 0 || onA > 3+onB/20 {
+		t.Errorf("after SIGTERM %d calls began on a and %d on b: the clients did not go over", onA, onB)
+	}
+	if s.rows[place{replicaB, methodWatch}][1]["OK"] == 0 {
+		t.Errorf("no stream was opened again on b")
+	}
+}

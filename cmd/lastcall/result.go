@@ -1,0 +1,117 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/fsm"
+	"github.com/lastcall-go/lastcall/transitions"
+	"github.com/lastcall-go/lastcall/viz"
+)
+
+// result is how a demo went.
+type result struct {
+	report   controller.Report
+	returned time.Time            // when Run had returned
+	rpcs     []rpc                // as the clients saw them
+	jobs     int64                // how many the worker has done
+	bare     <-chan time.Duration // how late a bare timer was that was set for the deadline
+}
+
+// print writes the result. With a diagram, that is mermaid text.
+func (r *result) print(w io.Writer, diagram bool) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nReport of the controller\n%s%s", indent(r.report.String()), indent(indent(r.timing())))
+	fmt.Fprintf(&b, "    worker    %d jobs done\n", r.jobs)
+	fmt.Fprintf(&b, "\nRPCs as the clients saw them\n%s", indent(tally(r.rpcs, r.report.Triggered)))
+	fmt.Fprintf(&b, "\nPath taken\n%s", indent(r.path()))
+	if diagram {
+		b.WriteByte('\n')
+		if err := viz.State(&b, transitions.Shutdown(), viz.Path(r.report.Path...)); err != nil {
+			return err
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func indent(text string) string {
+	return "  " + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n  ") + "\n"
+}
+
+// deadline returns the deadline as it was in the end: a force moves it.
+func (r *result) deadline() time.Time {
+	at := r.report.Triggered.Add(r.report.Budget.Total)
+	for _, s := range r.report.Steps {
+		if s.Kind == controller.KindPhase && s.Phase >= controller.PhaseAnnounce {
+			at = s.Start.Add(s.Remaining)
+		}
+	}
+	return at
+}
+
+// timing says how Run kept the deadline.
+func (r *result) timing() string {
+	late := r.returned.Sub(r.deadline())
+	if late < 0 {
+		return fmt.Sprintf("deadline  Run returned %s before it\n", seconds(-late))
+	}
+	text := fmt.Sprintf("deadline  reached: Run returned %v after it", late.Round(time.Microsecond))
+	if !r.report.Forced { // the bare timer was set for the first deadline
+		select {
+		case bare := <-r.bare:
+			text += fmt.Sprintf(", a bare timer %v", bare.Round(time.Microsecond))
+		case <-time.After(time.Second):
+		}
+	}
+	return text + "\n"
+}
+
+// path draws the table of transitions, and marks what was taken.
+func (r *result) path() string {
+	taken := make(map[fsm.State]controller.Step) // by the state that was left
+	for i, s := range transitionSteps(r.report) {
+		taken[r.report.Path[i]] = s
+	}
+	var b strings.Builder
+	for _, state := range states() {
+		mark := ' '
+		if slices.Contains(r.report.Path, state) {
+			mark = '*'
+		}
+		fmt.Fprintf(&b, "%c %v\n", mark, state)
+		for row := range transitions.Shutdown().All() {
+			if row.From != state {
+				continue
+			}
+			at := ""
+			if s, ok := taken[state]; ok && s.Transition.Event == row.Event {
+				at = "* " + seconds(s.Elapsed)
+			}
+			fmt.Fprintf(&b, "  %9s  %s -> %v\n", at, row.Label, row.To)
+		}
+	}
+	return b.String()
+}
+
+// states returns the states of the table, the terminal one last.
+func states() []fsm.State {
+	return slices.SortedStableFunc(transitions.Shutdown().States(), func(x, y fsm.State) int {
+		switch {
+		case x.Terminal() == y.Terminal():
+			return 0
+		case x.Terminal():
+			return 1
+		default:
+			return -1
+		}
+	})
+}
+
+func transitionSteps(r controller.Report) []controller.Step {
+	return slices.DeleteFunc(slices.Clone(r.Steps), func(s controller.Step) bool { return s.Kind != controller.KindTransition })
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/fsm"
+	"github.com/lastcall-go/lastcall/transitions"
+)
+
+func TestTally(t *testing.T) {
+	trigger := time.Now()
+	end := func(replica, method string, begun time.Duration, code codes.Code) rpc {
+		return rpc{place: place{replica, method}, begun: trigger.Add(begun), code: code}
+	}
+	rpcs := []rpc{
+		end("b", "Call", 0, codes.OK),
+		end("a", "Call", -1, codes.OK),
+		end("a", "Call", -2, codes.OK),
+		end("a", "Watch", -1, codes.Unavailable),
+		end("a", "Watch", -1, codes.OK),
+		end("", "Call", 1, codes.Unavailable),
+	}
+	gone := end("b", "Slow", -1, codes.Canceled)
+	gone.hungUp = true
+	want := `replica   method   begun before SIGTERM   begun after
+none      Call     -                      1 Unavailable
+a         Call     2 OK                   -
+a         Watch    1 OK, 1 Unavailable    -
+b         Call     -                      1 OK
+b         Slow     1 hung up              -
+1 had not ended when the clients hung up
+of 7 RPCs 2 failed:
+  Call on replica none: 1 Unavailable
+  Watch on replica a: 1 Unavailable
+`
+	if got := tally(append(rpcs, gone), trigger); got != want {
+		t.Errorf("the tally is\n%s\nwant\n%s", got, want)
+	}
+	if got := tally(rpcs[:3], trigger); !strings.HasSuffix(got, "\nof 3 RPCs none failed\n") {
+		t.Errorf("the tally of good RPCs is\n%s", got)
+	}
+}
+
+// TestTiming: before, at and after the deadline, and after one that a force moved.
+func TestTiming(t *testing.T) {
+	trigger := time.Now()
+	bare := make(chan time.Duration, 1)
+	report := controller.Report{Triggered: trigger, Budget: controller.Budget{Total: 6 * time.Second}}
+	forced := report
+	forced.Forced = true
+	forced.Steps = []controller.Step{
+		{Kind: controller.KindPhase, Phase: controller.PhaseServe},
+		{Kind: controller.KindPhase, Phase: controller.PhaseDrain, Start: trigger.Add(time.Second), Remaining: 5 * time.Second},
+		{Kind: controller.KindPhase, Phase: controller.PhaseFlush, Start: trigger.Add(2 * time.Second), Remaining: time.Second},
+		{Kind: controller.KindCall, Phase: controller.PhaseServe},
+	}
+	tests := map[string]struct {
+		report controller.Report
+		took   time.Duration
+		want   string
+	}{
+		"before": {report, 4 * time.Second, "deadline  Run returned 2.000s before it\n"},
+		"at":     {report, 6 * time.Second, "deadline  reached: Run returned 0s after it, a bare timer 80µs\n"},
+		"after":  {report, 6*time.Second + 95*time.Microsecond, "deadline  reached: Run returned 95µs after it, a bare timer 80µs\n"},
+		"forced": {forced, 3*time.Second + 70*time.Microsecond, "deadline  reached: Run returned 70µs after it\n"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			select {
+			case bare <- 80 * time.Microsecond:
+			default: // the case before did not look
+			}
+			r := result{report: tt.report, returned: trigger.Add(tt.took), bare: bare}
+			if got := r.timing(); got != tt.want {
+				t.Errorf("it says %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestPath(t *testing.T) {
+	report := controller.Report{Path: []fsm.State{fsm.Serving, fsm.GracefulShutdown, fsm.Terminated}}
+	for i, event := range []fsm.Event{fsm.GracefulShutdownCalled, fsm.Drained} {
+		row, _ := transitions.Shutdown().Next(report.Path[i], event)
+		report.Steps = append(report.Steps,
+			controller.Step{Kind: controller.KindPhase},
+			controller.Step{Kind: controller.KindTransition, Elapsed: time.Duration(i+1) * time.Second, Transition: row})
+	}
+	want := `* SERVING
+   * 1.000s  Graceful Shutdown Called (with Timeout) -> GRACEFUL_SHUTDOWN
+* GRACEFUL_SHUTDOWN
+   * 2.000s  In-Flight RPCs Completed (Before Timeout) -> TERMINATED
+             Timeout Reached -> TIMER_EXPIRED
+  TIMER_EXPIRED
+             Forceful Shutdown Called -> TERMINATED
+* TERMINATED
+`
+	if got := (&result{report: report}).path(); got != want {
+		t.Errorf("the path is drawn as\n%s\nwant\n%s", got, want)
+	}
+}

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"time"
+
+	"github.com/lastcall-go/lastcall/controller"
+)
+
+// scenario is what goes wrong in a demo.
+type scenario struct {
+	name string
+	says string // what happens, in one line
+	exit int    // the code that the demo is expected to exit with
+
+	trouble     string // the RPC that troublesome clients make, beside the usual ones
+	hungCloser  bool   // a closer never returns
+	hungFlusher bool   // a flusher never returns
+	second      bool   // a second SIGTERM comes during the drain
+}
+
+// scenarios are all of them; the first is the default.
+func scenarios() []scenario {
+	return []scenario{
+		{name: "drain", exit: controller.ExitOK, says: "everything finishes in time, and no RPC is lost"},
+		{name: "stream", exit: controller.ExitForced, says: "streams that never end: the timer fires", trouble: methodEndless},
+		{name: "stuck", exit: controller.ExitAbandoned, says: "a handler that ignores its context: it is abandoned", trouble: methodStuck},
+		{name: "closer", exit: controller.ExitStep, says: "a closer that hangs: it gets its share of the time, not more", hungCloser: true},
+		{name: "signal", exit: controller.ExitForced, says: "streams that never end, and a second SIGTERM that forces", trouble: methodEndless, second: true},
+		{name: "deadline", exit: controller.ExitAbandoned, says: "handler, closer and flusher hang: Run returns at the deadline", trouble: methodStuck, hungCloser: true, hungFlusher: true},
+	}
+}
+
+func scenarioNames() []string {
+	var names []string
+	for _, s := range scenarios() {
+		names = append(names, s.name)
+	}
+	return names
+}
+
+// drainTime is how long the drain may take until the timer fires, if settle takes
+// all of its time.
+func drainTime(b controller.Budget) time.Duration { return b.Total - b.Settle - b.Reserve }
+
+// slowTime is how long a slow call takes: one that begins right before the
+// shutdown ends some time into the drain.
+func slowTime(b controller.Budget) time.Duration { return b.Settle + min(drainTime(b)/3, time.Second) }
+
+// secondAfter is how long after the beginning of the drain the second SIGTERM
+// comes: before the slow calls end.
+func secondAfter(b controller.Budget) time.Duration { return min(drainTime(b)/6, time.Second/2) }

@@ -1,0 +1,27 @@
+package controller
+
+import "fmt"
+
+// Delivery says what an observer, or the logger, was told.
+type Delivery struct {
+	Op     Op     // OpObserve or OpLog
+	Name   string // as registered; the logger has none
+	Told   int    // how many items it took
+	Failed int    // during how many it panicked or called runtime.Goexit
+	Missed int    // how many waited behind one that it had not finished when Run returned
+	Busy   bool   // whether it had one that it had not finished
+}
+
+// String says it in a few words, for example: observer "metrics" is busy, missed
+// 3, failed 0 of 12.
+func (d Delivery) String() string {
+	name := string(d.Op)
+	if d.Name != "" {
+		name = fmt.Sprintf("%s %q", d.Op, d.Name)
+	}
+	busy := ""
+	if d.Busy {
+		busy = " has not returned,"
+	}
+	return fmt.Sprintf("%s%s missed %d, failed %d, took %d", name, busy, d.Missed, d.Failed, d.Told)
+}

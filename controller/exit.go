@@ -1,0 +1,23 @@
+package controller
+
+// Exit codes of [Report.ExitCode]. If more than one fits, the first in this order
+// is taken: ExitNotRun, ExitFailed, ExitAbandoned, ExitForced, ExitStep, ExitOK.
+// 2 is not used: it is what the Go runtime exits with after a panic and what
+// shells and flag parsers use for wrong usage.
+const (
+	// ExitOK: drained, and every step fine.
+	ExitOK = 0
+	// ExitNotRun: the report is not that of a shutdown (the zero Report, a second
+	// Run).
+	ExitNotRun = 1
+	// ExitFailed: a server or worker failed by itself.
+	ExitFailed = 3
+	// ExitAbandoned: a server or worker had not ended when phase wait was over.
+	ExitAbandoned = 4
+	// ExitForced: the timer fired before everything had ended, by itself or because
+	// the shutdown was forced. A second signal that comes before an idle server had
+	// the time to say that it is idle gives it, too.
+	ExitForced = 5
+	// ExitStep: drained, but a step failed, panicked or took longer than it may.
+	ExitStep = 6
+)

@@ -1,0 +1,91 @@
+package controller
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/lastcall-go/lastcall/fsm"
+)
+
+// MarshalJSON writes the whole report. Durations are numbers of seconds, instants
+// are RFC 3339, errors are their texts.
+func (r Report) MarshalJSON() ([]byte, error) {
+	type step struct {
+		Kind      Kind       `json:"kind"`
+		Name      string     `json:"name"`
+		Op        Op         `json:"op,omitempty"`
+		State     fsm.State  `json:"state"`
+		Phase     Phase      `json:"phase"`
+		Event     *fsm.Event `json:"event,omitempty"`
+		Start     time.Time  `json:"start"`
+		Elapsed   float64    `json:"elapsed_seconds"`
+		Remaining float64    `json:"remaining_seconds"`
+		Duration  float64    `json:"duration_seconds"`
+		Result    string     `json:"result,omitempty"`
+		Error     string     `json:"error,omitempty"`
+		Stack     string     `json:"stack,omitempty"`
+		Abandoned bool       `json:"abandoned,omitempty"`
+	}
+	type budget struct {
+		Total   float64 `json:"total_seconds"`
+		Settle  float64 `json:"settle_seconds"`
+		Reserve float64 `json:"reserve_seconds"`
+	}
+	type listener struct {
+		Op     Op     `json:"op"`
+		Name   string `json:"name,omitempty"`
+		Told   int    `json:"told"`
+		Failed int    `json:"failed"`
+		Missed int    `json:"missed"`
+		Busy   bool   `json:"busy"`
+	}
+	out := struct {
+		Outcome   string      `json:"outcome"`
+		ExitCode  int         `json:"exit_code"`
+		Error     string      `json:"error,omitempty"`
+		Cause     string      `json:"cause"`
+		Forced    bool        `json:"forced"`
+		Path      []fsm.State `json:"path"`
+		Budget    budget      `json:"budget"`
+		Begun     time.Time   `json:"begun"`
+		Triggered time.Time   `json:"triggered"`
+		Deadline  time.Time   `json:"deadline"`
+		Ended     time.Time   `json:"ended"`
+		Took      float64     `json:"took_seconds"`
+		Abandoned []string    `json:"abandoned"`
+		Steps     []step      `json:"steps"`
+		Listeners []listener  `json:"listeners"`
+	}{
+		Outcome: "none", ExitCode: r.ExitCode(), Cause: r.CauseText, Forced: r.Forced, Path: r.Path,
+		Budget: budget{r.Budget.Total.Seconds(), r.Budget.Settle.Seconds(), r.Budget.Reserve.Seconds()},
+		Begun:  r.Begun, Triggered: r.Triggered, Deadline: r.Deadline, Ended: r.Ended, Took: r.Took().Seconds(),
+		Abandoned: []string{}, Steps: []step{}, Listeners: []listener{},
+	}
+	if r.Outcome != 0 {
+		out.Outcome = r.Outcome.String()
+	}
+	if err := r.Err(); err != nil {
+		out.Error = err.Error()
+	}
+	for _, s := range r.Abandoned() {
+		out.Abandoned = append(out.Abandoned, s.subject())
+	}
+	for _, s := range r.Steps {
+		j := step{
+			Kind: s.Kind, Name: s.Name, Op: s.Op, State: s.State, Phase: s.Phase, Start: s.Start,
+			Elapsed: s.Elapsed.Seconds(), Remaining: s.Remaining.Seconds(), Duration: s.Duration.Seconds(),
+			Error: s.Text, Stack: s.Stack, Abandoned: s.Abandoned,
+		}
+		if s.Kind == KindTransition {
+			j.Event = &s.Transition.Event
+		}
+		if s.Kind == KindCall {
+			j.Result = s.Result.String()
+		}
+		out.Steps = append(out.Steps, j)
+	}
+	for _, l := range r.Listeners {
+		out.Listeners = append(out.Listeners, listener(l))
+	}
+	return json.Marshal(out)
+}

@@ -1,0 +1,117 @@
+package controller_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/lastcall-go/lastcall/controller"
+)
+
+var rewrite = flag.Bool("rewrite", false, "rewrite the transcripts in testdata")
+
+// TestTranscripts compares what an operator sees of three shutdowns, in virtual
+// time: the log, the summary and the JSON report, to the letter.
+func TestTranscripts(t *testing.T) {
+	for name, run := range map[string]func(d *diary, hang func(), log zerolog.Logger) (*controller.Controller, error){
+		// Everything ends in time; the worker is the last.
+		"drained": func(d *diary, _ func(), log zerolog.Logger) (*controller.Controller, error) {
+			return controller.New(budget, noSignals, controller.WithLogger(log),
+				controller.WithServer("grpc", newServer(d, "grpc", time.Second)),
+				controller.WithWorker("consumer", func(claim, _ context.Context) error {
+					<-claim.Done()
+					time.Sleep(3500 * time.Millisecond)
+					return fmt.Errorf("batch 7: %w", claim.Err())
+				}),
+				controller.WithCloser("postgres", func() { time.Sleep(20 * time.Millisecond) }),
+				controller.WithFlusher("traces", func() { time.Sleep(30 * time.Millisecond) }),
+				controller.WithObserver("metrics", func(controller.Step) {}))
+		},
+		// The timer fires: a server hangs, a worker is cancelled, closers fail in all ways.
+		"abandoned": func(d *diary, hang func(), log zerolog.Logger) (*controller.Controller, error) {
+			s := newServer(d, "grpc", 0)
+			s.graceful = hang
+			s.serve = func() error { hang(); return nil }
+			return controller.New(budget, noSignals, controller.WithLogger(log),
+				controller.WithServer("grpc", s),
+				controller.WithWorker("consumer", func(_, work context.Context) error {
+					<-work.Done()
+					time.Sleep(100 * time.Millisecond)
+					return errors.New("half a batch lost")
+				}),
+				controller.WithAnnouncer("registry", func() error {
+					time.Sleep(10 * time.Millisecond)
+					return errors.New("first line\nsecond line")
+				}),
+				controller.WithCloser("redis", func() { panic("closed twice") }),
+				controller.WithCloser("postgres", hang),
+				controller.WithFlusher("traces", hang),
+				controller.WithObserver("metrics", func(controller.Step) { hang() }))
+		},
+		// A server fails by itself, and somebody loses patience.
+		"failed": func(d *diary, _ func(), log zerolog.Logger) (*controller.Controller, error) {
+			s := newServer(d, "grpc", time.Hour)
+			s.serve = func() error { time.Sleep(time.Minute); return errors.New("accept: too many open files") }
+			s.stop = func() { s.halt(); time.Sleep(10 * time.Millisecond) } // so that not all of it comes back in one instant
+			c, err := controller.New(budget, noSignals, controller.WithLogger(log), controller.WithServer("grpc", s),
+				controller.WithServer("admin", newServer(d, "admin", 500*time.Millisecond)))
+			if err == nil {
+				time.AfterFunc(time.Minute+3*time.Second, c.Force)
+			}
+			return c, err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, d *diary, hang func()) {
+				var out bytes.Buffer
+				var log bytes.Buffer
+				c, err := run(d, hang, zerolog.New(&log))
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.AfterFunc(time.Minute+time.Millisecond, func() { c.Shutdown(nil) })
+				r := c.Run(context.Background())
+				synctest.Wait()
+				text, err := r.MarshalJSON()
+				if err != nil {
+					t.Fatal(err)
+				}
+				fmt.Fprintf(&out, "LOG\n%s\nSUMMARY\n%s\nERROR\n%v\n\nJSON\n%s\n", &log, r, r.Err(), bytes.ReplaceAll(text, []byte(`{"kind"`), []byte("\n"+`{"kind"`)))
+				compare(t, filepath.Join("testdata", name+".txt"), stacks.ReplaceAll(out.Bytes(), []byte(`"stack":"(left out)"`)))
+			})
+		})
+	}
+}
+
+// stacks are stack traces in JSON, which are never the same twice.
+var stacks = regexp.MustCompile(`"stack":"(\\.|[^"\\])*"`)
+
+func compare(t *testing.T, name string, got []byte) {
+	t.Helper()
+	if *rewrite {
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s differs; go test ./controller -run TestTranscripts -rewrite rewrites it. Now it is:\n%s", name, got)
+	}
+}
