@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
 )
 
@@ -89,10 +90,8 @@ func ownText(cause error) (text string, own bool) {
 			}
 		}
 	}
-	for _, known := range []error{ErrShutdown, ErrForced} {
-		if cause == known { //nolint:errorlint // the same
-			return cause.Error(), true
-		}
+	if slices.Contains([]error{ErrShutdown, ErrForced}, cause) {
+		return cause.Error(), true
 	}
 	return "", false
 }
