@@ -17,15 +17,21 @@ const grace = 10 * time.Millisecond
 // before and has not come back by now is late, unless it was called just now.
 func (r *run) close() {
 	r.enter(PhaseClose)
+	r.expireOld(r.calls)
+	closers := slices.Clone(r.config.closers)
+	slices.Reverse(closers)
+	r.inTurn(OpClose, closers, r.share(2))
+}
+
+// expireOld tells of the calls among these that have not come back, but for those
+// that were begun less than grace ago: a force may end a phase as it begins.
+func (r *run) expireOld(calls []*call) {
 	now := time.Now()
-	for _, c := range r.calls {
+	for _, c := range calls {
 		if now.Sub(c.step.Start) >= grace {
 			r.expire(c)
 		}
 	}
-	closers := slices.Clone(r.config.closers)
-	slices.Reverse(closers)
-	r.inTurn(OpClose, closers, r.share(2))
 }
 
 // flush has the last log line written and then everything else that telemetry has

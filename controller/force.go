@@ -9,7 +9,7 @@ import "slices"
 // Stop will be called, and tells of everything that has not come back in time.
 func (r *run) beginForce() {
 	r.measure = OutcomeCancelled // the least: what is late without a server to stop is waited for
-	var late []*call             // what is called only now is not
+	var late []*call
 	for _, s := range r.servers {
 		if s.graceful.ended() {
 			if s.serving != nil {
@@ -20,7 +20,6 @@ func (r *run) beginForce() {
 		r.victims = append(r.victims, s)
 		if s.graceful == nil { // it stood behind another one
 			r.stopGracefully(s)
-			continue
 		}
 		late = append(late, s.graceful)
 	}
@@ -29,9 +28,7 @@ func (r *run) beginForce() {
 			late = append(late, w.call)
 		}
 	}
-	for _, c := range late {
-		r.expire(c)
-	}
+	r.expireOld(late)
 }
 
 // cancelers returns the servers that are told to cancel, and how.

@@ -69,7 +69,7 @@ func WithServer(name string, server Server, opts ...ServerOption) Option {
 // work ends when the timer fires, with cause [ErrTimer]. A worker that returns an
 // error, panics or calls runtime.Goexit before claim has ended triggers the
 // shutdown; one that returns nil has finished. An error that is or wraps that of
-// claim, or of the context given to Run, once that has ended, says that the worker
+// claim, work or the context given to Run, once that has ended, says that the worker
 // was told to end: it is kept in its step and logged, and is no failure.
 func WithWorker(name string, run func(claim, work context.Context) error) Option {
 	return func(c *config) error {

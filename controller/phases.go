@@ -91,7 +91,7 @@ func (r *run) startWorker(w *worker) {
 	obeyed := false // it returned the error of a context that told it to end
 	w.call = r.call(OpWork, w.name, func() error {
 		err := w.run(claim, work)
-		for _, ctx := range []context.Context{claim, r.outer} {
+		for _, ctx := range []context.Context{claim, work, r.outer} {
 			obeyed = obeyed || ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx)))
 		}
 		return err

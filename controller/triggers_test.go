@@ -164,6 +164,20 @@ func TestWorkerWithRunsContext(t *testing.T) {
 	}
 }
 
+// An idle server that is forced at once is stopped, as the table says; that its
+// GracefulStop had no time to return is nobody's failure.
+func TestForceOfAnIdleServer(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, _ func()) {
+		c := mustNew(t, budget, noSignals, controller.WithServer("s", newServer(d, "s", time.Millisecond)))
+		time.AfterFunc(time.Minute, c.Force)
+		r := c.Run(context.Background())
+		wantExit(t, r, controller.ExitForced)
+		if len(r.Failures()) > 0 {
+			t.Errorf("something is called a failure:\n%v", r)
+		}
+	})
+}
+
 // A force of a server with nothing to do, in real time, where goroutines need the
 // processor before they can come back: nothing is called late. As in
 // TestG9_RealTime, the machine may break a few runs.
