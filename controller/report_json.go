@@ -8,7 +8,11 @@ import (
 )
 
 // MarshalJSON writes the whole report. Durations are numbers of seconds, instants
-// are RFC 3339, errors are their texts.
+// are RFC 3339, errors are their texts. The keys are outcome, exit_code, error (if
+// there is one), cause, forced, path, budget (total_seconds, settle_seconds,
+// reserve_seconds), begun, triggered, deadline, ended, took_seconds, abandoned (the
+// calls that had not come back), steps and listeners. Keys may be added, and will
+// not be renamed without a new major version; controller/testdata has examples.
 func (r Report) MarshalJSON() ([]byte, error) {
 	type step struct {
 		Kind      Kind       `json:"kind"`
