@@ -471,6 +471,20 @@ func TestG9_Observers(t *testing.T) {
 	})
 }
 
+// G9: an observer that has been slow delays nobody, also when it begins with a step
+// in the very instant in which Run returns.
+func TestG9_SlowObserver(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, _ func()) {
+		c := mustNew(t, budget, noSignals, controller.WithServer("s", newServer(d, "s", time.Second)),
+			controller.WithObserver("slow", func(controller.Step) { time.Sleep(time.Second) }))
+		r, took := runAfter(c, time.Minute)
+		wantTook(t, took, 3*time.Second)
+		if l := r.Listeners[0]; l.Missed == 0 {
+			t.Errorf("it is said to have missed nothing: %v", l)
+		}
+	})
+}
+
 // G9: in real time, too, an observer that takes no time is told everything. A
 // machine that keeps a goroutine from the processor for 10 ms may break a few runs;
 // without the wait nearly all fail.

@@ -81,7 +81,9 @@ type process struct {
 
 func startChild(t *testing.T, kind string, stdin *os.File) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.CommandContext(t.Context(), os.Args[0])}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // only a child that does not end is killed
+	t.Cleanup(cancel)
+	p := &process{t: t, cmd: exec.CommandContext(ctx, os.Args[0])}
 	p.cmd.Env = append(os.Environ(), childVariable+"="+kind)
 	if stdin != nil {
 		p.cmd.Stdin = stdin
