@@ -235,7 +235,7 @@ func marks(steps []controller.Step) []string {
 	return all
 }
 
-// names returns the subjects of steps, sorted.
+// subjects returns which calls the steps are, sorted.
 func subjects(steps []controller.Step) []string {
 	var all []string
 	for _, s := range steps {

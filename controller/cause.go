@@ -53,7 +53,7 @@ type EndedError struct {
 	Op     Op
 	Name   string
 	Result Result
-	Err    error  // what it returned; nil if a Serve returned nil, if it panicked or called runtime.Goexit
+	Err    error  // what it returned, or the panic's value if that is an error
 	Text   string // Err in words, or the value of the panic
 }
 

@@ -76,7 +76,8 @@ func (c *Controller) Add(opts ...Option) error {
 
 // Run starts the servers and workers, serves until the first trigger, shuts
 // everything down and returns the report, at or before trigger + Total, as exactly
-// as the machine's timers fire. It can be called once; later calls return at once, with a Report whose Err is [ErrRan].
+// as the machine's timers fire. It can be called once; later calls return at once,
+// with a Report whose Err is [ErrRan].
 //
 // The end of ctx is a trigger. Workers, announcers, closers and flushers get
 // contexts with the values of ctx, but without its cancellation and deadline, so
@@ -164,8 +165,11 @@ func (c *Controller) Done() <-chan struct{} { return c.over }
 
 // Wait blocks until Run is over and returns the report, the same for everybody;
 // or until ctx ends, and returns the cause of that. If Run is never called, only
-// ctx ends the wait.
+// ctx ends the wait. A nil ctx is an error.
 func (c *Controller) Wait(ctx context.Context) (Report, error) {
+	if ctx == nil {
+		return Report{}, errors.New("controller: Wait was given a nil context")
+	}
 	select {
 	case <-c.over:
 		return c.report.clone(), nil

@@ -12,8 +12,8 @@ type Delivery struct {
 	Busy   bool   // whether it had one that it had not finished
 }
 
-// String says it in a few words, for example: observer "metrics" is busy, missed
-// 3, failed 0 of 12.
+// String says it in a few words, for example: observer "metrics" has not returned,
+// missed 3, failed 0, took 12.
 func (d Delivery) String() string {
 	name := string(d.Op)
 	if d.Name != "" {

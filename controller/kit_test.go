@@ -166,5 +166,5 @@ func wantExit(t *testing.T, r controller.Report, want int) {
 	}
 }
 
-// signals is a channel on which a test sends SIGTERM.
+// sigterm sends what kubelet sends, on a channel of a test's own.
 func sigterm(ch chan<- os.Signal) { ch <- syscall.SIGTERM }

@@ -46,7 +46,8 @@ func WithServer(name string, server Server, opts ...ServerOption) Option {
 		}
 		if checker, ok := server.(Checker); ok {
 			if err := checker.Check(); err != nil {
-				s.errs = append(s.errs, err)
+				// The text is taken here: in New and Add the controller's mutex is held.
+				s.errs = append(s.errs, fmt.Errorf("%w", err))
 			}
 		}
 	}

@@ -65,6 +65,9 @@ func (r Report) MarshalJSON() ([]byte, error) {
 		Begun:  r.Begun, Triggered: r.Triggered, Deadline: r.Deadline, Ended: r.Ended, Took: r.Took().Seconds(),
 		Abandoned: []string{}, Steps: []step{}, Listeners: []listener{},
 	}
+	if out.Path == nil {
+		out.Path = []fsm.State{}
+	}
 	if r.Outcome != 0 {
 		out.Outcome = r.Outcome.String()
 	}

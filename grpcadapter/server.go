@@ -39,11 +39,11 @@ type GRPCServer interface {
 // called by any number of goroutines.
 type Server struct {
 	listener net.Listener // nil: somebody else serves
-	health   healthState
 	life     atomic.Pointer[controller.Life]
 
 	mu     sync.Mutex // guards what is below; never held while grpc serves or stops
 	grpc   GRPCServer
+	health healthState
 	served bool
 	errs   []error
 }
@@ -145,7 +145,8 @@ func (s *Server) Serve() error {
 		return err
 	}
 	if err == nil {
-		err = s.health.up(srv)
+		h := s.healthNow()
+		err = h.up(srv)
 	}
 	if err != nil {
 		_ = s.listener.Close() // the error says why nothing is served
@@ -175,7 +176,10 @@ func (s *Server) begin() (GRPCServer, error) {
 
 // Announce sets every service of the health service to NOT_SERVING, for good. It
 // is called by the controller.
-func (s *Server) Announce(context.Context) error { return s.health.down(s.server()) }
+func (s *Server) Announce(context.Context) error {
+	h := s.healthNow()
+	return h.down(s.server())
+}
 
 // GracefulStop blocks until the connections are closed and the handlers have
 // returned, which grpc does not bound. It is called by the controller.
@@ -200,6 +204,13 @@ func (s *Server) closeListener() {
 	if s.listener != nil {
 		_ = s.listener.Close() // grpc, too, drops this error: nothing depends on it any more
 	}
+}
+
+// healthNow returns a copy, whose methods call a health service without the mutex.
+func (s *Server) healthNow() healthState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.health
 }
 
 func (s *Server) server() GRPCServer {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -421,6 +422,21 @@ func TestServedTwice(t *testing.T) {
 			t.Error(r)
 		}
 	})
+}
+
+// All methods may be called at the same time; the race detector watches.
+func TestConcurrentCalls(t *testing.T) {
+	for range 100 {
+		g := grpcadapter.New(bufconn.Listen(1))
+		var wg sync.WaitGroup
+		wg.Go(func() { g.NewServer() })
+		wg.Go(func() { _ = g.Announce(t.Context()) })
+		wg.Go(func() { _ = g.Health() })
+		wg.Go(func() { _ = g.Check() })
+		wg.Go(g.GracefulStop)
+		wg.Go(g.Stop)
+		wg.Wait()
+	}
 }
 
 func TestMadeWrong(t *testing.T) {
