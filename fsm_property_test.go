@@ -152,10 +152,17 @@ func (o *observed) options() []controller.Option {
 	for i, p := range s.servers {
 		f := newFakeServer(w, name(i))
 		f.attach, f.serve, f.announce, f.graceful = p.attach, p.serve, p.announce, p.graceful
-		f.cancel, f.stop, f.cut, f.elsewhere = p.cancel, p.stop, p.cut, p.elsewhere
+		f.cancel, f.stop, f.cut, f.elsewhere, f.connections = p.cancel, p.stop, p.cut, p.elsewhere, p.connections
+		f.inFlight, f.notes, f.arrival = p.inFlight, p.notes, p.arrival
+		for _, after := range p.arrivals {
+			f.arrivals = append(f.arrivals, f.made.Add(after))
+		}
 		o.servers = append(o.servers, f)
 		var server controller.Server = f
-		if p.bare {
+		switch {
+		case p.bare && s.budget.Quiet > 0:
+			server = &arrivingServer{bareServer{f}, f}
+		case p.bare:
 			server = &bareServer{f}
 		}
 		var more []controller.ServerOption
@@ -251,6 +258,9 @@ func (o *observed) String() string {
 	fmt.Fprintf(&b, "%+v\n", o.s)
 	for _, n := range o.w.notes {
 		fmt.Fprintf(&b, "%10v %s: %s\n", n.at.Sub(o.begun), n.who, n.what)
+	}
+	for _, q := range o.w.asked {
+		fmt.Fprintf(&b, "%10v %s: asked, back after %v with %v\n", q.begin.Sub(o.begun), q.who, q.back.Sub(q.begin), q.value)
 	}
 	for _, s := range o.report.Steps {
 		fmt.Fprintf(&b, "%10v +%v %v\n", s.Start.Sub(o.begun), s.Duration, s)

@@ -7,8 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -18,13 +16,13 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 	"pgregory.net/rapid"
 
 	"github.com/lastcall-go/lastcall/controller"
-	"github.com/lastcall-go/lastcall/fsm"
 	"github.com/lastcall-go/lastcall/grpcadapter"
 )
 
@@ -52,9 +50,20 @@ const (
 	endless = "endless" // a stream that ends with its context only
 )
 
+// peerPlan is a client that connects and then says nothing, or one that watches the
+// server's health. Both stay until the server sends them away.
+type peerPlan struct {
+	at      time.Duration
+	watches bool
+}
+
 type calls struct {
 	budget  controller.Budget
 	rpcs    []rpcPlan
+	peers   []peerPlan
+	shaking time.Duration // how long a handshake may take once the drain has begun
+	spread  time.Duration
+	waits   bool // grpc.WaitForHandlers
 	signals []time.Duration
 	closer  time.Duration
 }
@@ -62,6 +71,18 @@ type calls struct {
 func drawCalls(t *rapid.T) calls {
 	c := calls{budget: drawBudget(t)}
 	total := c.budget.Total
+	if c.budget.Settle > 0 && rapid.Bool().Draw(t, "quiet") {
+		c.budget.Quiet = max(1, drawTime(t, "quiet time", c.budget.Settle))
+	}
+	for i := range rapid.IntRange(0, 3).Draw(t, "peers") {
+		label := fmt.Sprintf("peer %d ", i)
+		c.peers = append(c.peers, peerPlan{at: drawTime(t, label+"at", 2*total), watches: rapid.Bool().Draw(t, label+"watches")})
+	}
+	c.shaking = unit * time.Duration(rapid.IntRange(1, 10).Draw(t, "handshake time"))
+	if rapid.IntRange(0, 2).Draw(t, "spreads") == 0 {
+		c.spread = drawTime(t, "spread", total)
+	}
+	c.waits = rapid.Bool().Draw(t, "waits for handlers")
 	for i := range rapid.IntRange(0, 6).Draw(t, "rpcs") {
 		label := fmt.Sprintf("rpc %d ", i)
 		p := rpcPlan{
@@ -173,14 +194,82 @@ func (s *rpcServer) call(ctx context.Context, client testgrpc.TestServiceClient,
 	})
 }
 
+// peer is what became of a peerPlan.
+type peer struct {
+	peerPlan
+	mu        sync.Mutex
+	connected bool
+	last      healthpb.HealthCheckResponse_ServingStatus // the last message, of one that watches
+	err       error                                      // what ended it
+	over      time.Time                                  // zero: not yet
+}
+
+func (p *peer) String(begun time.Time) string {
+	return fmt.Sprintf("%+v: connected %v, last message %v, over at %v: %v", p.peerPlan, p.connected, p.last, p.over.Sub(begun), p.err)
+}
+
+// visit does what a peer does, until the server sends it away.
+func (p *peer) visit(ctx context.Context, lis *bufconn.Listener) {
+	connect := p.say
+	if p.watches {
+		connect = p.watch
+	}
+	err := connect(ctx, lis)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.err, p.over = err, time.Now()
+}
+
+// say says nothing.
+func (p *peer) say(ctx context.Context, lis *bufconn.Listener) error {
+	conn, err := lis.DialContext(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	context.AfterFunc(ctx, func() { conn.Close() })
+	p.note(func() { p.connected = true })
+	_, err = io.Copy(io.Discard, conn) // grpc's settings
+	return err
+}
+
+// watch asks for health, and does not leave when it is told NOT_SERVING.
+func (p *peer) watch(ctx context.Context, lis *bufconn.Listener) error {
+	conn, err := dialBufconn(lis)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	stream, err := healthpb.NewHealthClient(conn).Watch(ctx, &healthpb.HealthCheckRequest{})
+	for err == nil {
+		var r *healthpb.HealthCheckResponse
+		if r, err = stream.Recv(); err == nil {
+			p.note(func() { p.connected, p.last = true, r.Status })
+		}
+	}
+	return err
+}
+
+func (p *peer) note(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f()
+}
+
+func dialBufconn(lis *bufconn.Listener) (*grpc.ClientConn, error) {
+	return grpc.NewClient("passthrough:///bufconn",
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }),
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
+}
+
 func (c calls) run(t *rapid.T) {
 	service := &rpcServer{release: make(chan struct{})}
 	for _, p := range c.rpcs {
 		service.results = append(service.results, callResult{rpcPlan: p})
 	}
 	lis := bufconn.Listen(1 << 16)
-	g := grpcadapter.New(lis)
-	testgrpc.RegisterTestServiceServer(g.NewServer(), service)
+	g := grpcadapter.New(grpcadapter.WrapListener(lis, grpcadapter.HandshakeTime(c.shaking)), grpcadapter.WithSpread(c.spread))
+	testgrpc.RegisterTestServiceServer(g.NewServer(grpc.WaitForHandlers(c.waits)), service)
 	signals := make(chan os.Signal, len(c.signals))
 	ctl, err := controller.New(c.budget,
 		controller.WithServer("grpc", g),
@@ -192,9 +281,7 @@ func (c calls) run(t *rapid.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var clients []testgrpc.TestServiceClient
 	for range 3 {
-		conn, err := grpc.NewClient("passthrough:///bufconn",
-			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }),
-			grpc.WithTransportCredentials(insecure.NewCredentials()))
+		conn, err := dialBufconn(lis)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -204,6 +291,12 @@ func (c calls) run(t *rapid.T) {
 	begun := time.Now()
 	for i, p := range c.rpcs {
 		time.AfterFunc(p.at, func() { service.call(ctx, clients[p.client], int32(i), p.kind) })
+	}
+	var peers []*peer
+	for _, plan := range c.peers {
+		p := &peer{peerPlan: plan}
+		peers = append(peers, p)
+		time.AfterFunc(p.at, func() { p.visit(ctx, lis) })
 	}
 	for _, at := range c.signals {
 		time.AfterFunc(at, func() { signals <- syscall.SIGTERM })
@@ -215,80 +308,16 @@ func (c calls) run(t *rapid.T) {
 	}()
 
 	report := ctl.Run(context.Background())
-	end := time.Now()
+	o := &rpcOracle{calls: c, results: service.results, peers: peers, report: report, begun: begun, end: time.Now()}
 	synctest.Wait()
-	alive := aliveIn("github.com/lastcall-go/lastcall/controller.")
-	var lines []string
-	for _, r := range service.results {
-		lines = append(lines, r.String(begun))
-	}
-	t.Logf("%+v\n%s\n%v", c.budget, strings.Join(lines, "\n"), report)
-
-	trigger := begun.Add(c.signals[0])
-	deadline := trigger.Add(c.budget.Total)
-	timer := deadline.Add(-c.budget.Reserve)
-	var force time.Time
-	if len(c.signals) > 1 {
-		force = begun.Add(c.signals[1])
-		if !force.After(end) {
-			timer = earlier(timer, force)
-		}
-		if force.Before(end) { // in the instant of the end it may have come too late
-			deadline = earlier(deadline, force.Add(c.budget.Reserve))
-		}
-	}
-	if end.After(deadline) {
-		t.Fatalf("G1: Run returned %v after the deadline", end.Sub(deadline))
-	}
-	graceful := earlier(trigger.Add(c.budget.Settle), timer)
-	if !slices.ContainsFunc(report.Steps, func(s controller.Step) bool { return s.Phase == controller.PhaseServe }) {
-		graceful = trigger // it was never ready: there is nothing to settle
-	}
-	expired := slices.Contains(report.Path, fsm.TimerExpired)
-	last := graceful
-	for _, r := range service.results {
-		at := begun.Add(r.at)
-		if at.Before(graceful) && r.begun.IsZero() {
-			t.Fatalf("G3: an RPC was refused %v before the drain: %s", graceful.Sub(at), r.String(begun))
-		}
-		if at.After(graceful) && !r.begun.IsZero() {
-			t.Fatalf("G2: an RPC was accepted %v after the drain began: %s", at.Sub(graceful), r.String(begun))
-		}
-		if r.begun.IsZero() {
-			if r.done && r.code != codes.Unavailable {
-				t.Fatalf("a refused RPC got %v: %s", r.code, r.String(begun))
-			}
-			continue
-		}
-		back := r.back
-		if back.IsZero() {
-			back = end.Add(1 << 40)
-		}
-		last = later(last, back)
-		if back.Before(timer) && (!r.done || r.code != codes.OK) {
-			t.Fatalf("G3: an RPC whose handler ended before the timer got %v, done: %v: %s", r.code, r.done, r.String(begun))
-		}
-		if back.After(timer) && r.done && r.code != codes.Unavailable {
-			t.Fatalf("G5: an RPC that was stopped got %v: %s", r.code, r.String(begun))
-		}
-	}
-	switch {
-	case last.Before(timer) && expired:
-		t.Fatalf("G3: the last handler ended %v before the timer, and the timer fired", timer.Sub(last))
-	case last.After(timer) && !expired:
-		t.Fatalf("G3: a handler ended %v after the timer, and the path is %v", last.Sub(timer), report.Path)
-	}
-	if !expired {
-		half := func(deadline time.Time) time.Time { return last.Add(deadline.Sub(last) / 2) }
-		want := earlier(last.Add(c.closer), half(trigger.Add(c.budget.Total)))
-		if !force.IsZero() && force.Before(want) {
-			want = earlier(want, later(force, half(earlier(trigger.Add(c.budget.Total), force.Add(c.budget.Reserve)))))
-		}
-		if !end.Equal(want) {
-			t.Fatalf("G4: Run returned %v after the trigger, want %v\n%+v\n%v", end.Sub(trigger), want.Sub(trigger), c, report)
-		}
-	}
+	alive := aliveIn(module + "/controller.")
+	aliveBelow := aliveIn(module + "/grpcadapter.")
+	t.Log(o)
+	o.check(t)
 	if named := len(report.Abandoned()); alive > named {
-		t.Fatalf("G10: %d goroutines are alive, the report names %d", alive, named)
+		t.Fatalf("G10: %d goroutines of the controller are alive, the report names %d", alive, named)
+	}
+	if named := o.namedCalls(); aliveBelow > named {
+		t.Fatalf("G10: %d goroutines of the adapter are alive, the report names %d", aliveBelow, named)
 	}
 }

@@ -114,18 +114,27 @@ func (o *oracle) checkForce(t *rapid.T) {
 		shares int
 	}{{controller.PhaseCancel, "cancel ", 6}, {controller.PhaseStop, "stop ", 5}, {controller.PhaseCut, "cut ", 4}} {
 		step, entered := o.phase[p.phase]
+		if runs, tie := o.extendedRuns(start); p.phase == controller.PhaseCut && !tie && entered != runs {
+			t.Fatalf("G3: phase cut was entered: %v, should be: %v", entered, runs)
+		}
 		if !entered {
 			continue
 		}
 		if !step.Start.Equal(start) {
 			t.Fatalf("G4: phase %v began %v after the phase before it", p.phase, step.Start.Sub(start))
 		}
-		var back time.Time
+		var back, gone time.Time
 		for i, s := range o.s.servers {
 			c := map[string]conduct{"cancel ": s.cancel, "stop ": s.stop, "cut ": s.cut}[p.call]
 			if _, called := o.w.at(p.call+name(i), "begin"); called {
 				back = later(back, o.back(p.call+name(i), c))
+				if !s.bare { // what can't be cut is waited for in phase wait
+					gone = later(gone, o.gone(i))
+				}
 			}
+		}
+		if p.phase != controller.PhaseCut { // it waits a moment for what it has ended
+			back = later(back, earlier(gone, later(back, start).Add(grace)))
 		}
 		start = later(start, earlier(back, o.shareEnd(start, p.shares, o.deadlineAt)))
 	}
@@ -147,6 +156,9 @@ func (o *oracle) checkForce(t *rapid.T) {
 	}
 	if o.report.Outcome <= controller.OutcomeDrained || o.report.Outcome > controller.OutcomeAbandoned || o.report.ExitCode() < controller.ExitFailed {
 		t.Fatalf("G3: forced, with outcome %v and exit code %d", o.report.Outcome, o.report.ExitCode())
+	}
+	if want := o.outcomes(last); !slices.Contains(want, o.report.Outcome) {
+		t.Fatalf("G3: outcome %v, want one of %v: the last end came %v after the trigger\n%v", o.report.Outcome, want, last.Sub(o.trigger), o.report)
 	}
 	if abandoned := o.report.Outcome == controller.OutcomeAbandoned; abandoned != last.After(start) && !last.Equal(start) {
 		t.Fatalf("G2: outcome %v, the last end came %v after TERMINATED", o.report.Outcome, last.Sub(start))
@@ -207,8 +219,17 @@ func (o *oracle) fresh(at time.Time) bool {
 	if errors.As(o.report.Cause, &hostile) && at.Sub(o.trigger) < grace {
 		return true
 	}
+	if slices.ContainsFunc(o.w.asked, func(q *question) bool {
+		return !q.begin.After(at) && at.Sub(q.begin) < grace && !q.isBack(at)
+	}) {
+		return true
+	}
 	return slices.ContainsFunc(o.report.Steps, func(s controller.Step) bool {
-		return s.Kind == controller.KindCall && !s.Start.After(at) && at.Sub(s.Start) < grace && (s.Abandoned || s.Start.Add(s.Duration).After(at))
+		since, end := s.Start, s.Start.Add(s.Duration)
+		if cancel := o.phase[controller.PhaseCancel]; s.Op == controller.OpCancel && (s.Abandoned || end.After(cancel.Start.Add(cancel.Duration))) {
+			since = cancel.Start.Add(cancel.Duration) // its context ended then
+		}
+		return s.Kind == controller.KindCall && !s.Start.After(at) && at.Sub(since) < grace && (s.Abandoned || end.After(at))
 	})
 }
 
@@ -525,6 +546,9 @@ func (o *oracle) checkNothingLeft(t *rapid.T) {
 	for _, s := range o.report.Abandoned() {
 		if !s.Failed() {
 			t.Fatalf("G10: %v was abandoned but did not fail", s)
+		}
+		if s.Op == controller.OpInFlight || s.Op == controller.OpNotes || s.Op == controller.OpLastArrival {
+			continue // checkWork
 		}
 		who := map[controller.Op]string{
 			controller.OpGracefulStop: "gs ", controller.OpServe: "serve ", controller.OpStop: "stop ", controller.OpAttach: "attach ",

@@ -152,6 +152,8 @@ func (o *oracle) check(t *rapid.T) {
 	o.checkTold(t)
 	o.checkNothingLeft(t)
 	o.checkSaidLast(t)
+	o.checkCancel(t)
+	o.checkWork(t)
 }
 
 // checkBounded is G1.
@@ -170,7 +172,12 @@ func (o *oracle) checkLegal(t *rapid.T) {
 	state := table.Initial()
 	path := []fsm.State{state}
 	var phase controller.Phase
+	var began time.Time
 	for _, s := range o.report.Steps {
+		if s.Start.Before(began) {
+			t.Fatalf("G2: %v stands behind a step that began after it", s)
+		}
+		began = s.Start
 		switch s.Kind {
 		case controller.KindTransition:
 			row, ok := table.Next(state, s.Transition.Event)
@@ -265,6 +272,7 @@ func (o *oracle) checkServing(t *rapid.T) {
 	}
 	if settled {
 		want := earlier(earlier(end.Add(o.s.budget.Settle), last), o.timer)
+		want = o.quiet(t, end, want)
 		if !o.graceful.Equal(want) {
 			t.Fatalf("G4: settle ended %v after the trigger, want %v", o.graceful.Sub(o.trigger), want.Sub(o.trigger))
 		}

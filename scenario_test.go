@@ -34,6 +34,9 @@ type serverPlan struct {
 	elsewhere                                            bool // Serve says that somebody else serves
 	behind                                               []string
 	attach, serve, announce, graceful, cancel, stop, cut conduct
+	connections                                          int // how many Cut closes
+	inFlight, notes, arrival                             conduct
+	arrivals                                             []time.Duration // since the beginning
 }
 
 type workerPlan struct {
@@ -95,19 +98,35 @@ func drawScenario(t *rapid.T) scenario {
 	if rapid.IntRange(0, 4).Draw(t, "runs late") == 0 {
 		s.runAt = drawTime(t, "run at", total)
 	}
+	if settle := int(s.budget.Settle / unit); settle > 0 && rapid.Bool().Draw(t, "is quiet") {
+		s.budget.Quiet = unit * time.Duration(rapid.IntRange(1, settle).Draw(t, "quiet"))
+	}
 	anyManner := []manner{returns, fails, panics, goexits, hangs, obeys, badText}
 	for i := range rapid.IntRange(0, 3).Draw(t, "servers") {
 		label := "server " + name(i)
 		p := serverPlan{
-			bare:      rapid.IntRange(0, 2).Draw(t, label+" bare") == 0,
-			elsewhere: rapid.IntRange(0, 4).Draw(t, label+" elsewhere") == 0,
-			attach:    drawConduct(t, label+" attach", 0, returns, panics, goexits, hangs),
-			serve:     drawConduct(t, label+" serve", total/2, yields, yields, fails, panics, goexits, returns, hangs, badText),
-			announce:  drawConduct(t, label+" announce", total/5, returns, anyManner...),
-			graceful:  drawConduct(t, label+" graceful", total, returns, yields, yields, panics, goexits, hangs),
-			cancel:    drawConduct(t, label+" cancel", total/10, returns, panics, goexits, hangs),
-			stop:      drawConduct(t, label+" stop", total/10, returns, panics, goexits, hangs),
-			cut:       drawConduct(t, label+" cut", total/10, returns, panics, goexits, hangs),
+			bare:        rapid.IntRange(0, 2).Draw(t, label+" bare") == 0,
+			elsewhere:   rapid.IntRange(0, 4).Draw(t, label+" elsewhere") == 0,
+			attach:      drawConduct(t, label+" attach", 0, returns, panics, goexits, hangs),
+			serve:       drawConduct(t, label+" serve", total/2, yields, yields, fails, panics, goexits, returns, hangs, badText),
+			announce:    drawConduct(t, label+" announce", total/5, returns, anyManner...),
+			graceful:    drawConduct(t, label+" graceful", total, returns, yields, yields, panics, goexits, hangs),
+			cancel:      drawConduct(t, label+" cancel", total/10, returns, panics, goexits, hangs, obeys, obeys, waits, waits),
+			stop:        drawConduct(t, label+" stop", total/10, returns, panics, goexits, hangs),
+			cut:         drawConduct(t, label+" cut", total/10, returns, panics, goexits, hangs),
+			connections: rapid.IntRange(0, 1).Draw(t, label+" connections"),
+			inFlight:    drawConduct(t, label+" in flight", total/10, returns, panics, goexits, hangs),
+			notes:       drawConduct(t, label+" notes", total/10, returns, panics, goexits, hangs),
+		}
+		if s.budget.Quiet > 0 {
+			p.arrival = drawConduct(t, label+" arrival", s.budget.Quiet, returns, panics, goexits, hangs)
+			for j := range rapid.IntRange(0, 8).Draw(t, label+" arrivals") {
+				at := drawTime(t, fmt.Sprintf("%s arrival %d", label, j), 2*total)
+				if rapid.Bool().Draw(t, fmt.Sprintf("%s arrival %d is off the grid", label, j)) {
+					at += unit / 4
+				}
+				p.arrivals = append(p.arrivals, at)
+			}
 		}
 		p.closure = p.bare && rapid.Bool().Draw(t, label+" closure")
 		if p.serve.manner == yields {

@@ -29,6 +29,7 @@ const (
 	obeys   // returns when its context ends, or after its time
 	yields  // a GracefulStop that returns when Stop or Cancel was called; a Serve that returns when the server was stopped
 	badText // fails with an error whose Error method hangs
+	waits   // returns when its context has ended, not before
 )
 
 type callback int
@@ -43,7 +44,7 @@ const (
 )
 
 func (m manner) String() string {
-	return [...]string{"returns", "fails", "panics", "goexits", "hangs", "obeys", "yields", "badText"}[m]
+	return [...]string{"returns", "fails", "panics", "goexits", "hangs", "obeys", "yields", "badText", "waits"}[m]
 }
 
 func (c conduct) String() string {
@@ -64,9 +65,60 @@ type world struct {
 
 	mu       sync.Mutex
 	notes    []note
+	asked    []*question
 	triggers []time.Time // when anything asked for a shutdown
 	forces   []time.Time // when anything asked for force
 	signals  int
+}
+
+// question is a call that the controller makes to learn something.
+type question struct {
+	who   string
+	begin time.Time
+	back  time.Time // when it returned, panicked or exited; zero before
+	value any       // what it returned; nil if it did not
+}
+
+// isBack says whether it had come back before an instant, or in it.
+func (q *question) isBack(at time.Time) bool { return !q.back.IsZero() && !q.back.After(at) }
+
+// answer does what the conduct says, and then returns the value that the function
+// gives for the nth question of this kind.
+func (w *world) answer(who string, c conduct, value func(n int) any) any {
+	q := &question{who: who, begin: time.Now()}
+	w.mu.Lock()
+	n := 0
+	for _, other := range w.asked {
+		if other.who == who {
+			n++
+		}
+	}
+	w.asked = append(w.asked, q)
+	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		q.back = time.Now()
+	}()
+	_ = w.act(context.Background(), who, c)
+	got := value(n)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	q.value = got
+	return got
+}
+
+// questions returns those of one kind, in the order in which they were asked.
+func (w *world) questions(who string) []*question {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all []*question
+	for _, q := range w.asked {
+		if q.who == who {
+			all = append(all, q)
+		}
+	}
+	return all
 }
 
 func newWorld() *world { return &world{release: make(chan struct{})} }
@@ -195,6 +247,8 @@ func (w *world) act(ctx context.Context, who string, c conduct, more ...<-chan s
 		<-w.release
 	case yields:
 		w.anyOf(more)
+	case waits:
+		w.anyOf([]<-chan struct{}{ctx.Done()})
 	case obeys:
 		if ctx.Err() != nil {
 			end = "return"
@@ -239,16 +293,22 @@ func (w *world) call(c callback) {
 // fakeServer is a server of which each method behaves as drawn. It is given to
 // the controller as it is, or as a bareServer.
 type fakeServer struct {
-	w         *world
-	name      string
-	graceful  conduct
-	stop      conduct
-	serve     conduct // yields: until stopped; anything else: by itself
-	announce  conduct
-	cancel    conduct
-	cut       conduct
-	attach    conduct
-	elsewhere bool // Serve says that somebody else serves
+	w           *world
+	name        string
+	graceful    conduct
+	stop        conduct
+	serve       conduct // yields: until stopped; anything else: by itself
+	announce    conduct
+	cancel      conduct
+	cut         conduct
+	connections int // how many Cut says that it has closed
+	attach      conduct
+	inFlight    conduct
+	notes       conduct
+	arrival     conduct // of LastArrival, but for the call from WithServer
+	made        time.Time
+	arrivals    []time.Time // when work came, or is going to
+	elsewhere   bool        // Serve says that somebody else serves
 
 	once      [3]sync.Once
 	drained   chan struct{} // GracefulStop has returned
@@ -257,7 +317,7 @@ type fakeServer struct {
 }
 
 func newFakeServer(w *world, name string) *fakeServer {
-	return &fakeServer{w: w, name: name, drained: make(chan struct{}), stopped: make(chan struct{}), cancelled: make(chan struct{})}
+	return &fakeServer{w: w, name: name, made: time.Now(), drained: make(chan struct{}), stopped: make(chan struct{}), cancelled: make(chan struct{})}
 }
 
 func (s *fakeServer) Attach(controller.Life) {
@@ -285,18 +345,62 @@ func (s *fakeServer) Stop() {
 	_ = s.w.act(context.Background(), "stop "+s.name, s.stop)
 }
 
-func (s *fakeServer) Cancel(error) {
+func (s *fakeServer) Cancel(ctx context.Context, cause error) {
 	defer s.once[2].Do(func() { close(s.cancelled) })
-	_ = s.w.act(context.Background(), "cancel "+s.name, s.cancel)
+	if _, known := controller.TimerAt(ctx); !known || ctx.Value(valueKey{}) != "value" || !errors.Is(cause, controller.ErrTimer) {
+		s.w.note("cancel "+s.name, "wrong context or cause")
+	}
+	_ = s.w.act(ctx, "cancel "+s.name, s.cancel)
 }
 
-func (s *fakeServer) Cut() { _ = s.w.act(context.Background(), "cut "+s.name, s.cut) }
+// InFlight returns numbers that tell one call from another.
+func (s *fakeServer) InFlight() []controller.Work {
+	got := s.w.answer("inflight "+s.name, s.inFlight, func(n int) any {
+		return []controller.Work{
+			{Server: "somebody else", Name: "/s/" + s.name, Kind: controller.WorkUnary, Completed: n, Running: n, Oldest: s.made, Peer: "p"},
+			{Name: "/t/" + s.name, Kind: controller.WorkStream, Cancelled: n},
+		}
+	})
+	return got.([]controller.Work)
+}
+
+func (s *fakeServer) Notes() []string {
+	got := s.w.answer("notes "+s.name, s.notes, func(int) any { return []string{"one of " + s.name, "two"} })
+	return got.([]string)
+}
+
+func (s *fakeServer) LastArrival() time.Time {
+	if s.w.ctl == nil { // WithServer asks
+		return s.made
+	}
+	got := s.w.answer("arrival "+s.name, s.arrival, func(int) any {
+		latest := s.made
+		for _, at := range s.arrivals {
+			if !at.After(time.Now()) {
+				latest = later(latest, at)
+			}
+		}
+		return latest
+	})
+	return got.(time.Time)
+}
+
+func (s *fakeServer) Cut() int {
+	_ = s.w.act(context.Background(), "cut "+s.name, s.cut)
+	return s.connections
+}
 
 // bareServer hides all but the two methods that every server has.
 type bareServer struct{ s *fakeServer }
 
 func (b *bareServer) GracefulStop() { b.s.GracefulStop() }
 func (b *bareServer) Stop()         { b.s.Stop() }
+
+// arrivingServer hides all but LastArrival and these two.
+type arrivingServer struct {
+	bareServer
+	controller.Arrivals
+}
 
 // fakeWriter is the log's writer: from its nth write on it behaves as drawn.
 type fakeWriter struct {

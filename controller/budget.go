@@ -17,6 +17,11 @@ type Budget struct {
 	// how long the server goes on serving while endpoints, proxies and clients
 	// learn that it is leaving. Zero skips the phase.
 	Settle time.Duration
+	// Quiet ends phase settle early: once no new work has arrived for that long,
+	// counted from the beginning of the phase or, if that is later, from the last
+	// arrival. So a settle lasts at least Quiet and at most Settle. Zero leaves
+	// every settle its whole time. Every server must then be one of [Arrivals].
+	Quiet time.Duration
 	// Reserve is the end of Total, kept for what comes after the timer: force,
 	// close and flush. It must be positive. The timer fires at Total - Reserve,
 	// and Settle + Reserve must leave room before Total for the drain.
@@ -44,6 +49,14 @@ func (b Budget) Validate() error {
 	}
 	if b.Settle < 0 {
 		report("Settle is %v, must not be negative (0 skips the phase)", b.Settle)
+	}
+	switch {
+	case b.Quiet < 0:
+		report("Quiet is %v, must not be negative (0 leaves Settle its whole time)", b.Quiet)
+	case b.Quiet > 0 && b.Settle == 0:
+		report("Quiet is %v, but Settle is 0s: there is no settle to end early", b.Quiet)
+	case b.Settle > 0 && b.Quiet > b.Settle:
+		report("Quiet is %v, must not be longer than Settle %v", b.Quiet, b.Settle)
 	}
 	if b.Reserve <= 0 {
 		report("Reserve is %v, must be positive: closing and flushing need time", b.Reserve)

@@ -13,9 +13,10 @@ import (
 type call struct {
 	step   *Step
 	due    time.Time // when it should be over; zero: nobody has said
+	since  time.Time // from when on it may need grace to come back
 	over   bool      // its result has come
 	told   bool      // its end, or that it takes too long, has been told
-	quiet  bool      // it is told only if it takes too long
+	quiet  bool      // it is told only if it takes too long, panics or calls runtime.Goexit
 	cancel context.CancelCauseFunc
 	then   func(result) // what the loop does with the result, before it is told
 }

@@ -17,7 +17,7 @@ func (r *run) call(op Op, name string, fn func() error, then func(result)) *call
 func (r *run) begin(op Op, name string, fn func() error, then func(result)) *call {
 	step := r.newStep(KindCall, name)
 	step.Op = op
-	c := &call{step: step, then: then}
+	c := &call{step: step, since: step.Start, then: then}
 	r.calls = append(r.calls, c)
 	go guard(fn, func(res result) {
 		res.call = c
@@ -26,8 +26,22 @@ func (r *run) begin(op Op, name string, fn func() error, then func(result)) *cal
 	return c
 }
 
-// step starts an announcer, a closer or a flusher, with a context that ends when
-// its time does.
+// ask starts a call that is told only if it fails or takes too long. The loop runs
+// then when it has come back well and in time. What fn leaves for then may be
+// plain variables: the inbox is between the two.
+func (r *run) ask(op Op, name string, fn, then func()) *call {
+	var c *call
+	c = r.begin(op, name, func() error { fn(); return nil }, func(res result) {
+		if res.result == ResultOK && !c.told {
+			then()
+		}
+	})
+	c.quiet = true
+	return c
+}
+
+// step starts an announcer, a Cancel, a closer or a flusher, with a context that
+// ends when its time does.
 func (r *run) step(op Op, s stepConfig, end time.Time) *call {
 	if s.timeout > 0 {
 		end = earlier(end, time.Now().Add(s.timeout))
@@ -60,8 +74,14 @@ func (r *run) returned(res result) {
 	if c.then != nil {
 		c.then(res)
 	}
-	if !c.told && !c.quiet {
-		r.tell(*c.step)
+	if !c.told {
+		bad := res.result == ResultPanicked || res.result == ResultGoexit
+		if c.quiet && bad {
+			r.record.addLate(c.step)
+		}
+		if !c.quiet || bad {
+			r.tell(*c.step)
+		}
 	}
 	c.told = true
 }
@@ -73,7 +93,7 @@ func (r *run) expire(c *call) {
 		return
 	}
 	if c.quiet {
-		r.record.add(c.step)
+		r.record.addLate(c.step)
 	}
 	c.told = true
 	c.step.Result, c.step.Duration = ResultTimedOut, time.Since(c.step.Start)

@@ -91,6 +91,9 @@ func (c config) check() []error {
 	}
 	for i, s := range c.servers {
 		named("server", s.name, isNil(s.server), s.errs)
+		if c.budget.Quiet > 0 && s.noQuiet != "" {
+			fail("server %q cannot tell when an RPC last arrived, so Budget.Quiet cannot work: %s", s.name, s.noQuiet)
+		}
 		for _, other := range c.servers[:i] {
 			if same(s.server, other.server) {
 				fail("servers %q and %q are the same server", other.name, s.name)

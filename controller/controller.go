@@ -15,6 +15,7 @@ import (
 // controller calls; only Run and Wait block.
 type Controller struct {
 	life     *life
+	draining chan struct{} // the life's; closed when phase drain begins
 	progress progress
 	inbox    *inbox
 	over     chan struct{} // closed when report is final
@@ -38,16 +39,19 @@ type trigger struct {
 // New returns a Controller that will shut down what the options name, within the
 // budget. It starts nothing. The error joins one error for each thing that is
 // wrong: a bad budget, a nil server or function, an empty name, a name given
-// twice to things of the same kind, a Behind that names no server.
+// twice to things of the same kind, a Behind that names no server, a server that
+// cannot do what [Budget.Quiet] needs.
 func New(budget Budget, opts ...Option) (*Controller, error) {
 	if err := budget.Validate(); err != nil {
 		return nil, err
 	}
+	draining := make(chan struct{})
 	c := &Controller{
-		life:   newLife(),
-		inbox:  newInbox(),
-		over:   make(chan struct{}),
-		config: config{budget: budget},
+		life:     newLife(draining),
+		draining: draining,
+		inbox:    newInbox(),
+		over:     make(chan struct{}),
+		config:   config{budget: budget},
 	}
 	c.progress.set(fsm.Serving, PhaseStart)
 	if err := c.Add(opts...); err != nil {

@@ -15,7 +15,8 @@ func (r *run) drain() bool {
 
 // beginDrain is the effect of entering GRACEFUL_SHUTDOWN.
 func (r *run) beginDrain() {
-	close(r.life.draining)
+	close(r.draining)
+	r.inspectAtDrain()
 	r.stopNext()
 }
 

@@ -24,11 +24,12 @@ func (r *run) close() {
 }
 
 // expireOld tells of the calls among these that have not come back, but for those
-// that were begun less than grace ago: a force may end a phase as it begins.
+// that were begun less than grace ago, and a Cancel whose context has ended since
+// then: a force may end a phase as it begins.
 func (r *run) expireOld(calls []*call) {
 	now := time.Now()
 	for _, c := range calls {
-		if now.Sub(c.step.Start) >= grace {
+		if now.Sub(c.since) >= grace {
 			r.expire(c)
 		}
 	}
@@ -47,6 +48,7 @@ func (r *run) flush() {
 	if r.record.logger != nil {
 		r.await(r.nothingFresh, r.freshUntil) // the line tells what they did
 	}
+	r.expireOld(r.calls)
 	r.record.sayLast(r.report())
 	r.await(func() bool { return !r.record.log.busy() }, func() time.Time {
 		return earlier(line(), later(start, r.record.log.lastMove()).Add(logTime))
@@ -89,12 +91,13 @@ func (r *run) finish() Report {
 }
 
 // freshUntil returns until when a call that has not come back may be expected to
-// do so at once: it was begun less than grace before. Zero if there is none.
+// do so at once: less than grace ago it was begun or, if it is a Cancel, told to
+// end. Zero if there is none.
 func (r *run) freshUntil() time.Time {
 	var until time.Time
 	for _, c := range r.calls {
 		if !c.told {
-			until = later(until, c.step.Start.Add(grace))
+			until = later(until, c.since.Add(grace))
 		}
 	}
 	return earlier(until, r.deadline)

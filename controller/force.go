@@ -1,6 +1,10 @@
 package controller
 
-import "slices"
+import (
+	"context"
+	"slices"
+	"time"
+)
 
 // The phases of TIMER_EXPIRED: each may use its share of the time that is left.
 // How many phases are left, counting the phase itself, is the argument of share.
@@ -8,6 +12,7 @@ import "slices"
 // beginForce is the effect of entering TIMER_EXPIRED: it decides on which servers
 // Stop will be called, and tells of everything that has not come back in time.
 func (r *run) beginForce() {
+	r.inspectAtTimer()
 	r.measure = OutcomeCancelled // the least: what is late without a server to stop is waited for
 	var late []*call
 	for _, s := range r.servers {
@@ -31,12 +36,12 @@ func (r *run) beginForce() {
 	r.expireOld(late)
 }
 
-// cancelers returns the servers that are told to cancel, and how.
-func (r *run) cancelers() map[*server]Canceler {
-	all := map[*server]Canceler{}
+// cancelers returns the servers that are told to cancel.
+func (r *run) cancelers() []*server {
+	var all []*server
 	for _, s := range r.servers {
-		if c, ok := s.server.(Canceler); ok && !s.isGone() {
-			all[s] = c
+		if _, ok := s.server.(Canceler); ok && !s.isGone() {
+			all = append(all, s)
 		}
 	}
 	return all
@@ -54,7 +59,9 @@ func (r *run) firstForce() Phase {
 	}
 }
 
-// cancel ends the work that still runs.
+// cancel ends the work that still runs. A Cancel that comes back because its
+// context has ended has done what it should, so its grace counts from then on: if
+// the phases behind have nothing to wait for, phase close may begin sooner.
 func (r *run) cancel() {
 	cancelers := r.cancelers()
 	if len(cancelers) == 0 && r.workersGone() {
@@ -68,10 +75,25 @@ func (r *run) cancel() {
 		}
 	}
 	var calls []*call
-	for s, canceler := range cancelers {
-		calls = append(calls, r.call(OpCancel, s.name, func() error { canceler.Cancel(ErrTimer); return nil }, nil))
+	for _, s := range cancelers {
+		canceler, _ := s.server.(Canceler)
+		c := r.step(OpCancel, stepConfig{name: s.name, run: func(ctx context.Context) error {
+			canceler.Cancel(ctx, ErrTimer)
+			return nil
+		}}, end())
+		c.due = time.Time{}
+		calls = append(calls, c)
 	}
-	r.awaitSteps(calls, end, nothing)
+	if r.await(func() bool { return allDone(calls) }, end) {
+		r.awaitGone(cancelers, end)
+		return
+	}
+	for _, c := range calls { // a force may have brought the end forward
+		if !c.over {
+			c.since = time.Now()
+			r.end(func() { c.cancel(ErrStepTime) })
+		}
+	}
 }
 
 // stop calls Stop on the servers whose GracefulStop had not returned when the
@@ -80,8 +102,11 @@ func (r *run) stop() {
 	if len(r.victims) == 0 {
 		return
 	}
+	r.takeIn() // what has come back in this instant needed no Stop
+	if !gone(r.victims) {
+		r.measure = OutcomeStopped
+	}
 	r.enter(PhaseStop)
-	r.measure = OutcomeStopped
 	end := r.share(5)
 	var calls []*call
 	for _, s := range r.victims {
@@ -93,10 +118,31 @@ func (r *run) stop() {
 		}, nil))
 	}
 	r.awaitSteps(calls, end, nothing)
+	if !slices.ContainsFunc(calls, func(c *call) bool { return !c.over }) {
+		r.awaitGone(cutters(r.victims), end)
+	}
+}
+
+// awaitGone waits for GracefulStop and Serve of servers whose Cancel or Stop has
+// come back: where that has ended everything they come back as well, but on other
+// goroutines, which may need grace to get the processor. Without that the next
+// step would be taken for what ended them.
+func (r *run) awaitGone(servers []*server, end func() time.Time) {
+	limit := time.Now().Add(grace)
+	r.await(func() bool { return gone(servers) }, func() time.Time { return earlier(limit, end()) })
+}
+
+// cutters returns those of the servers that can be cut.
+func cutters(servers []*server) []*server {
+	return slices.DeleteFunc(slices.Clone(servers), func(s *server) bool {
+		_, ok := s.server.(Cutter)
+		return !ok
+	})
 }
 
 // cut closes the connections that survived Stop.
 func (r *run) cut() {
+	r.takeIn()
 	var calls []*call
 	for _, s := range r.servers {
 		cutter, ok := s.server.(Cutter)
@@ -105,9 +151,13 @@ func (r *run) cut() {
 		}
 		if calls == nil {
 			r.enter(PhaseCut)
-			r.measure = OutcomeCut
 		}
-		calls = append(calls, r.call(OpCut, s.name, func() error { cutter.Cut(); return nil }, nil))
+		closed := 0
+		calls = append(calls, r.call(OpCut, s.name, func() error { closed = cutter.Cut(); return nil }, func(result) {
+			if closed > 0 {
+				r.measure = OutcomeCut
+			}
+		}))
 	}
 	if calls != nil {
 		r.awaitSteps(calls, r.share(4), nothing)

@@ -512,7 +512,6 @@ func TestG9_RealTime(t *testing.T) {
 // G10: after Run only what hangs in foreign code is alive, and it is named.
 func TestG10_NothingLeft(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, hang func()) {
-		before := runtime.NumGoroutine()
 		s := newServer(d, "s", time.Second)
 		signals := make(chan os.Signal)
 		ctx, cancel := context.WithCancel(context.Background())
@@ -526,17 +525,16 @@ func TestG10_NothingLeft(t *testing.T) {
 		r := c.Run(ctx)
 		wantExit(t, r, controller.ExitOK)
 		synctest.Wait()
-		if after := runtime.NumGoroutine(); after > before {
-			t.Errorf("%d goroutines more than before Run", after-before)
+		if n := alive(); n > 0 {
+			t.Errorf("%d goroutines of the controller are alive", n)
 		}
 	})
 	bubble(t, func(t *testing.T, d *diary, hang func()) {
-		before := runtime.NumGoroutine()
 		c := mustNew(t, budget, noSignals, controller.WithCloser("stuck", hang))
 		r, _ := runAfter(c, time.Minute)
 		synctest.Wait()
-		if after := runtime.NumGoroutine(); after != before+1 {
-			t.Errorf("%d goroutines more than before Run, want 1", after-before)
+		if n := alive(); n != 1 {
+			t.Errorf("%d goroutines of the controller are alive, want 1", n)
 		}
 		if a := r.Abandoned(); len(a) != 1 || a[0].Name != "stuck" {
 			t.Errorf("abandoned %v, want the closer", a)

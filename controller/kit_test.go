@@ -1,9 +1,12 @@
 package controller_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
+	"regexp"
+	"runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -168,3 +171,21 @@ func wantExit(t *testing.T, r controller.Report, want int) {
 
 // sigterm sends what kubelet sends, on a channel of a test's own.
 func sigterm(ch chan<- os.Signal) { ch <- syscall.SIGTERM }
+
+var bubbleName = regexp.MustCompile(`synctest bubble \d+`)
+
+// alive counts the goroutines of the controller in this bubble. All others must be
+// blocked when it is called. (runtime.NumGoroutine would count those of tests
+// before, too, which have ended only nearly.)
+func alive() int {
+	buf := make([]byte, 1<<20)
+	stacks := bytes.Split(buf[:runtime.Stack(buf, true)], []byte("\n\n"))
+	own := append(bubbleName.Find(stacks[0]), "]:\n"...) // the caller's stack comes first
+	n := 0
+	for _, stack := range stacks {
+		if bytes.Contains(stack, own) && bytes.Contains(stack, []byte("created by github.com/lastcall-go/lastcall/controller.")) {
+			n++
+		}
+	}
+	return n
+}

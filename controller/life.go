@@ -14,11 +14,24 @@ type Life struct{ *life }
 
 // life is the part of a controller that contexts carry.
 type life struct {
-	draining chan struct{}
-	timer    atomic.Pointer[time.Time]
+	draining <-chan struct{}
+	timer    *atomic.Pointer[time.Time] // nil: never known
 }
 
-func newLife() *life { return &life{draining: make(chan struct{})} }
+func newLife(draining <-chan struct{}) *life {
+	return &life{draining: draining, timer: new(atomic.Pointer[time.Time])}
+}
+
+// WithDraining returns a Life with another Draining channel and the same timer. It
+// is for adapters that tell their handlers later than the controller begins to
+// drain. The timer of the zero Life is never known.
+func (l Life) WithDraining(draining <-chan struct{}) Life {
+	var timer *atomic.Pointer[time.Time]
+	if l.life != nil {
+		timer = l.timer
+	}
+	return Life{&life{draining: draining, timer: timer}}
+}
 
 // Draining returns a channel that is closed when phase drain begins: from then
 // on new work is refused, and what runs should come to an end. For the zero Life
@@ -34,7 +47,7 @@ func (l Life) Draining() <-chan struct{} {
 // cancelled. It is known, and the second result true, once the shutdown was
 // triggered. A force moves it to an earlier instant.
 func (l Life) TimerAt() (time.Time, bool) {
-	if l.life == nil {
+	if l.life == nil || l.timer == nil {
 		return time.Time{}, false
 	}
 	if at := l.timer.Load(); at != nil {

@@ -71,8 +71,11 @@ func (l *logger) cause(cause error, text string, b Budget, timer time.Time) {
 	if ended, ok := cause.(*EndedError); ok && ended != nil && ended.Result != ResultOK { //nolint:errorlint // our own value, which nobody has wrapped
 		e = l.Error().Str("op", string(ended.Op)).Str("name", ended.Name)
 	}
-	e.Str("cause", text).Stringer("total", b.Total).Stringer("settle", b.Settle).Stringer("reserve", b.Reserve).
-		Time("timer_at", timer).Msg("shutting down")
+	e = e.Str("cause", text).Stringer("total", b.Total).Stringer("settle", b.Settle)
+	if b.Quiet > 0 {
+		e = e.Stringer("quiet", b.Quiet)
+	}
+	e.Stringer("reserve", b.Reserve).Time("timer_at", timer).Msg("shutting down")
 }
 
 func (l *logger) summary(r Report) {
@@ -84,11 +87,11 @@ func (l *logger) summary(r Report) {
 	default:
 		level = zerolog.ErrorLevel
 	}
-	l.WithLevel(level).
+	e := l.WithLevel(level).
 		Stringer("outcome", r.Outcome).Bool("forced", r.Forced).Str("cause", r.CauseText).
 		Str("took", round(r.Took())).Str("total", r.Budget.Total.String()).
-		Strs("path", r.pathNames()).Int("failed_steps", len(r.Failures())).Int("exit_code", r.ExitCode()).
-		Msg("shutdown complete, flushing")
+		Strs("path", r.pathNames()).Int("failed_steps", len(r.Failures())).Int("exit_code", r.ExitCode())
+	became(e, r.Work).Msg("shutdown complete, flushing")
 }
 
 // round makes a duration readable: full milliseconds from one second on.

@@ -1,6 +1,9 @@
 package controller
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // server is a registered server and the calls that were made of it.
 type server struct {
@@ -9,6 +12,10 @@ type server struct {
 	graceful *call
 	begun    chan struct{} // closed right before GracefulStop is called
 	foreign  bool          // somebody else serves it
+
+	inspection *call    // the last call of InFlight
+	work       []Work   // what InFlight returned in phase close
+	notes      []string // what Notes returned
 }
 
 // worker is a registered worker and the call that runs it.
@@ -40,13 +47,11 @@ func (r *run) allEnded() bool {
 	return r.workersGone()
 }
 
-func (r *run) allGone() bool {
-	for _, s := range r.servers {
-		if !s.isGone() {
-			return false
-		}
-	}
-	return r.workersGone()
+func (r *run) allGone() bool { return gone(r.servers) && r.workersGone() }
+
+// gone says whether nothing of these servers runs any more.
+func gone(servers []*server) bool {
+	return !slices.ContainsFunc(servers, func(s *server) bool { return !s.isGone() })
 }
 
 func (r *run) workersGone() bool {

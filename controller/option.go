@@ -37,7 +37,8 @@ func Timeout(d time.Duration) StepOption {
 	}
 }
 
-// WithServer registers a server under a name, which logs and reports use.
+// WithServer registers a server under a name, which logs and reports use. It calls
+// Check and LastArrival of a server that has them.
 func WithServer(name string, server Server, opts ...ServerOption) Option {
 	s := serverConfig{name: name, server: server}
 	if !isNil(server) {
@@ -49,6 +50,13 @@ func WithServer(name string, server Server, opts ...ServerOption) Option {
 				// The text is taken here: in New and Add the controller's mutex is held.
 				s.errs = append(s.errs, fmt.Errorf("%w", err))
 			}
+		}
+		switch arrivals, ok := server.(Arrivals); { // here for the same reason
+		case len(s.errs) > 0: // it cannot work at all
+		case !ok:
+			s.noQuiet = "it has no LastArrival"
+		case arrivals.LastArrival().IsZero():
+			s.noQuiet = "its LastArrival returned the zero time"
 		}
 	}
 	for _, opt := range opts {

@@ -150,25 +150,5 @@ func (r *run) announce() {
 	r.awaitSteps(waitFor, func() time.Time { return end }, r.timeIsUp)
 }
 
-// settle goes on serving while the network learns that this server leaves.
-func (r *run) settle() {
-	if r.config.budget.Settle == 0 || !r.ready || r.trigger.Load().typed || !r.serves() || r.timeIsUp() {
-		return
-	}
-	r.enter(PhaseSettle)
-	end := time.Now().Add(r.config.budget.Settle)
-	r.await(func() bool { return r.forced || !r.serves() }, func() time.Time { return earlier(end, r.timerAt) })
-}
-
-// serves says whether any server still serves.
-func (r *run) serves() bool {
-	for _, s := range r.servers {
-		if s.foreign || s.serving != nil && !s.serving.over {
-			return true
-		}
-	}
-	return false
-}
-
 // timeIsUp says whether the timer has fired.
 func (r *run) timeIsUp() bool { return !time.Now().Before(r.timerAt) }

@@ -31,7 +31,7 @@ func (e *extended) Announce(context.Context) error {
 	return nil
 }
 
-func (e *extended) Cancel(cause error) {
+func (e *extended) Cancel(_ context.Context, cause error) {
 	e.d.note(e.name + " cancel")
 	e.cause = cause
 	if e.cancel != nil {
@@ -39,11 +39,12 @@ func (e *extended) Cancel(cause error) {
 	}
 }
 
-func (e *extended) Cut() {
+func (e *extended) Cut() int {
 	e.d.note(e.name + " cut")
 	if e.cut != nil {
 		e.cut()
 	}
+	return 1
 }
 
 // G1, G2: with everything hanging, each phase after the timer gets its share of
@@ -95,7 +96,7 @@ func TestG3_NothingIsCutThatHasEnded(t *testing.T) {
 		e := &extended{server: newServer(d, "s", time.Hour)}
 		e.stop = func() { e.halt(); time.Sleep(time.Millisecond) }
 		r, _ := runAfter(mustNew(t, budget, noSignals, controller.WithServer("s", e)), time.Minute)
-		d.want(t, "s graceful 1m2s", "s cancel 1m6s", "s stop 1m6s")
+		d.want(t, "s graceful 1m2s", "s cancel 1m6s", "s stop 1m6.01s")
 		if r.Outcome != controller.OutcomeStopped {
 			t.Errorf("outcome %v, want stopped", r.Outcome)
 		}

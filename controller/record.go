@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"slices"
 	"time"
 
 	"github.com/lastcall-go/lastcall/fsm"
@@ -35,6 +36,15 @@ func newRecord(c config, idle func()) record {
 }
 
 func (r *record) add(s *Step) { r.steps = append(r.steps, s) }
+
+// addLate adds a step that began a while ago, where it belongs.
+func (r *record) addLate(s *Step) {
+	i := len(r.steps)
+	for i > 0 && r.steps[i-1].Start.After(s.Start) {
+		i--
+	}
+	r.steps = slices.Insert(r.steps, i, s)
+}
 
 // tell hands a step to everybody who listens. It never waits.
 func (r *record) tell(s, now Step) {

@@ -20,6 +20,12 @@ type Report struct {
 	Steps     []Step      // everything that happened, in the order in which it began
 	Listeners []Delivery  // what each observer, and the logger, was told
 
+	// Work is what each [Inspector] returned in phase close, in the order of
+	// registration. A server whose InFlight failed or took too long then has none;
+	// that call is among the Failures.
+	Work  []Work
+	Notes []Note // what each [Noter] returned, in the same order
+
 	Budget    Budget
 	Begun     time.Time // when Run was called
 	Triggered time.Time // the instant from which the budget counts
@@ -28,6 +34,12 @@ type Report struct {
 
 	failed bool // a server or worker failed by itself
 	err    error
+}
+
+// Note is what an operator should know of a server's end and what is no failure.
+type Note struct {
+	Server string // the name with which the server was registered
+	Text   string
 }
 
 // report returns the Report as things are now.
@@ -43,11 +55,18 @@ func (r *run) report() Report {
 	for _, s := range r.record.steps {
 		report.Steps = append(report.Steps, *s)
 	}
+	for _, s := range r.servers {
+		report.Work = append(report.Work, s.work...)
+		for _, text := range s.notes {
+			report.Notes = append(report.Notes, Note{Server: s.name, Text: text})
+		}
+	}
 	return report
 }
 
 func (r Report) clone() Report {
 	r.Path, r.Steps, r.Listeners = slices.Clone(r.Path), slices.Clone(r.Steps), slices.Clone(r.Listeners)
+	r.Work, r.Notes = slices.Clone(r.Work), slices.Clone(r.Notes)
 	return r
 }
 

@@ -10,9 +10,11 @@ import (
 // MarshalJSON writes the whole report. Durations are numbers of seconds, instants
 // are RFC 3339, errors are their texts. The keys are outcome, exit_code, error (if
 // there is one), cause, forced, path, budget (total_seconds, settle_seconds,
-// reserve_seconds), begun, triggered, deadline, ended, took_seconds, abandoned (the
-// calls that had not come back), steps and listeners. Keys may be added, and will
-// not be renamed without a new major version; controller/testdata has examples.
+// quiet_seconds, reserve_seconds), begun, triggered, deadline, ended, took_seconds,
+// abandoned (the calls that had not come back), work (server, name, kind, running,
+// oldest and peer if they are known, before, arrived, late, completed, cancelled,
+// cut), notes (server, text), steps and listeners. Keys may be added, and will not
+// be renamed without a new major version; controller/testdata has examples.
 func (r Report) MarshalJSON() ([]byte, error) {
 	type step struct {
 		Kind      Kind       `json:"kind"`
@@ -33,7 +35,12 @@ func (r Report) MarshalJSON() ([]byte, error) {
 	type budget struct {
 		Total   float64 `json:"total_seconds"`
 		Settle  float64 `json:"settle_seconds"`
+		Quiet   float64 `json:"quiet_seconds"`
 		Reserve float64 `json:"reserve_seconds"`
+	}
+	type note struct {
+		Server string `json:"server"`
+		Text   string `json:"text"`
 	}
 	type listener struct {
 		Op     Op     `json:"op"`
@@ -57,13 +64,15 @@ func (r Report) MarshalJSON() ([]byte, error) {
 		Ended     time.Time   `json:"ended"`
 		Took      float64     `json:"took_seconds"`
 		Abandoned []string    `json:"abandoned"`
+		Work      []jsonWork  `json:"work"`
+		Notes     []note      `json:"notes"`
 		Steps     []step      `json:"steps"`
 		Listeners []listener  `json:"listeners"`
 	}{
 		Outcome: "none", ExitCode: r.ExitCode(), Cause: r.CauseText, Forced: r.Forced, Path: r.Path,
-		Budget: budget{r.Budget.Total.Seconds(), r.Budget.Settle.Seconds(), r.Budget.Reserve.Seconds()},
+		Budget: budget{r.Budget.Total.Seconds(), r.Budget.Settle.Seconds(), r.Budget.Quiet.Seconds(), r.Budget.Reserve.Seconds()},
 		Begun:  r.Begun, Triggered: r.Triggered, Deadline: r.Deadline, Ended: r.Ended, Took: r.Took().Seconds(),
-		Abandoned: []string{}, Steps: []step{}, Listeners: []listener{},
+		Abandoned: []string{}, Work: jsonWorkOf(r.Work), Notes: []note{}, Steps: []step{}, Listeners: []listener{},
 	}
 	if out.Path == nil {
 		out.Path = []fsm.State{}
@@ -91,8 +100,42 @@ func (r Report) MarshalJSON() ([]byte, error) {
 		}
 		out.Steps = append(out.Steps, j)
 	}
+	for _, n := range r.Notes {
+		out.Notes = append(out.Notes, note(n))
+	}
 	for _, l := range r.Listeners {
 		out.Listeners = append(out.Listeners, listener(l))
 	}
 	return json.Marshal(out)
+}
+
+// jsonWork is a Work as JSON has it.
+type jsonWork struct {
+	Server    string   `json:"server"`
+	Name      string   `json:"name"`
+	Kind      WorkKind `json:"kind"`
+	Running   int      `json:"running"`
+	Oldest    string   `json:"oldest,omitempty"`
+	Peer      string   `json:"peer,omitempty"`
+	Before    int      `json:"before"`
+	Arrived   int      `json:"arrived"`
+	Late      int      `json:"late"`
+	Completed int      `json:"completed"`
+	Cancelled int      `json:"cancelled"`
+	Cut       int      `json:"cut"`
+}
+
+func jsonWorkOf(all []Work) []jsonWork {
+	out := []jsonWork{}
+	for _, w := range all {
+		oldest := "" // a text, because a foreign instant may be one that time.Time refuses to marshal
+		if !w.Oldest.IsZero() {
+			oldest = w.Oldest.UTC().Format(time.RFC3339Nano)
+		}
+		out = append(out, jsonWork{
+			Server: w.Server, Name: w.Name, Kind: w.Kind, Running: w.Running, Oldest: oldest, Peer: w.Peer,
+			Before: w.Before, Arrived: w.Arrived, Late: w.Late, Completed: w.Completed, Cancelled: w.Cancelled, Cut: w.Cut,
+		})
+	}
+	return out
 }

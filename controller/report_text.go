@@ -2,11 +2,12 @@ package controller
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
-// String returns a summary of a few lines: outcome, times, path, phases, and
-// every failure by name.
+// String returns a summary of a few lines: outcome, times, path, phases, what
+// became of the work, and every failure by name.
 func (r Report) String() string {
 	if r.Outcome == 0 {
 		return r.headline()
@@ -21,6 +22,7 @@ func (r Report) String() string {
 		}
 	}
 	fmt.Fprintf(&b, "  phases    %s\n", strings.Join(phases, ", "))
+	r.writeWork(&b)
 	for _, s := range r.Failures() {
 		fmt.Fprintf(&b, "  failed    %s; begun in phase %v, ", s, s.Phase)
 		if s.Start.After(r.Triggered) {
@@ -38,6 +40,34 @@ func (r Report) String() string {
 		}
 	}
 	return b.String()
+}
+
+// writeWork writes what became of each server's work and which of it still runs,
+// and the notes.
+func (r Report) writeWork(b *strings.Builder) {
+	for rest := r.Work; len(rest) > 0; {
+		n := slices.IndexFunc(rest, func(w Work) bool { return w.Server != rest[0].Server })
+		if n < 0 {
+			n = len(rest)
+		}
+		t := totalOf(rest[:n])
+		fmt.Fprintf(b, "  work      %q: %d in flight at the trigger, %d arrived (%d late): %d completed, %d cancelled, %d cut, %d still running\n",
+			rest[0].Server, t.before, t.arrived, t.late, t.completed, t.cancelled, t.cut, t.running)
+		for _, w := range stillRunning(rest[:n]) {
+			fmt.Fprintf(b, "  running   %s x%d", oneLine(w.Name), w.Running)
+			if age := w.age(r.Ended); age != "" {
+				fmt.Fprintf(b, ", oldest %s", age)
+			}
+			if w.Peer != "" {
+				fmt.Fprintf(b, ", peer %s", oneLine(w.Peer))
+			}
+			b.WriteByte('\n')
+		}
+		rest = rest[n:]
+	}
+	for _, n := range r.Notes {
+		fmt.Fprintf(b, "  note      %q: %s\n", n.Server, oneLine(n.Text))
+	}
 }
 
 // lastIn names the server or worker for which phase drain or wait was waiting when

@@ -49,22 +49,31 @@ type Announcer interface{ Announce(context.Context) error }
 
 // Canceler is a Server that is told in phase cancel to end the work that
 // still runs: to give it a status, and then to end its context with the cause.
-type Canceler interface{ Cancel(cause error) }
+// Cancel returns when those statuses, and the answers that were given before, have
+// gone out, which may be long before the work has ended; or when ctx ends, which it
+// does with the phase's share of the time. To give up then is no failure. The
+// context carries the [Life] and the values of Run's context. The phase is over when every
+// Cancel has returned, or with its share; one that has not returned when phase
+// close begins has taken too long.
+type Canceler interface {
+	Cancel(ctx context.Context, cause error)
+}
 
-// Cutter is a Server that is told in phase cut to close the connections
-// that survived Stop.
-type Cutter interface{ Cut() }
+// Cutter is a Server that is told in phase cut to close the connections that
+// survived Stop. Cut returns when they are closed, and how many there were.
+type Cutter interface{ Cut() (connections int) }
 
 // ServerOption says more about a server that is given to [WithServer].
 type ServerOption func(*serverConfig)
 
 // serverConfig is a server as it was registered.
 type serverConfig struct {
-	name   string
-	server Server
-	serve  func() error
-	behind []string
-	errs   []error
+	name    string
+	server  Server
+	serve   func() error
+	behind  []string
+	noQuiet string // why Budget.Quiet cannot work with it; "": it can
+	errs    []error
 }
 
 // Serving says how the server is started, where that is a closure:

@@ -31,6 +31,9 @@ func (r *run) entered(t fsm.Transition) {
 	r.tell(*s)
 	switch t.Call {
 	case fsm.NoCall:
+		if t.To.Terminal() {
+			r.inspectAtEnd()
+		}
 	case fsm.CallGracefulStop:
 		r.enter(PhaseDrain)
 		r.beginDrain()

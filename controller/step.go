@@ -58,6 +58,9 @@ const (
 	OpObserve      Op = "observer"     // an observer
 	OpLog          Op = "logger"       // the logger, with its hooks and writers
 	OpText         Op = "Error method" // the cause's Error method
+	OpInFlight     Op = "InFlight"     // a server's InFlight; a Step only if it fails or takes too long
+	OpNotes        Op = "Notes"        // a server's Notes; the same
+	OpLastArrival  Op = "LastArrival"  // a server's LastArrival; the same
 )
 
 // Result says how a call ended. The zero Result is none: the Step is not a call.

@@ -20,7 +20,7 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "rewrite the transcripts in testdata")
 
-// TestTranscripts compares what an operator sees of three shutdowns, in virtual
+// TestTranscripts compares what an operator sees of four shutdowns, in virtual
 // time: the log, the summary and the JSON report, to the letter.
 func TestTranscripts(t *testing.T) {
 	for name, run := range map[string]func(d *diary, hang func(), log zerolog.Logger) (*controller.Controller, error){
@@ -70,6 +70,41 @@ func TestTranscripts(t *testing.T) {
 			}
 			return c, err
 		},
+		// Two servers tell of their work; one does not come to an end.
+		"inflight": func(d *diary, hang func(), log zerolog.Logger) (*controller.Controller, error) {
+			start := time.Now()
+			grpc := &telling{server: newServer(d, "grpc", 0), notes: func() []string { return []string{"the listener was closed by somebody else"} }}
+			grpc.graceful = hang
+			grpc.stop = func() { time.Sleep(10 * time.Millisecond) } // so that not all of it comes back in one instant
+			grpc.inFlight = func(n int) []controller.Work {
+				unary := controller.Work{Name: "/orders.Orders/Get", Kind: controller.WorkUnary, Before: 12, Arrived: 30, Late: 2}
+				stream := controller.Work{Name: "/orders.Orders/Watch", Kind: controller.WorkStream, Before: 4}
+				infra := controller.Work{Name: "/grpc.health.v1.Health/Watch", Kind: controller.WorkInfra, Before: 1, Running: 1, Oldest: start, Peer: "10.0.0.9:4321"}
+				call := controller.Work{Name: "net.Listener.Close", Kind: controller.WorkCall, Arrived: 1, Running: 1, Oldest: start.Add(62 * time.Second)}
+				switch n {
+				case 1:
+					unary.Running, unary.Completed, unary.Oldest, unary.Peer = 5, 37, start.Add(time.Minute), "10.0.0.1:1234"
+					stream.Running, stream.Oldest = 4, start.Add(time.Second)
+					return []controller.Work{unary, stream, infra}
+				case 2:
+					time.Sleep(time.Millisecond)
+					unary.Running, unary.Completed, unary.Oldest, unary.Peer = 2, 40, start.Add(61*time.Second), "10.0.0.1:1234"
+					stream.Running, stream.Oldest, stream.Peer = 4, start.Add(time.Second), "10.0.0.2:1234"
+				default:
+					unary.Cancelled, unary.Completed = 2, 40
+					stream.Running, stream.Oldest, stream.Peer, stream.Cancelled, stream.Cut = 1, start.Add(time.Second), "10.0.0.2:1234", 2, 1
+				}
+				return []controller.Work{unary, stream, infra, call}
+			}
+			web := &telling{server: newServer(d, "web", 200*time.Millisecond), inFlight: func(n int) []controller.Work {
+				time.Sleep(2 * time.Millisecond)
+				return []controller.Work{{Name: "GET /", Kind: controller.WorkUnary, Before: 1, Running: max(0, 2-n), Completed: min(1, n-1)}}
+			}}
+			b := quietBudget
+			return controller.New(b, noSignals, controller.WithLogger(log),
+				controller.WithServer("grpc", &tellingArrival{telling: grpc, at: start}), controller.WithServer("web", &tellingArrival{telling: web, at: start}),
+				controller.WithFlusher("traces", func() { time.Sleep(30 * time.Millisecond) }))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, d *diary, hang func()) {
@@ -92,6 +127,14 @@ func TestTranscripts(t *testing.T) {
 		})
 	}
 }
+
+// tellingArrival is one that had no work since then.
+type tellingArrival struct {
+	*telling
+	at time.Time
+}
+
+func (s *tellingArrival) LastArrival() time.Time { return s.at }
 
 // stacks are stack traces in JSON, which are never the same twice.
 var stacks = regexp.MustCompile(`"stack":"(\\.|[^"\\])*"`)

@@ -2,33 +2,91 @@ package grpcadapter
 
 import (
 	"context"
+	"net/http"
+	"time"
 
 	"google.golang.org/grpc"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
-// unary and stream give handlers the Life. Before Attach there is none to give.
+// unary and stream track each RPC and give its handler a context that carries the
+// Life.
 
-func (s *Server) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	return handler(s.withLife(ctx), req)
-}
-
-func (s *Server) stream(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	return handler(srv, &lifeStream{ServerStream: stream, ctx: s.withLife(stream.Context())})
-}
-
-func (s *Server) withLife(ctx context.Context) context.Context {
-	if l := s.life.Load(); l != nil {
-		return controller.NewContext(ctx, *l)
+func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	r := s.newRPC(ctx, info.FullMethod)
+	if s.ownContexts {
+		r.own = newOwnContext(r)
+		defer r.own.cancel(nil)
 	}
-	return ctx
+	if !s.tracker.begin(r) {
+		return nil, s.refuse(ctx)
+	}
+	defer s.tracker.end(r) // also if the handler panics
+	resp, err := handler(r.handlerContext(), req)
+	if !r.end() {
+		return nil, leaving().Err() // a status went out while the handler ran
+	}
+	return resp, err
 }
 
-// lifeStream is a stream whose context carries the Life.
-type lifeStream struct {
+func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	ctx := ss.Context()
+	r := s.newRPC(ctx, info.FullMethod)
+	r.own = newOwnContext(r)
+	defer r.own.cancel(nil)
+	wrapped := &stream{ServerStream: ss, rpc: r}
+	var handed grpc.ServerStream = wrapped
+	if r.method.endless {
+		e := newEndlessStream(wrapped, info.IsClientStream)
+		s.streams.add(e)
+		defer s.streams.remove(e)
+		handed = e
+	}
+	if !s.tracker.begin(r) {
+		return s.refuse(ctx)
+	}
+	defer s.tracker.end(r)
+	err := handler(srv, handed)
+	if !r.end() {
+		return leaving().Err()
+	}
+	return err
+}
+
+func (s *Server) newRPC(ctx context.Context, method string) *rpc {
+	return &rpc{Context: ctx, method: s.method(ctx, method), began: time.Since(s.tracker.made)}
+}
+
+// refuse answers an RPC that came too late.
+func (s *Server) refuse(ctx context.Context) error {
+	if trailer := s.trailer(); trailer != nil {
+		_ = grpc.SetTrailer(ctx, trailer) // without it the status still says enough
+	}
+	return leaving().Err()
+}
+
+// method returns what is known of the method of an RPC. With the first RPC of each
+// method it looks whether that came through ServeHTTP.
+func (s *Server) method(ctx context.Context, name string) *method {
+	if s.tracker.methods.Load() == nil {
+		if srv := s.server(); srv != nil {
+			s.tracker.freeze(s, srv.GetServiceInfo())
+		}
+	}
+	m := s.tracker.method(name)
+	if !m.seen.Load() && !m.seen.Swap(true) && overHTTP(ctx) {
+		s.sawHTTP.Store(true)
+	}
+	return m
+}
+
+// overHTTP says whether an RPC came through ServeHTTP, where package net/http
+// leaves its server in the context.
+func overHTTP(ctx context.Context) bool { return ctx.Value(http.ServerContextKey) != nil }
+
+// stream is a stream whose context carries the Life.
+type stream struct {
 	grpc.ServerStream
-	ctx context.Context
+	rpc *rpc
 }
 
-func (s *lifeStream) Context() context.Context { return s.ctx }
+func (s *stream) Context() context.Context { return s.rpc.handlerContext() }

@@ -1,29 +1,255 @@
 package grpcadapter
 
 import (
+	"errors"
+	"fmt"
 	"net"
-	"reflect"
 	"sync"
+	"syscall"
+	"time"
+
+	"github.com/lastcall-go/lastcall/controller"
 )
 
-// onceListener closes its listener once: grpc closes it, and so does the adapter,
-// for the case that grpc never got it.
-type onceListener struct {
-	net.Listener
-	once sync.Once
+// The names under which a report has calls that do not return.
+const (
+	callAccept        = "net.Listener.Accept"
+	callCloseListener = "net.Listener.Close"
+	callCloseConn     = "net.Conn.Close"
+)
+
+// Listener is a net.Listener for a gRPC server that is going to be stopped. It
+// keeps what it wraps, and peers that connect and then say nothing, from holding
+// the server's GracefulStop and Stop:
+//
+//   - Its Close does not block, and from then on Accept returns net.ErrClosed,
+//     whatever the listener inside does.
+//   - Connections whose handshake is not over when Close is called are given
+//     [HandshakeTime] to finish it, counted from Close, and are then closed.
+//   - Close of a connection does not block, so connections that close slowly are
+//     closed side by side.
+//
+// It is for gRPC: a handshake is over when the server resets the deadline that it
+// has set for it, which *grpc.Server and *xds.GRPCServer do. All methods may be
+// called by any number of goroutines.
+type Listener struct {
+	inner         net.Listener // nil: there was none
+	direct        bool         // inner is of package net: it returns from Accept when it is closed
+	handshakeTime time.Duration
+	userTimeout   time.Duration
+	errs          []error // what was wrong with what WrapListener was given
+
+	foreign  foreign
+	closing  chan struct{} // closed by Close
+	emptied  chan struct{} // see drained
+	finished chan struct{} // see closed
+
+	mu          sync.Mutex // guards what is below; never held while foreign code is called
+	isClosed    bool
+	refusing    bool // closeHandshakes was called
+	timer       *time.Timer
+	conns       map[*conn]struct{} // all whose Close has not returned
+	open        int                // of these, Close was not called for
+	handshaking int                // of these, in their handshake
+	silent, cut int                // see closedEarly
+	told        chan struct{}      // see watchGoAways; nil before
+	untold      int
+}
+
+// ListenerOption says more about a [Listener].
+type ListenerOption func(*Listener)
+
+// HandshakeTime is how long connections that are in their handshake when the
+// listener is closed may still take, counted from then. It is more than zero; the
+// default is one second. GracefulStop lasts that long if a peer says nothing.
+func HandshakeTime(d time.Duration) ListenerOption {
+	return func(l *Listener) {
+		if d <= 0 {
+			l.errs = append(l.errs, fmt.Errorf("grpcadapter: HandshakeTime is %v; it has to be more than zero", d))
+			return
+		}
+		l.handshakeTime = d
+	}
+}
+
+// UserTimeout sets TCP_USER_TIMEOUT on TCP connections, where there is such a
+// thing: how long sent data may stay unacknowledged until the connection counts as
+// dead. grpc sets it itself, to the Timeout of its keepalive.ServerParameters, but
+// only if the listener is not wrapped; whoever sets that sets this too. The default
+// is grpc's, 20 seconds. Zero leaves connections as they are; less is an error.
+func UserTimeout(d time.Duration) ListenerOption {
+	return func(l *Listener) {
+		if d < 0 {
+			l.errs = append(l.errs, fmt.Errorf("grpcadapter: UserTimeout is %v; it has to be zero or more", d))
+			return
+		}
+		l.userTimeout = d
+	}
+}
+
+// WrapListener returns a Listener that accepts what lis accepts, and closes lis
+// when it is closed. What is wrong with the arguments is an error from Accept.
+func WrapListener(lis net.Listener, opts ...ListenerOption) *Listener {
+	l := &Listener{
+		handshakeTime: time.Second,
+		userTimeout:   20 * time.Second,
+		closing:       make(chan struct{}),
+		emptied:       make(chan struct{}),
+		finished:      make(chan struct{}),
+		conns:         map[*conn]struct{}{},
+	}
+	if isNil(lis) {
+		l.errs = append(l.errs, errors.New("grpcadapter: the listener is nil"))
+	} else {
+		l.inner = lis
+	}
+	switch lis.(type) {
+	case *net.TCPListener, *net.UnixListener:
+		l.direct = true
+	}
+	for _, opt := range opts {
+		if opt == nil {
+			l.errs = append(l.errs, errors.New("grpcadapter: an option of the listener is nil"))
+			continue
+		}
+		opt(l)
+	}
+	return l
+}
+
+// problems returns what was wrong with the arguments of WrapListener, or nil.
+func (l *Listener) problems() error { return errors.Join(l.errs...) }
+
+// Accept blocks until there is a connection or Close is called, and returns
+// net.ErrClosed then. An Accept of the listener inside that panics is an error.
+func (l *Listener) Accept() (net.Conn, error) {
+	if err := l.problems(); err != nil {
+		return nil, err
+	}
+	for {
+		inner, err := l.next()
+		switch {
+		case l.wasClosed() && err != nil:
+			return nil, net.ErrClosed
+		case err != nil:
+			return nil, err
+		case inner == nil:
+			return nil, errors.New("grpcadapter: Accept of the listener returned neither a connection nor an error")
+		}
+		if c, ok := l.admit(inner); ok {
+			return c, nil
+		}
+	}
+}
+
+// next returns what Accept of the listener inside does, or net.ErrClosed once
+// Close was called. A listener that nobody knows is asked on another goroutine,
+// once per call, so that nothing is accepted before somebody wants it.
+func (l *Listener) next() (net.Conn, error) {
+	if l.wasClosed() {
+		return nil, net.ErrClosed
+	}
+	if l.direct {
+		return l.inner.Accept()
+	}
+	came := make(chan accepted)
+	l.foreign.run(callAccept, func() { l.accept(came) })
+	select {
+	case a := <-came:
+		return a.conn, a.err
+	case <-l.closing:
+		return nil, net.ErrClosed
+	}
+}
+
+type accepted struct {
+	conn net.Conn
 	err  error
 }
 
-func (l *onceListener) Close() error {
-	l.once.Do(func() { l.err = l.Listener.Close() })
-	return l.err
+// accept hands over what Accept returns, unless Close is called first: then nobody
+// waits for it any more, and a connection is closed.
+func (l *Listener) accept(came chan<- accepted) {
+	a := accepted{err: errors.New("grpcadapter: Accept of the listener ended its goroutine")}
+	defer func() {
+		if v := recover(); v != nil {
+			a.err = fmt.Errorf("grpcadapter: Accept of the listener panicked: %v", v)
+		}
+		select {
+		case came <- a:
+		case <-l.closing:
+			if a.conn != nil {
+				l.admit(a.conn)
+			}
+		}
+	}()
+	a.conn, a.err = l.inner.Accept()
 }
 
-// isNil says whether an interface holds nothing, or a nil pointer.
-func isNil(v any) bool {
-	if v == nil {
-		return true
+// Close makes Accept return and closes the listener inside, without waiting for a
+// Close that takes its time. Connections that are past their handshake stay. A
+// second call does nothing and returns nil.
+func (l *Listener) Close() error {
+	if !l.beginClose() || l.inner == nil {
+		return nil
 	}
-	r := reflect.ValueOf(v)
-	return r.Kind() == reflect.Pointer && r.IsNil()
+	if l.direct {
+		return l.inner.Close()
+	}
+	l.foreign.run(callCloseListener, func() {
+		_ = l.inner.Close() // grpc, too, drops this error: nothing depends on it any more
+	})
+	return nil
 }
+
+// beginClose reports whether this was the first call.
+func (l *Listener) beginClose() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.isClosed {
+		return false
+	}
+	l.isClosed = true
+	close(l.closing)
+	if l.handshaking > 0 {
+		l.timer = time.AfterFunc(l.handshakeTime, l.cutHandshakes)
+	}
+	l.settle()
+	return true
+}
+
+func (l *Listener) wasClosed() bool {
+	select {
+	case <-l.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// Addr returns the address of the listener inside.
+func (l *Listener) Addr() net.Addr {
+	if l.inner == nil {
+		return noAddr{}
+	}
+	return l.inner.Addr()
+}
+
+// noAddr is where nobody listens.
+type noAddr struct{}
+
+func (noAddr) Network() string { return "none" }
+func (noAddr) String() string  { return "none" }
+
+// SyscallConn returns that of the listener inside, for grpc's channelz, or
+// errors.ErrUnsupported if it has none.
+func (l *Listener) SyscallConn() (syscall.RawConn, error) {
+	if s, ok := l.inner.(syscall.Conn); ok {
+		return s.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
+}
+
+// left returns the calls of the listener into foreign code that have not returned.
+// An Accept is one of them for as long as the listener is served.
+func (l *Listener) left() []controller.Work { return l.foreign.left() }

@@ -14,9 +14,11 @@ package grpcadapter
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -34,40 +36,91 @@ type GRPCServer interface {
 }
 
 // Server is a gRPC server as package controller wants it: a controller.Server,
-// Acceptor, Attacher, Announcer and Checker, whose methods the controller calls.
-// A user calls New and NewServer, or Use, and perhaps Health. All methods may be
-// called by any number of goroutines.
+// Acceptor, Attacher, Announcer, Canceler, Cutter, Checker, Inspector, Noter and
+// Arrivals, whose methods the controller calls. A user calls New and NewServer (or
+// Use, or ServerOptions and Adopt) and perhaps Health. All methods may be called by
+// any number of goroutines.
 type Server struct {
-	listener net.Listener // nil: somebody else serves
+	settings
+	listener *Listener // nil: somebody else serves
+	tracker  *tracker
+	streams  endlessStreams
+	foreign  foreign
 	life     atomic.Pointer[controller.Life]
+	scope    atomic.Pointer[scope] // what handlers' contexts carry of ours
+	over     atomic.Pointer[scope] // what those carry that were cancelled
+	sawHTTP  atomic.Bool           // an RPC came through ServeHTTP
 
-	mu     sync.Mutex // guards what is below; never held while grpc serves or stops
-	grpc   GRPCServer
-	health healthState
-	served bool
-	errs   []error
+	told    chan struct{} // closed when handlers are told of the drain; with WithGoAwayFirst only
+	begun   chan struct{} // closed right before grpc's GracefulStop is called
+	stopped chan struct{} // closed when GracefulStop has returned
+	forced  chan struct{} // closed by Cancel and Stop
+	force   sync.Once
+
+	mu           sync.Mutex // guards what is below; never held while grpc serves or stops
+	grpc         GRPCServer
+	health       healthState
+	foreignBuilt bool // by somebody else, without our interceptors
+	tracked      bool // ServerOptions was called
+	served       bool
+	draining     bool
+	lateness     time.Duration // from the last RPC's end to that of GracefulStop
+	errs         []error
+}
+
+// scope is a context that others look into.
+type scope struct{ context.Context }
+
+// settings are what options set; not changed afterwards.
+type settings struct {
+	endless     []string // the methods whose streams the drain ends
+	userEndless []string // those that WithEndlessStreams gave
+	spread      time.Duration
+	pushback    string
+	ownContexts bool
+	goAwayFirst time.Duration
+	overHTTP    bool
 }
 
 // Option says more about a [Server].
 type Option func(*Server)
 
-// New returns a Server that serves on the listener, and closes it. Call
-// [Server.NewServer] next. A nil listener is an error from controller.New.
+func newServer() *Server {
+	s := &Server{
+		settings: settings{endless: EndlessStreams()},
+		told:     make(chan struct{}),
+		begun:    make(chan struct{}),
+		stopped:  make(chan struct{}),
+		forced:   make(chan struct{}),
+	}
+	s.tracker = newTracker(s)
+	return s
+}
+
+// New returns a Server that serves on the listener, through [WrapListener], and
+// closes it. Call [Server.NewServer] next. To set what WrapListener can, give its
+// result to New. A nil listener is an error from controller.New.
 func New(lis net.Listener, opts ...Option) *Server {
-	s := &Server{}
-	WithListener(lis)(s)
+	s := newServer()
 	s.apply(opts)
+	if !isNil(lis) || !s.overHTTP {
+		WithListener(lis)(s)
+	}
 	return s
 }
 
 // Use returns a Server for one that somebody else built. Unless [WithListener]
 // gives it a listener, somebody else also serves it, and the controller learns of
-// its end only through GracefulStop. Handlers of such a server get no
-// controller.Draining. A nil server is an error from controller.New.
+// its end only through GracefulStop. It is drained and stopped within the deadline
+// like any other. Without the interceptors of [Server.ServerOptions] there is no
+// controller.Draining for its handlers, no status for RPCs that are cancelled, no
+// end of endless streams before the timer, no number of RPCs in the report, and no
+// controller.Budget.Quiet. A nil server is an error from controller.New.
 func Use(srv GRPCServer, opts ...Option) *Server {
-	s := &Server{}
+	s := newServer()
+	s.foreignBuilt = true
 	if isNil(srv) {
-		s.errs = append(s.errs, errors.New("grpcadapter: Use was given a nil server"))
+		s.fail("Use was given a nil server")
 	} else {
 		s.grpc = srv
 	}
@@ -75,63 +128,97 @@ func Use(srv GRPCServer, opts ...Option) *Server {
 	return s
 }
 
-// WithListener makes a Server from [Use] serve on the listener.
-func WithListener(lis net.Listener) Option {
-	return func(s *Server) {
-		if isNil(lis) {
-			s.errs = append(s.errs, errors.New("grpcadapter: the listener is nil"))
-			return
-		}
-		if s.listener != nil {
-			s.errs = append(s.errs, errors.New("grpcadapter: there are two listeners; a Server serves on one"))
-			return
-		}
-		s.listener = &onceListener{Listener: lis}
-	}
-}
-
 func (s *Server) apply(opts []Option) {
 	for _, opt := range opts {
 		if opt == nil {
-			s.errs = append(s.errs, errors.New("grpcadapter: an option is nil"))
+			s.fail("an option is nil")
 			continue
 		}
 		opt(s)
 	}
 }
 
-// NewServer returns a grpc.Server with the options and, in front of the user's
-// chained interceptors, those that give handlers controller.Draining and
-// controller.TimerAt. It has a health service; see [WithHealth] for a health
-// service of one's own, as registering two ends the process. Register services on
-// it, and leave Serve to the controller. NewServer is called once; calling it
-// again, or after Use, is an error from controller.New, or from Serve if that was
-// before.
-func (s *Server) NewServer(opts ...grpc.ServerOption) *grpc.Server {
-	srv := grpc.NewServer(append([]grpc.ServerOption{
-		grpc.ChainUnaryInterceptor(s.unary),
-		grpc.ChainStreamInterceptor(s.stream),
-	}, opts...)...)
+// fail notes an error for Check.
+func (s *Server) fail(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.grpc != nil {
-		s.errs = append(s.errs, errors.New("grpcadapter: NewServer was called for a Server that has its gRPC server already"))
-	} else {
+	s.errs = append(s.errs, fmt.Errorf("grpcadapter: "+format, args...))
+}
+
+// NewServer returns a grpc.Server with [Server.ServerOptions] of the options, for
+// which the Server is made. It has a health service; see [WithHealth] for a health
+// service of one's own, as registering two ends the process. Register services on
+// it, and leave Serve to the controller. NewServer is called once; calling it
+// again, or after Use or Adopt, is an error from controller.New, or from Serve if
+// that was before.
+func (s *Server) NewServer(opts ...grpc.ServerOption) *grpc.Server {
+	srv := grpc.NewServer(s.ServerOptions(opts...)...)
+	s.take("NewServer", srv)
+	return srv
+}
+
+// ServerOptions returns the options with the adapter's interceptors in front of the
+// chained ones. It is for servers with a constructor of their own, which are then
+// given to [Server.Adopt]:
+//
+//	srv, err := xds.NewGRPCServer(g.ServerOptions(creds)...)
+//	...
+//	g.Adopt(srv)
+//
+// Interceptors, taps and stats handlers among the options work as without it.
+func (s *Server) ServerOptions(opts ...grpc.ServerOption) []grpc.ServerOption {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tracked = true
+	return append([]grpc.ServerOption{
+		grpc.ChainUnaryInterceptor(s.unary),
+		grpc.ChainStreamInterceptor(s.stream),
+	}, opts...)
+}
+
+// Adopt takes a server that was built with [Server.ServerOptions], and gives it a
+// health service as NewServer does. It comes before Serve. A nil server, or one too
+// many, is an error from controller.New, or from Serve if that was before.
+func (s *Server) Adopt(srv GRPCServer) {
+	if isNil(srv) {
+		s.fail("Adopt was given a nil server")
+		return
+	}
+	s.take("Adopt", srv)
+}
+
+func (s *Server) take(how string, srv GRPCServer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.grpc != nil:
+		s.errs = append(s.errs, fmt.Errorf("grpcadapter: %s was called for a Server that has its gRPC server already", how))
+	case !s.tracked:
+		s.errs = append(s.errs, fmt.Errorf("grpcadapter: %s was given a server that was built without ServerOptions; Use is for those", how))
+	default:
 		s.grpc = srv
 		s.health.register(srv)
 	}
-	return srv
 }
 
 // Check returns what is wrong with the way in which the Server was made, or nil.
 func (s *Server) Check() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.listener != nil && s.listener.problems() != nil {
+		return errors.Join(append(s.errs, s.listener.problems())...)
+	}
 	return errors.Join(s.errs...)
 }
 
 // Attach is called by the controller before Serve.
-func (s *Server) Attach(l controller.Life) { s.life.Store(&l) }
+func (s *Server) Attach(l controller.Life) {
+	if s.goAwayFirst > 0 {
+		l = l.WithDraining(s.told)
+	}
+	s.life.Store(&l)
+	s.scope.Store(&scope{controller.NewContext(context.Background(), l)})
+}
 
 // Serve serves until GracefulStop or Stop is called, and returns nil then, also if
 // they were called first. It is called by the controller, once: a second call is
@@ -145,8 +232,7 @@ func (s *Server) Serve() error {
 		return err
 	}
 	if err == nil {
-		h := s.healthNow()
-		err = h.up(srv)
+		err = s.prepare(srv)
 	}
 	if err != nil {
 		_ = s.listener.Close() // the error says why nothing is served
@@ -169,41 +255,18 @@ func (s *Server) begin() (GRPCServer, error) {
 	}
 	s.served = true
 	if s.grpc == nil && len(s.errs) == 0 {
-		return nil, errors.New("grpcadapter: NewServer was not called, so there is nothing to serve")
+		return nil, errors.New("grpcadapter: neither NewServer nor Adopt was called, so there is nothing to serve")
 	}
 	return s.grpc, errors.Join(s.errs...)
 }
 
-// Announce sets every service of the health service to NOT_SERVING, for good. It
-// is called by the controller.
-func (s *Server) Announce(context.Context) error {
+// prepare looks at what was registered, to which nothing can be added from now on.
+func (s *Server) prepare(srv GRPCServer) error {
+	if err := s.checkEndless(s.tracker.freeze(s, srv.GetServiceInfo())); err != nil {
+		return err
+	}
 	h := s.healthNow()
-	return h.down(s.server())
-}
-
-// GracefulStop blocks until the connections are closed and the handlers have
-// returned, which grpc does not bound. It is called by the controller.
-func (s *Server) GracefulStop() {
-	if srv := s.server(); srv != nil {
-		srv.GracefulStop()
-	}
-	s.closeListener()
-}
-
-// Stop closes the connections and ends the contexts of the handlers. grpc does
-// not bound it. It is called by the controller.
-func (s *Server) Stop() {
-	if srv := s.server(); srv != nil {
-		srv.Stop()
-	}
-	s.closeListener()
-}
-
-// closeListener closes a listener that grpc may never have been given.
-func (s *Server) closeListener() {
-	if s.listener != nil {
-		_ = s.listener.Close() // grpc, too, drops this error: nothing depends on it any more
-	}
+	return h.up(srv)
 }
 
 // healthNow returns a copy, whose methods call a health service without the mutex.

@@ -471,7 +471,7 @@ func TestMadeWrong(t *testing.T) {
 	t.Run("no NewServer", func(t *testing.T) {
 		bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
 			r := mustNew(t, controller.WithServer("grpc", grpcadapter.New(lis))).Run(context.Background())
-			if r.ExitCode() != controller.ExitFailed || !strings.Contains(r.CauseText, "NewServer was not called") {
+			if r.ExitCode() != controller.ExitFailed || !strings.Contains(r.CauseText, "neither NewServer nor Adopt was called") {
 				t.Errorf("exit code %d, cause %q", r.ExitCode(), r.CauseText)
 			}
 		})

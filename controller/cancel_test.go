@@ -1,0 +1,178 @@
+package controller_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lastcall-go/lastcall/controller"
+)
+
+// canceling is a server that is cancelled, and cut if it has a cut.
+type canceling struct {
+	*server
+	cancel func(ctx context.Context, cause error)
+}
+
+func (c *canceling) Cancel(ctx context.Context, cause error) { c.cancel(ctx, cause) }
+
+type cutting struct {
+	*canceling
+	cut func() int
+}
+
+func (c *cutting) Cut() int { return c.cut() }
+
+// G2: the context of Cancel has the values of Run's context and the Life, and ends
+// with the phase's sixth of the 4 s. To come back then is no failure; not to come
+// back until phase close begins is one.
+func TestG2_CancelHasItsShare(t *testing.T) {
+	for name, late := range map[string]bool{"obeys": false, "hangs": true} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, d *diary, hang func()) {
+				type key struct{}
+				s := &canceling{server: newServer(d, "s", time.Hour)}
+				s.stop = func() { time.Sleep(100 * time.Millisecond) }
+				s.cancel = func(ctx context.Context, cause error) {
+					timer, known := controller.TimerAt(ctx)
+					if !errors.Is(cause, controller.ErrTimer) || ctx.Value(key{}) != "value" || !known || !timer.Equal(time.Now()) || controller.Draining(ctx) == nil {
+						t.Errorf("Cancel was given the cause %v, the value %v, a timer at %v", cause, ctx.Value(key{}), timer)
+					}
+					<-ctx.Done()
+					d.note(context.Cause(ctx).Error())
+					if late {
+						hang()
+					}
+				}
+				c := mustNew(t, budget, noSignals, controller.WithServer("s", s))
+				time.AfterFunc(time.Minute, func() { c.Shutdown(nil) })
+				ctx, cancel := context.WithCancel(context.WithValue(context.Background(), key{}, "value"))
+				defer cancel()
+				r := c.Run(ctx)
+				share := 4 * time.Second / 6
+				at := (time.Minute + 6*time.Second + share).String()
+				d.want(t, "s graceful 1m2s", controller.ErrStepTime.Error()+" "+at, "s stop "+at)
+				switch got := step(t, r, controller.OpCancel, "s"); {
+				case late && (got.Result != controller.ResultTimedOut || !got.Abandoned || got.Duration != share+100*time.Millisecond):
+					t.Errorf("a Cancel that hangs is reported as %v after %v, abandoned: %v", got, got.Duration, got.Abandoned)
+				case !late && (got.Result != controller.ResultOK || got.Duration != share):
+					t.Errorf("a Cancel that obeys is reported as %v after %v", got, got.Duration)
+				}
+			})
+		})
+	}
+}
+
+// G4: phase cancel ends with the last Cancel, or in the moment after it in which
+// servers come back that have nothing left.
+func TestG4_CancelThatIsDoneSooner(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, _ func()) {
+		s := &canceling{server: newServer(d, "s", time.Hour), cancel: func(context.Context, error) { time.Sleep(30 * time.Millisecond) }}
+		q := &canceling{server: newServer(d, "q", time.Hour), cancel: func(context.Context, error) { panic("at once") }}
+		r, took := runAfter(mustNew(t, budget, noSignals, controller.WithServer("s", s), controller.WithServer("q", q)), time.Minute)
+		wantTook(t, took, 6*time.Second+40*time.Millisecond)
+		if got := step(t, r, controller.OpCancel, "q"); got.Result != controller.ResultPanicked {
+			t.Errorf("a Cancel that panics is reported as %v", got)
+		}
+	})
+}
+
+// G8: whoever obeys the end of a context comes back a little after it. If nothing
+// is left to do then, phase close begins in the meantime, and that does not make
+// the Cancel late; 10 ms do.
+func TestG8_CancelComesBackAfterItsContext(t *testing.T) {
+	for after, want := range map[time.Duration]controller.Result{
+		9 * time.Millisecond:  controller.ResultOK,
+		11 * time.Millisecond: controller.ResultTimedOut,
+	} {
+		bubble(t, func(t *testing.T, d *diary, _ func()) {
+			s := &canceling{server: newServer(d, "s", time.Hour)}
+			s.cancel = func(ctx context.Context, _ error) { <-ctx.Done(); time.Sleep(after) }
+			r, _ := runAfter(mustNew(t, budget, noSignals, controller.WithServer("s", s)), time.Minute)
+			if got := step(t, r, controller.OpCancel, "s"); got.Result != want {
+				t.Errorf("a Cancel that came back %v after its context is reported as %v, want %v", after, got, want)
+			}
+		})
+	}
+}
+
+// G8: the same in real time, where a force comes in any phase.
+func TestG8_CancelInRealTime(t *testing.T) {
+	for i := range 20 {
+		s := &canceling{server: newServer(newDiary(), "s", time.Hour)}
+		s.cancel = func(ctx context.Context, _ error) { <-ctx.Done() }
+		c := mustNew(t, controller.Budget{Total: 125 * time.Millisecond, Reserve: 120 * time.Millisecond}, noSignals, controller.WithServer("s", s))
+		time.AfterFunc(time.Millisecond, func() { c.Shutdown(nil) })
+		time.AfterFunc(time.Duration(i)*2*time.Millisecond, c.Force)
+		r := c.Run(context.Background())
+		if got := step(t, r, controller.OpCancel, "s"); got.Result != controller.ResultOK || got.Duration >= 100*time.Millisecond {
+			t.Errorf("a Cancel that obeys its context is reported as %v after %v", got, got.Duration)
+		}
+	}
+}
+
+// The outcome tells what it was that ended the work.
+func TestG3_Outcomes(t *testing.T) {
+	const a = time.Millisecond
+	for _, tt := range []struct {
+		name                string
+		cancel, stop, cut   bool // whether the work ends, before the call returns
+		endsLater           time.Duration // than Stop returned
+		want                controller.Outcome
+		stopped, cutEntered bool
+	}{
+		{name: "cancelled", cancel: true, want: controller.OutcomeCancelled, stopped: true},
+		{name: "stopped", stop: true, want: controller.OutcomeStopped, stopped: true},
+		{name: "cut", cut: true, want: controller.OutcomeCut, stopped: true, cutEntered: true},
+		{name: "stopped, in a moment", endsLater: 9 * a, want: controller.OutcomeStopped, stopped: true},
+		{name: "stopped, with nothing to cut", endsLater: 11 * a, want: controller.OutcomeStopped, stopped: true, cutEntered: true},
+		{name: "abandoned", want: controller.OutcomeAbandoned, stopped: true, cutEntered: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, d *diary, hang func()) {
+				s := newServer(d, "s", 0)
+				ended := make(chan struct{})
+				over := make(chan struct{})
+				go func() { hang(); close(over) }()
+				s.graceful = func() {
+					select {
+					case <-ended:
+					case <-over:
+					}
+				}
+				s.serve = func() error { s.graceful(); return nil }
+				end := func(yes bool) {
+					if yes {
+						close(ended)
+					}
+					time.Sleep(a)
+				}
+				s.stop = func() {
+					end(tt.stop)
+					if tt.endsLater > 0 {
+						time.AfterFunc(tt.endsLater, func() { close(ended) })
+					}
+				}
+				e := &cutting{canceling: &canceling{server: s, cancel: func(context.Context, error) { end(tt.cancel) }}, cut: func() int {
+					end(tt.cut)
+					if tt.cut {
+						return 1
+					}
+					return 0
+				}}
+				r, _ := runAfter(mustNew(t, budget, noSignals, controller.WithServer("s", e)), time.Minute)
+				if r.Outcome != tt.want || hasPhase(r, controller.PhaseStop) != tt.stopped || hasPhase(r, controller.PhaseCut) != tt.cutEntered {
+					t.Errorf("outcome %v, want %v\n%v", r.Outcome, tt.want, r)
+				}
+				if tt.want == controller.OutcomeAbandoned {
+					wantExit(t, r, controller.ExitAbandoned)
+				} else {
+					wantExit(t, r, controller.ExitForced)
+				}
+				synctest.Wait()
+			})
+		})
+	}
+}

@@ -1,0 +1,56 @@
+package controller
+
+import "slices"
+
+// inspect asks the servers that know for their work in flight, and hands each
+// answer to the loop. Nobody waits for one, and one that comes when the server has
+// been asked again is of no use any more.
+func (r *run) inspect(then func(*server, []Work)) {
+	for _, s := range r.servers {
+		inspector, ok := s.server.(Inspector)
+		if !ok {
+			continue
+		}
+		var work []Work
+		var c *call
+		c = r.ask(OpInFlight, s.name, func() {
+			work = slices.Clone(inspector.InFlight())
+			for i := range work {
+				work[i].Server = s.name
+			}
+		}, func() {
+			if s.inspection == c {
+				then(s, work)
+			}
+		})
+		s.inspection = c
+	}
+}
+
+// inspectAtDrain logs what is in flight when the drain begins.
+func (r *run) inspectAtDrain() {
+	r.inspect(func(s *server, work []Work) {
+		now := *r.newStep(KindCall, s.name)
+		r.record.say(func(l *logger) { l.inFlight(s.name, work, now) })
+	})
+}
+
+// inspectAtTimer logs what the timer interrupts.
+func (r *run) inspectAtTimer() {
+	r.inspect(func(s *server, work []Work) {
+		now := *r.newStep(KindCall, s.name)
+		r.record.say(func(l *logger) { l.stillInFlight(s.name, work, now) })
+	})
+}
+
+// inspectAtEnd has the report filled with what became of the work, and with what
+// the servers note.
+func (r *run) inspectAtEnd() {
+	r.inspect(func(s *server, work []Work) { s.work = work })
+	for _, s := range r.servers {
+		if noter, ok := s.server.(Noter); ok {
+			var notes []string
+			r.ask(OpNotes, s.name, func() { notes = slices.Clone(noter.Notes()) }, func() { s.notes = notes })
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package grpcadapter
+
+import (
+	"net"
+	"syscall"
+	"time"
+)
+
+// conn is a connection that a Listener has accepted. What is read and written goes
+// straight through.
+type conn struct {
+	net.Conn
+	listener *Listener
+	lookout  lookout
+	done     chan struct{} // closed when Close has returned
+
+	// guarded by the listener's mutex
+	open        bool // nobody has called Close
+	handshaking bool
+	untold      bool     // somebody waits for its GOAWAY
+	plain       *lookout // sees what is written before it is encrypted, if anybody does
+}
+
+// outside returns the connection as others see it: with SyscallConn if the one
+// inside has that, and only then.
+func (c *conn) outside() net.Conn {
+	if s, ok := c.Conn.(syscall.Conn); ok {
+		return &socketConn{conn: c, socket: s}
+	}
+	return c
+}
+
+// tracked returns the connection below whatever outside has returned.
+func (c *conn) tracked() *conn { return c }
+
+// Write is that of the connection inside.
+func (c *conn) Write(b []byte) (int, error) { return c.lookout.write(c.Conn, b) }
+
+// SetDeadline is that of the connection inside. grpc sets one for the handshake
+// and takes it away when the handshake is over, so that is when it is over.
+func (c *conn) SetDeadline(t time.Time) error {
+	if t.IsZero() {
+		c.listener.handshakeOver(c)
+	}
+	return c.Conn.SetDeadline(t)
+}
+
+// Close closes the connection, once: a second call does nothing and returns nil.
+// It does not block: a connection that is not of package net is closed on another
+// goroutine, and its error is dropped.
+func (c *conn) Close() error {
+	if !c.listener.closes(c) {
+		return nil
+	}
+	return c.close()
+}
+
+// close is Close for whoever knows that he is the first.
+func (c *conn) close() error {
+	switch c.Conn.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		defer c.listener.ended(c)
+		return c.Conn.Close()
+	}
+	c.listener.foreign.run(callCloseConn, func() {
+		defer c.listener.ended(c)
+		_ = c.Conn.Close() // nobody waits for it
+	})
+	return nil
+}
+
+// cut is close for a connection in the middle of something: the peer is to see the
+// end of the stream. It does not block.
+func (c *conn) cut() {
+	c.listener.foreign.run(callCloseConn, func() {
+		defer c.listener.ended(c)
+		// Other types may hold a lock in CloseWrite that a Write of theirs has, so
+		// they are only closed.
+		switch s := c.Conn.(type) {
+		case *net.TCPConn:
+			_ = s.CloseWrite() // fails if the peer has gone; Close follows
+		case *net.UnixConn:
+			_ = s.CloseWrite()
+		}
+		discard(c.Conn)
+		_ = c.Conn.Close()
+	})
+}
+
+// socketConn is a conn over a connection that has SyscallConn.
+type socketConn struct {
+	*conn
+	socket syscall.Conn
+}
+
+// SyscallConn is that of the connection inside.
+func (c *socketConn) SyscallConn() (syscall.RawConn, error) { return c.socket.SyscallConn() }
+
+// control calls f with the file descriptor of a connection, or with that of the
+// one below if it says that there is one, as *tls.Conn does. Without a descriptor
+// f is not called.
+func control(c net.Conn, f func(fd uintptr)) {
+	for {
+		if s, ok := c.(syscall.Conn); ok {
+			if raw, err := s.SyscallConn(); err == nil {
+				_ = raw.Control(f) // fails for a connection that is closed: then there is nothing to do
+			}
+			return
+		}
+		below, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			return
+		}
+		c = below.NetConn()
+	}
+}

@@ -1,0 +1,190 @@
+package grpcadapter
+
+import "net"
+
+// Connections returns how many connections are open, and how many of these are in
+// their handshake. A connection is open until its Close is called.
+func (l *Listener) Connections() (open, handshaking int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.open, l.handshaking
+}
+
+// Cut closes every connection that is open, all at once, and blocks until each of
+// them, and each whose Close was called before, is closed: for ever, if a Close
+// hangs. What peers have sent and nobody has read is discarded, so that they see
+// the end of the stream and no reset. It returns how many were open. Close comes
+// first: Cut does not keep the listener from accepting.
+func (l *Listener) Cut() int {
+	l.mu.Lock()
+	var left, all []*conn
+	for c := range l.conns {
+		all = append(all, c)
+		if l.leave(c) {
+			left = append(left, c)
+		}
+	}
+	l.cut += len(left)
+	l.settle()
+	l.mu.Unlock()
+	for _, c := range left {
+		c.cut()
+	}
+	for _, c := range all {
+		<-c.done
+	}
+	return len(left)
+}
+
+// awaitCloses blocks until every connection whose Close was called is closed: for
+// ever, if a Close hangs.
+func (l *Listener) awaitCloses() {
+	l.mu.Lock()
+	var closing []*conn
+	for c := range l.conns {
+		if !c.open {
+			closing = append(closing, c)
+		}
+	}
+	l.mu.Unlock()
+	for _, c := range closing {
+		<-c.done
+	}
+}
+
+// closeHandshakes closes the connections that are in their handshake, and every
+// one that is accepted from now on. It does not block.
+func (l *Listener) closeHandshakes() {
+	l.mu.Lock()
+	l.refusing = true
+	l.mu.Unlock()
+	l.cutHandshakes()
+}
+
+// cutHandshakes closes the connections that are in their handshake.
+func (l *Listener) cutHandshakes() {
+	l.mu.Lock()
+	var silent []*conn
+	for c := range l.conns {
+		if c.handshaking && l.leave(c) {
+			silent = append(silent, c)
+		}
+	}
+	l.silent += len(silent)
+	l.settle()
+	l.mu.Unlock()
+	for _, c := range silent {
+		c.cut()
+	}
+}
+
+// closedEarly returns how many connections were closed in their handshake because it took
+// too long, or because of closeHandshakes, and how many by Cut.
+func (l *Listener) closedEarly() (handshakes, connections int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.silent, l.cut
+}
+
+// drained returns a channel that is closed once Close was called and no connection
+// is open. That is final: none comes any more. It is always the same channel.
+func (l *Listener) drained() <-chan struct{} { return l.emptied }
+
+// closed returns a channel that is closed once the listener is drained and every
+// Close of a connection has returned. It is always the same channel. A listener
+// whose Accept ignores Close may still come with a connection, which is closed at
+// once; until then left names that Accept.
+func (l *Listener) closed() <-chan struct{} { return l.finished }
+
+// admit tracks a connection and returns it as grpc gets it. It closes the
+// connection instead, and returns false, if none is wanted any more.
+func (l *Listener) admit(inner net.Conn) (net.Conn, bool) {
+	if l.userTimeout > 0 {
+		setUserTimeout(inner, l.userTimeout)
+	}
+	c := &conn{Conn: inner, listener: l, done: make(chan struct{})}
+	l.mu.Lock()
+	wanted := !l.isClosed && !l.refusing
+	l.conns[c] = struct{}{}
+	if wanted {
+		c.open, c.handshaking = true, true
+		l.open++
+		l.handshaking++
+	}
+	l.mu.Unlock()
+	if !wanted {
+		_ = c.close() // nobody has seen it
+		return nil, false
+	}
+	return c.outside(), true
+}
+
+// handshakeOver is called when grpc has ended the handshake of a connection.
+func (l *Listener) handshakeOver(c *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c.handshaking {
+		c.handshaking = false
+		l.handshaking--
+		l.settle()
+	}
+}
+
+// closes is called when somebody closes a connection, and reports whether he is
+// the first.
+func (l *Listener) closes(c *conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	first := l.leave(c)
+	l.settle()
+	return first
+}
+
+// leave takes a connection out of those that are open and reports whether it was
+// one. The mutex is held, and settle comes next.
+func (l *Listener) leave(c *conn) bool {
+	if !c.open {
+		return false
+	}
+	c.open = false
+	l.open--
+	if c.handshaking {
+		c.handshaking = false
+		l.handshaking--
+	}
+	l.hasToldLocked(c)
+	return true
+}
+
+// ended is called when Close of a connection has returned.
+func (l *Listener) ended(c *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(c.done)
+	delete(l.conns, c)
+	l.settle()
+}
+
+// settle draws the conclusions from what has just changed. The mutex is held.
+func (l *Listener) settle() {
+	if l.handshaking == 0 && l.timer != nil {
+		l.timer.Stop()
+		l.timer = nil
+	}
+	if !l.isClosed || l.open > 0 {
+		return
+	}
+	closeOnce(l.emptied)
+	if len(l.conns) == 0 {
+		closeOnce(l.finished)
+	}
+}
+
+// closeOnce closes a channel that nobody else closes at the same time.
+func closeOnce(c chan struct{}) {
+	select {
+	case <-c:
+	default:
+		close(c)
+	}
+}

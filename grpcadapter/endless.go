@@ -1,0 +1,257 @@
+package grpcadapter
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+)
+
+// Streams that never end by themselves would hold the drain until the timer. The
+// adapter ends them in the drain: once their last message is out, each gets a
+// status, as in phase cancel.
+
+// watchMethod is the method of the health service whose stream never ends.
+const watchMethod = healthpb.Health_Watch_FullMethodName
+
+// lastMessageTime bounds the wait for the last message of an endless stream, for
+// example NOT_SERVING: without it that was lost in 11 of 500 (HAZARDS 32).
+const lastMessageTime = time.Second
+
+// EndlessStreams returns the methods whose streams are known never to end by
+// themselves: Watch of the health service, server reflection, ORCA's load reports,
+// and xDS client status.
+func EndlessStreams() []string {
+	return []string{
+		watchMethod,
+		"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+		"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+		"/xds.service.orca.v3.OpenRcaService/StreamCoreMetrics",
+		"/envoy.service.status.v3.ClientStatusDiscoveryService/StreamClientStatus",
+	}
+}
+
+// isInfrastructure says whether a service is there for the network around the
+// server, and not for its users.
+func isInfrastructure(service string) bool {
+	for _, prefix := range []string{
+		"grpc.health.", "grpc.reflection.", "grpc.channelz.", "xds.service.orca.", "envoy.service.status.",
+	} {
+		if strings.HasPrefix(service, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// WithEndlessStreams adds methods ("/package.Service/Method") to [EndlessStreams]:
+// streams that go on for as long as the client likes, and whose handlers do not
+// look at controller.Draining. In the drain each of them ends with Unavailable, when
+// it is idle: a handler that reads requests is idle while it waits for the next
+// one, another one while it is not sending. After a second it ends in any case. A
+// method that the server does not have, or that is no stream, is an error from
+// Serve.
+func WithEndlessStreams(methods ...string) Option {
+	return func(s *Server) {
+		for _, m := range methods {
+			service, name, ok := strings.Cut(strings.TrimPrefix(m, "/"), "/")
+			if !strings.HasPrefix(m, "/") || !ok || service == "" || name == "" || strings.Contains(name, "/") {
+				s.fail("WithEndlessStreams was given %q, which is no method: write \"/package.Service/Method\"", m)
+				continue
+			}
+			s.endless = append(s.endless, m)
+			s.userEndless = append(s.userEndless, m)
+		}
+	}
+}
+
+// WithoutEndlessStreams empties the list of streams that the adapter ends; what
+// [WithEndlessStreams] adds after it stays.
+func WithoutEndlessStreams() Option {
+	return func(s *Server) { s.endless, s.userEndless = nil, nil }
+}
+
+// WithSpread spreads the endings of endless streams evenly over a window from the
+// beginning of the drain, so that their clients do not come back to the other
+// servers at the same time. At most half of the time to the timer is used. A
+// negative window is an error from controller.New.
+func WithSpread(window time.Duration) Option {
+	return func(s *Server) {
+		if window < 0 {
+			s.fail("WithSpread was given %v; a window is not negative", window)
+			return
+		}
+		s.spread = window
+	}
+}
+
+// checkEndless returns what is wrong with the user's list, given the methods that
+// the server has.
+func (s *Server) checkEndless(methods map[string]*method) error {
+	for _, name := range s.userEndless {
+		switch m, ok := methods[name]; {
+		case !ok:
+			return fmt.Errorf("grpcadapter: WithEndlessStreams was given %q, but the server has no such method", name)
+		case !m.endless:
+			return fmt.Errorf("grpcadapter: WithEndlessStreams was given %q, which is a unary method", name)
+		}
+	}
+	return nil
+}
+
+// endlessStream knows when nothing of it would be lost.
+type endlessStream struct {
+	*stream
+	asks bool // the handler reads requests and answers them
+
+	mu   sync.Mutex
+	busy bool          // an answer is on its way, or the request not there yet
+	up   bool          // the last message of a health Watch was SERVING
+	wake chan struct{} // closed at the next idle moment; nil if nobody waits
+}
+
+func newEndlessStream(s *stream, asks bool) *endlessStream {
+	return &endlessStream{stream: s, asks: asks, up: s.rpc.method.watch}
+}
+
+// RecvMsg notes when the handler waits for the next request.
+func (e *endlessStream) RecvMsg(m any) error {
+	if e.asks {
+		e.set(func() { e.busy = false })
+	}
+	err := e.stream.RecvMsg(m)
+	if e.asks {
+		e.set(func() { e.busy = true })
+	}
+	return err
+}
+
+// SendMsg notes when a message is with grpc, which sends it before any status.
+func (e *endlessStream) SendMsg(m any) error {
+	if !e.asks {
+		e.set(func() { e.busy = true })
+	}
+	err := e.stream.SendMsg(m)
+	e.set(func() {
+		if !e.asks {
+			e.busy = false
+		}
+		if h, ok := m.(*healthpb.HealthCheckResponse); ok {
+			e.up = h.GetStatus() == healthpb.HealthCheckResponse_SERVING
+		}
+	})
+	return err
+}
+
+func (e *endlessStream) set(change func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	change()
+	if e.wake != nil && e.idle() {
+		close(e.wake)
+		e.wake = nil
+	}
+}
+
+// idle says whether nothing is on its way. The mutex is held.
+func (e *endlessStream) idle() bool { return !e.busy && !(e.rpc.method.watch && e.up) }
+
+// idleSoon returns a channel that is closed in an idle moment, which may be now.
+func (e *endlessStream) idleSoon() <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.idle() {
+		now := make(chan struct{})
+		close(now)
+		return now
+	}
+	if e.wake == nil {
+		e.wake = make(chan struct{})
+	}
+	return e.wake
+}
+
+// endlessStreams are the streams in flight that never end by themselves.
+type endlessStreams struct {
+	mu  sync.Mutex
+	all map[*endlessStream]struct{}
+}
+
+func (s *endlessStreams) add(e *endlessStream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all == nil {
+		s.all = map[*endlessStream]struct{}{}
+	}
+	s.all[e] = struct{}{}
+}
+
+func (s *endlessStreams) remove(e *endlessStream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.all, e)
+}
+
+// oldestFirst returns the streams, those that began first in front.
+func (s *endlessStreams) oldestFirst() []*endlessStream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*endlessStream, 0, len(s.all))
+	for e := range s.all {
+		all = append(all, e)
+	}
+	slices.SortFunc(all, func(a, b *endlessStream) int { return cmp.Compare(a.rpc.began, b.rpc.began) })
+	return all
+}
+
+// endEndless ends the endless streams, each on a goroutine of its own, and returns
+// at once. Those that come later are refused.
+func (s *Server) endEndless() {
+	streams := s.streams.oldestFirst()
+	window := s.spread
+	if at, ok := s.timerAt(); ok {
+		window = max(0, min(window, time.Until(at)/2))
+	}
+	for i, e := range streams {
+		wait := window * time.Duration(i) / time.Duration(len(streams))
+		s.foreign.run(callStatus, func() { s.endOne(e, wait) })
+	}
+}
+
+// endOne ends a stream after a time, in its next idle moment.
+func (s *Server) endOne(e *endlessStream, wait time.Duration) {
+	over := e.rpc.own.Done() // ends with the RPC
+	if wait > 0 {
+		pause := time.NewTimer(wait)
+		defer pause.Stop()
+		select {
+		case <-pause.C:
+		case <-over:
+			return
+		case <-s.forced:
+			return
+		}
+	}
+	limit := time.NewTimer(lastMessageTime)
+	defer limit.Stop()
+	select {
+	case <-e.idleSoon():
+	case <-limit.C:
+	case <-over:
+		return
+	case <-s.forced:
+		return
+	}
+	e.rpc.conclude(concluded, leaving(), errEndless)
+}
+
+var (
+	_ grpc.ServerStream = (*endlessStream)(nil)
+	_ context.Context   = (*rpc)(nil)
+)

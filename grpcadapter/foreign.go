@@ -1,0 +1,80 @@
+package grpcadapter
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/lastcall-go/lastcall/controller"
+)
+
+// foreign runs calls into code that is not ours on goroutines of their own, and
+// knows which of them have not returned. The zero value is ready; any number of
+// goroutines may use it.
+type foreign struct {
+	mu     sync.Mutex // never held during a call
+	calls  map[*foreignCall]struct{}
+	failed int
+}
+
+type foreignCall struct {
+	name  string
+	began time.Time
+}
+
+// run starts the call and returns at once. A call that panics, or ends its
+// goroutine with runtime.Goexit, has returned as well.
+func (f *foreign) run(name string, call func()) {
+	c := &foreignCall{name: name, began: time.Now()}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.calls == nil {
+		f.calls = map[*foreignCall]struct{}{}
+	}
+	f.calls[c] = struct{}{}
+	go f.watch(c, call)
+}
+
+func (f *foreign) watch(c *foreignCall, call func()) {
+	returned := false
+	defer func() {
+		_ = recover() // counted: whoever wants to know the value recovers it inside call
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.calls, c)
+		if !returned {
+			f.failed++
+		}
+	}()
+	call()
+	returned = true
+}
+
+// left returns the calls that have not returned, one Work per name, in the order
+// of the names.
+func (f *foreign) left() []controller.Work {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var all []controller.Work
+	for c := range f.calls {
+		i := slices.IndexFunc(all, func(w controller.Work) bool { return w.Name == c.name })
+		if i < 0 {
+			i = len(all)
+			all = append(all, controller.Work{Kind: controller.WorkCall, Name: c.name, Oldest: c.began})
+		}
+		all[i].Running++
+		if c.began.Before(all[i].Oldest) {
+			all[i].Oldest = c.began
+		}
+	}
+	slices.SortFunc(all, func(a, b controller.Work) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// failures returns how many calls have panicked or ended their goroutine.
+func (f *foreign) failures() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.failed
+}

@@ -1,0 +1,70 @@
+package grpcadapter
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/lastcall-go/lastcall/controller"
+)
+
+// idleTime is for how long GracefulStop may go on after the last RPC before that is
+// worth a note.
+const idleTime = 500 * time.Millisecond
+
+// InFlight returns the RPCs of each method, as far as there were any in flight when
+// the shutdown began or afterwards, and the calls into the listener and its
+// connections that have not returned. A server from [Use] has only these. The
+// numbers of a method belong to one instant. It may be called at any time, for
+// metrics, too.
+func (s *Server) InFlight() []controller.Work {
+	work := s.foreign.left()
+	if s.listener != nil {
+		work = append(work, s.listener.left()...)
+	}
+	return append(s.tracker.work(), work...)
+}
+
+// Notes returns what the end of the server tells an operator. It is called by the
+// controller.
+func (s *Server) Notes() []string {
+	var notes []string
+	note := func(n int, one, many string) {
+		switch {
+		case n == 1:
+			notes = append(notes, one)
+		case n > 1:
+			notes = append(notes, fmt.Sprintf(many, n))
+		}
+	}
+	if s.listener != nil {
+		open, _ := s.listener.Connections()
+		handshakes, cut := s.listener.closedEarly()
+		note(handshakes, "1 connection had not finished its handshake and was closed: a port scanner, a TCP probe, or a client that connects in advance",
+			"%d connections had not finished their handshake and were closed: port scanners, TCP probes, or clients that connect in advance")
+		note(cut, "1 connection survived Stop and was cut", "%d connections survived Stop and were cut")
+		note(open, "1 connection is open", "%d connections are open")
+	}
+	s.mu.Lock()
+	lateness := s.lateness
+	s.mu.Unlock()
+	if lateness > idleTime {
+		notes = append(notes, fmt.Sprintf("GracefulStop returned %v after the last RPC had ended: until then peers kept idle connections open", lateness.Round(time.Millisecond)))
+	}
+	return notes
+}
+
+// LastArrival returns when the last RPC came since the announcement, leaving out
+// health, reflection and the like; without any, the instant of the announcement, or
+// before that, when the Server was made. For a server from [Use] it is zero.
+func (s *Server) LastArrival() time.Time {
+	if s.foreignBuilt {
+		return time.Time{}
+	}
+	return s.tracker.lastArrival()
+}
+
+// anyOverHTTP says whether an RPC is in flight that came through ServeHTTP.
+func (t *tracker) anyOverHTTP() bool {
+	return slices.ContainsFunc(t.inFlight(), func(r *rpc) bool { return overHTTP(r.Context) })
+}

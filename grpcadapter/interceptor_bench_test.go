@@ -1,0 +1,31 @@
+package grpcadapter
+
+import (
+	"context"
+	"testing"
+
+	"google.golang.org/grpc"
+	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/test/bufconn"
+)
+
+// BenchmarkUnaryInterceptor is the interceptor alone, around a handler that does
+// nothing.
+func BenchmarkUnaryInterceptor(b *testing.B) {
+	for name, opts := range map[string][]Option{"default": nil, "WithUnaryContexts": {WithUnaryContexts()}} {
+		b.Run(name, func(b *testing.B) {
+			s := New(bufconn.Listen(1), opts...)
+			testgrpc.RegisterTestServiceServer(s.NewServer(), testgrpc.UnimplementedTestServiceServer{})
+			info := &grpc.UnaryServerInfo{FullMethod: testgrpc.TestService_UnaryCall_FullMethodName}
+			handler := func(context.Context, any) (any, error) { return nil, nil }
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					_, _ = s.unary(ctx, nil, info, handler)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package grpcadapter_test
+
+const raceEnabled = false

@@ -1,0 +1,56 @@
+package grpcadapter
+
+import (
+	"net"
+	"time"
+)
+
+// WithListener makes a Server from [Use] serve on the listener, through
+// [WrapListener].
+func WithListener(lis net.Listener) Option {
+	return func(s *Server) {
+		if isNil(lis) {
+			s.fail("the listener is nil")
+			return
+		}
+		if s.listener != nil {
+			s.fail("there are two listeners; a Server serves on one")
+			return
+		}
+		wrapped, ok := lis.(*Listener)
+		if !ok {
+			wrapped = WrapListener(lis)
+		}
+		s.listener = wrapped
+	}
+}
+
+// WithUnaryContexts gives every unary RPC a context of its own, so that contexts
+// which a handler derives from it end with the cause of the cancellation, too.
+// Without it context.Cause tells the cause for the handler's own context, and
+// context.Canceled for derived ones. Streams always have one. The price is in
+// docs/hazards.md.
+func WithUnaryContexts() Option { return func(s *Server) { s.ownContexts = true } }
+
+// WithGoAwayFirst makes the Server tell its handlers of the drain
+// (controller.Draining) only when every connection has been sent its GOAWAY, so
+// that a client that then opens a stream again goes to another server. It waits at
+// most limit, which must be positive. Over TLS only connections made with
+// [Listener.Credentials] can be seen; for the others it waits for the limit.
+func WithGoAwayFirst(limit time.Duration) Option {
+	return func(s *Server) {
+		if limit <= 0 {
+			s.fail("WithGoAwayFirst was given %v; the limit must be positive", limit)
+			return
+		}
+		s.goAwayFirst = limit
+	}
+}
+
+// OverHTTP says that an http.Server serves this one through ServeHTTP, where
+// grpc's GracefulStop aborts the RPCs in flight. The Server then calls it only after
+// they have ended; [New] needs no listener. Register the http.Server with the
+// controller as well, and put this one Behind it, so that no RPC comes any more.
+// Without OverHTTP the announcement fails once an RPC has come that way, which the
+// report and the exit code tell.
+func OverHTTP() Option { return func(s *Server) { s.overHTTP = true } }

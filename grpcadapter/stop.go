@@ -1,0 +1,213 @@
+package grpcadapter
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/lastcall-go/lastcall/controller"
+)
+
+// errEndless is the cause with which the context of an endless stream ends in the
+// drain.
+var errEndless = errors.New("grpcadapter: the server drains, and streams of this method do not end by themselves")
+
+var errOverHTTP = errors.New("grpcadapter: RPCs came through ServeHTTP, where GracefulStop would abort them: say OverHTTP(), and put this server Behind the http.Server")
+
+// callStatus names the goroutines that give RPCs a status: it passes the user's
+// stats handlers.
+const callStatus = "WriteStatus"
+
+// Announce sets every service of the health service to NOT_SERVING, for good. It
+// is called by the controller.
+func (s *Server) Announce(context.Context) error {
+	s.tracker.enter(announced)
+	h := s.healthNow()
+	err := h.down(s.server())
+	if s.sawHTTP.Load() && !s.overHTTP {
+		err = errors.Join(err, errOverHTTP)
+	}
+	return err
+}
+
+// GracefulStop blocks until the connections are closed and the handlers have
+// returned, which grpc does not bound. Connections in their handshake hold it for
+// [HandshakeTime] at most, and endless streams are ended. It is called by the
+// controller, once; a second call does what grpc's does.
+func (s *Server) GracefulStop() {
+	srv := s.server()
+	first := s.beginDrain()
+	if srv == nil {
+		s.closeListener()
+	} else {
+		s.tracker.enter(draining)
+		s.endEndless()
+		s.awaitHTTP()
+		if first && s.goAwayFirst > 0 {
+			s.tellAfterGoAways()
+		}
+		if first {
+			close(s.begun)
+		}
+		srv.GracefulStop()
+		s.closeListener()
+	}
+	if s.listener != nil {
+		s.listener.awaitCloses() // a Close may send what was written
+	}
+	if first {
+		s.noteLateness()
+		close(s.stopped)
+	}
+}
+
+// beginDrain says whether this is the first GracefulStop.
+func (s *Server) beginDrain() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first := !s.draining
+	s.draining = true
+	return first
+}
+
+// awaitHTTP blocks until no RPC that came through ServeHTTP is in flight, or until
+// the timer.
+func (s *Server) awaitHTTP() {
+	if !s.sawHTTP.Load() {
+		return
+	}
+	for s.tracker.anyOverHTTP() {
+		select {
+		case <-s.tracker.changed:
+		case <-s.forced:
+			return
+		}
+	}
+}
+
+// tellAfterGoAways tells the handlers when the GOAWAYs are out, and returns at
+// once.
+func (s *Server) tellAfterGoAways() {
+	out := closedChannel()
+	if s.listener != nil {
+		out = s.listener.watchGoAways()
+	}
+	s.foreign.run("waiting for GOAWAYs", func() {
+		limit := time.NewTimer(s.goAwayFirst)
+		defer limit.Stop()
+		select {
+		case <-out:
+		case <-limit.C:
+		case <-s.forced:
+		}
+		close(s.told)
+	})
+}
+
+func closedChannel() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}
+
+// Cancel gives every RPC in flight the status Unavailable and ends its context with
+// the cause, and blocks until GracefulStop has returned, or ctx has ended. RPCs that
+// come later are refused. It is called by the controller.
+func (s *Server) Cancel(ctx context.Context, cause error) {
+	s.hurry()
+	if s.isTracked() {
+		over, end := context.WithCancelCause(context.Background())
+		end(cause)
+		s.over.CompareAndSwap(nil, &scope{over})
+		s.tracker.enter(refusing)
+		for _, r := range s.tracker.inFlight() {
+			s.foreign.run(callStatus, func() { r.conclude(cancelled, leaving(), cause) })
+		}
+		select {
+		case <-s.stopped:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// hurry ends what waits on purpose: handshakes, endless streams for their last
+// message, handlers for the GOAWAY.
+func (s *Server) hurry() {
+	s.force.Do(func() { close(s.forced) })
+	if s.listener != nil {
+		s.listener.closeHandshakes()
+	}
+}
+
+// Stop closes the connections and ends the contexts of the handlers. grpc does
+// not bound it. It is called by the controller.
+func (s *Server) Stop() {
+	s.hurry()
+	if s.isDraining() && s.server() != nil {
+		<-s.begun // after hurry nothing of ours is in its way
+	}
+	s.tracker.enter(stopped)
+	if srv := s.server(); srv != nil {
+		srv.Stop()
+	}
+	s.closeListener()
+}
+
+// Cut closes every connection that is left, all at once, blocks until that is
+// done, and returns how many there were. It is called by the controller.
+func (s *Server) Cut() int {
+	s.tracker.enter(stopped)
+	if s.listener == nil {
+		return 0
+	}
+	return s.listener.Cut()
+}
+
+// closeListener closes a listener that grpc may never have been given, and that
+// xds.GRPCServer leaves open.
+func (s *Server) closeListener() {
+	if s.listener != nil {
+		_ = s.listener.Close() // grpc, too, drops this error: nothing depends on it any more
+	}
+}
+
+// noteLateness notes for how long GracefulStop waited when no RPC was left.
+func (s *Server) noteLateness() {
+	last := s.tracker.lastEnd()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lateness = time.Since(last)
+}
+
+func (s *Server) isTracked() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tracked
+}
+
+func (s *Server) isDraining() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.draining
+}
+
+// timerAt returns when the timer fires, if that is known.
+func (s *Server) timerAt() (time.Time, bool) {
+	if l := s.life.Load(); l != nil {
+		return l.TimerAt()
+	}
+	return time.Time{}, false
+}
+
+var (
+	_ controller.Server    = (*Server)(nil)
+	_ controller.Acceptor  = (*Server)(nil)
+	_ controller.Attacher  = (*Server)(nil)
+	_ controller.Announcer = (*Server)(nil)
+	_ controller.Canceler  = (*Server)(nil)
+	_ controller.Cutter    = (*Server)(nil)
+	_ controller.Checker   = (*Server)(nil)
+	_ controller.Inspector = (*Server)(nil)
+	_ controller.Noter     = (*Server)(nil)
+	_ controller.Arrivals  = (*Server)(nil)
+)
