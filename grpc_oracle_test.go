@@ -240,6 +240,9 @@ func (o *rpcOracle) checkWork(t *rapid.T) {
 	}
 	got := 0
 	for _, w := range o.report.Work {
+		if w.Kind == controller.WorkCall {
+			t.Fatalf("a call has not returned that never hangs: %+v", w)
+		}
 		if w.Before+w.Arrived != w.Completed+w.Cancelled+w.Cut+w.Running || w.Late > w.Arrived {
 			t.Fatalf("the numbers do not add up: %+v", w)
 		}

@@ -35,8 +35,9 @@ const (
 )
 
 // Work is the work of one kind and name: for a gRPC server that of one method. The
-// numbers add up: Before + Arrived = Completed + Cancelled + Cut + Running. In a
-// report Running is what had not come back when phase wait was over.
+// numbers add up: Before + Arrived = Completed + Cancelled + Cut + Running; of
+// calls (WorkCall) there is Running only. In a report Running is what had not come
+// back when phase wait was over.
 type Work struct {
 	Server string // the name with which the server was registered; the controller fills it in
 	Name   string // of a gRPC method "/package.Service/Method", of a call for example "net.Listener.Accept"
@@ -49,7 +50,7 @@ type Work struct {
 	Before    int // how many ran when the shutdown began
 	Arrived   int // how many have begun since
 	Late      int // how many of those began after GracefulStop was called
-	Completed int // how many have ended by themselves since the shutdown began
+	Completed int // how many have ended since in an orderly way: by themselves, or because they never do and the server drains
 	Cancelled int // how many were given a status by Cancel and have ended
 	Cut       int // how many ended after Stop, with no status from us
 }

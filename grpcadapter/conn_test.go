@@ -137,6 +137,31 @@ func TestCut(t *testing.T) {
 	})
 }
 
+// awaitCloses waits for the Closes that have begun, and for no open connection.
+func TestAwaitCloses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner := bufconn.Listen(1 << 16)
+		lis := grpcadapter.WrapListener(slowListener{inner, time.Minute})
+		var all []net.Conn
+		for range 2 {
+			go func() { _, _ = inner.Dial() }()
+			c, err := lis.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, c)
+		}
+		all[0].Close()
+		began := time.Now()
+		lis.AwaitCloses()
+		if took := time.Since(began); took != time.Minute {
+			t.Errorf("awaitCloses took %v", took)
+		}
+		all[1].Close()
+		lis.AwaitCloses() // a bubble ends with its goroutines
+	})
+}
+
 // accept returns both ends of a connection.
 func accept(t testing.TB, network string, opts ...grpcadapter.ListenerOption) (lis *grpcadapter.Listener, ours, theirs net.Conn) {
 	t.Helper()

@@ -1,6 +1,7 @@
 package grpcadapter
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -21,12 +22,13 @@ type foreign struct {
 type foreignCall struct {
 	name  string
 	began time.Time
+	done  chan struct{}
 }
 
 // run starts the call and returns at once. A call that panics, or ends its
 // goroutine with runtime.Goexit, has returned as well.
 func (f *foreign) run(name string, call func()) {
-	c := &foreignCall{name: name, began: time.Now()}
+	c := &foreignCall{name: name, began: time.Now(), done: make(chan struct{})}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.calls == nil {
@@ -43,6 +45,7 @@ func (f *foreign) watch(c *foreignCall, call func()) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		delete(f.calls, c)
+		close(c.done)
 		if !returned {
 			f.failed++
 		}
@@ -70,6 +73,22 @@ func (f *foreign) left() []controller.Work {
 	}
 	slices.SortFunc(all, func(a, b controller.Work) int { return strings.Compare(a.Name, b.Name) })
 	return all
+}
+
+// await blocks until the calls that run now have returned, or for d.
+func (f *foreign) await(d time.Duration) {
+	f.mu.Lock()
+	calls := slices.Collect(maps.Keys(f.calls))
+	f.mu.Unlock()
+	limit := time.NewTimer(d)
+	defer limit.Stop()
+	for _, c := range calls {
+		select {
+		case <-c.done:
+		case <-limit.C:
+			return
+		}
+	}
 }
 
 // failures returns how many calls have panicked or ended their goroutine.

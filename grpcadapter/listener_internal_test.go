@@ -19,6 +19,7 @@ func (l *Listener) Drained() <-chan struct{}      { return l.drained() }
 func (l *Listener) Closed() <-chan struct{}       { return l.closed() }
 func (l *Listener) WatchGoAways() <-chan struct{} { return l.watchGoAways() }
 func (l *Listener) Left() []controller.Work       { return l.left() }
+func (l *Listener) AwaitCloses()                  { l.awaitCloses() }
 func (l *Listener) Failures() int                 { return l.foreign.failures() }
 
 // Timer returns the timer that will close connections in their handshake, or nil.

@@ -14,6 +14,10 @@ var errEndless = errors.New("grpcadapter: the server drains, and streams of this
 
 var errOverHTTP = errors.New("grpcadapter: RPCs came through ServeHTTP, where GracefulStop would abort them: say OverHTTP(), and put this server Behind the http.Server")
 
+// moment is what calls may need to return when what they waited for has come: an
+// Accept whose listener was closed, a status for a stream that is over.
+const moment = 10 * time.Millisecond
+
 // callStatus names the goroutines that give RPCs a status: it passes the user's
 // stats handlers.
 const callStatus = "WriteStatus"
@@ -52,8 +56,10 @@ func (s *Server) GracefulStop() {
 		srv.GracefulStop()
 		s.closeListener()
 	}
+	s.foreign.await(moment)
 	if s.listener != nil {
-		s.listener.awaitCloses() // a Close may send what was written
+		s.listener.awaitCloses()         // a Close may send what was written
+		s.listener.foreign.await(moment) // so that the report names only what does not return
 	}
 	if first {
 		s.noteLateness()
