@@ -22,7 +22,7 @@ const leaving = "the server is shutting down"
 type rpcOracle struct {
 	calls
 	results    []callResult
-	peers      []*peer
+	peers      []peerResult
 	report     controller.Report
 	begun, end time.Time
 
@@ -119,7 +119,7 @@ func (o *rpcOracle) checkPeers(t *rapid.T) {
 	if !o.force.IsZero() && !o.force.After(o.graceful) {
 		window = 0
 	}
-	var watching []*peer
+	var watching []peerResult
 	for _, p := range o.peers {
 		at := o.begun.Add(p.at)
 		if at.Equal(o.graceful) || !p.connected && !at.Before(o.graceful) {
@@ -143,8 +143,8 @@ func (o *rpcOracle) checkPeers(t *rapid.T) {
 			o.last = later(o.last, want)
 		}
 	}
-	slices.SortFunc(watching, func(a, b *peer) int { return a.over.Compare(b.over) })
-	ties := slices.ContainsFunc(o.peers, func(p *peer) bool { return p.watches && o.begun.Add(p.at).Equal(o.graceful) })
+	slices.SortFunc(watching, func(a, b peerResult) int { return a.over.Compare(b.over) })
+	ties := slices.ContainsFunc(o.peers, func(p peerResult) bool { return p.watches && o.begun.Add(p.at).Equal(o.graceful) })
 	for i, p := range watching {
 		want := o.graceful.Add(window * time.Duration(i) / time.Duration(len(watching)))
 		want = earlier(want, later(o.timer, o.graceful))
@@ -162,7 +162,7 @@ func (o *rpcOracle) checkPeers(t *rapid.T) {
 
 // silent says whether a connection was in its handshake when the drain began.
 func (o *rpcOracle) silent() bool {
-	return slices.ContainsFunc(o.peers, func(p *peer) bool { return !p.watches && p.connected && !p.over.Before(o.graceful) })
+	return slices.ContainsFunc(o.peers, func(p peerResult) bool { return !p.watches && p.connected && !p.over.Before(o.graceful) })
 }
 
 func (o *rpcOracle) checkRPCs(t *rapid.T) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -135,6 +136,13 @@ func (s *rpcServer) note(i int32, f func(*callResult)) {
 	f(&s.results[i])
 }
 
+// all returns what is known of all RPCs.
+func (s *rpcServer) all() []callResult {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.results)
+}
+
 func (s *rpcServer) handle(ctx context.Context, i int32) error {
 	s.note(i, func(r *callResult) { r.begun = time.Now() })
 	plan := s.results[i].rpcPlan
@@ -194,17 +202,22 @@ func (s *rpcServer) call(ctx context.Context, client testgrpc.TestServiceClient,
 	})
 }
 
-// peer is what became of a peerPlan.
+// peer is a peerPlan at work.
 type peer struct {
+	mu sync.Mutex
+	peerResult
+}
+
+// peerResult is what became of a peerPlan.
+type peerResult struct {
 	peerPlan
-	mu        sync.Mutex
 	connected bool
 	last      healthpb.HealthCheckResponse_ServingStatus // the last message, of one that watches
 	err       error                                      // what ended it
 	over      time.Time                                  // zero: not yet
 }
 
-func (p *peer) String(begun time.Time) string {
+func (p peerResult) String(begun time.Time) string {
 	return fmt.Sprintf("%+v: connected %v, last message %v, over at %v: %v", p.peerPlan, p.connected, p.last, p.over.Sub(begun), p.err)
 }
 
@@ -294,7 +307,7 @@ func (c calls) run(t *rapid.T) {
 	}
 	var peers []*peer
 	for _, plan := range c.peers {
-		p := &peer{peerPlan: plan}
+		p := &peer{peerResult: peerResult{peerPlan: plan}}
 		peers = append(peers, p)
 		time.AfterFunc(p.at, func() { p.visit(ctx, lis) })
 	}
@@ -308,8 +321,12 @@ func (c calls) run(t *rapid.T) {
 	}()
 
 	report := ctl.Run(context.Background())
-	o := &rpcOracle{calls: c, results: service.results, peers: peers, report: report, begun: begun, end: time.Now()}
+	o := &rpcOracle{calls: c, report: report, begun: begun, end: time.Now()}
 	synctest.Wait()
+	o.results = service.all()
+	for _, p := range peers {
+		p.note(func() { o.peers = append(o.peers, p.peerResult) })
+	}
 	alive := aliveIn(module + "/controller.")
 	aliveBelow := aliveIn(module + "/grpcadapter.")
 	t.Log(o)
