@@ -1,7 +1,6 @@
 package grpcadapter
 
 import (
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -75,20 +74,31 @@ func (f *foreign) left() []controller.Work {
 	return all
 }
 
-// await blocks until the calls that run now have returned, or for d.
+// await blocks until no call is running, or for d.
 func (f *foreign) await(d time.Duration) {
-	f.mu.Lock()
-	calls := slices.Collect(maps.Keys(f.calls))
-	f.mu.Unlock()
 	limit := time.NewTimer(d)
 	defer limit.Stop()
-	for _, c := range calls {
+	for {
+		c := f.any()
+		if c == nil {
+			return
+		}
 		select {
 		case <-c.done:
 		case <-limit.C:
 			return
 		}
 	}
+}
+
+// any returns a call that is running, or nil.
+func (f *foreign) any() *foreignCall {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for c := range f.calls {
+		return c
+	}
+	return nil
 }
 
 // failures returns how many calls have panicked or ended their goroutine.
