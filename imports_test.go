@@ -42,6 +42,7 @@ var outside = map[string][]string{
 	"github.com/mattn/go-isatty": {"controller", "cmd/lastcall"},
 	"google.golang.org/grpc":     {"grpcadapter", "cmd/lastcall"},
 	"google.golang.org/protobuf": {"cmd/lastcall"},
+	"golang.org/x/sys":           {"grpcadapter"},
 }
 
 // testOnly are imports that only files of tests have.

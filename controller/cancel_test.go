@@ -118,7 +118,7 @@ func TestG3_Outcomes(t *testing.T) {
 	const a = time.Millisecond
 	for _, tt := range []struct {
 		name                string
-		cancel, stop, cut   bool // whether the work ends, before the call returns
+		cancel, stop, cut   bool          // whether the work ends, before the call returns
 		endsLater           time.Duration // than Stop returned
 		want                controller.Outcome
 		stopped, cutEntered bool

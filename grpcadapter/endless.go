@@ -160,7 +160,7 @@ func (e *endlessStream) set(change func()) {
 }
 
 // idle says whether nothing is on its way. The mutex is held.
-func (e *endlessStream) idle() bool { return !e.busy && !(e.rpc.method.watch && e.up) }
+func (e *endlessStream) idle() bool { return !e.busy && (!e.up || !e.rpc.method.watch) }
 
 // idleSoon returns a channel that is closed in an idle moment, which may be now.
 func (e *endlessStream) idleSoon() <-chan struct{} {

@@ -2,7 +2,6 @@ package grpcadapter
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/lastcall-go/lastcall/controller"
@@ -62,9 +61,4 @@ func (s *Server) LastArrival() time.Time {
 		return time.Time{}
 	}
 	return s.tracker.lastArrival()
-}
-
-// anyOverHTTP says whether an RPC is in flight that came through ServeHTTP.
-func (t *tracker) anyOverHTTP() bool {
-	return slices.ContainsFunc(t.inFlight(), func(r *rpc) bool { return overHTTP(r.Context) })
 }

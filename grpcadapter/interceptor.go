@@ -2,7 +2,6 @@ package grpcadapter
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"google.golang.org/grpc"
@@ -65,7 +64,7 @@ func (s *Server) refuse(ctx context.Context) error {
 }
 
 // method returns what is known of the method of an RPC. With the first RPC of each
-// method it looks whether that came through ServeHTTP.
+// method it looks whether that came through ServeHTTP of the gRPC server itself.
 func (s *Server) method(ctx context.Context, name string) *method {
 	if s.tracker.methods.Load() == nil {
 		if srv := s.server(); srv != nil {
@@ -78,10 +77,6 @@ func (s *Server) method(ctx context.Context, name string) *method {
 	}
 	return m
 }
-
-// overHTTP says whether an RPC came through ServeHTTP, where package net/http
-// leaves its server in the context.
-func overHTTP(ctx context.Context) bool { return ctx.Value(http.ServerContextKey) != nil }
 
 // stream is a stream whose context carries the Life.
 type stream struct {

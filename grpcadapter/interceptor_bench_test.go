@@ -18,8 +18,7 @@ func BenchmarkUnaryInterceptor(b *testing.B) {
 			testgrpc.RegisterTestServiceServer(s.NewServer(), testgrpc.UnimplementedTestServiceServer{})
 			info := &grpc.UnaryServerInfo{FullMethod: testgrpc.TestService_UnaryCall_FullMethodName}
 			handler := func(context.Context, any) (any, error) { return nil, nil }
-			ctx, cancel := context.WithCancel(context.Background())
-			defer cancel()
+			ctx := b.Context()
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {

@@ -46,11 +46,3 @@ func WithGoAwayFirst(limit time.Duration) Option {
 		s.goAwayFirst = limit
 	}
 }
-
-// OverHTTP says that an http.Server serves this one through ServeHTTP, where
-// grpc's GracefulStop aborts the RPCs in flight. The Server then calls it only after
-// they have ended; [New] needs no listener. Register the http.Server with the
-// controller as well, and put this one Behind it, so that no RPC comes any more.
-// Without OverHTTP the announcement fails once an RPC has come that way, which the
-// report and the exit code tell.
-func OverHTTP() Option { return func(s *Server) { s.overHTTP = true } }

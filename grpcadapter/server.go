@@ -49,13 +49,16 @@ type Server struct {
 	life     atomic.Pointer[controller.Life]
 	scope    atomic.Pointer[scope] // what handlers' contexts carry of ours
 	over     atomic.Pointer[scope] // what those carry that were cancelled
-	sawHTTP  atomic.Bool           // an RPC came through ServeHTTP
+	sawHTTP  atomic.Bool           // an RPC came through ServeHTTP of the gRPC server itself
+	inHTTP   atomic.Int64          // how many RPCs are in our ServeHTTP
 
-	told    chan struct{} // closed when handlers are told of the drain; with WithGoAwayFirst only
-	begun   chan struct{} // closed right before grpc's GracefulStop is called
-	stopped chan struct{} // closed when GracefulStop has returned
-	forced  chan struct{} // closed by Cancel and Stop
-	force   sync.Once
+	told     chan struct{} // closed when handlers are told of the drain; with WithGoAwayFirst only
+	begun    chan struct{} // closed right before grpc's GracefulStop is called
+	stopped  chan struct{} // closed when GracefulStop has returned
+	forced   chan struct{} // closed by Cancel and Stop
+	force    sync.Once
+	stopping chan struct{} // closed by Stop
+	halt     sync.Once
 
 	mu           sync.Mutex // guards what is below; never held while grpc serves or stops
 	grpc         GRPCServer
@@ -92,6 +95,7 @@ func newServer() *Server {
 		begun:    make(chan struct{}),
 		stopped:  make(chan struct{}),
 		forced:   make(chan struct{}),
+		stopping: make(chan struct{}),
 	}
 	s.tracker = newTracker(s)
 	return s

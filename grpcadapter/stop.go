@@ -12,8 +12,6 @@ import (
 // drain.
 var errEndless = errors.New("grpcadapter: the server drains, and streams of this method do not end by themselves")
 
-var errOverHTTP = errors.New("grpcadapter: RPCs came through ServeHTTP, where GracefulStop would abort them: say OverHTTP(), and put this server Behind the http.Server")
-
 // moment is what calls may need to return when what they waited for has come: an
 // Accept whose listener was closed, a status for a stream that is over.
 const moment = 10 * time.Millisecond
@@ -42,6 +40,9 @@ func (s *Server) GracefulStop() {
 	srv := s.server()
 	first := s.beginDrain()
 	if srv == nil {
+		if first {
+			close(s.begun)
+		}
 		s.closeListener()
 	} else {
 		s.tracker.enter(draining)
@@ -74,21 +75,6 @@ func (s *Server) beginDrain() bool {
 	first := !s.draining
 	s.draining = true
 	return first
-}
-
-// awaitHTTP blocks until no RPC that came through ServeHTTP is in flight, or until
-// the timer.
-func (s *Server) awaitHTTP() {
-	if !s.sawHTTP.Load() {
-		return
-	}
-	for s.tracker.anyOverHTTP() {
-		select {
-		case <-s.tracker.changed:
-		case <-s.forced:
-			return
-		}
-	}
 }
 
 // tellAfterGoAways tells the handlers when the GOAWAYs are out, and returns at
@@ -148,6 +134,7 @@ func (s *Server) hurry() {
 // Stop closes the connections and ends the contexts of the handlers. grpc does
 // not bound it. It is called by the controller.
 func (s *Server) Stop() {
+	s.halt.Do(func() { close(s.stopping) })
 	s.hurry()
 	if s.isDraining() && s.server() != nil {
 		<-s.begun // after hurry nothing of ours is in its way

@@ -26,7 +26,7 @@ type tracker struct {
 	ended   atomic.Int64                       // when the last RPC ended in the drain; or when that began
 
 	stage   stage         // changed with all shards locked, read with one
-	changed chan struct{} // has an element if an RPC has ended in the drain
+	changed chan struct{} // has an element if an RPC has ended since it was last read
 }
 
 // stage says how far the shutdown is.
@@ -164,10 +164,15 @@ func (t *tracker) end(r *rpc) {
 	sh.mu.Unlock()
 	if stage >= draining {
 		t.ended.Store(int64(time.Since(t.made)))
-		select {
-		case t.changed <- struct{}{}:
-		default:
-		}
+		t.poke()
+	}
+}
+
+// poke says that an RPC has ended.
+func (t *tracker) poke() {
+	select {
+	case t.changed <- struct{}{}:
+	default:
 	}
 }
 
