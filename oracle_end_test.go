@@ -328,8 +328,11 @@ func (o *oracle) checkSaidLast(t *rapid.T) {
 // checkExit computes the exit code by its stated precedence.
 func (o *oracle) checkExit(t *rapid.T) {
 	want := controller.ExitOK
-	if len(o.report.Failures()) > 0 {
-		want = controller.ExitStep
+	questions := []controller.Op{controller.OpInFlight, controller.OpNotes, controller.OpLastArrival, controller.OpText}
+	for _, s := range o.report.Failures() {
+		if s.Result != controller.ResultTimedOut || !slices.Contains(questions, s.Op) {
+			want = controller.ExitStep
+		}
 	}
 	if o.expired {
 		want = controller.ExitForced

@@ -18,6 +18,8 @@ const (
 	// the shutdown was forced. A second signal that comes before an idle server had
 	// the time to say that it is idle gives it, too.
 	ExitForced = 5
-	// ExitStep: drained, but a step failed, panicked or took longer than it may.
+	// ExitStep: drained, but a step failed, panicked or took longer than it may. A
+	// question to a server (InFlight, Notes, LastArrival) that was not answered in time
+	// is in the report, and does not count.
 	ExitStep = 6
 )

@@ -27,6 +27,7 @@ func (r *run) close() {
 // that were begun less than grace ago, and a Cancel whose context has ended since
 // then: a force may end a phase as it begins.
 func (r *run) expireOld(calls []*call) {
+	r.takeIn() // the loop itself may have had to wait for the processor
 	now := time.Now()
 	for _, c := range calls {
 		if now.Sub(c.since) >= grace {
@@ -69,6 +70,7 @@ func (r *run) finish() Report {
 			r.end(func() { w.endWork(ErrTimer) })
 		}
 	}
+	r.takeIn()
 	for _, c := range r.calls {
 		r.expire(c)
 	}

@@ -25,8 +25,11 @@ func (l *logger) step(s, now Step) {
 			return
 		}
 		e := l.Error()
-		if !s.Failed() { // a worker or a Serve that gave an error as it ended, as it was told to
+		switch {
+		case !s.Failed(): // a worker or a Serve that gave an error as it ended, as it was told to
 			e = l.Info()
+		case !s.counts():
+			e = l.Warn()
 		}
 		e = where(e, now).Str("op", string(s.Op)).Str("name", s.Name).Stringer("result", s.Result).Stringer("began", s.Phase)
 		if !s.beganBefore(now) {

@@ -98,7 +98,7 @@ func (r Report) ExitCode() int {
 		return ExitAbandoned
 	case r.Outcome != OutcomeDrained:
 		return ExitForced
-	case len(r.Failures()) > 0:
+	case slices.ContainsFunc(r.Steps, Step.counts):
 		return ExitStep
 	default:
 		return ExitOK

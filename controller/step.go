@@ -131,6 +131,18 @@ type Step struct {
 // Failed says whether the step is a call that did not end well.
 func (s Step) Failed() bool { return s.Kind == KindCall && s.Result != ResultOK }
 
+// counts says whether the step makes ExitStep of a shutdown that drained. A question
+// that nobody has answered in time does not: on a machine that is busy that says
+// nothing about the shutdown.
+func (s Step) counts() bool {
+	switch s.Op {
+	case OpInFlight, OpNotes, OpLastArrival, OpText:
+		return s.Failed() && s.Result != ResultTimedOut
+	default:
+		return s.Failed()
+	}
+}
+
 // String returns the step in one line, without its times, and calls no foreign
 // method.
 func (s Step) String() string {

@@ -1,6 +1,9 @@
 package grpcadapter
 
-import "net"
+import (
+	"net"
+	"time"
+)
 
 // Connections returns how many connections are open, and how many of these are in
 // their handshake. A connection is open until its Close is called.
@@ -70,7 +73,10 @@ func (l *Listener) cutHandshakes() {
 			silent = append(silent, c)
 		}
 	}
-	l.silent += len(silent)
+	if len(silent) > 0 {
+		l.silent += len(silent)
+		l.silentUntil = time.Now()
+	}
 	l.settle()
 	l.mu.Unlock()
 	for _, c := range silent {
@@ -84,6 +90,14 @@ func (l *Listener) closedEarly() (handshakes, connections int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.silent, l.cut
+}
+
+// heldUntil returns until when connections in their handshake held grpc; zero if
+// none was closed for that.
+func (l *Listener) heldUntil() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.silentUntil
 }
 
 // drained returns a channel that is closed once Close was called and no connection

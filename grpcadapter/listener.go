@@ -52,6 +52,7 @@ type Listener struct {
 	open        int                // of these, Close was not called for
 	handshaking int                // of these, in their handshake
 	silent, cut int                // see closedEarly
+	silentUntil time.Time          // see heldUntil
 	told        chan struct{}      // see watchGoAways; nil before
 	untold      int
 }

@@ -242,10 +242,12 @@ func (s *Server) Serve() error {
 		_ = s.listener.Close() // the error says why nothing is served
 		return err
 	}
-	if err := srv.Serve(s.listener); !errors.Is(err, grpc.ErrServerStopped) {
-		return err
+	err = srv.Serve(s.listener)
+	_ = s.listener.Close() // xds.GRPCServer may leave it open
+	if errors.Is(err, grpc.ErrServerStopped) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 var errServed = errors.New("grpcadapter: Serve was called before: a Server belongs to one controller")

@@ -167,9 +167,16 @@ func (s *Server) closeListener() {
 // noteLateness notes for how long GracefulStop waited when no RPC was left.
 func (s *Server) noteLateness() {
 	last := s.tracker.lastEnd()
+	if s.listener != nil {
+		if held := s.listener.heldUntil(); held.After(last) {
+			last = held
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lateness = time.Since(last)
+	if s.tracked {
+		s.lateness = time.Since(last)
+	}
 }
 
 func (s *Server) isTracked() bool {
