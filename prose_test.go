@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -71,9 +72,50 @@ func TestSnippets(t *testing.T) {
 	}
 }
 
-// body returns a function's lines without their first tab.
+// hazardRows is how many rows the table of hazards has.
+const hazardRows = 34
+
+// TestHazardsAreTold: each hazard has a test that carries its number, and its place
+// in docs/hazards.md.
+func TestHazardsAreTold(t *testing.T) {
+	var files []string
+	for _, pattern := range []string{"grpcadapter/hazards/*_test.go", "xdstest/*_test.go"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, found...)
+	}
+	tests := ""
+	for _, file := range files {
+		tests += read(t, file)
+	}
+	page := read(t, "docs/hazards.md")
+	for row := range hazardRows {
+		name := fmt.Sprintf("func TestHazard%02d_", row+1)
+		if !strings.Contains(tests, name) {
+			t.Errorf("there is no %s", name)
+		}
+		if told := fmt.Sprintf("[%d]", row+1); !strings.Contains(page, told) && !strings.Contains(page, fmt.Sprintf("| %d |", row+1)) {
+			t.Errorf("docs/hazards.md has no %s", told)
+		}
+	}
+	for _, m := range regexp.MustCompile(`\[(\d+)\][^(]`).FindAllStringSubmatch(page, -1) {
+		if row, err := strconv.Atoi(m[1]); err != nil || row < 1 || row > hazardRows {
+			t.Errorf("docs/hazards.md speaks of [%s], and the rows are 1 to %d", m[1], hazardRows)
+		}
+	}
+}
+
+// body returns the lines of a function, or of a type's method, without their first
+// tab.
 func body(source, function string) string {
-	_, rest, _ := strings.Cut(source, "\nfunc "+function+"() {\n")
+	start := "func " + function + "("
+	if typ, method, ok := strings.Cut(function, "."); ok {
+		start = "func (" + typ + ") " + method + "("
+	}
+	_, rest, _ := strings.Cut(source, "\n"+start)
+	_, rest, _ = strings.Cut(rest, " {\n")
 	text, _, _ := strings.Cut(rest, "\n}\n")
 	return strings.ReplaceAll("\n"+text+"\n", "\n\t", "\n")
 }
