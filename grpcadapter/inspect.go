@@ -48,7 +48,7 @@ func (s *Server) Notes() []string {
 	lateness := s.lateness
 	s.mu.Unlock()
 	if lateness > idleTime {
-		notes = append(notes, fmt.Sprintf("GracefulStop returned %v after the last RPC had ended: until then peers kept idle connections open", lateness.Round(time.Millisecond)))
+		notes = append(notes, fmt.Sprintf("GracefulStop returned %v after the last RPC had ended: until then peers kept their connections open, or had not read their answers", lateness.Round(time.Millisecond)))
 	}
 	return notes
 }

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -209,10 +210,38 @@ func (s *Server) take(how string, srv GRPCServer) {
 func (s *Server) Check() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.listener != nil && s.listener.problems() != nil {
-		return errors.Join(append(s.errs, s.listener.problems())...)
+	return errors.Join(s.problems()...)
+}
+
+// problems returns what is wrong with the options. The mutex is held.
+func (s *Server) problems() []error {
+	all := slices.Clone(s.errs)
+	if s.listener != nil {
+		all = append(all, s.listener.problems())
+	} else if s.goAwayFirst > 0 {
+		all = append(all, errors.New("grpcadapter: WithGoAwayFirst needs the listener, to see the GOAWAYs"))
 	}
-	return errors.Join(s.errs...)
+	if s.foreignBuilt {
+		for _, name := range s.intercepting() {
+			all = append(all, fmt.Errorf("grpcadapter: %s needs the adapter's interceptors, which a server given to Use does not have: build it with ServerOptions, and give it to Adopt", name))
+		}
+	}
+	return all
+}
+
+// intercepting returns the options given that need the interceptors.
+func (s *settings) intercepting() []string {
+	var names []string
+	for name, set := range map[string]bool{
+		"WithEndlessStreams": len(s.userEndless) > 0, "WithSpread": s.spread > 0, "WithRetryPushback": s.pushback != "",
+		"WithUnaryContexts": s.ownContexts, "WithGoAwayFirst": s.goAwayFirst > 0,
+	} {
+		if set {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // Attach is called by the controller before Serve.
@@ -260,10 +289,11 @@ func (s *Server) begin() (GRPCServer, error) {
 		return nil, errServed
 	}
 	s.served = true
-	if s.grpc == nil && len(s.errs) == 0 {
+	problems := errors.Join(s.problems()...)
+	if s.grpc == nil && problems == nil {
 		return nil, errors.New("grpcadapter: neither NewServer nor Adopt was called, so there is nothing to serve")
 	}
-	return s.grpc, errors.Join(s.errs...)
+	return s.grpc, problems
 }
 
 // prepare looks at what was registered, to which nothing can be added from now on.

@@ -452,14 +452,24 @@ func TestMadeWrong(t *testing.T) {
 		g    *grpcadapter.Server
 		want string
 	}{
-		"nil listener":        {grpcadapter.New(nil), "the listener is nil"},
-		"nil pointer":         {grpcadapter.New(nilListener), "the listener is nil"},
-		"nil option":          {grpcadapter.New(lis, nil), "an option is nil"},
-		"nil health":          {grpcadapter.New(lis, grpcadapter.WithHealth(nil)), "WithHealth was given nil"},
-		"nil server":          {grpcadapter.Use(nil), "Use was given a nil server"},
-		"nil server pointer":  {grpcadapter.Use(nilServer), "Use was given a nil server"},
-		"NewServer twice":     {twice, "has its gRPC server already"},
-		"NewServer after Use": {used, "has its gRPC server already"},
+		"nil listener":          {grpcadapter.New(nil), "the listener is nil"},
+		"nil pointer":           {grpcadapter.New(nilListener), "the listener is nil"},
+		"nil option":            {grpcadapter.New(lis, nil), "an option is nil"},
+		"nil health":            {grpcadapter.New(lis, grpcadapter.WithHealth(nil)), "WithHealth was given nil"},
+		"nil server":            {grpcadapter.Use(nil), "Use was given a nil server"},
+		"nil server pointer":    {grpcadapter.Use(nilServer), "Use was given a nil server"},
+		"NewServer twice":       {twice, "has its gRPC server already"},
+		"NewServer after Use":   {used, "has its gRPC server already"},
+		"Adopt nil":             {adopting(nilServer), "Adopt was given a nil server"},
+		"Adopt with no options": {adopting(grpc.NewServer()), "built without ServerOptions; Use is for those"},
+		"no method":             {grpcadapter.New(lis, grpcadapter.WithEndlessStreams("Watch")), `given "Watch", which is no method: write "/package.Service/Method"`},
+		"negative spread":       {grpcadapter.New(lis, grpcadapter.WithSpread(-time.Second)), "WithSpread was given -1s"},
+		"long pushback":         {grpcadapter.New(lis, grpcadapter.WithRetryPushback(25*time.Hour)), "WithRetryPushback was given 25h0m0s"},
+		"no limit":              {grpcadapter.New(lis, grpcadapter.WithGoAwayFirst(0)), "WithGoAwayFirst was given 0s; the limit must be positive"},
+		"no listener to see":    {grpcadapter.New(nil, grpcadapter.OverHTTP(), grpcadapter.WithGoAwayFirst(time.Second)), "WithGoAwayFirst needs the listener"},
+		"no handshake":          {grpcadapter.New(grpcadapter.WrapListener(lis, grpcadapter.HandshakeTime(0))), "HandshakeTime is 0s"},
+		"no interceptors":       {grpcadapter.Use(grpc.NewServer(), grpcadapter.WithSpread(1)), "WithSpread needs the adapter's interceptors"},
+		"two listeners":         {grpcadapter.New(lis, grpcadapter.WithListener(lis)), "there are two listeners"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := controller.New(budget, controller.WithServer("grpc", tt.g))
@@ -468,6 +478,18 @@ func TestMadeWrong(t *testing.T) {
 			}
 		})
 	}
+	t.Run("no such method", func(t *testing.T) {
+		for method, want := range map[string]string{"/a.B/C": "has no such method", testgrpc.TestService_UnaryCall_FullMethodName: "is a unary method"} {
+			bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+				g := grpcadapter.New(lis, grpcadapter.WithEndlessStreams(method))
+				testgrpc.RegisterTestServiceServer(g.NewServer(), testgrpc.UnimplementedTestServiceServer{})
+				r := mustNew(t, controller.WithServer("grpc", g)).Run(context.Background())
+				if r.ExitCode() != controller.ExitFailed || !strings.Contains(r.CauseText, want) {
+					t.Errorf("exit code %d, cause %q", r.ExitCode(), r.CauseText)
+				}
+			})
+		}
+	})
 	t.Run("no NewServer", func(t *testing.T) {
 		bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
 			r := mustNew(t, controller.WithServer("grpc", grpcadapter.New(lis))).Run(context.Background())
@@ -476,4 +498,10 @@ func TestMadeWrong(t *testing.T) {
 			}
 		})
 	})
+}
+
+func adopting(srv *grpc.Server) *grpcadapter.Server {
+	g := grpcadapter.New(bufconn.Listen(1))
+	g.Adopt(srv)
+	return g
 }

@@ -1,0 +1,122 @@
+package hazards_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/lastcall-go/lastcall/controller"
+)
+
+// Row 32: a health Watch that is ended in the same instant in which NOT_SERVING is
+// set may lose that message. lastcall waits until it is out.
+func TestHazard32_LastMessageOfWatch(t *testing.T) {
+	const runs, watchers = 50, 10
+	t.Run("grpc", func(t *testing.T) {
+		lost := 0
+		for range runs {
+			h := health.NewServer()
+			drain := make(chan struct{})
+			n := memory()
+			// The obvious way to end a Watch: return as soon as the drain begins.
+			srv := bare(t, n, registerFunc(func(srv grpc.ServiceRegistrar) { healthpb.RegisterHealthServer(srv, h) }),
+				grpc.StreamInterceptor(func(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+					done := start(func() error { return handler(srv, ss) })
+					select {
+					case <-done.done:
+						return done.err
+					case <-drain:
+						return nil
+					}
+				}))
+			all := watchAll(t, n, watchers)
+			go h.Shutdown()
+			close(drain)
+			srv.GracefulStop()
+			for _, w := range all {
+				if _, told := w.end(); !told {
+					lost++
+				}
+			}
+		}
+		t.Logf("NOT_SERVING was lost in %d of %d", lost, runs*watchers)
+		if lost == 0 {
+			t.Errorf("NOT_SERVING was lost in none of %d", runs*watchers)
+		}
+	})
+	for name, tt := range map[string]struct {
+		clock   func(t *testing.T, f func(*testing.T))
+		network func(t *testing.T) *network
+	}{
+		"virtual time": {func(t *testing.T, f func(*testing.T)) { synctest.Test(t, f) }, func(*testing.T) *network { return memory() }},
+		"real time":    {func(t *testing.T, f func(*testing.T)) { f(t) }, tcp},
+	} {
+		t.Run("lastcall/"+name, func(t *testing.T) {
+			var errs []error
+			lost := 0
+			for range runs {
+				tt.clock(t, func(t *testing.T) {
+					n := tt.network(t)
+					l := begin(t, n, setup{}) // without a settle: drained in the instant of the announcement
+					all := watchAll(t, n, watchers)
+					r := l.shutdown(t)
+					for _, w := range all {
+						err, told := w.end()
+						errs = append(errs, err)
+						if !told {
+							lost++
+						}
+					}
+					if r.Outcome != controller.OutcomeDrained || inBubble() && r.Took() != 0 {
+						t.Error(r)
+					}
+					wantWork(t, r, infra(healthpb.Health_Watch_FullMethodName, controller.Work{Before: watchers, Completed: watchers}))
+				})
+			}
+			if bad := tally(errs, isLeaving); lost > 0 || len(bad) > 0 {
+				t.Errorf("NOT_SERVING was lost in %d of %d; not with Unavailable, %q, ended %v", lost, runs*watchers, ourText, bad)
+			}
+		})
+	}
+}
+
+// watcher is a client of a Watch that is SERVING.
+type watcher struct {
+	conn   *grpc.ClientConn
+	stream healthpb.Health_WatchClient
+}
+
+// watchAll opens Watches, each on a connection of its own.
+func watchAll(t *testing.T, n *network, watchers int) []watcher {
+	t.Helper()
+	var all []watcher
+	for range watchers {
+		w := watcher{conn: n.client(t)}
+		var err error
+		if w.stream, err = healthpb.NewHealthClient(w.conn).Watch(context.Background(), &healthpb.HealthCheckRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		if first, err := w.stream.Recv(); err != nil || first.GetStatus() != healthpb.HealthCheckResponse_SERVING {
+			t.Fatalf("the first message is %v, %v", first, err)
+		}
+		all = append(all, w)
+	}
+	return all
+}
+
+// end waits for the end of the stream, and says how it ended and whether NOT_SERVING
+// came before.
+func (w watcher) end() (err error, told bool) { //nolint:revive // the error is what is looked for, not a failure
+	defer w.conn.Close()
+	for {
+		m, err := w.stream.Recv()
+		if err != nil {
+			return err, told
+		}
+		told = m.GetStatus() == healthpb.HealthCheckResponse_NOT_SERVING
+	}
+}
