@@ -115,10 +115,7 @@ func (o *rpcOracle) quietFrom(quiet time.Duration, lucky bool) time.Time {
 
 // checkPeers checks those who never leave by themselves.
 func (o *rpcOracle) checkPeers(t *rapid.T) {
-	window := min(o.spread, max(0, o.trigger.Add(o.budget.Total-o.budget.Reserve).Sub(o.graceful))/2)
-	if !o.force.IsZero() && !o.force.After(o.graceful) {
-		window = 0
-	}
+	window := min(o.spread, o.half())
 	var watching []peerResult
 	for _, p := range o.peers {
 		at := o.begun.Add(p.at)
@@ -136,7 +133,7 @@ func (o *rpcOracle) checkPeers(t *rapid.T) {
 		case p.watches:
 			watching = append(watching, p)
 		default:
-			want := earlier(o.graceful.Add(o.shaking), later(o.timer, o.graceful))
+			want := earlier(o.graceful.Add(o.handshakes()), later(o.timer, o.graceful))
 			if !p.over.Equal(want) {
 				t.Fatalf("G4: a silent peer was sent away %v after the drain began, want %v: %s", p.over.Sub(o.graceful), want.Sub(o.graceful), p.String(o.begun))
 			}
@@ -160,6 +157,17 @@ func (o *rpcOracle) checkPeers(t *rapid.T) {
 	}
 }
 
+// half returns half of the time that the drain had to the timer when it began.
+func (o *rpcOracle) half() time.Duration {
+	if !o.force.IsZero() && !o.force.After(o.graceful) {
+		return 0
+	}
+	return max(0, o.trigger.Add(o.budget.Total-o.budget.Reserve).Sub(o.graceful)) / 2
+}
+
+// handshakes returns how long handshakes may take in the drain.
+func (o *rpcOracle) handshakes() time.Duration { return min(o.shaking, o.half()) }
+
 // silent says whether a connection was in its handshake when the drain began.
 func (o *rpcOracle) silent() bool {
 	return slices.ContainsFunc(o.peers, func(p peerResult) bool { return !p.watches && p.connected && !p.over.Before(o.graceful) })
@@ -168,7 +176,7 @@ func (o *rpcOracle) silent() bool {
 func (o *rpcOracle) checkRPCs(t *rapid.T) {
 	refused := o.graceful
 	if o.silent() { // clients are told to go when it has gone
-		refused = earlier(o.graceful.Add(o.shaking), later(o.timer, o.graceful))
+		refused = earlier(o.graceful.Add(o.handshakes()), later(o.timer, o.graceful))
 	}
 	for _, r := range o.results {
 		at := o.begun.Add(r.at)

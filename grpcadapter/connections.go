@@ -92,6 +92,14 @@ func (l *Listener) closedEarly() (handshakes, connections int) {
 	return l.silent, l.cut
 }
 
+// limitHandshakes shortens HandshakeTime to d, if it is longer. It comes before
+// Close.
+func (l *Listener) limitHandshakes(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.handshakeTime = min(l.handshakeTime, max(d, 0))
+}
+
 // heldUntil returns until when connections in their handshake held grpc; zero if
 // none was closed for that.
 func (l *Listener) heldUntil() time.Time {

@@ -62,7 +62,9 @@ type ListenerOption func(*Listener)
 
 // HandshakeTime is how long connections that are in their handshake when the
 // listener is closed may still take, counted from then. It is more than zero; the
-// default is one second. GracefulStop lasts that long if a peer says nothing.
+// default is one second. GracefulStop lasts that long if a peer says nothing, and
+// clients are told to go only then; so under a controller at most half of the time
+// to the timer is used.
 func HandshakeTime(d time.Duration) ListenerOption {
 	return func(l *Listener) {
 		if d <= 0 {

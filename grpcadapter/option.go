@@ -35,7 +35,8 @@ func WithUnaryContexts() Option { return func(s *Server) { s.ownContexts = true 
 // WithGoAwayFirst makes the Server tell its handlers of the drain
 // (controller.Draining) only when every connection has been sent its GOAWAY, so
 // that a client that then opens a stream again goes to another server. It waits at
-// most limit, which must be positive. Over TLS only connections made with
+// most limit, which must be positive; while a peer is in its handshake no GOAWAY is
+// sent, so it should be longer than [HandshakeTime]. Over TLS only connections made with
 // [Listener.Credentials] can be seen; for the others it waits for the limit.
 func WithGoAwayFirst(limit time.Duration) Option {
 	return func(s *Server) {

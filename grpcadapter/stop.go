@@ -45,6 +45,9 @@ func (s *Server) GracefulStop() {
 		}
 		s.closeListener()
 	} else {
+		if at, ok := s.timerAt(); ok && s.listener != nil {
+			s.listener.limitHandshakes(time.Until(at) / 2)
+		}
 		s.tracker.enter(draining)
 		s.endEndless()
 		s.awaitHTTP()

@@ -34,8 +34,8 @@ scenarios (-scenario) and what the demo then exits with:
 	}
 	fmt.Fprintf(&b, `
 The exit code is that of the controller's report: %d drained and every step fine,
-%d a server or worker failed, %d abandoned, %d forced, %d a step failed. %d is wrong usage,
-and %d that the demo itself could not be given.
+%d a server or worker failed, %d abandoned, %d cancelled, stopped or cut, %d a step failed.
+%d is wrong usage, and %d that the demo itself could not be given.
 `, controller.ExitOK, controller.ExitFailed, controller.ExitAbandoned, controller.ExitForced, controller.ExitStep, exitUsage, controller.ExitNotRun)
 	return b.String()
 }

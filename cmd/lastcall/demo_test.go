@@ -54,11 +54,13 @@ func TestDemoEndedByContext(t *testing.T) {
 	loaded, cancelLoaded := context.WithCancel(t.Context())
 	t.Cleanup(cancelLoaded)
 	tests := map[string]struct {
-		ctx context.Context
-		out *watchedWriter
+		ctx      context.Context
+		scenario string
+		out      *watchedWriter
 	}{
-		"before it started": {ended, &watchedWriter{}},
-		"under load":        {loaded, &watchedWriter{wait: "serve ", times: 2, then: cancelLoaded}},
+		"before it started":                    {ended, "stuck", &watchedWriter{}},
+		"before it started, with silent peers": {ended, "silent", &watchedWriter{}},
+		"under load":                           {loaded, "stuck", &watchedWriter{wait: "serve ", times: 2, then: cancelLoaded}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -67,7 +69,7 @@ func TestDemoEndedByContext(t *testing.T) {
 				t.Error("it sent a SIGTERM after the trigger")
 				return nil
 			}}
-			code := sh.run(tt.ctx, append([]string{"demo", "-scenario", "stuck", "-load", "1m"}, roomy[2:]...))
+			code := sh.run(tt.ctx, append([]string{"demo", "-scenario", tt.scenario, "-load", "1m"}, roomy[2:]...))
 			text := tt.out.String()
 			if code != controller.ExitOK {
 				t.Errorf("exit code %d, want %d", code, controller.ExitOK)
@@ -76,6 +78,9 @@ func TestDemoEndedByContext(t *testing.T) {
 				if !strings.Contains(text, want) {
 					t.Errorf("it does not say %q", want)
 				}
+			}
+			if strings.Contains(text, "Silent peers") {
+				t.Error("it tells of silent peers that there were none of")
 			}
 			if t.Failed() {
 				t.Log(text)

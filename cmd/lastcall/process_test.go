@@ -70,6 +70,8 @@ func TestScenarios(t *testing.T) {
 	)
 	endlessCut := map[place]map[string]int{{replicaA, methodEndless}: {"Unavailable": watchers / 2}}
 	stuckCut := map[place]map[string]int{{replicaA, methodStuck}: {"Unavailable": 1}}
+	// what the report says of the work of replica a
+	work := func(numbers string) string { return numbers + " still running\n" }
 	tests := map[string]struct {
 		budget  []string
 		exit    int
@@ -78,9 +80,10 @@ func TestScenarios(t *testing.T) {
 		failed  map[place]map[string]int
 		reached bool // the deadline
 	}{
-		"drain":    {roomy, controller.ExitOK, drained, []string{"none failed"}, nil, false},
-		"stream":   {brief, controller.ExitForced, forced, nil, endlessCut, false},
-		"stuck":    {brief, controller.ExitAbandoned, forced, []string{", and has not returned"}, stuckCut, false},
+		"drain":    {roomy, controller.ExitOK, drained, []string{"none failed", work("0 cancelled, 0 cut, 0")}, nil, false},
+		"stream":   {brief, controller.ExitForced, forced, []string{"cancelled in", work("2 cancelled, 0 cut, 0")}, endlessCut, false},
+		"stuck":    {brief, controller.ExitAbandoned, forced, []string{", and has not returned", work("0 cancelled, 0 cut, 1"), "running   " + path(methodStuck) + " x1, oldest "}, stuckCut, false},
+		"silent":   {roomy, controller.ExitOK, drained, []string{"none failed", work("0 cancelled, 0 cut, 0"), "note      \"replica a\": 1 connection had not finished its handshake and was closed"}, nil, false},
 		"closer":   {roomy, controller.ExitStep, drained, []string{`closer "cache" timed out`, "none failed"}, nil, false},
 		"signal":   {roomy, controller.ExitForced, forced, []string{"-> second SIGTERM", "forced in"}, endlessCut, false},
 		"deadline": {brief, controller.ExitAbandoned, forced, []string{`closer "cache" timed out`, `flusher "telemetry" timed out`}, stuckCut, true},
@@ -108,6 +111,10 @@ func TestScenarios(t *testing.T) {
 			}
 			checkDeadline(t, s, tt.budget, tt.reached)
 			checkClients(t, s, tt.failed, name == "signal")
+			checkWork(t, s)
+			if name == "silent" {
+				checkSilent(t, s)
+			}
 			if t.Failed() {
 				t.Logf("exit code %d, stdout:\n%s", s.exit, s.text)
 			}
@@ -162,5 +169,42 @@ func checkClients(t *testing.T, s shown, want map[place]map[string]int, slowMayF
 	}
 	if s.rows[place{replicaB, methodWatch}][1]["OK"] == 0 {
 		t.Errorf("no stream was opened again on b")
+	}
+}
+
+// checkWork: the report's numbers add up, and those RPCs that replica a did not
+// complete are the ones that failed there.
+func checkWork(t *testing.T, s shown) {
+	t.Helper()
+	w := s.work
+	if w.before+w.arrived != w.completed+w.cancelled+w.cut+w.running {
+		t.Errorf("the numbers of the work do not add up: %+v", w)
+	}
+	failed := 0
+	for p, codes := range s.failures() {
+		for _, n := range codes {
+			if p.replica == replicaA {
+				failed += n
+			}
+		}
+	}
+	if n := w.cancelled + w.cut + w.running; n != failed {
+		t.Errorf("on replica a %d RPCs were cancelled, cut or still running; the clients saw %d fail", n, failed)
+	}
+}
+
+// checkSilent: the controller closes the connection of a silent peer once its time
+// for the handshake is over, with the end of the stream. Bare grpc goes on waiting.
+func checkSilent(t *testing.T, s shown) {
+	t.Helper()
+	const handshakeTime = time.Second // of grpcadapter, by default
+	if s.eof < handshakeTime {
+		t.Errorf("the silent peer of replica a saw EOF %v into the drain, want %v", s.eof, handshakeTime)
+	}
+	if s.drain < handshakeTime {
+		t.Errorf("the drain took %v, want %v: for the silent peer", s.drain, handshakeTime)
+	}
+	if s.held < bareTime {
+		t.Errorf("Stop of bare grpc had not returned after %v, want %v", s.held, bareTime)
 	}
 }

@@ -18,6 +18,7 @@ type result struct {
 	report   controller.Report
 	returned time.Time            // when Run had returned
 	rpcs     []rpc                // as the clients saw them
+	silence  *silence             // nil without silent peers
 	jobs     int64                // how many the worker has done
 	bare     <-chan time.Duration // how late a bare timer was that was set for the deadline
 }
@@ -28,6 +29,9 @@ func (r *result) print(w io.Writer, diagram bool) error {
 	fmt.Fprintf(&b, "\nReport of the controller\n%s%s", indent(r.report.String()), indent(indent(r.timing())))
 	fmt.Fprintf(&b, "    worker    %d jobs done\n", r.jobs)
 	fmt.Fprintf(&b, "\nRPCs as the clients saw them\n%s", indent(tally(r.rpcs, r.report.Triggered)))
+	if r.silence != nil {
+		fmt.Fprintf(&b, "\nSilent peers\n%s", indent(r.silence.text(r.report)))
+	}
 	fmt.Fprintf(&b, "\nPath taken\n%s", indent(r.path()))
 	if diagram {
 		b.WriteByte('\n')

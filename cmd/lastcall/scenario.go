@@ -13,6 +13,7 @@ type scenario struct {
 	exit int    // the code that the demo is expected to exit with
 
 	trouble     string // the RPC that troublesome clients make, beside the usual ones
+	silent      bool   // a peer of each replica connects and says nothing
 	hungCloser  bool   // a closer never returns
 	hungFlusher bool   // a flusher never returns
 	second      bool   // a second SIGTERM comes during the drain
@@ -24,6 +25,7 @@ func scenarios() []scenario {
 		{name: "drain", exit: controller.ExitOK, says: "everything finishes in time, and no RPC is lost"},
 		{name: "stream", exit: controller.ExitForced, says: "streams that never end: the timer fires", trouble: methodEndless},
 		{name: "stuck", exit: controller.ExitAbandoned, says: "a handler that ignores its context: it is abandoned", trouble: methodStuck},
+		{name: "silent", exit: controller.ExitOK, says: "a peer that connects and says nothing, as a port scanner: its connection is closed", silent: true},
 		{name: "closer", exit: controller.ExitStep, says: "a closer that hangs: it gets its share of the time, not more", hungCloser: true},
 		{name: "signal", exit: controller.ExitForced, says: "streams that never end, and a second SIGTERM that forces", trouble: methodEndless, second: true},
 		{name: "deadline", exit: controller.ExitAbandoned, says: "handler, closer and flusher hang: Run returns at the deadline", trouble: methodStuck, hungCloser: true, hungFlusher: true},
@@ -43,8 +45,14 @@ func scenarioNames() []string {
 func drainTime(b controller.Budget) time.Duration { return b.Total - b.Settle - b.Reserve }
 
 // slowTime is how long a slow call takes: one that begins right before the
-// shutdown ends some time into the drain.
-func slowTime(b controller.Budget) time.Duration { return b.Settle + min(drainTime(b)/3, time.Second) }
+// shutdown ends some time into the drain; before the drain has closed the
+// connections of silent peers, if there are any.
+func (s scenario) slowTime(b controller.Budget) time.Duration {
+	if s.silent {
+		return b.Settle + min(drainTime(b)/10, 300*time.Millisecond)
+	}
+	return b.Settle + min(drainTime(b)/3, time.Second)
+}
 
 // secondAfter is how long after the beginning of the drain the second SIGTERM
 // comes: before the slow calls end.

@@ -107,13 +107,13 @@ func meaning(p controller.Phase) string {
 	case controller.PhaseSettle:
 		return "still serving, clients move to b"
 	case controller.PhaseDrain:
-		return "new RPCs refused, the rest finishes"
+		return "new connections refused, RPCs finish"
 	case controller.PhaseCancel:
-		return "contexts of what still runs end"
+		return "what still runs gets Unavailable, its context ends"
 	case controller.PhaseStop:
-		return "Stop closes the connections"
+		return "Stop closes what is still open"
 	case controller.PhaseCut:
-		return "connections left over are closed"
+		return "connections that survived Stop are closed"
 	case controller.PhaseWait:
 		return "for what was told to end"
 	case controller.PhaseClose:

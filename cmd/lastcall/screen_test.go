@@ -48,7 +48,7 @@ func TestScreenLines(t *testing.T) {
         -        -  serve      2   1  ready
    0.000s   6.000s  announce   2   1  health NOT_SERVING, no new jobs
 GRACEFUL_SHUTDOWN  Graceful Shutdown Called (with Timeout)
-   1.000s   5.000s  drain      2   1  new RPCs refused, the rest finishes
+   1.000s   5.000s  drain      2   1  new connections refused, RPCs finish
    1.500s   4.500s  drain      2   1  worker "jobs" failed: no
 `
 	if out.String() != want {

@@ -16,12 +16,22 @@ type shown struct {
 	early    time.Duration               // how long before the deadline Run returned
 	bare     time.Duration               // how late a bare timer was, if the deadline was reached
 	settle   time.Duration               // what phase settle took
+	drain    time.Duration               // what phase drain took
+	work     counted                     // of replica a, in the report
+	eof      time.Duration               // from the beginning of the drain until the silent peer of a saw EOF
+	held     time.Duration               // how long the silent peer of b held Stop
 	afterSig time.Duration               // from the first line after SIGTERM to the end of the process
 }
 
+// counted are the numbers of the work on a server.
+type counted struct{ before, arrived, late, completed, cancelled, cut, running int }
+
 var (
 	rowLine     = regexp.MustCompile(`^ +(a|b|none) {3,}(\w+) {3,}(.+?) {3,}(.+)$`)
-	settleLine  = regexp.MustCompile(`phases .*, settle (\S+), drain`)
+	settleLine  = regexp.MustCompile(`phases .*, settle (\S+), drain (\S+?),? `)
+	workLine    = regexp.MustCompile(`work      "replica a": (\d+) in flight at the trigger, (\d+) arrived \((\d+) late\): (\d+) completed, (\d+) cancelled, (\d+) cut, (\d+) still running`)
+	eofLine     = regexp.MustCompile(`replica a  with the controller: the peer saw EOF at \S+, (\S+) into the drain`)
+	heldLine    = regexp.MustCompile(`replica b  bare grpc: Stop had not returned after (\S+), when the peer hung up; it returned \S+ later`)
 	earlyLine   = regexp.MustCompile(`deadline  Run returned (\S+) before it`)
 	reachedLine = regexp.MustCompile(`deadline  reached: Run returned (\S+) after it, a bare timer (\S+)`)
 )
@@ -35,7 +45,21 @@ func takeApart(t *testing.T, text string) shown {
 		}
 	}
 	if m := settleLine.FindStringSubmatch(text); m != nil {
-		s.settle = duration(t, m[1])
+		s.settle, s.drain = duration(t, m[1]), duration(t, m[2])
+	}
+	if m := workLine.FindStringSubmatch(text); m != nil {
+		w := &s.work
+		for i, n := range []*int{&w.before, &w.arrived, &w.late, &w.completed, &w.cancelled, &w.cut, &w.running} {
+			*n = number(t, m[i+1])
+		}
+	} else {
+		t.Errorf("no line about the work")
+	}
+	if m := eofLine.FindStringSubmatch(text); m != nil {
+		s.eof = duration(t, m[1])
+	}
+	if m := heldLine.FindStringSubmatch(text); m != nil {
+		s.held = duration(t, m[1])
 	}
 	if m := earlyLine.FindStringSubmatch(text); m != nil {
 		s.early = duration(t, m[1])
@@ -54,14 +78,19 @@ func codesIn(t *testing.T, cell string) map[string]int {
 		if part == "-" {
 			continue
 		}
-		number, code, _ := strings.Cut(part, " ")
-		n, err := strconv.Atoi(number)
-		if err != nil {
-			t.Errorf("cell %q: %v", cell, err)
-		}
-		codes[code] = n
+		n, code, _ := strings.Cut(part, " ")
+		codes[code] = number(t, n)
 	}
 	return codes
+}
+
+func number(t *testing.T, text string) int {
+	t.Helper()
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Error(err)
+	}
+	return n
 }
 
 func duration(t *testing.T, text string) time.Duration {

@@ -21,6 +21,7 @@ type stage struct {
 	a, b    *replica
 	deps    dependencies
 	clients *clients
+	peers   []*silentPeer // of a, then of b; only in scenarios with silent peers
 	screen  *screen
 	ctl     *controller.Controller
 
@@ -82,6 +83,7 @@ func (s *stage) play(ctx context.Context, opts ...controller.Option) (*result, e
 
 	stopB := s.b.serve(&service{replica: replicaB, store: new(store), release: s.over})
 	defer stopB()
+	defer s.hangUpSilent() // before stopB, which they would hold
 
 	s.screen.print(s.program())
 	done := make(chan result, 1)
@@ -99,6 +101,7 @@ func (s *stage) play(ctx context.Context, opts ...controller.Option) (*result, e
 	r := <-done
 	s.clients.end()
 	s.screen.close()
+	r.silence = s.silence(stopB)
 	r.rpcs, r.jobs, r.bare = s.ledger.rpcs(), s.deps.jobs.Load(), s.bare
 	return &r, err
 }
@@ -120,10 +123,13 @@ func (s *stage) act() error {
 	if err := s.clients.trouble(s.config.scenario.trouble); err != nil {
 		return err
 	}
+	if err := s.silent(); err != nil {
+		return err
+	}
 	if err := s.begun(methodWatch, s.config.scenario.trouble); err != nil {
 		return err
 	}
-	s.clients.slow(slowTime(s.config.budget))
+	s.clients.slow(s.config.scenario.slowTime(s.config.budget))
 	if err := s.begun(methodSlow); err != nil {
 		return err
 	}
@@ -197,12 +203,15 @@ func (s *stage) observe(step controller.Step) {
 // program says what the demo is made of.
 func (s *stage) program() string {
 	c := s.config
-	jobs := fmt.Sprintf("%d callers, %d streams, %d slow calls of %v", callers, watchers, slowCalls, slowTime(c.budget).Round(time.Millisecond))
+	jobs := fmt.Sprintf("%d callers, %d streams, %d slow calls of %v", callers, watchers, slowCalls, c.scenario.slowTime(c.budget).Round(time.Millisecond))
 	switch c.scenario.trouble {
 	case methodEndless:
 		jobs += fmt.Sprintf(", %d endless streams", watchers)
 	case methodStuck:
 		jobs += ", 1 call that gets stuck"
+	}
+	if c.scenario.silent {
+		jobs += ", 1 silent peer of each replica"
 	}
 	return fmt.Sprintf(`scenario %s: %s
   replica a  %s, with the controller; replica b  %s, stays

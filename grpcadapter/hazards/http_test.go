@@ -78,9 +78,9 @@ type overHTTPCase struct {
 // overHTTPCases has those in which the http.Server calls ServeHTTP of the adapter,
 // and those in which it calls that of the gRPC server.
 func overHTTPCases() map[string]overHTTPCase {
-	made := func(ours bool, opts ...grpcadapter.Option) func() (*grpcadapter.Server, grpc.ServiceRegistrar, http.Handler) {
+	made := func(ours bool) func() (*grpcadapter.Server, grpc.ServiceRegistrar, http.Handler) {
 		return func() (*grpcadapter.Server, grpc.ServiceRegistrar, http.Handler) {
-			g := grpcadapter.New(nil, append(opts, grpcadapter.OverHTTP())...)
+			g := grpcadapter.New(nil, grpcadapter.OverHTTP())
 			srv := g.NewServer()
 			return g, srv, handlerOf(ours, g, srv)
 		}
