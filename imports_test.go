@@ -25,24 +25,35 @@ const module = "github.com/lastcall-go/lastcall"
 // floors says which packages of ours the files of a package may import. Files of
 // tests may import what they like.
 var floors = map[string][]string{
-	"":             {}, // the front page: doc.go only
-	"fsm":          {},
-	"transitions":  {"fsm"},
-	"controller":   {"fsm", "transitions"},
-	"grpcadapter":  {"fsm", "controller"},
-	"viz":          {"fsm"},
+	"":            {}, // the front page: doc.go only
+	"fsm":         {},
+	"transitions": {"fsm"},
+	"controller":  {"fsm", "transitions"},
+	"viz":         {"fsm"},
+
+	"internal/sock":     {},
+	"internal/foreign":  {"controller"},
+	"internal/listener": {"controller", "internal/foreign", "internal/sock"},
+
+	"grpcadapter": {"fsm", "controller", "internal/foreign", "internal/sock", "internal/listener"},
+	"httpadapter": {"fsm", "controller", "internal/foreign", "internal/sock", "internal/listener"},
+	"drain":       {"fsm", "controller", "internal/foreign", "internal/sock", "internal/listener"},
+	"systemd":     {"fsm", "controller"},
+	"admin":       {"fsm", "controller", "httpadapter", "internal/foreign"},
+
 	"cmd/lastcall": {"fsm", "transitions", "controller", "grpcadapter", "viz"},
 }
 
 // outside says which packages, or single files, of ours may import a module of
 // somebody else.
 var outside = map[string][]string{
-	"github.com/looplab/fsm":     {"fsm/machine.go"},
-	"github.com/rs/zerolog":      {"controller", "cmd/lastcall"},
-	"github.com/mattn/go-isatty": {"controller", "cmd/lastcall"},
-	"google.golang.org/grpc":     {"grpcadapter", "cmd/lastcall"},
-	"google.golang.org/protobuf": {"cmd/lastcall"},
-	"golang.org/x/sys":           {"grpcadapter"},
+	"github.com/looplab/fsm":       {"fsm/machine.go"},
+	"github.com/rs/zerolog":        {"controller", "cmd/lastcall"},
+	"github.com/mattn/go-isatty":   {"controller", "cmd/lastcall"},
+	"google.golang.org/grpc":       {"grpcadapter", "cmd/lastcall"},
+	"google.golang.org/protobuf":   {"cmd/lastcall"},
+	"golang.org/x/sys":             {"grpcadapter", "internal/sock"},
+	"github.com/coreos/go-systemd": {"systemd"},
 }
 
 // testOnly are imports that only files of tests have.
@@ -106,7 +117,7 @@ func TestFloorsCanFail(t *testing.T) {
 		"the command imports all":           {"cmd/lastcall/a.go", file("main", ours+"fsm", ours+"viz"), ""},
 		"code at the root":                  {"a.go", "package lastcall\n", "a.go: the root package has doc.go only"},
 		"a test at the root":                {"a_test.go", file("lastcall_test", "testing", "pgregory.net/rapid"), ""},
-		"a package on no floor":             {"httpadapter/a.go", "package httpadapter\n", "stands on no floor"},
+		"a package on no floor":             {"attic/a.go", "package attic\n", "stands on no floor"},
 		"looplab in the wrong file":         {"fsm/table.go", file("fsm", "github.com/looplab/fsm"), "github.com/looplab/fsm is imported"},
 		"looplab in its file":               {"fsm/machine.go", file("fsm", "github.com/looplab/fsm"), ""},
 		"zerolog in the adapter":            {"grpcadapter/a.go", file("grpcadapter", "github.com/rs/zerolog"), "github.com/rs/zerolog is imported"},

@@ -4,6 +4,8 @@ import (
 	"net"
 	"syscall"
 	"time"
+
+	"github.com/lastcall-go/lastcall/internal/sock"
 )
 
 // conn is a connection that a Listener has accepted. What is read and written goes
@@ -62,7 +64,7 @@ func (c *conn) close() error {
 		defer c.listener.ended(c)
 		return c.Conn.Close()
 	}
-	c.listener.foreign.run(callCloseConn, func() {
+	c.listener.foreign.Run(callCloseConn, func() {
 		defer c.listener.ended(c)
 		_ = c.Conn.Close() // nobody waits for it
 	})
@@ -72,18 +74,9 @@ func (c *conn) close() error {
 // cut is close for a connection in the middle of something: the peer is to see the
 // end of the stream. It does not block.
 func (c *conn) cut() {
-	c.listener.foreign.run(callCloseConn, func() {
+	c.listener.foreign.Run(callCloseConn, func() {
 		defer c.listener.ended(c)
-		// Other types may hold a lock in CloseWrite that a Write of theirs has, so
-		// they are only closed.
-		switch s := c.Conn.(type) {
-		case *net.TCPConn:
-			_ = s.CloseWrite() // fails if the peer has gone; Close follows
-		case *net.UnixConn:
-			_ = s.CloseWrite()
-		}
-		discard(c.Conn)
-		_ = c.Conn.Close()
+		sock.Finish(c.Conn)
 	})
 }
 
@@ -95,22 +88,3 @@ type socketConn struct {
 
 // SyscallConn is that of the connection inside.
 func (c *socketConn) SyscallConn() (syscall.RawConn, error) { return c.socket.SyscallConn() }
-
-// control calls f with the file descriptor of a connection, or with that of the
-// one below if it says that there is one, as *tls.Conn does. Without a descriptor
-// f is not called.
-func control(c net.Conn, f func(fd uintptr)) {
-	for {
-		if s, ok := c.(syscall.Conn); ok {
-			if raw, err := s.SyscallConn(); err == nil {
-				_ = raw.Control(f) // fails for a connection that is closed: then there is nothing to do
-			}
-			return
-		}
-		below, ok := c.(interface{ NetConn() net.Conn })
-		if !ok {
-			return
-		}
-		c = below.NetConn()
-	}
-}

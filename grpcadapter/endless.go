@@ -220,7 +220,7 @@ func (s *Server) endEndless() {
 	}
 	for i, e := range streams {
 		wait := window * time.Duration(i) / time.Duration(len(streams))
-		s.foreign.run(callStatus, func() { s.endOne(e, wait) })
+		s.foreign.Run(callStatus, func() { s.endOne(e, wait) })
 	}
 }
 

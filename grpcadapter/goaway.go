@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"google.golang.org/grpc/credentials"
+
+	"github.com/lastcall-go/lastcall/internal/foreign"
 )
 
 // firstGoAway is the frame with which GracefulStop of grpc asks a client to go: no
@@ -115,7 +117,7 @@ func (s *search) in(b []byte) bool {
 // Listener has accepted; AuthInfo, and what clients do with them, are those of creds.
 // Nil stays nil.
 func (l *Listener) Credentials(creds credentials.TransportCredentials) credentials.TransportCredentials {
-	if isNil(creds) {
+	if foreign.IsNil(creds) {
 		return nil
 	}
 	return &seenCredentials{TransportCredentials: creds, listener: l}
@@ -130,7 +132,7 @@ type seenCredentials struct {
 func (s *seenCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	secured, info, err := s.TransportCredentials.ServerHandshake(raw)
 	ours, ok := raw.(interface{ tracked() *conn })
-	if err != nil || !ok || secured == raw || isNil(secured) || ours.tracked().listener != s.listener {
+	if err != nil || !ok || secured == raw || foreign.IsNil(secured) || ours.tracked().listener != s.listener {
 		return secured, info, err
 	}
 	return s.listener.link(ours.tracked(), secured), info, nil

@@ -9,6 +9,8 @@ import (
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
+
+	"github.com/lastcall-go/lastcall/internal/foreign"
 )
 
 // Health is what the adapter needs of a health service. *health.Server has it.
@@ -21,7 +23,7 @@ type Health interface {
 // registers, instead of one of its own.
 func WithHealth(h Health) Option {
 	return func(s *Server) {
-		if isNil(h) {
+		if foreign.IsNil(h) {
 			s.errs = append(s.errs, errors.New("grpcadapter: WithHealth was given nil; WithoutHealth() means no health service"))
 			return
 		}

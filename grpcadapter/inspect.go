@@ -17,7 +17,7 @@ const idleTime = 500 * time.Millisecond
 // numbers of a method belong to one instant. It may be called at any time, for
 // metrics, too.
 func (s *Server) InFlight() []controller.Work {
-	work := s.foreign.left()
+	work := s.foreign.Left()
 	if s.listener != nil {
 		work = append(work, s.listener.left()...)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/internal/foreign"
 )
 
 // The names under which a report has calls that do not return.
@@ -39,7 +40,7 @@ type Listener struct {
 	userTimeout   time.Duration
 	errs          []error // what was wrong with what WrapListener was given
 
-	foreign  foreign
+	foreign  foreign.Calls
 	closing  chan struct{} // closed by Close
 	emptied  chan struct{} // see drained
 	finished chan struct{} // see closed
@@ -101,7 +102,7 @@ func WrapListener(lis net.Listener, opts ...ListenerOption) *Listener {
 		finished:      make(chan struct{}),
 		conns:         map[*conn]struct{}{},
 	}
-	if isNil(lis) {
+	if foreign.IsNil(lis) {
 		l.errs = append(l.errs, errors.New("grpcadapter: the listener is nil"))
 	} else {
 		l.inner = lis
@@ -156,7 +157,7 @@ func (l *Listener) next() (net.Conn, error) {
 		return l.inner.Accept()
 	}
 	came := make(chan accepted)
-	l.foreign.run(callAccept, func() { l.accept(came) })
+	l.foreign.Run(callAccept, func() { l.accept(came) })
 	select {
 	case a := <-came:
 		return a.conn, a.err
@@ -199,7 +200,7 @@ func (l *Listener) Close() error {
 	if l.direct {
 		return l.inner.Close()
 	}
-	l.foreign.run(callCloseListener, func() {
+	l.foreign.Run(callCloseListener, func() {
 		_ = l.inner.Close() // grpc, too, drops this error: nothing depends on it any more
 	})
 	return nil
@@ -255,4 +256,4 @@ func (l *Listener) SyscallConn() (syscall.RawConn, error) {
 
 // left returns the calls of the listener into foreign code that have not returned.
 // An Accept is one of them for as long as the listener is served.
-func (l *Listener) left() []controller.Work { return l.foreign.left() }
+func (l *Listener) left() []controller.Work { return l.foreign.Left() }

@@ -20,7 +20,7 @@ func (l *Listener) Closed() <-chan struct{}       { return l.closed() }
 func (l *Listener) WatchGoAways() <-chan struct{} { return l.watchGoAways() }
 func (l *Listener) Left() []controller.Work       { return l.left() }
 func (l *Listener) AwaitCloses()                  { l.awaitCloses() }
-func (l *Listener) Failures() int                 { return l.foreign.failures() }
+func (l *Listener) Failures() int                 { return l.foreign.Failures() }
 
 // Timer returns the timer that will close connections in their handshake, or nil.
 func (l *Listener) Timer() *time.Timer {

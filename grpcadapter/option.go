@@ -3,13 +3,15 @@ package grpcadapter
 import (
 	"net"
 	"time"
+
+	"github.com/lastcall-go/lastcall/internal/foreign"
 )
 
 // WithListener makes a Server from [Use] serve on the listener, through
 // [WrapListener].
 func WithListener(lis net.Listener) Option {
 	return func(s *Server) {
-		if isNil(lis) {
+		if foreign.IsNil(lis) {
 			s.fail("the listener is nil")
 			return
 		}

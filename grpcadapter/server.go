@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/internal/foreign"
 )
 
 // GRPCServer is what the adapter needs of a gRPC server. *grpc.Server and
@@ -46,7 +47,7 @@ type Server struct {
 	listener *Listener // nil: somebody else serves
 	tracker  *tracker
 	streams  endlessStreams
-	foreign  foreign
+	foreign  foreign.Calls
 	life     atomic.Pointer[controller.Life]
 	scope    atomic.Pointer[scope] // what handlers' contexts carry of ours
 	over     atomic.Pointer[scope] // what those carry that were cancelled
@@ -108,7 +109,7 @@ func newServer() *Server {
 func New(lis net.Listener, opts ...Option) *Server {
 	s := newServer()
 	s.apply(opts)
-	if !isNil(lis) || !s.overHTTP {
+	if !foreign.IsNil(lis) || !s.overHTTP {
 		WithListener(lis)(s)
 	}
 	return s
@@ -124,7 +125,7 @@ func New(lis net.Listener, opts ...Option) *Server {
 func Use(srv GRPCServer, opts ...Option) *Server {
 	s := newServer()
 	s.foreignBuilt = true
-	if isNil(srv) {
+	if foreign.IsNil(srv) {
 		s.fail("Use was given a nil server")
 	} else {
 		s.grpc = srv
@@ -185,7 +186,7 @@ func (s *Server) ServerOptions(opts ...grpc.ServerOption) []grpc.ServerOption {
 // health service as NewServer does. It comes before Serve. A nil server, or one too
 // many, is an error from controller.New, or from Serve if that was before.
 func (s *Server) Adopt(srv GRPCServer) {
-	if isNil(srv) {
+	if foreign.IsNil(srv) {
 		s.fail("Adopt was given a nil server")
 		return
 	}

@@ -60,10 +60,10 @@ func (s *Server) GracefulStop() {
 		srv.GracefulStop()
 		s.closeListener()
 	}
-	s.foreign.await(moment)
+	s.foreign.Await(moment)
 	if s.listener != nil {
 		s.listener.awaitCloses()         // a Close may send what was written
-		s.listener.foreign.await(moment) // so that the report names only what does not return
+		s.listener.foreign.Await(moment) // so that the report names only what does not return
 	}
 	if first {
 		s.noteLateness()
@@ -87,7 +87,7 @@ func (s *Server) tellAfterGoAways() {
 	if s.listener != nil {
 		out = s.listener.watchGoAways()
 	}
-	s.foreign.run("waiting for GOAWAYs", func() {
+	s.foreign.Run("waiting for GOAWAYs", func() {
 		limit := time.NewTimer(s.goAwayFirst)
 		defer limit.Stop()
 		select {
@@ -116,7 +116,7 @@ func (s *Server) Cancel(ctx context.Context, cause error) {
 		s.over.CompareAndSwap(nil, &scope{over})
 		s.tracker.enter(refusing)
 		for _, r := range s.tracker.inFlight() {
-			s.foreign.run(callStatus, func() { r.conclude(cancelled, leaving(), cause) })
+			s.foreign.Run(callStatus, func() { r.conclude(cancelled, leaving(), cause) })
 		}
 		select {
 		case <-s.stopped:

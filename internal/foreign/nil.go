@@ -1,9 +1,9 @@
-package grpcadapter
+package foreign
 
 import "reflect"
 
-// isNil says whether an interface holds nothing, or a nil pointer.
-func isNil(v any) bool {
+// IsNil says whether an interface holds nothing, or a nil pointer.
+func IsNil(v any) bool {
 	if v == nil {
 		return true
 	}

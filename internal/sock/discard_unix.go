@@ -1,6 +1,6 @@
 //go:build linux || darwin || freebsd || netbsd || openbsd || dragonfly
 
-package grpcadapter
+package sock
 
 import (
 	"net"
@@ -11,7 +11,7 @@ import (
 // discard reads what has arrived on a socket, without waiting, and drops it: close
 // with unread input sends a reset instead of the end of the stream.
 func discard(c net.Conn) {
-	control(c, func(fd uintptr) {
+	Control(c, func(fd uintptr) {
 		var buf [4 << 10]byte
 		for range 4 << 10 { // 16 MiB at most, more than a receive buffer has
 			n, _, err := unix.Recvfrom(int(fd), buf[:], unix.MSG_DONTWAIT)

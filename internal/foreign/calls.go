@@ -1,4 +1,6 @@
-package grpcadapter
+// Package foreign runs code that is not ours, so that it can hang, panic or end its
+// goroutine without holding anybody up.
+package foreign
 
 import (
 	"slices"
@@ -9,35 +11,35 @@ import (
 	"github.com/lastcall-go/lastcall/controller"
 )
 
-// foreign runs calls into code that is not ours on goroutines of their own, and
+// Calls runs calls into code that is not ours on goroutines of their own, and
 // knows which of them have not returned. The zero value is ready; any number of
 // goroutines may use it.
-type foreign struct {
+type Calls struct {
 	mu     sync.Mutex // never held during a call
-	calls  map[*foreignCall]struct{}
+	calls  map[*running]struct{}
 	failed int
 }
 
-type foreignCall struct {
+type running struct {
 	name  string
 	began time.Time
 	done  chan struct{}
 }
 
-// run starts the call and returns at once. A call that panics, or ends its
+// Run starts the call and returns at once. A call that panics, or ends its
 // goroutine with runtime.Goexit, has returned as well.
-func (f *foreign) run(name string, call func()) {
-	c := &foreignCall{name: name, began: time.Now(), done: make(chan struct{})}
+func (f *Calls) Run(name string, call func()) {
+	c := &running{name: name, began: time.Now(), done: make(chan struct{})}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.calls == nil {
-		f.calls = map[*foreignCall]struct{}{}
+		f.calls = map[*running]struct{}{}
 	}
 	f.calls[c] = struct{}{}
 	go f.watch(c, call)
 }
 
-func (f *foreign) watch(c *foreignCall, call func()) {
+func (f *Calls) watch(c *running, call func()) {
 	returned := false
 	defer func() {
 		_ = recover() // counted: whoever wants to know the value recovers it inside call
@@ -53,9 +55,9 @@ func (f *foreign) watch(c *foreignCall, call func()) {
 	returned = true
 }
 
-// left returns the calls that have not returned, one Work per name, in the order
+// Left returns the calls that have not returned, one Work per name, in the order
 // of the names.
-func (f *foreign) left() []controller.Work {
+func (f *Calls) Left() []controller.Work {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var all []controller.Work
@@ -74,8 +76,8 @@ func (f *foreign) left() []controller.Work {
 	return all
 }
 
-// await blocks until no call is running, or for d.
-func (f *foreign) await(d time.Duration) {
+// Await blocks until no call is running, or for d.
+func (f *Calls) Await(d time.Duration) {
 	limit := time.NewTimer(d)
 	defer limit.Stop()
 	for {
@@ -92,7 +94,7 @@ func (f *foreign) await(d time.Duration) {
 }
 
 // any returns a call that is running, or nil.
-func (f *foreign) any() *foreignCall {
+func (f *Calls) any() *running {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for c := range f.calls {
@@ -101,8 +103,8 @@ func (f *foreign) any() *foreignCall {
 	return nil
 }
 
-// failures returns how many calls have panicked or ended their goroutine.
-func (f *foreign) failures() int {
+// Failures returns how many calls have panicked or ended their goroutine.
+func (f *Calls) Failures() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.failed

@@ -1,0 +1,42 @@
+// Package sock reaches what is below a net.Conn.
+package sock
+
+import (
+	"net"
+	"syscall"
+)
+
+// Finish closes a connection in the middle of something in such a way that the
+// peer sees the end of the stream and no reset: what it has sent and nobody has
+// read is dropped first. It blocks for as long as Close of the connection does.
+func Finish(c net.Conn) {
+	// Other types may hold a lock in CloseWrite that a Write of theirs has, so they
+	// are only closed.
+	switch s := c.(type) {
+	case *net.TCPConn:
+		_ = s.CloseWrite() // fails if the peer has gone; Close follows
+	case *net.UnixConn:
+		_ = s.CloseWrite()
+	}
+	discard(c)
+	_ = c.Close()
+}
+
+// Control calls f with the file descriptor of a connection, or with that of the
+// one below if it says that there is one, as *tls.Conn does. Without a descriptor
+// f is not called.
+func Control(c net.Conn, f func(fd uintptr)) {
+	for {
+		if s, ok := c.(syscall.Conn); ok {
+			if raw, err := s.SyscallConn(); err == nil {
+				_ = raw.Control(f) // fails for a connection that is closed: then there is nothing to do
+			}
+			return
+		}
+		below, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			return
+		}
+		c = below.NetConn()
+	}
+}
