@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// total is the sum over the work that a service is for: unary and streams. What
-// runs of the infrastructure it counts apart.
+// total is the sum over the work that a service is for. What runs of the
+// infrastructure it counts apart.
 type total struct {
 	before, arrived, late, completed, cancelled, cut int
 	running, streams                                 int // the streams are among those that run
@@ -18,16 +18,16 @@ func totalOf(all []Work) total {
 	var t total
 	for _, w := range all {
 		switch w.Kind {
-		case WorkUnary, WorkStream:
+		case WorkInfra:
+			t.infrastructure += w.Running
+		case WorkCall: // no work that anybody has asked the server for
+		default:
 			t.before, t.arrived, t.late = t.before+w.Before, t.arrived+w.Arrived, t.late+w.Late
 			t.completed, t.cancelled, t.cut = t.completed+w.Completed, t.cancelled+w.Cancelled, t.cut+w.Cut
 			t.running += w.Running
 			if w.Kind == WorkStream {
 				t.streams += w.Running
 			}
-		case WorkInfra:
-			t.infrastructure += w.Running
-		case WorkCall: // no work that anybody has asked the server for
 		}
 	}
 	return t

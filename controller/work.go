@@ -28,10 +28,13 @@ type WorkKind string
 
 // The kinds of work.
 const (
-	WorkUnary  WorkKind = "unary"          // requests with one answer
-	WorkStream WorkKind = "stream"         // streams
-	WorkInfra  WorkKind = "infrastructure" // health, reflection and the like: not what the service is for
-	WorkCall   WorkKind = "call"           // calls that the server has made into foreign code
+	WorkUnary   WorkKind = "unary"          // RPCs with one request and one answer
+	WorkStream  WorkKind = "stream"         // RPCs that are streams
+	WorkRequest WorkKind = "request"        // HTTP requests
+	WorkConn    WorkKind = "connection"     // connections of other protocols, or that an HTTP handler has taken over
+	WorkTask    WorkKind = "task"           // pieces of work in the background
+	WorkInfra   WorkKind = "infrastructure" // health, reflection and the like: not what the service is for
+	WorkCall    WorkKind = "call"           // calls that the server has made into foreign code
 )
 
 // Work is the work of one kind and name: for a gRPC server that of one method. The
@@ -40,7 +43,7 @@ const (
 // back when phase wait was over.
 type Work struct {
 	Server string // the name with which the server was registered; the controller fills it in
-	Name   string // of a gRPC method "/package.Service/Method", of a call for example "net.Listener.Accept"
+	Name   string // of a gRPC method "/package.Service/Method", of HTTP requests "GET /orders/{id}", of a call for example "net.Listener.Accept"
 	Kind   WorkKind
 
 	Running int       // how many run
