@@ -20,8 +20,13 @@ type Budget struct {
 	// Quiet ends phase settle early: once no new work has arrived for that long,
 	// counted from the beginning of the phase or, if that is later, from the last
 	// arrival. So a settle lasts at least Quiet and at most Settle. Zero leaves
-	// every settle its whole time. Every server must then be one of [Arrivals].
+	// every settle its whole time. Every server must then be one of [Arrivals], but
+	// for those that are [Last].
 	Quiet time.Duration
+	// MinSettle is how long a settle that Quiet may end lasts at least: how long the
+	// network may need to learn that the server leaves, while no client has anything
+	// to ask. It counts as Settle does.
+	MinSettle time.Duration
 	// Reserve is the end of Total, kept for what comes after the timer: force,
 	// close and flush. It must be positive. The timer fires at Total - Reserve,
 	// and Settle + Reserve must leave room before Total for the drain.
@@ -57,6 +62,14 @@ func (b Budget) Validate() error {
 		report("Quiet is %v, but Settle is 0s: there is no settle to end early", b.Quiet)
 	case b.Settle > 0 && b.Quiet > b.Settle:
 		report("Quiet is %v, must not be longer than Settle %v", b.Quiet, b.Settle)
+	}
+	switch {
+	case b.MinSettle < 0:
+		report("MinSettle is %v, must not be negative (0 is none)", b.MinSettle)
+	case b.MinSettle > 0 && b.Quiet == 0:
+		report("MinSettle is %v, but Quiet is 0s: nothing would end settle before its %v are over", b.MinSettle, b.Settle)
+	case b.MinSettle > 0 && b.MinSettle > b.Settle:
+		report("MinSettle is %v, must not be longer than Settle %v", b.MinSettle, b.Settle)
 	}
 	if b.Reserve <= 0 {
 		report("Reserve is %v, must be positive: closing and flushing need time", b.Reserve)

@@ -16,6 +16,7 @@ type call struct {
 	since  time.Time // from when on it may need grace to come back
 	over   bool      // its result has come
 	told   bool      // its end, or that it takes too long, has been told
+	lasts  bool      // it is the Serve of a server that is Last, and not late before the end
 	quiet  bool      // it is told only if it takes too long, panics or calls runtime.Goexit
 	cancel context.CancelCauseFunc
 	then   func(result) // what the loop does with the result, before it is told

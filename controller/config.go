@@ -19,6 +19,7 @@ type config struct {
 	workers    []workerConfig
 	announcers []stepConfig
 	closers    []stepConfig
+	groups     int // of closers that are closed at the same time
 	flushers   []stepConfig
 	observers  []observerConfig
 	logger     *zerolog.Logger
@@ -29,8 +30,10 @@ type config struct {
 }
 
 type workerConfig struct {
-	name string
-	run  func(claim, work context.Context) error
+	name        string
+	run         func(claim, work context.Context) error
+	endsProcess bool
+	errs        []error
 }
 
 type observerConfig struct {
@@ -43,6 +46,7 @@ type stepConfig struct {
 	name    string
 	run     func(context.Context) error
 	timeout time.Duration // 0: none of its own
+	group   int           // of a closer: those with the same one are closed at the same time; 0: it alone
 	errs    []error
 }
 
@@ -70,6 +74,11 @@ func (c config) with(opts []Option) (config, error) {
 	return c, nil
 }
 
+// closersOnly says whether nothing but closers is registered.
+func (c config) closersOnly() bool {
+	return len(c.servers)+len(c.workers)+len(c.announcers)+len(c.flushers)+len(c.observers) == 0 && c.logger == nil && !c.signalsSet
+}
+
 // check returns one error for each thing that is wrong with what is registered.
 func (c config) check() []error {
 	var errs []error
@@ -91,7 +100,7 @@ func (c config) check() []error {
 	}
 	for i, s := range c.servers {
 		named("server", s.name, isNil(s.server), s.errs)
-		if c.budget.Quiet > 0 && s.noQuiet != "" {
+		if c.budget.Quiet > 0 && !s.last && s.noQuiet != "" {
 			fail("server %q cannot tell when an RPC last arrived, so Budget.Quiet cannot work: %s", s.name, s.noQuiet)
 		}
 		for _, other := range c.servers[:i] {
@@ -101,7 +110,7 @@ func (c config) check() []error {
 		}
 	}
 	for _, w := range c.workers {
-		named("worker", w.name, w.run == nil, nil)
+		named("worker", w.name, w.run == nil, w.errs)
 	}
 	for _, a := range c.announcers {
 		named("announcer", a.name, a.run == nil, a.errs)
@@ -122,14 +131,17 @@ func (c config) check() []error {
 // servers stand behind each other in a circle.
 func (c config) checkBehind() []error {
 	var errs []error
-	behind := map[string][]string{}
+	behind, last := map[string][]string{}, map[string]bool{}
 	for _, s := range c.servers {
-		behind[s.name] = s.behind
+		behind[s.name], last[s.name] = s.behind, s.last
 	}
 	for _, s := range c.servers {
 		for _, name := range s.behind {
-			if _, ok := behind[name]; !ok {
+			switch _, ok := behind[name]; {
+			case !ok:
 				errs = append(errs, fmt.Errorf("controller: server %q is Behind %q, but there is no such server", s.name, name))
+			case s.last || last[name]:
+				errs = append(errs, fmt.Errorf("controller: server %q is Behind %q, but a server that is Last has no part in the drain", s.name, name))
 			}
 		}
 	}

@@ -24,6 +24,8 @@ type Controller struct {
 	trigger atomic.Pointer[trigger]   // the first one; never changed again
 	force   atomic.Pointer[time.Time] // when Force was first called
 
+	deadlineAt atomic.Pointer[time.Time] // the deadline; nil before the trigger
+
 	mu     sync.Mutex // guards what is below; never held while foreign code runs
 	config config
 	ran    bool
@@ -34,6 +36,8 @@ type trigger struct {
 	at    time.Time
 	cause error
 	typed bool // Ctrl-C at a terminal: nobody has to learn that the server leaves
+
+	failed bool // something has failed, and that is why
 }
 
 // New returns a Controller that will shut down what the options name, within the
@@ -124,17 +128,31 @@ func (c *Controller) seal() (config, error) {
 
 // Shutdown triggers the shutdown and returns at once. The cause is kept if this
 // is the first trigger, and ignored otherwise; nil stands for [ErrShutdown]. It
-// says why, and not that something failed: it does not change the exit code. A
-// program that could not start says so itself:
-//
-//	ctl.Shutdown(err)
-//	ctl.Run(ctx) // closes what is open already
-//	os.Exit(1)
+// says why, and not that something failed: it does not change the exit code; see
+// Fail.
 func (c *Controller) Shutdown(cause error) {
 	if cause == nil {
 		cause = ErrShutdown
 	}
 	c.request(trigger{at: time.Now(), cause: cause})
+}
+
+// Fail triggers the shutdown because of an error, and returns at once. It is
+// Shutdown with [ExitFailed] as the exit code, which it changes only if it is the
+// first trigger; nil stands for [ErrShutdown]. A program that cannot start calls it
+// before Run, which then closes what is open already:
+//
+//	db, err := open()
+//	if err != nil {
+//		ctl.Fail(err)
+//	}
+//	...
+//	os.Exit(ctl.Run(ctx).ExitCode())
+func (c *Controller) Fail(err error) {
+	if err == nil {
+		err = ErrShutdown
+	}
+	c.request(trigger{at: time.Now(), cause: err, failed: true})
 }
 
 // Force moves the timer to now, and the deadline to now + Reserve if that is
@@ -163,6 +181,19 @@ func (c *Controller) Phase() Phase {
 // Ready says whether traffic should come: from the moment in which everything
 // has been started until the first trigger.
 func (c *Controller) Ready() bool { return c.Phase() == PhaseServe && c.trigger.Load() == nil }
+
+// Deadline returns the instant by which Run returns. It is known, and the second
+// result true, once the shutdown was triggered. A force may move it to an earlier
+// instant.
+func (c *Controller) Deadline() (time.Time, bool) {
+	if at := c.deadlineAt.Load(); at != nil {
+		return *at, true
+	}
+	return time.Time{}, false
+}
+
+// TimerAt returns the instant in which the timer fires, as [Life.TimerAt] does.
+func (c *Controller) TimerAt() (time.Time, bool) { return Life{c.life}.TimerAt() }
 
 // Done returns a channel that is closed when Run is over.
 func (c *Controller) Done() <-chan struct{} { return c.over }

@@ -28,6 +28,9 @@
 // on goroutines of its own, so it may hang, panic, call runtime.Goexit, ignore
 // its context, be slow, or call back into the controller.
 //
+// In what follows a server is one that is not Last. Those that are end after the
+// flushers: see [Last].
+//
 // G1 Bounded: Run returns at or before the deadline, whatever foreign code
 // does; in real time as exactly as the machine's timers fire. What ends the process
 // is beyond any library: os.Exit, a panic in a goroutine that lastcall did not

@@ -18,9 +18,21 @@ const grace = 10 * time.Millisecond
 func (r *run) close() {
 	r.enter(PhaseClose)
 	r.expireOld(r.calls)
-	closers := slices.Clone(r.config.closers)
-	slices.Reverse(closers)
-	r.inTurn(OpClose, closers, r.share(2))
+	r.inTurn(OpClose, inOrder(r.config.closers), r.share(2))
+}
+
+// inOrder returns closers in the order in which they are called: the last one first,
+// and those of a group, which stand side by side, at the same time.
+func inOrder(closers []stepConfig) [][]stepConfig {
+	var all [][]stepConfig
+	for i, s := range slices.Backward(closers) {
+		if s.group > 0 && i+1 < len(closers) && closers[i+1].group == s.group {
+			all[len(all)-1] = append(all[len(all)-1], s)
+			continue
+		}
+		all = append(all, []stepConfig{s})
+	}
+	return all
 }
 
 // expireOld tells of the calls among these that have not come back, but for those
@@ -30,7 +42,7 @@ func (r *run) expireOld(calls []*call) {
 	r.takeIn() // the loop itself may have had to wait for the processor
 	now := time.Now()
 	for _, c := range calls {
-		if now.Sub(c.since) >= grace {
+		if !c.lasts && now.Sub(c.since) >= grace {
 			r.expire(c)
 		}
 	}
@@ -40,11 +52,15 @@ func (r *run) expireOld(calls []*call) {
 // kept back.
 func (r *run) flush() {
 	r.enter(PhaseFlush)
-	n := 2
-	if len(r.config.flushers) == 0 {
-		n = 1
+	n := 1
+	if len(r.config.flushers) > 0 {
+		n++
 	}
-	line := r.share(n)
+	behind := 0
+	if len(r.lasts) > 0 {
+		behind = 1
+	}
+	line := r.share(n + behind)
 	start := time.Now()
 	if r.record.logger != nil {
 		r.await(r.nothingFresh, r.freshUntil) // the line tells what they did
@@ -59,7 +75,8 @@ func (r *run) flush() {
 	for _, f := range r.config.flushers {
 		calls = append(calls, r.step(OpFlush, f, r.deadline))
 	}
-	r.awaitSteps(calls, r.share(1), nothing)
+	r.awaitSteps(calls, r.share(1+behind), nothing)
+	r.endLasts()
 }
 
 // finish ends everything that is the controller's own and returns the report.

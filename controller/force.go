@@ -111,9 +111,7 @@ func (r *run) stop() {
 	var calls []*call
 	for _, s := range r.victims {
 		calls = append(calls, r.call(OpStop, s.name, func() error {
-			<-s.begun // closed on a goroutine that has been started, by its first statement
-			yield()   // and lets that goroutine go on into GracefulStop, where nobody can look
-			s.server.Stop()
+			s.halt()
 			return nil
 		}, nil))
 	}

@@ -17,7 +17,11 @@ type logger struct{ zerolog.Logger }
 func (l *logger) step(s, now Step) {
 	switch s.Kind {
 	case KindTransition:
-		where(l.WithLevel(level(s)), now).Stringer("event", s.Transition.Event).Msg("state " + s.State.String())
+		e := where(l.WithLevel(level(s)), now).Stringer("event", s.Transition.Event)
+		if s.settle != "" {
+			e = e.Str("settle", string(s.settle))
+		}
+		e.Msg("state " + s.State.String())
 	case KindPhase:
 		where(l.Info(), now).Msg("phase " + s.Phase.String())
 	case KindCall:
@@ -76,7 +80,7 @@ func (l *logger) cause(cause error, text string, b Budget, timer time.Time) {
 	}
 	e = e.Str("cause", text).Stringer("total", b.Total).Stringer("settle", b.Settle)
 	if b.Quiet > 0 {
-		e = e.Stringer("quiet", b.Quiet)
+		e = e.Stringer("quiet", b.Quiet).Stringer("min_settle", b.MinSettle)
 	}
 	e.Stringer("reserve", b.Reserve).Time("timer_at", timer).Msg("shutting down")
 }

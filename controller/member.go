@@ -38,6 +38,13 @@ func (s *server) isGone() bool {
 	return s.graceful != nil && s.graceful.over && (s.serving == nil || s.serving.over)
 }
 
+// halt calls Stop, which comes after the call of GracefulStop.
+func (s *server) halt() {
+	<-s.begun // closed on a goroutine that has been started, by its first statement
+	yield()   // and lets that goroutine go on into GracefulStop, where nobody can look
+	s.server.Stop()
+}
+
 func (r *run) allEnded() bool {
 	for _, s := range r.servers {
 		if !s.hasEnded() {

@@ -80,12 +80,27 @@ func WithServer(name string, server Server, opts ...ServerOption) Option {
 // shutdown; one that returns nil has finished. An error that is or wraps that of
 // claim, work or the context given to Run, once that has ended, says that the worker
 // was told to end: it is kept in its step and logged, and is no failure.
-func WithWorker(name string, run func(claim, work context.Context) error) Option {
+func WithWorker(name string, run func(claim, work context.Context) error, opts ...WorkerOption) Option {
+	w := workerConfig{name: name, run: run}
+	for _, opt := range opts {
+		if opt == nil {
+			w.errs = append(w.errs, errors.New("one of its options is nil"))
+			continue
+		}
+		opt(&w)
+	}
 	return func(c *config) error {
-		c.workers = append(c.workers, workerConfig{name: name, run: run})
+		c.workers = append(c.workers, w)
 		return nil
 	}
 }
+
+// WorkerOption says more about a worker.
+type WorkerOption func(*workerConfig)
+
+// EndsProcess says that the process is there for this worker: if it returns nil
+// before its claim has ended, that is a trigger as well, and no failure.
+func EndsProcess() WorkerOption { return func(w *workerConfig) { w.endsProcess = true } }
 
 // WithAnnouncer registers a function that phase announce calls: it takes some
 // readiness down, or tells somebody that this process is leaving. Announcers run
@@ -103,11 +118,43 @@ func WithAnnouncer[F Callable](name string, f F, opts ...StepOption) Option {
 // worker uses it any more. Closers run one after the other, the last registered
 // first, so that what was opened last is closed first. One that has not come back
 // when its share of the time is over is left running, with its context ended, and
-// the next one begins: what hangs may still use what is closed next.
+// the next one begins: what hangs may still use what is closed next. Several that
+// do not use each other can be closed at the same time: see [Together].
 func WithCloser[F Callable](name string, f F, opts ...StepOption) Option {
 	step := newStep(name, f, opts)
 	return func(c *config) error {
 		c.closers = append(c.closers, step)
+		return nil
+	}
+}
+
+// Together makes closers close at the same time: as one of the steps that close
+// one after the other, in the place of the first of them. It takes what WithCloser
+// and Together return, and nothing else.
+//
+//	controller.Together(
+//		controller.WithCloser("postgres", db.Close),
+//		controller.WithCloser("redis", cache.Close),
+//	)
+func Together(closers ...Option) Option {
+	return func(c *config) error {
+		var inner config
+		for i, opt := range closers {
+			if opt == nil {
+				return fmt.Errorf("controller: Together: option %d is nil", i+1)
+			}
+			if err := opt(&inner); err != nil {
+				return err
+			}
+		}
+		if len(inner.closers) == 0 || !inner.closersOnly() {
+			return errors.New("controller: Together takes what WithCloser returns, at least one, and nothing else")
+		}
+		c.groups++
+		for _, s := range inner.closers {
+			s.group = c.groups
+			c.closers = append(c.closers, s)
+		}
 		return nil
 	}
 }

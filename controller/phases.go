@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/lastcall-go/lastcall/fsm"
@@ -37,7 +38,7 @@ func (r *run) run() Report {
 // is over when every Serve has been called, or with the trigger.
 func (r *run) start() {
 	var attaching []*call
-	for _, s := range r.servers {
+	for _, s := range slices.Concat(r.lasts, r.servers) {
 		a, ok := s.server.(Attacher)
 		if !ok {
 			r.startServing(s)
@@ -66,6 +67,7 @@ func (r *run) attached(s *server, res result) {
 func (r *run) startServing(s *server) {
 	if s.serve != nil {
 		s.serving = r.call(OpServe, s.name, s.serve, func(res result) { r.served(s, res) })
+		s.serving.lasts = s.last
 	}
 }
 
@@ -102,7 +104,7 @@ func (r *run) startWorker(w *worker) {
 			if w.call.step.Result == ResultFailed {
 				w.call.step.Result = ResultOK
 			}
-		case res.result != ResultOK && !w.claimOver:
+		case (res.result != ResultOK || w.endsProcess) && !w.claimOver:
 			r.endedByItself(OpWork, w.name, res)
 		}
 	})
@@ -139,7 +141,7 @@ func (r *run) announce() {
 			r.end(func() { w.endClaim(ErrClaim) })
 		}
 	}
-	for _, s := range r.servers {
+	for _, s := range slices.Concat(r.servers, r.lasts) {
 		if a, ok := s.server.(Announcer); ok {
 			waitFor = append(waitFor, r.step(OpAnnounce, stepConfig{name: s.name, run: a.Announce}, end))
 		}

@@ -16,6 +16,7 @@ type Report struct {
 	CauseText string      // Cause in words
 	Outcome   Outcome     // how the work in flight ended
 	Forced    bool        // a second signal, or Force
+	Settle    SettleEnd   // why phase settle ended, or was left out
 	Path      []fsm.State // the states taken, the first one included
 	Steps     []Step      // everything that happened, in the order in which it began
 	Listeners []Delivery  // what each observer, and the logger, was told
@@ -47,7 +48,7 @@ func (r *run) report() Report {
 	trigger := r.trigger.Load()
 	report := Report{
 		Cause: trigger.cause, CauseText: r.record.causeText,
-		Outcome: r.outcome, Forced: r.forced,
+		Outcome: r.outcome, Forced: r.forced, Settle: r.settled,
 		Path: slices.Clone(r.record.path), Listeners: slices.Clone(r.record.deliveries),
 		Budget: r.config.budget, Begun: r.begun, Triggered: r.at, Deadline: r.deadline, Ended: time.Now(),
 		failed: r.failed, err: r.broken,

@@ -9,8 +9,8 @@ import (
 
 // MarshalJSON writes the whole report. Durations are numbers of seconds, instants
 // are RFC 3339, errors are their texts. The keys are outcome, exit_code, error (if
-// there is one), cause, forced, path, budget (total_seconds, settle_seconds,
-// quiet_seconds, reserve_seconds), begun, triggered, deadline, ended, took_seconds,
+// there is one), cause, forced, settle, path, budget (total_seconds,
+// settle_seconds, quiet_seconds, min_settle_seconds, reserve_seconds), begun, triggered, deadline, ended, took_seconds,
 // abandoned (the calls that had not come back), work (server, name, kind, running,
 // oldest and peer if they are known, before, arrived, late, completed, cancelled,
 // cut), notes (server, text), steps and listeners. Keys may be added, and will not
@@ -36,6 +36,7 @@ func (r Report) MarshalJSON() ([]byte, error) {
 		Total   float64 `json:"total_seconds"`
 		Settle  float64 `json:"settle_seconds"`
 		Quiet   float64 `json:"quiet_seconds"`
+		Least   float64 `json:"min_settle_seconds"`
 		Reserve float64 `json:"reserve_seconds"`
 	}
 	type note struct {
@@ -56,6 +57,7 @@ func (r Report) MarshalJSON() ([]byte, error) {
 		Error     string      `json:"error,omitempty"`
 		Cause     string      `json:"cause"`
 		Forced    bool        `json:"forced"`
+		Settle    SettleEnd   `json:"settle"`
 		Path      []fsm.State `json:"path"`
 		Budget    budget      `json:"budget"`
 		Begun     time.Time   `json:"begun"`
@@ -69,8 +71,8 @@ func (r Report) MarshalJSON() ([]byte, error) {
 		Steps     []step      `json:"steps"`
 		Listeners []listener  `json:"listeners"`
 	}{
-		Outcome: "none", ExitCode: r.ExitCode(), Cause: r.CauseText, Forced: r.Forced, Path: r.Path,
-		Budget: budget{r.Budget.Total.Seconds(), r.Budget.Settle.Seconds(), r.Budget.Quiet.Seconds(), r.Budget.Reserve.Seconds()},
+		Outcome: "none", ExitCode: r.ExitCode(), Cause: r.CauseText, Forced: r.Forced, Settle: r.Settle, Path: r.Path,
+		Budget: budget{r.Budget.Total.Seconds(), r.Budget.Settle.Seconds(), r.Budget.Quiet.Seconds(), r.Budget.MinSettle.Seconds(), r.Budget.Reserve.Seconds()},
 		Begun:  r.Begun, Triggered: r.Triggered, Deadline: r.Deadline, Ended: r.Ended, Took: r.Took().Seconds(),
 		Abandoned: []string{}, Work: jsonWorkOf(r.Work), Notes: []note{}, Steps: []step{}, Listeners: []listener{},
 	}

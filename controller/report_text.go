@@ -70,9 +70,12 @@ func (r Report) writeWork(b *strings.Builder) {
 	}
 }
 
-// lastIn names the server or worker for which phase drain or wait was waiting when
-// it ended, if it ended because that came back.
+// lastIn says why phase settle ended, and names the server or worker for which phase
+// drain or wait was waiting when it ended, if it ended because that came back.
 func (r Report) lastIn(phase Step) string {
+	if phase.Phase == PhaseSettle {
+		return " (" + string(r.Settle) + ")"
+	}
 	ended := phase.Phase == PhaseDrain && r.Outcome == OutcomeDrained || phase.Phase == PhaseWait && r.Outcome != OutcomeAbandoned
 	if !ended || phase.Duration == 0 {
 		return ""

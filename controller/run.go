@@ -31,11 +31,13 @@ type run struct {
 	ready    bool // phase serve was reached
 
 	servers []*server
+	lasts   []*server // those that are Last, which are not among the servers
 	workers []*worker
 	victims []*server // those on which Stop is called
 	calls   []*call
 	ending  atomic.Int32 // contexts that are being ended
 	measure Outcome      // the last thing done to what did not end by itself
+	settled SettleEnd
 	outcome Outcome
 	failed  bool // a server or worker failed by itself
 	broken  error
@@ -58,7 +60,12 @@ func newRun(ctx context.Context, c *Controller, config config) *run {
 	}
 	r.machine = fsm.New(transitions.Shutdown(), r.entered)
 	for _, s := range config.servers {
-		r.servers = append(r.servers, &server{serverConfig: s, begun: make(chan struct{}), foreign: s.serve == nil})
+		one := &server{serverConfig: s, begun: make(chan struct{}), foreign: s.serve == nil}
+		if s.last {
+			r.lasts = append(r.lasts, one)
+		} else {
+			r.servers = append(r.servers, one)
+		}
 	}
 	for _, w := range config.workers {
 		r.workers = append(r.workers, &worker{workerConfig: w})
@@ -149,7 +156,9 @@ func (r *run) triggered(t *trigger) {
 	r.at = later(t.at, r.begun)
 	r.deadline = r.at.Add(r.config.budget.Total)
 	r.setTimer(r.deadline.Add(-r.config.budget.Reserve))
+	r.setDeadline(r.deadline)
 	r.ended = nil
+	r.failed = r.failed || t.failed
 }
 
 // forceAt moves the timer and the deadline to what a force leaves of them.
@@ -157,7 +166,12 @@ func (r *run) forceAt(at time.Time) {
 	r.forced = true
 	at = later(at, r.begun)
 	r.setTimer(earlier(r.timerAt, at))
-	r.deadline = earlier(r.deadline, at.Add(r.config.budget.Reserve))
+	r.setDeadline(earlier(r.deadline, at.Add(r.config.budget.Reserve)))
+}
+
+func (r *run) setDeadline(at time.Time) {
+	r.deadline = at
+	r.deadlineAt.Store(&at)
 }
 
 func (r *run) setTimer(at time.Time) {

@@ -72,6 +72,7 @@ type serverConfig struct {
 	server  Server
 	serve   func() error
 	behind  []string
+	last    bool
 	noQuiet string // why Budget.Quiet cannot work with it; "": it can
 	errs    []error
 }
@@ -108,3 +109,11 @@ func Behind(names ...string) ServerOption {
 		s.behind = append(s.behind, names...)
 	}
 }
+
+// Last says that a server outlives the others: an admin server with probes,
+// metrics and profiles, which is wanted while the rest shuts down. It starts with
+// them and has no part in settle, drain and force. When the flushers have run,
+// GracefulStop is called on it, and Stop after 100 ms (or half of the time that is
+// left, if that is less), so that one long request does not hold the exit up. It
+// cannot be Behind another server, nor another one Behind it.
+func Last() ServerOption { return func(s *serverConfig) { s.last = true } }

@@ -2,28 +2,79 @@ package controller
 
 import "time"
 
+// SettleEnd says why phase settle ended, or why it was left out.
+type SettleEnd string
+
+const (
+	// SettleUnplanned: left out, as Settle is 0.
+	SettleUnplanned SettleEnd = "not in the budget"
+	// SettleNotReady: left out, as the server was never ready.
+	SettleNotReady SettleEnd = "never ready"
+	// SettleTyped: left out, as somebody has pressed Ctrl-C at a terminal.
+	SettleTyped SettleEnd = "asked for at a terminal"
+	// SettleNobody: ended, or was left out, as no server serves any more.
+	SettleNobody SettleEnd = "no server serves"
+	// SettleForced: ended, or was left out, as the shutdown was forced.
+	SettleForced SettleEnd = "forced"
+	// SettleQuiet: no new work had come for Quiet.
+	SettleQuiet SettleEnd = "quiet"
+	// SettleTime: the time of Settle was over.
+	SettleTime SettleEnd = "full time"
+	// SettleTimer: the timer fired.
+	SettleTimer SettleEnd = "the timer fired"
+)
+
 // settle goes on serving while the network learns that this server leaves.
 func (r *run) settle() {
 	budget := r.config.budget
-	if budget.Settle == 0 || !r.ready || r.trigger.Load().typed || !r.serves() || r.timeIsUp() {
-		return
+	switch {
+	case budget.Settle == 0:
+		r.settled = SettleUnplanned
+	case !r.ready:
+		r.settled = SettleNotReady
+	case r.trigger.Load().typed:
+		r.settled = SettleTyped
+	case !r.serves():
+		r.settled = SettleNobody
+	case r.timeIsUp():
+		r.settled = r.timerOrForce()
+	default:
+		r.enter(PhaseSettle)
+		r.settled = r.awaitSettled(time.Now())
 	}
-	r.enter(PhaseSettle)
-	start := time.Now()
+}
+
+// awaitSettled waits for the end of phase settle.
+func (r *run) awaitSettled(start time.Time) SettleEnd {
+	budget := r.config.budget
 	over := func() bool { return r.forced || !r.serves() }
 	end := func() time.Time { return earlier(start.Add(budget.Settle), r.timerAt) }
 	if budget.Quiet > 0 && r.awaitQuiet(start, over, end) {
-		return
+		return SettleQuiet
 	}
-	r.await(over, end)
+	switch {
+	case r.await(over, end) && !r.serves():
+		return SettleNobody
+	case r.timeIsUp():
+		return r.timerOrForce()
+	default:
+		return SettleTime
+	}
+}
+
+func (r *run) timerOrForce() SettleEnd {
+	if r.forced {
+		return SettleForced
+	}
+	return SettleTimer
 }
 
 // awaitQuiet waits until no new work has come for Quiet, and says whether that was
 // so: if not, the phase is over, or nobody will ever know. The servers are asked
 // only in an instant in which it might be so.
 func (r *run) awaitQuiet(start time.Time, over func() bool, end func() time.Time) bool {
-	quiet := r.config.budget.Quiet
-	next := start.Add(quiet)
+	quiet, earliest := r.config.budget.Quiet, start.Add(r.config.budget.MinSettle)
+	next := later(start.Add(quiet), earliest)
 	for {
 		if r.await(over, func() time.Time { return earlier(next, end()) }) || !time.Now().Before(end()) {
 			return false

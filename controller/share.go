@@ -12,13 +12,17 @@ func (r *run) share(k int) func() time.Time {
 	}
 }
 
-// inTurn runs steps one after the other. With n steps left each may use the n-th
-// part of the time until end.
-func (r *run) inTurn(op Op, steps []stepConfig, end func() time.Time) {
-	for i, s := range steps {
-		start, left := time.Now(), time.Duration(len(steps)-i)
+// inTurn runs groups of steps one after the other, the steps of a group at the same
+// time. With n groups left each may use the n-th part of the time until end.
+func (r *run) inTurn(op Op, groups [][]stepConfig, end func() time.Time) {
+	for i, steps := range groups {
+		start, left := time.Now(), time.Duration(len(groups)-i)
 		own := func() time.Time { return start.Add(max(0, end().Sub(start)) / left) }
-		r.awaitSteps([]*call{r.step(op, s, own())}, own, nothing)
+		var calls []*call
+		for _, s := range steps {
+			calls = append(calls, r.step(op, s, own()))
+		}
+		r.awaitSteps(calls, own, nothing)
 	}
 }
 

@@ -25,6 +25,9 @@ func (r *run) entered(t fsm.Transition) {
 	r.progress.set(t.To, r.firstPhase(t.To))
 	s := r.newStep(KindTransition, t.Event.String())
 	s.Transition = t
+	if t.Call == fsm.CallGracefulStop {
+		s.settle = r.settled
+	}
 	r.record.endPhase(s.Start)
 	r.record.path = append(r.record.path, t.To)
 	r.record.add(s)

@@ -126,6 +126,8 @@ type Step struct {
 	Text       string         // Err in words, or the panic's value; calling no foreign method
 	Stack      string         // where it panicked
 	Abandoned  bool           // it had not returned when Run did
+
+	settle SettleEnd // of the transition that ends SERVING: how settle ended
 }
 
 // Failed says whether the step is a call that did not end well.

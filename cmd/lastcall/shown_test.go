@@ -28,7 +28,7 @@ type counted struct{ before, arrived, late, completed, cancelled, cut, running i
 
 var (
 	rowLine     = regexp.MustCompile(`^ +(a|b|none) {3,}(\w+) {3,}(.+?) {3,}(.+)$`)
-	settleLine  = regexp.MustCompile(`phases .*, settle (\S+), drain (\S+?),? `)
+	settleLine  = regexp.MustCompile(`phases .*, settle (\S+?)(?: \([^)]*\))?, drain (\S+?),? `)
 	workLine    = regexp.MustCompile(`work      "replica a": (\d+) in flight at the trigger, (\d+) arrived \((\d+) late\): (\d+) completed, (\d+) cancelled, (\d+) cut, (\d+) still running`)
 	eofLine     = regexp.MustCompile(`replica a  with the controller: the peer saw EOF at \S+, (\S+) into the drain`)
 	heldLine    = regexp.MustCompile(`replica b  bare grpc: Stop had not returned after (\S+), when the peer hung up; it returned \S+ later`)

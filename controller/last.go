@@ -1,0 +1,25 @@
+package controller
+
+import "time"
+
+// lastTime bounds the GracefulStop of servers that are Last.
+const lastTime = 100 * time.Millisecond
+
+// endLasts stops the servers that outlive the others, all at the same time.
+func (r *run) endLasts() {
+	if len(r.lasts) == 0 {
+		return
+	}
+	for _, s := range r.lasts {
+		r.stopGracefully(s)
+	}
+	start, half := time.Now(), r.share(2)
+	r.await(func() bool { return gone(r.lasts) }, func() time.Time { return earlier(start.Add(lastTime), half()) })
+	var stops []*call
+	for _, s := range r.lasts {
+		if !s.graceful.ended() {
+			stops = append(stops, r.call(OpStop, s.name, func() error { s.halt(); return nil }, nil))
+		}
+	}
+	r.await(func() bool { return gone(r.lasts) && allDone(stops) }, r.share(1))
+}
