@@ -1,5 +1,6 @@
 // Command lastcall shows the shutdown of a gRPC server: live, on one machine, and
-// as a diagram. "lastcall help" says how it is used.
+// as a diagram. It writes the pod spec that fits a budget. "lastcall help" says how
+// it is used.
 package main
 
 import (
@@ -42,6 +43,7 @@ func commands() []command {
 		{name: "demo", says: "shut a real gRPC server down under load, and watch", about: demoHelp(), bind: bindDemo},
 		{name: "diagram", says: "print the state or the sequence diagram as mermaid text", about: diagramHelp, bind: bindDiagram},
 		{name: "help", says: "explain lastcall, or one command", about: helpHelp, args: 1, bind: bindHelp},
+		{name: "podspec", says: "print the pod spec that matches a budget, for Kubernetes", about: podspecHelp, bind: bindPodspec},
 		{name: "version", says: "print the version", about: versionHelp, bind: bindVersion},
 	}
 }

@@ -34,8 +34,8 @@ func TestWrongUsage(t *testing.T) {
 		args []string
 		want []string // in stderr
 	}{
-		"no command":          {nil, []string{"usage: lastcall <command>", "demo", "diagram", "help", "version"}},
-		"unknown command":     {[]string{"dmeo"}, []string{`command "dmeo" is none of demo, diagram, help, version`, `"lastcall help"`}},
+		"no command":          {nil, []string{"usage: lastcall <command>", "demo", "diagram", "help", "podspec", "version"}},
+		"unknown command":     {[]string{"dmeo"}, []string{`command "dmeo" is none of demo, diagram, help, podspec, version`, `"lastcall help"`}},
 		"unknown flag first":  {[]string{"-x"}, []string{`command "-x" is none of`}},
 		"unknown flag":        {[]string{"demo", "-speed", "3"}, []string{"-speed", "its flags are -diagram, -load, -log, -reserve, -scenario, -settle, -total", `"lastcall help demo"`}},
 		"extra argument":      {[]string{"demo", "stuck"}, []string{`"stuck"`, "-scenario"}},
@@ -50,6 +50,18 @@ func TestWrongUsage(t *testing.T) {
 		"a blank title":       {[]string{"diagram", "-title", " "}, []string{"title is blank"}},
 		"a blank title, too":  {[]string{"diagram", "-kind", "sequence", "-title", ""}, []string{"title is blank"}},
 		"a flag of the other": {[]string{"diagram", "-kind", "sequence", "-calls", "-notes", "-direction", "LR"}, []string{"-calls is for -kind state", "-notes is for", "-direction is for"}},
+		"too short a grace":   {[]string{"podspec", "-grace", "8s", "-prestop", "1s"}, []string{"-grace 8s -prestop 1s", "leaves Total 5s", "raise terminationGracePeriodSeconds to at least 10", `"lastcall help podspec"`}},
+		"half a second":       {[]string{"podspec", "-prestop", "1500ms"}, []string{"-prestop 1.5s", "must be whole seconds"}},
+		"a negative hook":     {[]string{"podspec", "-prestop", "-5s"}, []string{"preStop is -5s, must not be negative"}},
+		"seconds without s":   {[]string{"podspec", "-grace", "30"}, []string{`"30"`, "-grace", "such as 6s or 1500ms"}},
+		"no such port":        {[]string{"podspec", "-port", "65536"}, []string{`"65536"`, "-port", "1 to 65535"}},
+		"a port by name":      {[]string{"podspec", "-health-port", "admin"}, []string{`"admin"`, "-health-port", "1 to 65535"}},
+		"unknown podspec":     {[]string{"podspec", "-kind", "chart", "-health", "tcp"}, []string{`-kind "chart" is none of snippet, deployment, budget`, `-health "tcp" is none of grpc, http`}},
+		"names of no pod":     {[]string{"podspec", "-kind", "deployment", "-name", "My App", "-image", "a b"}, []string{`-name "My App"`, `-image "a b"`}},
+		"a long name":         {[]string{"podspec", "-name", strings.Repeat("a", 64)}, []string{"-name \"aaa", "at most 63"}},
+		"exec of nothing":     {[]string{"podspec", "-exec"}, []string{"-exec is for a preStop hook, but -prestop is 0s"}},
+		"image of a snippet":  {[]string{"podspec", "-image", "a", "-headless"}, []string{"-image is for -kind deployment, not for -kind snippet", "-headless is for"}},
+		"port of a budget":    {[]string{"podspec", "-kind", "budget", "-port", "80"}, []string{"-port is for -kind snippet and deployment, not for -kind budget"}},
 		"help for nothing":    {[]string{"help", "dmeo"}, []string{`command "dmeo" is none of`}},
 		"help for two":        {[]string{"help", "demo", "diagram"}, []string{`"diagram"`}},
 		"version with more":   {[]string{"version", "now"}, []string{`"now"`}},
@@ -77,12 +89,14 @@ func TestHelp(t *testing.T) {
 		args []string
 		want []string // in stdout
 	}{
-		"of lastcall":          {[]string{"help"}, []string{"usage: lastcall <command>", "demo", "diagram", "help", "version"}},
+		"of lastcall":          {[]string{"help"}, []string{"usage: lastcall <command>", "demo", "diagram", "help", "podspec", "version"}},
 		"of lastcall, by -h":   {[]string{"-h"}, []string{"usage: lastcall <command>"}},
 		"of lastcall, by long": {[]string{"--help"}, []string{"usage: lastcall <command>"}},
 		"of demo":              {[]string{"help", "demo"}, []string{"usage: lastcall demo", "drain     0", "stream    5", "stuck     4", "silent    0", "closer    6", "signal    5", "deadline  4", "-total time", "(default 6s)", "-settle", "-reserve", "-load", "-log", "-diagram"}},
 		"of demo, by -h":       {[]string{"demo", "-h"}, []string{"usage: lastcall demo", "-scenario name"}},
 		"of diagram":           {[]string{"help", "diagram"}, []string{"usage: lastcall diagram", "-kind", "-direction", "-title", "-calls", "-notes"}},
+		"of podspec":           {[]string{"help", "podspec"}, []string{"usage: lastcall podspec", "-kind", "-grace", "(default 30s)", "-prestop", "-exec", "-port", "(default 50051)", "-health ", "-health-port", "-name", "-image", "-headless"}},
+		"of podspec, by -h":    {[]string{"podspec", "-h"}, []string{"usage: lastcall podspec", "snippet", "deployment", "budget"}},
 		"of help":              {[]string{"help", "help"}, []string{"usage: lastcall help"}},
 		"of version, by -help": {[]string{"version", "-help"}, []string{"usage: lastcall version"}},
 	}
@@ -125,7 +139,7 @@ func (brokenWriter) Write([]byte) (int, error) { return 0, errBroken }
 
 // TestBrokenStdout: what could not be printed is an error, and not one of usage.
 func TestBrokenStdout(t *testing.T) {
-	for _, args := range [][]string{{"version"}, {"help"}, {"help", "demo"}, {"demo", "-h"}, {"-h"}, {"diagram"}, {"diagram", "-kind", "sequence"}} {
+	for _, args := range [][]string{{"version"}, {"help"}, {"help", "demo"}, {"demo", "-h"}, {"-h"}, {"diagram"}, {"diagram", "-kind", "sequence"}, {"podspec"}} {
 		var stderr bytes.Buffer
 		code := shell{stdout: brokenWriter{}, stderr: &stderr}.run(t.Context(), args)
 		if code != 1 || !strings.Contains(stderr.String(), errBroken.Error()) {

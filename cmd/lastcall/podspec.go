@@ -1,0 +1,218 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lastcall-go/lastcall/controller"
+)
+
+const podspecHelp = `usage: lastcall podspec [flags]
+
+Prints, as YAML, the part of a pod's spec that a shutdown budget depends on: the
+grace period, the preStop hook and the probes; with the budget explained, and the
+line of Go that makes the same budget, in a comment.
+
+kinds (-kind):
+  snippet     goes into spec.template.spec of a Deployment (default)
+  deployment  a whole Deployment and its Service
+  budget      the explanation alone, as text
+
+Without -prestop there is no hook: the server settles by itself, which covers the
+ends that no preStop hook sees as well. A budget that the numbers cannot give is
+wrong usage, and the error says which numbers can.
+`
+
+// What -kind may be.
+const (
+	kindSnippet    = "snippet"
+	kindDeployment = "deployment"
+	kindBudget     = "budget"
+)
+
+// What -health may be.
+const (
+	healthGRPC = "grpc"
+	healthHTTP = "http"
+)
+
+// podspecConfig is what the flags of podspec say.
+type podspecConfig struct {
+	kind           string
+	grace, preStop time.Duration
+	exec           bool // preStop runs the image's sleep
+	port           int
+	health         string
+	healthPort     int // 0 until check: -health-port was not given
+	name           string
+	image          string
+	headless       bool
+
+	budget controller.Budget // set by check
+}
+
+func defaultPodspec() podspecConfig {
+	return podspecConfig{
+		kind: kindSnippet, grace: 30 * time.Second, port: 50051, health: healthGRPC,
+		name: "app", image: "registry.example.com/app:latest",
+	}
+}
+
+// defaultHealthPort is that of -health http.
+const defaultHealthPort = 8081
+
+func bindPodspec(flags *flag.FlagSet) func(context.Context, shell, []string) (int, error) {
+	c := defaultPodspec()
+	flags.Func("kind", "`kind` of text: snippet, deployment or budget (default "+c.kind+")", set(&c.kind))
+	durationFlag(flags, &c.grace, "grace", "`time` of terminationGracePeriodSeconds, in whole seconds")
+	durationFlag(flags, &c.preStop, "prestop", "`time` that a preStop hook sleeps before SIGTERM, in whole seconds; 0: no hook")
+	flags.BoolVar(&c.exec, "exec", false, "let preStop run the image's sleep, for Kubernetes before 1.30")
+	flags.Func("port", fmt.Sprintf("`number` of the port that is served (default %d)", c.port), portFlag(&c.port))
+	flags.Func("health", "`way` the probes ask: grpc (health service) or http (/readyz, /livez) (default "+c.health+")", set(&c.health))
+	flags.Func("health-port", fmt.Sprintf("`number` of the port that the probes ask (default: that of -port with grpc, %d with http)", defaultHealthPort), portFlag(&c.healthPort))
+	flags.Func("name", "`name` of container, Deployment and Service (default "+c.name+")", set(&c.name))
+	flags.Func("image", "`name` of the container's image, for -kind deployment (default "+c.image+")", set(&c.image))
+	flags.BoolVar(&c.headless, "headless", false, "a headless Service, and a rollout slow enough for clients that ask DNS, for -kind deployment")
+	return func(_ context.Context, sh shell, _ []string) (int, error) {
+		given := make(map[string]bool)
+		flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+		if err := c.check(given); err != nil {
+			return 0, usageError{err}
+		}
+		_, err := io.WriteString(sh.stdout, c.text())
+		return 0, err
+	}
+}
+
+// set is for a flag whose text is checked later.
+func set(to *string) func(string) error {
+	return func(text string) error {
+		*to = text
+		return nil
+	}
+}
+
+func portFlag(to *int) func(string) error {
+	return func(text string) error {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > 65535 {
+			return errors.New("it must be a port, 1 to 65535")
+		}
+		*to = n
+		return nil
+	}
+}
+
+// check returns what is wrong with the flags, and sets what follows from them.
+func (c *podspecConfig) check(given map[string]bool) error {
+	var errs []error
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	switch c.kind {
+	case kindSnippet, kindDeployment, kindBudget:
+	default:
+		errs = append(errs, unknown("-kind", c.kind, []string{kindSnippet, kindDeployment, kindBudget}))
+	}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		switch deployment := name == "image" || name == "headless"; {
+		case deployment && c.kind != kindDeployment:
+			fail("-%s is for -kind %s, not for -kind %s", name, kindDeployment, c.kind)
+		case c.kind == kindBudget && !slices.Contains([]string{"kind", "grace", "prestop"}, name):
+			fail("-%s is for -kind %s and %s, not for -kind %s", name, kindSnippet, kindDeployment, kindBudget)
+		}
+	}
+	switch c.health {
+	case healthGRPC, healthHTTP:
+	default:
+		errs = append(errs, unknown("-health", c.health, []string{healthGRPC, healthHTTP}))
+	}
+	if !regexp.MustCompile(`^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$`).MatchString(c.name) {
+		fail("-name %q is no name for a Service: at most 63 of a-z, 0-9 and -, a letter first, no - last", c.name)
+	}
+	if !regexp.MustCompile(`^[a-zA-Z0-9]([-a-zA-Z0-9._/:@]*[a-zA-Z0-9])?$`).MatchString(c.image) {
+		fail("-image %q is no name of an image, such as %s", c.image, defaultPodspec().image)
+	}
+	if c.exec && c.preStop == 0 {
+		fail("-exec is for a preStop hook, but -prestop is %v", c.preStop)
+	}
+	var err error
+	if c.budget, err = controller.KubernetesBudget(c.grace, c.preStop); err != nil {
+		fail("-grace %v -prestop %v: %w", c.grace, c.preStop, err)
+	}
+	switch {
+	case c.healthPort != 0:
+	case c.health == healthHTTP:
+		c.healthPort = defaultHealthPort
+	default:
+		c.healthPort = c.port
+	}
+	return errors.Join(errs...)
+}
+
+// text is what the command prints.
+func (c *podspecConfig) text() string {
+	explained := c.budget.Explain(c.grace, c.preStop)
+	if c.kind == kindBudget {
+		return explained
+	}
+	var b strings.Builder
+	b.WriteString(comment(fmt.Sprintf("Written by: %s\n\nThe same budget in the program:\n\n    %s\n\n%s", c.command(), c.goLine(), explained)))
+	if c.kind == kindSnippet {
+		b.WriteString("#\n# Goes into spec.template.spec of a Deployment.\n")
+		c.podSpec().write(&b, "")
+		return b.String()
+	}
+	c.deployment().write(&b, "")
+	b.WriteString("---\n")
+	c.service().write(&b, "")
+	return b.String()
+}
+
+// command is the command line that prints the same.
+func (c *podspecConfig) command() string {
+	d := defaultPodspec()
+	healthPort := c.port
+	if c.health == healthHTTP {
+		healthPort = defaultHealthPort
+	}
+	var b strings.Builder
+	b.WriteString("lastcall podspec")
+	option := func(name string, value, byDefault any) {
+		switch value {
+		case byDefault:
+		case true:
+			fmt.Fprintf(&b, " -%s", name)
+		default:
+			fmt.Fprintf(&b, " -%s %v", name, value)
+		}
+	}
+	option("kind", c.kind, d.kind)
+	fmt.Fprintf(&b, " -grace %v -prestop %v", c.grace, c.preStop)
+	option("exec", c.exec, d.exec)
+	option("port", c.port, d.port)
+	option("health", c.health, d.health)
+	option("health-port", c.healthPort, healthPort)
+	option("name", c.name, d.name)
+	option("image", c.image, d.image)
+	option("headless", c.headless, d.headless)
+	return b.String()
+}
+
+// goLine is the expression that makes the budget in a program.
+func (c *podspecConfig) goLine() string {
+	inGo := func(d time.Duration) string {
+		if d == 0 {
+			return "0"
+		}
+		return fmt.Sprintf("%d*time.Second", d/time.Second)
+	}
+	return fmt.Sprintf("controller.KubernetesBudget(%s, %s)", inGo(c.grace), inGo(c.preStop))
+}
