@@ -3,6 +3,7 @@ module github.com/lastcall-go/lastcall
 go 1.26.0
 
 require (
+	github.com/coreos/go-systemd/v22 v22.7.0
 	github.com/looplab/fsm v1.0.3
 	github.com/mattn/go-isatty v0.0.24
 	github.com/rs/zerolog v1.35.1

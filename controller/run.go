@@ -46,6 +46,7 @@ type run struct {
 }
 
 func newRun(ctx context.Context, c *Controller, config config) *run {
+	background := interruptIgnored() // before listen
 	r := &run{
 		Controller: c,
 		config:     config,
@@ -71,6 +72,7 @@ func newRun(ctx context.Context, c *Controller, config config) *run {
 		r.workers = append(r.workers, &worker{workerConfig: w})
 	}
 	r.record = newRecord(config, r.inbox.poke)
+	r.warnOfParent(background)
 	return r
 }
 

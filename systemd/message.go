@@ -1,0 +1,34 @@
+package systemd
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/lastcall-go/lastcall/controller"
+)
+
+// margin is how long after the deadline systemd may still wait: for what a program
+// does between the end of Run and its exit.
+const margin = 2 * time.Second
+
+// message returns the variables that tell of a phase that has begun, the most
+// important one first. Now is when they are sent, which may be later.
+func message(s controller.Step, now time.Time) []string {
+	var variables []string
+	switch s.Phase {
+	case controller.PhaseStart:
+		return []string{"STATUS=starting"}
+	case controller.PhaseServe:
+		return []string{"READY=1", "STATUS=ready"}
+	case controller.PhaseAnnounce:
+		variables = []string{"STOPPING=1"}
+	default:
+	}
+	deadline := s.Start.Add(s.Remaining)
+	left := max(deadline.Sub(now), 0)
+	if extend := deadline.Add(margin).Sub(now).Microseconds(); extend > 0 {
+		variables = append(variables, fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", extend))
+	}
+	return append(variables, fmt.Sprintf("STATUS=shutting down: %v, at most %v left, until %s",
+		s.Phase, left.Round(100*time.Millisecond), deadline.Format("15:04:05 MST")))
+}

@@ -1,0 +1,41 @@
+package systemd
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/lastcall-go/lastcall/controller"
+)
+
+// TestMessages: what is sent in each phase. The step began at 12:00:00 and left 20 s.
+func TestMessages(t *testing.T) {
+	t.Parallel()
+	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	const left = 20 * time.Second
+	tests := map[string]struct {
+		phase     controller.Phase
+		remaining time.Duration
+		late      time.Duration // how long the message had to wait for those before it
+		want      []string
+	}{
+		"start":    {controller.PhaseStart, 0, 0, []string{"STATUS=starting"}},
+		"serve":    {controller.PhaseServe, 0, 0, []string{"READY=1", "STATUS=ready"}},
+		"announce": {controller.PhaseAnnounce, left, 0, []string{"STOPPING=1", "EXTEND_TIMEOUT_USEC=22000000", "STATUS=shutting down: announce, at most 20s left, until 12:00:20 UTC"}},
+		"drain":    {controller.PhaseDrain, left, 0, []string{"EXTEND_TIMEOUT_USEC=22000000", "STATUS=shutting down: drain, at most 20s left, until 12:00:20 UTC"}},
+		"flush":    {controller.PhaseFlush, 1234567 * time.Microsecond, 0, []string{"EXTEND_TIMEOUT_USEC=3234567", "STATUS=shutting down: flush, at most 1.2s left, until 12:00:01 UTC"}},
+		// The deadline stays where it is, however late the message is.
+		"late":     {controller.PhaseSettle, left, 5 * time.Second, []string{"EXTEND_TIMEOUT_USEC=17000000", "STATUS=shutting down: settle, at most 15s left, until 12:00:20 UTC"}},
+		"too late": {controller.PhaseClose, left, 21 * time.Second, []string{"EXTEND_TIMEOUT_USEC=1000000", "STATUS=shutting down: close, at most 0s left, until 12:00:20 UTC"}},
+		"far late": {controller.PhaseClose, left, 22 * time.Second, []string{"STATUS=shutting down: close, at most 0s left, until 12:00:20 UTC"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			step := controller.Step{Kind: controller.KindPhase, Phase: tt.phase, Start: noon, Remaining: tt.remaining}
+			if got := message(step, noon.Add(tt.late)); !slices.Equal(got, tt.want) {
+				t.Errorf("got  %q\nwant %q", got, tt.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,98 @@
+package systemd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"github.com/lastcall-go/lastcall/controller"
+)
+
+// name is that of the observer and of the announcer.
+const name = "systemd"
+
+// Notify returns the option that tells systemd; see the package documentation for
+// what and when. It does not block. Give it to a controller once: New and Add
+// refuse a second one. Where the environment has no NOTIFY_SOCKET at the time of the
+// call, nothing is ever sent.
+//
+// The messages are sent by an observer, "systemd", one at a time. A socket that
+// takes none blocks that observer, which delays nobody, and the report says that
+// it has not returned.
+//
+// An announcer, "systemd", waits for STOPPING=1 to be sent, for nine tenths of the time
+// of phase announce at most. It fails if READY=1 or STOPPING=1 could not be sent, or
+// if the socket has not taken them by then: that is in the log and in the report, and
+// the exit code is controller.ExitStep if nothing worse happened. So a READY=1 that
+// was lost is told at the end only. The service does its work until then, but systemd
+// sends SIGTERM to one of Type=notify that is not ready after TimeoutStartSec. Messages
+// of later phases only repeat what was said; if one cannot be sent nobody is told.
+func Notify() controller.Option {
+	n := &notifier{told: make(chan struct{})}
+	if os.Getenv("NOTIFY_SOCKET") == "" {
+		// It is registered all the same, so that two of them are refused everywhere, and
+		// not in production only.
+		return controller.WithObserver(name, func(controller.Step) {})
+	}
+	return both(controller.WithObserver(name, n.observe), controller.WithAnnouncer(name, n.announce))
+}
+
+// both makes one option of two. What an option is applied to is a type that only
+// package controller can name.
+func both[C any](a, b func(*C) error) func(*C) error {
+	return func(c *C) error { return errors.Join(a(c), b(c)) }
+}
+
+// notifier sends what systemd should know. The controller hands it one step at a
+// time.
+type notifier struct {
+	sending atomic.Pointer[string] // the first variable of the last message that was begun
+	errs    []error                // of READY=1 and STOPPING=1; not written after told is closed
+	told    chan struct{}          // closed when STOPPING=1 has been sent, or cannot be
+}
+
+// observe sends a message if the step is a phase. It blocks for as long as the
+// socket takes no message.
+func (n *notifier) observe(s controller.Step) {
+	if s.Kind != controller.KindPhase {
+		return
+	}
+	variables := message(s, time.Now())
+	first := variables[0]
+	n.sending.Store(&first)
+	sent, err := daemon.SdNotify(false, strings.Join(variables, "\n"))
+	if err == nil && !sent {
+		err = errors.New("NOTIFY_SOCKET was set, and is not any more")
+	}
+	// STATUS alone is a courtesy, and what comes after STOPPING=1 repeats it.
+	if err != nil && (s.Phase == controller.PhaseServe || s.Phase == controller.PhaseAnnounce) {
+		n.errs = append(n.errs, fmt.Errorf("systemd: %s was not sent: %w", first, err))
+	}
+	if s.Phase == controller.PhaseAnnounce {
+		close(n.told)
+	}
+}
+
+// announce waits until STOPPING=1 has been sent. It gives up before its time is over:
+// then the log says what is missing, and not only that it took too long.
+func (n *notifier) announce(ctx context.Context) error {
+	end, _ := ctx.Deadline() // every announcer has one
+	ctx, cancel := context.WithTimeout(ctx, time.Until(end)*9/10)
+	defer cancel()
+	select {
+	case <-n.told:
+		return errors.Join(n.errs...)
+	case <-ctx.Done():
+	}
+	first := "the first message"
+	if sending := n.sending.Load(); sending != nil {
+		first = *sending
+	}
+	return fmt.Errorf("systemd: nobody takes %s from NOTIFY_SOCKET: %w", first, ctx.Err())
+}

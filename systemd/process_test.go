@@ -1,0 +1,388 @@
+//go:build linux
+
+package systemd_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/systemd"
+)
+
+// These tests play systemd: they own the socket, and the test binary runs itself as
+// the service.
+
+const (
+	childVariable  = "LASTCALL_TEST_CHILD"
+	socketVariable = "NOTIFY_SOCKET"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(childVariable) != "" {
+		os.Exit(child())
+	}
+	_ = os.Unsetenv(socketVariable) // if a service runs the tests
+	os.Exit(m.Run())
+}
+
+// total, settle and reserve are the child's. Total is longer than any test waits.
+const (
+	total   = 10 * time.Minute
+	settle  = 50 * time.Millisecond
+	reserve = total - 10*time.Second // so phase announce lasts one second at most
+)
+
+// child is a service. It says its process id and how it ends, and it ends when
+// nobody writes to it any more.
+func child() int {
+	budget := controller.Budget{Total: total, Settle: settle, Reserve: reserve}
+	opts := []controller.Option{
+		systemd.Notify(),
+		controller.WithServer("s", &server{down: make(chan struct{})}),
+		controller.WithFlusher("test", func() { _, _ = io.Copy(io.Discard, os.Stdin) }),
+		controller.WithObserver("stdout", func(s controller.Step) { fmt.Println(s) }),
+	}
+	if os.Getenv(childVariable) == "unsets" {
+		_ = os.Unsetenv(socketVariable)
+	}
+	ctl, err := controller.New(budget, opts...)
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	report := ctl.Run(context.Background())
+	text, err := json.Marshal(report)
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	fmt.Println(string(text))
+	return report.ExitCode()
+}
+
+type server struct{ down chan struct{} }
+
+func (s *server) Serve() error  { <-s.down; return nil }
+func (s *server) GracefulStop() { close(s.down) }
+func (s *server) Stop()         {}
+
+// report is what the tests read of the child's.
+type report struct {
+	Took  float64 `json:"took_seconds"`
+	Steps []struct {
+		Kind, Name, Op, Result, Error string
+		Duration                      float64 `json:"duration_seconds"`
+	} `json:"steps"`
+	Listeners []struct {
+		Op, Name             string
+		Told, Failed, Missed int
+		Busy                 bool
+	} `json:"listeners"`
+}
+
+func (r report) announcer(t *testing.T) (result, text string, seconds float64) {
+	t.Helper()
+	for _, s := range r.Steps {
+		if s.Op == "announcer" && s.Name == "systemd" {
+			return s.Result, s.Error, s.Duration
+		}
+	}
+	t.Fatalf("no announcer in %+v", r)
+	return "", "", 0
+}
+
+// service is the child, and what it says.
+type service struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	out   *bufio.Scanner
+	stdin io.Closer
+}
+
+func start(t *testing.T, kind string, socket string) *service {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // only a child that does not end is killed
+	t.Cleanup(cancel)
+	s := &service{t: t, cmd: exec.CommandContext(ctx, os.Args[0])}
+	s.cmd.Env = append(os.Environ(), childVariable+"="+kind)
+	if socket != "" {
+		s.cmd.Env = append(s.cmd.Env, socketVariable+"="+socket)
+	}
+	stdin, err := s.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.stdin = stdin
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.out = bufio.NewScanner(out)
+	s.out.Buffer(nil, 1<<20)
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// until reads what the child says until a line is that.
+func (s *service) until(line string) {
+	s.t.Helper()
+	for s.out.Scan() {
+		if s.out.Text() == line {
+			return
+		}
+	}
+	s.t.Fatalf("the child never said %q", line)
+}
+
+// sigterm sends what systemd sends, and says when.
+func (s *service) sigterm() time.Time {
+	s.t.Helper()
+	at := time.Now()
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		s.t.Fatal(err)
+	}
+	return at
+}
+
+// end lets the child end, and returns its exit code and report.
+func (s *service) end() (int, report) {
+	s.t.Helper()
+	_ = s.stdin.Close()
+	last := ""
+	for s.out.Scan() {
+		last = s.out.Text()
+	}
+	_ = s.cmd.Wait() // its error repeats the state
+	var r report
+	if err := json.Unmarshal([]byte(last), &r); err != nil {
+		s.t.Fatalf("%v: the child ended with %v, having said %s", err, s.cmd.ProcessState, last)
+	}
+	return s.cmd.ProcessState.ExitCode(), r
+}
+
+// listen opens the socket of a service manager.
+func listen(t *testing.T, name string) *net.UnixConn {
+	t.Helper()
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram", Name: name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// next returns the next message, and when it was read.
+func next(t *testing.T, conn *net.UnixConn) ([]string, time.Time) {
+	t.Helper()
+	if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 1<<12)
+	n, err := conn.Read(buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Split(string(buf[:n]), "\n"), time.Now()
+}
+
+// TestNotify: all messages of a service's life, at an address in the file system and
+// at an abstract one.
+func TestNotify(t *testing.T) {
+	t.Parallel()
+	for name, socket := range map[string]string{
+		"path":     filepath.Join(t.TempDir(), "notify"),
+		"abstract": fmt.Sprintf("@lastcall-test-%d", os.Getpid()),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn := listen(t, socket)
+			s := start(t, "serves", socket)
+			for _, want := range []string{"STATUS=starting", "READY=1 STATUS=ready"} {
+				if got, _ := next(t, conn); strings.Join(got, " ") != want {
+					t.Fatalf("it sent %q, want %q", got, want)
+				}
+			}
+			sent := s.sigterm()
+			for _, phase := range []string{"announce", "settle", "drain", "close", "flush"} {
+				got, read := next(t, conn)
+				if phase == "announce" {
+					if got[0] != "STOPPING=1" {
+						t.Fatalf("in %s it sent %q, want STOPPING=1 first", phase, got)
+					}
+					got = got[1:]
+				}
+				if len(got) != 2 {
+					t.Fatalf("in %s it sent %q", phase, got)
+				}
+				value, ok := strings.CutPrefix(got[0], "EXTEND_TIMEOUT_USEC=")
+				usec, err := strconv.ParseInt(value, 10, 64)
+				if !ok || err != nil {
+					t.Fatalf("in %s it sent %q", phase, got)
+				}
+				// The trigger came after the signal was sent, and the message before it was read.
+				extend := time.Duration(usec) * time.Microsecond
+				if most, least := total+2*time.Second, total+2*time.Second-read.Sub(sent); extend > most || extend < least-time.Microsecond {
+					t.Errorf("in %s it asked for %v, want between %v and %v", phase, extend, least, most)
+				}
+				if want := "STATUS=shutting down: " + phase + ", at most "; !strings.HasPrefix(got[1], want) {
+					t.Errorf("in %s it sent %q, want %q...", phase, got[1], want)
+				}
+			}
+			code, r := s.end()
+			if result, text, _ := r.announcer(t); code != controller.ExitOK || result != "ok" || text != "" {
+				t.Errorf("exit code %d, announcer %s %q", code, result, text)
+			}
+		})
+	}
+}
+
+// TestNotifyWithoutSocket: nothing is called, and nothing is told.
+func TestNotifyWithoutSocket(t *testing.T) {
+	t.Parallel()
+	s := start(t, "serves", "")
+	s.until("phase serve")
+	s.sigterm()
+	code, r := s.end()
+	if code != controller.ExitOK {
+		t.Errorf("exit code %d", code)
+	}
+	for _, step := range r.Steps {
+		if step.Name == "systemd" {
+			t.Errorf("there is a step %+v", step)
+		}
+	}
+}
+
+// TestNotifyNobodyListens: what was not sent is in the report.
+func TestNotifyNobodyListens(t *testing.T) {
+	t.Parallel()
+	gone := filepath.Join(t.TempDir(), "gone")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram", Name: gone})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close() // leaves the file
+	tests := map[string]struct{ kind, socket, want string }{
+		"no socket":  {"serves", gone + "-never", "no such file or directory"},
+		"closed":     {"serves", gone, "connection refused"},
+		"unset":      {"unsets", gone, "is not any more"},
+		"vsock":      {"serves", "vsock:2:1", "no such file or directory"},
+		"no address": {"serves", t.TempDir(), "connection refused"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, tt.kind, tt.socket)
+			s.until("phase serve")
+			s.sigterm()
+			code, r := s.end()
+			result, text, _ := r.announcer(t)
+			if code != controller.ExitStep || result != "failed" {
+				t.Errorf("exit code %d, announcer %s", code, result)
+			}
+			for _, want := range []string{"systemd: READY=1 was not sent: ", "systemd: STOPPING=1 was not sent: ", tt.want} {
+				if !strings.Contains(text, want) {
+					t.Errorf("the announcer says %q, want %q in it", text, want)
+				}
+			}
+		})
+	}
+}
+
+// TestNotifyHangs: nobody reads, and the socket's queue is full. It holds up phase
+// announce, for no longer than its time, and nothing else.
+func TestNotifyHangs(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		room  int
+		stuck string
+	}{
+		"from the start on":  {0, "STATUS=starting"},
+		"from STOPPING=1 on": {2, "STOPPING=1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			socket := filepath.Join(t.TempDir(), "notify")
+			conn := listen(t, socket)
+			fill(t, socket)
+			for range tt.room {
+				next(t, conn)
+			}
+			s := start(t, "serves", socket)
+			s.until("phase serve")
+			s.sigterm()
+			s.until("phase flush")
+			code, r := s.end()
+			result, text, seconds := r.announcer(t)
+			if code != controller.ExitStep || result != "failed" || seconds < 0.8 || !strings.Contains(text, "nobody takes "+tt.stuck+" from NOTIFY_SOCKET") {
+				t.Errorf("exit code %d, announcer %s after %v s: %s", code, result, seconds, text)
+			}
+			if r.Took > total.Seconds() {
+				t.Errorf("it took %v s", r.Took)
+			}
+			for _, l := range r.Listeners {
+				if l.Name == "systemd" && (!l.Busy || l.Missed == 0 || l.Told < tt.room) {
+					t.Errorf("the report says %+v", l)
+				}
+			}
+		})
+	}
+}
+
+// fill sends messages until the socket takes no more.
+func fill(t *testing.T, socket string) {
+	t.Helper()
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Net: "unixgram", Name: socket})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		var failed error
+		err := raw.Write(func(fd uintptr) bool {
+			_, failed = syscall.Write(int(fd), []byte("X=1"))
+			return true // not to wait for room
+		})
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case errors.Is(failed, syscall.EAGAIN):
+			return
+		case failed != nil:
+			t.Fatal(failed)
+		}
+	}
+}
+
+// TestNotifyTwice is an error with a socket and without.
+func TestNotifyTwice(t *testing.T) {
+	for name, socket := range map[string]string{"without": "", "with": "/nowhere"} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(socketVariable, socket)
+			_, err := controller.New(controller.DefaultBudget(), systemd.Notify(), systemd.Notify())
+			if err == nil || !strings.Contains(err.Error(), `"systemd"`) {
+				t.Errorf("New gave %v", err)
+			}
+		})
+	}
+}
