@@ -1,0 +1,275 @@
+package drain
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"github.com/lastcall-go/lastcall/internal/foreign"
+	"github.com/lastcall-go/lastcall/internal/sock"
+)
+
+// Conn is a connection that a group waits for until Close is called. It is idle at
+// first, as nothing has been read from it, and busy from the first byte that Read
+// returns. In the drain an idle
+// connection ends at once: Read returns io.EOF without having read anything. A busy
+// one goes on as if nothing had happened, until it is idle again: see Idle. So a
+// request of which a byte was read is served to its end, and none is half-read.
+// A connection of which Idle is never called is waited for until it is closed;
+// Tell and controller.Draining are for those.
+//
+// All methods may be called by any number of goroutines. Those that are not
+// described here are those of the connection inside.
+type Conn struct {
+	net.Conn
+	handle  *Handle
+	direct  bool          // the connection inside is of package net: its methods do not hang
+	gone    chan struct{} // closed when Close of the connection inside has returned
+	reached atomic.Bool   // cutBelow has found a connection
+
+	mu        sync.Mutex // guards what is below; never held while the connection inside is called
+	idle      bool
+	draining  bool
+	cancelled bool
+	cause     error // of the cancellation
+	closing   bool  // Close of the connection inside was called
+	left      bool  // our Close was called
+	reads     limit
+	writes    limit
+	goodbye   bool // the deadline for writes was set after the cancellation
+	woken     int  // how often a Read may have been woken by us
+	peer      string
+}
+
+// Context returns the context of the work on the connection; see [Handle.Context].
+// It ends with Close.
+func (c *Conn) Context() context.Context { return c.handle.Context() }
+
+// Tell is [Handle.Tell], for protocols that say goodbye.
+func (c *Conn) Tell(f func()) { c.handle.Tell(f) }
+
+// NetConn returns the connection inside. What is read from it makes nothing busy.
+func (c *Conn) NetConn() net.Conn { return c.Conn }
+
+// Idle says that the connection is between two requests: the last one is
+// answered, and no byte of the next one has been read. It returns false if there is
+// to be no next one, because the group has closed; Read returns io.EOF then. It does
+// not block. Call it on the goroutine that reads: a byte that another one has read in
+// the meantime would count as not read. With a bufio.Reader a server loops like this:
+//
+//	for r.Buffered() > 0 || conn.Idle() {
+//		line, err := r.ReadString('\n')
+//		...
+//	}
+func (c *Conn) Idle() bool {
+	c.mu.Lock()
+	c.idle = true
+	c.reads.version++
+	over := c.draining || c.cancelled
+	c.mu.Unlock()
+	if over {
+		c.wake(c.setReadDeadline) // somebody else may be reading
+	}
+	return !over
+}
+
+// Read reads from the connection. It returns io.EOF if the connection is idle and
+// the group has closed, and the cause of the cancellation, which is controller.ErrTimer,
+// after that.
+func (c *Conn) Read(b []byte) (int, error) {
+	for {
+		if err := c.mayRead(); err != nil {
+			return 0, err
+		}
+		n, err := c.Conn.Read(b)
+		if n > 0 {
+			c.received()
+			return n, err
+		}
+		if !isTimeout(err) || !c.wasWoken() {
+			return n, err
+		}
+		if err := c.mayRead(); err != nil {
+			return 0, err
+		}
+		// The drain has tried to wake it when a byte had come.
+		if err := c.setReadDeadline(); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// mayRead returns why nothing is to be read.
+func (c *Conn) mayRead() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.cancelled:
+		return c.cause
+	case c.draining && c.idle:
+		return io.EOF
+	default:
+		return nil
+	}
+}
+
+// received is called when something was read.
+func (c *Conn) received() {
+	c.mu.Lock()
+	begins := c.idle
+	if begins {
+		c.idle = false
+		c.reads.version++
+	}
+	unknown := c.peer == "" && !c.direct
+	c.mu.Unlock()
+	if begins {
+		c.handle.group.arrive()
+	}
+	if unknown {
+		// Asked for here, as RemoteAddr may wait for the peer (PROXY protocol).
+		peer := addressOf(c.Conn)
+		c.mu.Lock()
+		c.peer = peer
+		c.mu.Unlock()
+	}
+}
+
+func (c *Conn) peerAddr() string {
+	if c.direct {
+		return addressOf(c.Conn)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.peer
+}
+
+// addressOf returns the address of the peer, or "?".
+func addressOf(c net.Conn) (text string) {
+	text = "?"
+	defer func() { _ = recover() }() // nobody depends on it
+	if a := c.RemoteAddr(); !foreign.IsNil(a) {
+		text = a.String()
+	}
+	return text
+}
+
+// ReadFrom is for io.Copy, which then uses what the connection inside can do.
+func (c *Conn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(c.Conn, r) }
+
+// Close closes the connection, and says that the work on it has ended. It blocks for
+// as long as Close of a *net.TCPConn or *net.UnixConn does; others are closed on another
+// goroutine, and their error is dropped. In the drain what the peer has sent and nobody
+// has read is dropped first, so that it sees the end of the stream and no reset. A
+// second call does nothing and returns nil.
+func (c *Conn) Close() error {
+	c.mu.Lock()
+	c.left = true
+	first := !c.closing
+	c.closing = true
+	inDrain := c.draining || c.cancelled
+	over := isClosed(c.gone)
+	c.mu.Unlock()
+	switch {
+	case over:
+		c.handle.Done()
+	case !first: // Done comes when that has returned, or has come
+	case !c.direct && inDrain:
+		c.finish()
+	case !c.direct:
+		c.handle.group.callThen(callCloseConn, func() { _ = c.Conn.Close() }, c.closed) // nobody waits for the error
+	case inDrain:
+		defer c.closed()
+		sock.Finish(c.Conn)
+	default:
+		defer c.closed()
+		return c.Conn.Close()
+	}
+	return nil
+}
+
+func (c *Conn) isClosing() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closing
+}
+
+// claim says whether nobody has called Close of the connection inside; the caller
+// does then, with finish.
+func (c *Conn) claim() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	first := !c.closing
+	c.closing = true
+	return first
+}
+
+// finish closes the connection inside in the middle of something, and does not
+// block.
+func (c *Conn) finish() {
+	c.handle.group.callThen(callCloseConn, func() { sock.Finish(c.Conn) }, c.closed)
+}
+
+// closed is called when Close of the connection inside has returned.
+func (c *Conn) closed() {
+	c.mu.Lock()
+	close(c.gone)
+	left := c.left
+	c.mu.Unlock()
+	if left {
+		c.handle.Done()
+	}
+}
+
+// maxDepth is how many connections one may be made of.
+const maxDepth = 10
+
+// cutBelow closes what is below a connection whose Close has not returned, and does
+// not block.
+func (c *Conn) cutBelow() {
+	if c.direct || isClosed(c.gone) {
+		return
+	}
+	c.handle.group.call(callCloseConn, func() {
+		var below net.Conn
+		for at, depth := c.Conn, 0; depth < maxDepth; depth++ {
+			over, ok := at.(interface{ NetConn() net.Conn })
+			if !ok {
+				break
+			}
+			at = over.NetConn()
+			below = at
+		}
+		if !foreign.IsNil(below) && !isClosed(c.gone) {
+			c.reached.Store(true)
+			sock.Finish(below)
+		}
+	})
+}
+
+// isDirect says whether a connection is of package net.
+func isDirect(c net.Conn) bool {
+	switch c.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		return true
+	default:
+		return false
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+func isTimeout(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.As(err, &timeout) && timeout.Timeout()
+}

@@ -1,0 +1,54 @@
+package drain
+
+import (
+	"errors"
+	"net"
+
+	"github.com/lastcall-go/lastcall/internal/foreign"
+	"github.com/lastcall-go/lastcall/internal/listener"
+)
+
+// Listen returns a listener that accepts what lis accepts, for an accept loop of
+// one's own. It is closed when the group closes: Accept returns net.ErrClosed then,
+// whatever lis does, and connections that lis returns later are closed. Its Close does
+// not block. Connections that were accepted belong to the caller, who gives them to
+// [Watcher.WatchConn]. Of several listeners each is closed. A nil listener is an error
+// from controller.New, and from Accept.
+func (g *Group) Listen(lis net.Listener) net.Listener {
+	if g == nil {
+		g = new(Group) // not made by New: that is what Accept says
+	}
+	err := g.Check()
+	if err == nil && foreign.IsNil(lis) {
+		err = errors.New("drain: Listen was given a nil listener")
+	}
+	if err != nil {
+		lis = noListener{err}
+	}
+	l := listener.New(lis, "drain", &g.calls, func(late net.Conn) {
+		g.call(callCloseConn, func() { _ = late.Close() }) // nobody has seen it
+	})
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err != nil {
+		g.errs = append(g.errs, err)
+	}
+	if g.stage >= draining {
+		_ = l.Close() // as GracefulStop would have; a listener of ours does not block
+		return l
+	}
+	g.listeners = append(g.listeners, l)
+	return l
+}
+
+// noListener is where nothing can be accepted.
+type noListener struct{ err error }
+
+func (l noListener) Accept() (net.Conn, error) { return nil, l.err }
+func (l noListener) Close() error              { return nil }
+func (l noListener) Addr() net.Addr            { return noAddr{} }
+
+type noAddr struct{}
+
+func (noAddr) Network() string { return "none" }
+func (noAddr) String() string  { return "none" }

@@ -1,0 +1,133 @@
+package drain_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/drain"
+)
+
+// idleConn is a connection on which nothing happens.
+type idleConn struct{ net.Conn }
+
+func (idleConn) Close() error                     { return nil }
+func (idleConn) SetReadDeadline(time.Time) error  { return nil }
+func (idleConn) SetWriteDeadline(time.Time) error { return nil }
+func (idleConn) RemoteAddr() net.Addr             { return nil }
+
+// fnListener does what its functions do.
+type fnListener struct {
+	accept func() (net.Conn, error)
+	close  func() error
+}
+
+func (l fnListener) Accept() (net.Conn, error) { return l.accept() }
+func (l fnListener) Close() error              { return l.close() }
+func (l fnListener) Addr() net.Addr            { return &net.TCPAddr{} }
+
+// A listener whose Accept ignores Close, or whose Close hangs, holds nobody up, and is
+// in the report. What it accepts later is closed.
+func TestListenersThatHang(t *testing.T) {
+	bubble(t, func(t *testing.T, later func(func())) {
+		let := make(chan struct{})
+		closed := false
+		later(func() {
+			close(let)
+			synctest.Wait()
+			if !closed {
+				t.Error("a connection that nobody has seen stays open")
+			}
+		})
+		g := drain.New()
+		lis := g.Listen(fnListener{
+			func() (net.Conn, error) { <-let; return badConn{idleConn{}, func(string) { closed = true }}, nil },
+			func() error { <-let; return nil },
+		})
+		serve := func() error {
+			for {
+				if _, err := lis.Accept(); err != nil {
+					if !errors.Is(err, net.ErrClosed) {
+						t.Errorf("Accept returned %v", err)
+					}
+					return nil
+				}
+			}
+		}
+		r := beginWith(t, usual, controller.WithServer("g", g, controller.Serving(serve)))
+		report := r.shutdown(t)
+		wantOutcome(t, report, controller.OutcomeDrained, controller.ExitOK)
+		wantWork(t, report.Work,
+			controller.Work{Name: "net.Listener.Accept", Kind: controller.WorkCall, Running: 1},
+			controller.Work{Name: "net.Listener.Close", Kind: controller.WorkCall, Running: 1})
+		if r.took != grace {
+			t.Errorf("Run returned after %v, want %v", r.took, grace)
+		}
+		if _, err := g.Listen(fnListener{nil, func() error { return nil }}).Accept(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("a listener that comes after the drain: Accept returned %v", err)
+		}
+	})
+}
+
+// What Accept of a listener does is an error of Accept.
+func TestListenersThatFail(t *testing.T) {
+	bubble(t, func(t *testing.T, later func(func())) {
+		g := drain.New()
+		later(g.GracefulStop)
+		for want, accept := range map[string]func() (net.Conn, error){
+			"asked for":            func() (net.Conn, error) { return nil, errAsked },
+			"panicked: boom":       func() (net.Conn, error) { panic("boom") },
+			"ended its goroutine":  func() (net.Conn, error) { runtime.Goexit(); return nil, nil },
+			"neither a connection": func() (net.Conn, error) { return nil, nil },
+		} {
+			l := g.Listen(fnListener{accept, func() error { return nil }})
+			if c, err := l.Accept(); c != nil || err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("Accept returned %v, %v; want %s", c, err, want)
+			}
+		}
+		if _, err := drain.New().Listen(nil).Accept(); err == nil || !strings.Contains(err.Error(), "nil listener") {
+			t.Errorf("Accept of no listener returned %v", err)
+		}
+	})
+}
+
+// Listeners of package net are closed by GracefulStop, each, and by Close.
+func TestListenersOfPackageNet(t *testing.T) {
+	listen := func() net.Listener {
+		lis, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return lis
+	}
+	g := drain.New()
+	a, b, c := g.Listen(listen()), g.Listen(listen()), g.Listen(listen())
+	came := make(chan error)
+	for _, l := range []net.Listener{a, b, c} {
+		go func() {
+			_, err := l.Accept()
+			came <- err
+		}()
+	}
+	if err := a.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-came; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("after Close Accept returned %v", err)
+	}
+	g.GracefulStop()
+	for range 2 {
+		if err := <-came; !errors.Is(err, net.ErrClosed) {
+			t.Errorf("after GracefulStop Accept returned %v", err)
+		}
+	}
+	if _, err := new(net.Dialer).DialContext(context.Background(), "tcp", b.Addr().String()); err == nil {
+		t.Error("somebody listens still")
+	}
+}

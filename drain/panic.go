@@ -1,0 +1,161 @@
+package drain
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+)
+
+var errStopped = errors.New("drain: the group was stopped")
+
+// PanicError says that a function given to [Watcher.Go] did not return, but
+// panicked or called runtime.Goexit.
+type PanicError struct {
+	Name  string // the task's
+	Value any    // the panic's; nil: runtime.Goexit
+	Stack string // where it panicked; "" for runtime.Goexit
+}
+
+// Error names the task and the panic's value: its text, or of a value that has none
+// the type.
+func (e *PanicError) Error() string { return fmt.Sprintf("drain: task %q %s", e.Name, e.how()) }
+
+func (e *PanicError) how() string {
+	switch v := e.Value.(type) {
+	case nil:
+		return "called runtime.Goexit"
+	case error, fmt.Stringer, string,
+		bool, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64, uintptr, float32, float64, complex64, complex128:
+		return fmt.Sprintf("panicked: %v", v)
+	default: // to print it would read memory that others may be writing
+		return fmt.Sprintf("panicked: (a value of type %T)", v)
+	}
+}
+
+// Unwrap returns the panic's value if that is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
+// guard runs foreign code on this goroutine and hands over how it failed, if it did.
+// A panic ends here; Goexit goes on.
+func (g *Group) guard(f func(), failed func(*PanicError)) {
+	p := &PanicError{}
+	returned := false
+	defer func() {
+		if p.Value = recover(); p.Value != nil {
+			p.Stack = string(debug.Stack())
+		}
+		if !returned {
+			failed(p)
+		}
+	}()
+	f()
+	returned = true
+}
+
+// call runs foreign code on a goroutine of its own and returns at once.
+func (g *Group) call(name string, f func()) { g.callThen(name, f, func() {}) }
+
+// callThen is call, with what is done when that has returned, or panicked.
+func (g *Group) callThen(name string, f, then func()) {
+	g.calls.Run(name, func() {
+		defer then()
+		if f == nil {
+			g.note(name, errNilFunction)
+			return
+		}
+		g.guard(f, func(p *PanicError) { g.note(name, p) })
+	})
+}
+
+var errNilFunction = errors.New("drain: a nil function")
+
+// maxFailures is how many failures a group tells one by one.
+const maxFailures = 10
+
+// failures are panics of foreign code, and what else went wrong with it.
+type failures struct {
+	first []failure
+	more  int
+}
+
+type failure struct {
+	what string
+	err  error
+}
+
+// note keeps a failure for Notes.
+func (g *Group) note(what string, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.failures.first) == maxFailures {
+		g.failures.more++
+		return
+	}
+	g.failures.first = append(g.failures.first, failure{what, err})
+}
+
+// fail takes in that a task has failed.
+func (g *Group) fail(p *PanicError) {
+	g.mu.Lock()
+	first := g.failure == nil
+	if first {
+		g.failure = p
+		close(g.failed)
+	}
+	g.mu.Unlock()
+	if !first {
+		g.note("task "+p.Name, p)
+	}
+}
+
+// tellFailure returns what made Serve return.
+func (g *Group) tellFailure() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.told = true
+	return g.failure
+}
+
+// Notes returns what an operator should know: functions that panicked, unless Serve
+// has returned that, connections that could not be woken, and how much work was
+// refused. It is called by the controller.
+func (g *Group) Notes() []string {
+	if g.closed == nil {
+		return nil
+	}
+	g.mu.Lock()
+	failed, more, refused := slices.Clone(g.failures.first), g.failures.more, g.refused
+	if g.failure != nil && !g.told {
+		failed = slices.Insert(failed, 0, failure{"task " + g.failure.Name, g.failure})
+	}
+	g.mu.Unlock()
+	var notes []string
+	for _, f := range failed { // their texts may be foreign
+		notes = append(notes, f.text())
+	}
+	if more > 0 {
+		notes = append(notes, fmt.Sprintf("%d more failed", more))
+	}
+	switch {
+	case refused == 1:
+		notes = append(notes, "1 piece of work came after the group was closed and was refused")
+	case refused > 1:
+		notes = append(notes, fmt.Sprintf("%d pieces of work came after the group was closed and were refused", refused))
+	}
+	return notes
+}
+
+func (f failure) text() string {
+	switch p, panicked := f.err.(*PanicError); { //nolint:errorlint // nobody has wrapped it
+	case panicked:
+		return f.what + " " + p.how()
+	case f.err == errNilFunction: //nolint:errorlint // the same
+		return f.what + " was given a nil function"
+	default:
+		return f.what + " failed: " + f.err.Error()
+	}
+}
