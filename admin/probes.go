@@ -1,0 +1,97 @@
+package admin
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/fsm"
+)
+
+// Status is what the probes ask. *controller.Controller is one.
+type Status interface {
+	Ready() bool
+	State() fsm.State
+	Phase() controller.Phase
+	Deadline() (time.Time, bool)
+}
+
+// Controller is what a [Server] needs of a *controller.Controller.
+type Controller interface {
+	Status
+	Shutdown(cause error)
+}
+
+// probe is the answer to a probe, as JSON.
+type probe struct {
+	Ready     *bool            `json:"ready,omitempty"`
+	State     fsm.State        `json:"state"`
+	Phase     controller.Phase `json:"phase"`
+	Deadline  *time.Time       `json:"deadline,omitempty"`
+	Remaining *float64         `json:"remaining_seconds,omitempty"`
+}
+
+// Readiness returns a handler for a readiness probe. It answers 200 from the moment
+// in which every server serves until the first trigger, and 503 before and after.
+// The body says why, in JSON: ready, state, phase, and once the shutdown was
+// triggered deadline and remaining_seconds, which count to the end of the process.
+// It takes GET and HEAD. Requests may come at any time, also before and after Run.
+func Readiness(ctl Status) http.Handler {
+	return reads(func(w http.ResponseWriter) {
+		ready := ctl.Ready()
+		code := http.StatusOK
+		if !ready {
+			code = http.StatusServiceUnavailable
+		}
+		p := now(ctl)
+		p.Ready = &ready
+		answer(w, code, p)
+	})
+}
+
+// Liveness returns a handler for a liveness probe. It always answers 200, until the
+// process ends: a server that shuts down is alive, and whoever restarts it then cuts
+// the drain short. The body is that of [Readiness] without ready.
+func Liveness(ctl Status) http.Handler {
+	return reads(func(w http.ResponseWriter) { answer(w, http.StatusOK, now(ctl)) })
+}
+
+// reads lets only requests through that read.
+func reads(serve func(http.ResponseWriter)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			refuseMethod(w, "GET, HEAD")
+			return
+		}
+		serve(w)
+	})
+}
+
+// now returns where the shutdown is.
+func now(ctl Status) probe {
+	p := probe{State: ctl.State(), Phase: ctl.Phase()}
+	if at, triggered := ctl.Deadline(); triggered {
+		remaining := max(0, time.Until(at).Seconds())
+		p.Deadline, p.Remaining = &at, &remaining
+	}
+	return p
+}
+
+func answer(w http.ResponseWriter, code int, p probe) {
+	body, err := json.Marshal(p)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_, _ = w.Write(append(body, '\n')) // the client has gone: nobody is left to tell
+}
+
+func refuseMethod(w http.ResponseWriter, allowed string) {
+	w.Header().Set("Allow", allowed)
+	http.Error(w, "this method is not allowed; allowed: "+allowed, http.StatusMethodNotAllowed)
+}
