@@ -54,7 +54,7 @@ func TestPropertyAdversaries(t *testing.T) {
 type observed struct {
 	s       scenario
 	w       *world
-	servers []*fakeServer
+	servers []*fakeServer // those that are Last behind the others
 	begun   time.Time
 	end     time.Time
 	report  controller.Report
@@ -69,6 +69,8 @@ type sample struct {
 	state fsm.State
 	phase controller.Phase
 	ready bool
+
+	deadline, timer time.Time // zero: not known
 }
 
 var errAsked = errors.New("asked for")
@@ -95,6 +97,8 @@ func (s scenario) run(t *rapid.T) {
 				w.signalled()
 			case "shutdown":
 				w.shutdown(errAsked)
+			case "fail":
+				w.fail(errAsked)
 			case "hostile":
 				w.shutdown(&hostileError{w})
 			case "context":
@@ -136,7 +140,10 @@ func (o *observed) sample(ctl *controller.Controller) {
 	for {
 		ready := ctl.Ready() // before the phase: it can only have gone away by then
 		state := ctl.State() // before the phase: that can only be of this state or of a later one
-		o.samples = append(o.samples, sample{at: time.Now(), state: state, phase: ctl.Phase(), ready: ready})
+		s := sample{at: time.Now(), state: state, phase: ctl.Phase(), ready: ready}
+		s.deadline, _ = ctl.Deadline()
+		s.timer, _ = ctl.TimerAt()
+		o.samples = append(o.samples, s)
 		select {
 		case <-ticker.C:
 		case <-ctl.Done():
@@ -149,8 +156,8 @@ func (o *observed) sample(ctl *controller.Controller) {
 func (o *observed) options() []controller.Option {
 	s, w := o.s, o.w
 	var opts []controller.Option
-	for i, p := range s.servers {
-		f := newFakeServer(w, name(i))
+	for name, p := range s.all() {
+		f := newFakeServer(w, name)
 		f.attach, f.serve, f.announce, f.graceful = p.attach, p.serve, p.announce, p.graceful
 		f.cancel, f.stop, f.cut, f.elsewhere, f.connections = p.cancel, p.stop, p.cut, p.elsewhere, p.connections
 		f.inFlight, f.notes, f.arrival = p.inFlight, p.notes, p.arrival
@@ -160,7 +167,7 @@ func (o *observed) options() []controller.Option {
 		o.servers = append(o.servers, f)
 		var server controller.Server = f
 		switch {
-		case p.bare && s.budget.Quiet > 0:
+		case p.bare && s.budget.Quiet > 0 && name < lastName(0):
 			server = &arrivingServer{bareServer{f}, f}
 		case p.bare:
 			server = &bareServer{f}
@@ -172,9 +179,16 @@ func (o *observed) options() []controller.Option {
 		if len(p.behind) > 0 {
 			more = append(more, controller.Behind(p.behind...))
 		}
-		opts = append(opts, controller.WithServer(name(i), server, more...))
+		if name >= lastName(0) {
+			more = append(more, controller.Last())
+		}
+		opts = append(opts, controller.WithServer(name, server, more...))
 	}
 	for i, p := range s.workers {
+		var more []controller.WorkerOption
+		if p.endsProcess {
+			more = append(more, controller.EndsProcess())
+		}
 		opts = append(opts, controller.WithWorker(name(i), func(claim, work context.Context) error {
 			if claim.Value(valueKey{}) != "value" {
 				panic("the worker's context has lost the values of Run's")
@@ -183,7 +197,7 @@ func (o *observed) options() []controller.Option {
 				w.anyOf([]<-chan struct{}{claim.Done()})
 			}
 			return w.act(work, "worker "+name(i), p.how)
-		}))
+		}, more...))
 	}
 	step := func(kind string, i int, p stepPlan) (func(context.Context) error, []controller.StepOption) {
 		var more []controller.StepOption
@@ -196,9 +210,20 @@ func (o *observed) options() []controller.Option {
 		f, more := step("announcer", i, p)
 		opts = append(opts, controller.WithAnnouncer(name(i), f, more...))
 	}
-	for i, p := range s.closers {
-		f, more := step("closer", i, p)
-		opts = append(opts, controller.WithCloser(name(i), f, more...))
+	for _, group := range slices.Backward(s.groups()) {
+		var closers []controller.Option
+		for _, i := range group {
+			f, more := step("closer", i, s.closers[i])
+			closers = append(closers, controller.WithCloser(name(i), f, more...))
+		}
+		switch len(group) {
+		case 1:
+			opts = append(opts, closers...)
+		case 2:
+			opts = append(opts, controller.Together(closers...))
+		default: // in one another, which is the same
+			opts = append(opts, controller.Together(controller.Together(closers[:2]...), controller.Together(closers[2:]...)))
+		}
 	}
 	for i, p := range s.flushers {
 		f, more := step("flusher", i, p)

@@ -173,16 +173,19 @@ func (o *oracle) checkEnding(t *rapid.T) {
 		t.Fatalf("G4: phase close began %v late", c.Start.Sub(at))
 	}
 	end := o.shareEnd(at, 2, o.deadlineAt)
-	for i, p := range slices.Backward(o.s.closers) {
-		at = o.checkStep(t, "closer "+name(i), p, at, func() time.Time {
-			start := at
-			return o.shareEnd(start, i+1, func(when time.Time) time.Time {
-				if o.forced && !o.force.After(when) && o.force.After(o.over) {
-					return o.shareEnd(o.over, 2, o.deadlineAt)
-				}
-				return o.over.Add(max(0, o.deadlineAt(o.over).Sub(o.over)) / 2)
-			})
-		})
+	groups := o.s.groups()
+	for n, group := range groups {
+		start := at
+		for _, i := range group {
+			at = later(at, o.checkStep(t, "closer "+name(i), o.s.closers[i], start, func() time.Time {
+				return o.shareEnd(start, len(groups)-n, func(when time.Time) time.Time {
+					if o.forced && !o.force.After(when) && o.force.After(o.over) {
+						return o.shareEnd(o.over, 2, o.deadlineAt)
+					}
+					return o.over.Add(max(0, o.deadlineAt(o.over).Sub(o.over)) / 2)
+				})
+			}))
+		}
 	}
 	if at.After(end) {
 		t.Fatalf("G4: the oracle gives the closers %v too much", at.Sub(end))
@@ -192,12 +195,14 @@ func (o *oracle) checkEnding(t *rapid.T) {
 	}
 	at = o.checkLog(t, at)
 	last := at
-	if len(o.s.flushers) == 0 && o.s.logger && o.fresh(o.phase[controller.PhaseFlush].Start) {
+	if len(o.s.flushers)+len(o.s.lasts) == 0 && o.s.logger && o.fresh(o.phase[controller.PhaseFlush].Start) {
 		return // the oracle has no note of when the line was said
 	}
+	behind := min(1, len(o.s.lasts))
 	for i, p := range o.s.flushers {
-		last = later(last, o.checkStep(t, "flusher "+name(i), p, at, func() time.Time { return o.shareEnd(at, 1, o.deadlineAt) }))
+		last = later(last, o.checkStep(t, "flusher "+name(i), p, at, func() time.Time { return o.shareEnd(at, 1+behind, o.deadlineAt) }))
 	}
+	last = o.checkLasts(t, last)
 	if o.fresh(last) || o.freshListener(last) {
 		if o.end.Before(last) || o.end.After(last.Add(2*grace)) { // calls first, then those who are told of them
 			t.Fatalf("G4: Run returned %v after the trigger, want %v to %v\n%v", o.end.Sub(o.trigger), last.Sub(o.trigger), grace, o.report)
@@ -225,6 +230,9 @@ func (o *oracle) fresh(at time.Time) bool {
 		return true
 	}
 	return slices.ContainsFunc(o.report.Steps, func(s controller.Step) bool {
+		if s.Op == controller.OpServe && s.Name >= lastName(0) {
+			return false // it goes on serving
+		}
 		since, end := s.Start, s.Start.Add(s.Duration)
 		if cancel := o.phase[controller.PhaseCancel]; s.Op == controller.OpCancel && (s.Abandoned || end.After(cancel.Start.Add(cancel.Duration))) {
 			since = cancel.Start.Add(cancel.Duration) // its context ended then
@@ -269,13 +277,13 @@ func (o *oracle) checkLog(t *rapid.T, at time.Time) time.Time {
 	if !o.s.logger {
 		return at
 	}
-	shares := 2
-	if len(o.s.flushers) == 0 {
-		shares = 1
-	}
-	next := o.end
-	if len(o.s.flushers) > 0 {
+	shares := 1 + min(1, len(o.s.flushers)) + min(1, len(o.s.lasts))
+	next, goesOn := o.end, shares > 1
+	switch {
+	case len(o.s.flushers) > 0:
 		next, _ = o.w.at("flusher a", "begin")
+	case len(o.s.lasts) > 0:
+		next, _ = o.w.at("gs y", "begin")
 	}
 	moved := at
 	for _, n := range o.w.notes {
@@ -288,12 +296,12 @@ func (o *oracle) checkLog(t *rapid.T, at time.Time) time.Time {
 	}
 	bound := earlier(o.shareEnd(at, shares, o.deadlineAt), moved.Add(time.Second))
 	if o.s.log.manner == returns && o.s.log.after == 0 && o.s.log.callback == callNothing {
-		if !next.Equal(at) && len(o.s.flushers) > 0 {
+		if !next.Equal(at) && goesOn {
 			t.Fatalf("G4: a log that takes every line at once held up the flushers by %v", next.Sub(at))
 		}
 		return at
 	}
-	if next.After(bound) && len(o.s.flushers) > 0 {
+	if next.After(bound) && goesOn {
 		t.Fatalf("G11: the log held up the flushers by %v, longer than %v", next.Sub(at), bound.Sub(at))
 	}
 	if o.s.log.manner == hangs && !next.Equal(bound) {
@@ -320,7 +328,7 @@ func (o *oracle) checkSaidLast(t *rapid.T) {
 			t.Fatalf("G11: a flusher's failure was logged: %s", n.what)
 		}
 	}
-	if o.s.log.manner == returns && o.s.log.after == 0 && (said < 0 || said > flushed) {
+	if o.s.log.manner == returns && o.s.log.after == 0 && o.s.log.callback == callNothing && (said < 0 || said > flushed) {
 		t.Fatalf("G11: the last line was note %d, the first flusher note %d", said, flushed)
 	}
 }
@@ -357,6 +365,11 @@ func (o *oracle) checkExit(t *rapid.T) {
 // failedByItself says whether a server or worker ended badly before it was asked
 // to end. In a tie it may have been either.
 func (o *oracle) failedByItself() (failed, tie bool) {
+	for _, a := range o.s.asks {
+		if at := later(o.begun.Add(a.at-o.s.runAt), o.begun); a.what == "fail" && at.Equal(o.trigger) {
+			failed, tie = o.causes == 1, o.causes > 1
+		}
+	}
 	for _, s := range o.report.Steps {
 		bad := s.Result == controller.ResultFailed || s.Result == controller.ResultPanicked || s.Result == controller.ResultGoexit
 		switch s.Op {
@@ -403,7 +416,7 @@ func (o *oracle) checkOnce(t *rapid.T) {
 			switch a.what {
 			case "signal":
 				ok = signal != nil
-			case "shutdown":
+			case "shutdown", "fail":
 				ok = errors.Is(cause, errAsked)
 			case "force":
 				ok = errors.Is(cause, controller.ErrForced)
@@ -438,14 +451,14 @@ func (o *oracle) checkIsolated(t *rapid.T) {
 	for _, s := range o.report.Steps {
 		switch s.Op {
 		case controller.OpStop:
-			o.checkResult(t, "stop "+s.Name, o.s.servers[s.Name[0]-'a'].stop, s)
+			o.checkResult(t, "stop "+s.Name, o.s.plan(s.Name).stop, s)
 		case controller.OpCancel:
 			o.checkResult(t, "cancel "+s.Name, o.s.servers[s.Name[0]-'a'].cancel, s)
 		case controller.OpCut:
 			o.checkResult(t, "cut "+s.Name, o.s.servers[s.Name[0]-'a'].cut, s)
 		case controller.OpGracefulStop:
-			if back := o.ends("gs "+s.Name, "return"); len(back) > 0 && back[0].Before(o.timer) {
-				o.checkResult(t, "gs "+s.Name, o.s.servers[s.Name[0]-'a'].graceful, s)
+			if back := o.ends("gs "+s.Name, "return"); len(back) > 0 && (back[0].Before(o.timer) || s.Name >= lastName(0)) {
+				o.checkResult(t, "gs "+s.Name, o.s.plan(s.Name).graceful, s)
 			}
 		}
 	}
@@ -519,9 +532,9 @@ func (o *oracle) badText(s controller.Step) bool {
 	i := int(s.Name[0] - 'a')
 	switch s.Op {
 	case controller.OpServe:
-		return o.s.servers[i].serve.manner == badText
+		return o.s.plan(s.Name).serve.manner == badText
 	case controller.OpAnnounce:
-		return o.s.servers[i].announce.manner == badText
+		return o.s.plan(s.Name).announce.manner == badText
 	case controller.OpWork:
 		return o.s.workers[i].how.manner == badText
 	case controller.OpAnnouncer:

@@ -51,14 +51,14 @@ func (o *oracle) findTrigger() {
 	for _, at := range o.w.triggers {
 		asked = append(asked, later(at, o.begun))
 	}
-	for i, p := range o.s.servers {
+	for server, p := range o.s.all() {
 		if p.bare && !p.closure {
 			continue
 		}
-		asked = append(asked, o.ends("attach "+name(i), "panic", "goexit")...)
+		asked = append(asked, o.ends("attach "+server, "panic", "goexit")...)
 		if !p.elsewhere && p.serve.manner != badText {
-			if at, ok := o.w.at("gs "+name(i), "begin"); ok {
-				for _, end := range o.ends("serve "+name(i), "return", "panic", "goexit") {
+			if at, ok := o.w.at("gs "+server, "begin"); ok {
+				for _, end := range o.ends("serve "+server, "return", "panic", "goexit") {
 					if p.serve.manner != yields && !end.After(at) {
 						asked = append(asked, end)
 					}
@@ -69,7 +69,7 @@ func (o *oracle) findTrigger() {
 	for i, p := range o.s.workers {
 		if !p.waitsForClaim && p.how.manner != badText {
 			asked = append(asked, o.ends("worker "+name(i), "panic", "goexit")...)
-			if p.how.manner == fails {
+			if p.how.manner == fails || p.endsProcess {
 				asked = append(asked, o.ends("worker "+name(i), "return")...)
 			}
 		}
@@ -142,6 +142,7 @@ func (o *oracle) shareEnd(start time.Time, k int, whole func(at time.Time) time.
 func (o *oracle) check(t *rapid.T) {
 	o.checkBounded(t)
 	o.checkLegal(t)
+	o.checkKnown(t)
 	o.checkServing(t)
 	o.checkDrain(t)
 	o.checkForce(t)
@@ -220,6 +221,27 @@ func (o *oracle) checkLegal(t *rapid.T) {
 	}
 }
 
+// checkKnown compares what readers were told of the timer and the deadline.
+func (o *oracle) checkKnown(t *rapid.T) {
+	natural := o.trigger.Add(o.s.budget.Total - o.s.budget.Reserve)
+	for _, s := range o.samples {
+		if s.at.Equal(o.trigger) || o.forced && s.at.Equal(o.force) { // before or after that
+			continue
+		}
+		var deadline, timer time.Time
+		if s.at.After(o.trigger) {
+			deadline, timer = o.deadlineAt(s.at), natural
+		}
+		if o.forced && s.at.After(o.force) {
+			timer = earlier(natural, o.force)
+		}
+		if !s.deadline.Equal(deadline) || !s.timer.Equal(timer) {
+			t.Fatalf("G1: a reader was told, %v after the trigger, that the deadline is at +%v and the timer at +%v; want +%v and +%v", s.at.Sub(o.trigger),
+				s.deadline.Sub(o.trigger), s.timer.Sub(o.trigger), deadline.Sub(o.trigger), timer.Sub(o.trigger))
+		}
+	}
+}
+
 func stateOf(p controller.Phase) fsm.State {
 	switch {
 	case p <= controller.PhaseSettle:
@@ -236,15 +258,20 @@ func stateOf(p controller.Phase) fsm.State {
 // checkServing is G4 for what comes before the drain: announce begins with the
 // trigger, and each phase ends in the instant in which it has to.
 func (o *oracle) checkServing(t *rapid.T) {
+	for server, p := range o.s.all() {
+		if _, served := o.w.at("serve "+server, "begin"); o.ready && !served && !p.elsewhere && (!p.bare || p.closure) {
+			t.Fatalf("G2: phase serve was entered, and Serve of %s was not called", server)
+		}
+	}
 	announce := o.phase[controller.PhaseAnnounce]
 	if !announce.Start.Equal(o.trigger) {
 		t.Fatalf("G4: announce began %v after the trigger", announce.Start.Sub(o.trigger))
 	}
 	bound := o.trigger.Add((o.s.budget.Total - o.s.budget.Reserve) / 10)
 	end := o.trigger
-	for i, p := range o.s.servers {
+	for server, p := range o.s.all() {
 		if !p.bare {
-			end = later(end, earlier(bound, o.back("announce "+name(i), p.announce)))
+			end = later(end, earlier(bound, o.back("announce "+server, p.announce)))
 		}
 	}
 	for i, p := range o.s.announcers {
@@ -270,13 +297,50 @@ func (o *oracle) checkServing(t *rapid.T) {
 	if settled && !may || !settled && may && !tie {
 		t.Fatalf("G4: settle was entered: %v, should be: %v", settled, may)
 	}
+	quiet := false
 	if settled {
 		want := earlier(earlier(end.Add(o.s.budget.Settle), last), o.timer)
-		want = o.quiet(t, end, want)
+		want, quiet = o.quiet(t, end, want)
 		if !o.graceful.Equal(want) {
 			t.Fatalf("G4: settle ended %v after the trigger, want %v", o.graceful.Sub(o.trigger), want.Sub(o.trigger))
 		}
 	}
+	if want := o.settleEnds(end, settled, quiet); !slices.Contains(want, o.report.Settle) {
+		t.Fatalf("G4: settle is said to have ended with %q, want one of %q", o.report.Settle, want)
+	}
+}
+
+// settleEnds returns why settle ended, or was left out, if announce ended then: more than
+// one reason if they fell into the same instant.
+func (o *oracle) settleEnds(announced time.Time, settled, quiet bool) []controller.SettleEnd {
+	switch {
+	case o.s.budget.Settle == 0:
+		return []controller.SettleEnd{controller.SettleUnplanned}
+	case !o.ready:
+		return []controller.SettleEnd{controller.SettleNotReady}
+	}
+	var all []controller.SettleEnd
+	natural := o.trigger.Add(o.s.budget.Total - o.s.budget.Reserve)
+	last, serves := o.lastServing()
+	if !serves || !settled && !last.After(o.graceful) || settled && last.Equal(o.graceful) {
+		all = append(all, controller.SettleNobody)
+	}
+	if serves && last.Before(o.graceful) {
+		return all // nobody served when announce was over, which is asked first
+	}
+	if quiet {
+		all = append(all, controller.SettleQuiet)
+	}
+	if o.forced && !o.force.After(o.graceful) {
+		all = append(all, controller.SettleForced)
+	}
+	switch {
+	case natural.Equal(o.graceful):
+		all = append(all, controller.SettleTimer)
+	case settled && announced.Add(o.s.budget.Settle).Equal(o.graceful):
+		all = append(all, controller.SettleTime)
+	}
+	return all
 }
 
 // lastServing returns when the last server's Serve returned, and whether there is

@@ -11,19 +11,21 @@ import (
 )
 
 // quiet returns when settle should have ended, if without Quiet it would have
-// ended at end. What the servers answered is taken from their own notes.
-func (o *oracle) quiet(t *rapid.T, start, end time.Time) time.Time {
+// ended at end, and whether Quiet ended it. What the servers answered is taken from
+// their own notes.
+func (o *oracle) quiet(t *rapid.T, start, end time.Time) (time.Time, bool) {
 	quiet := o.s.budget.Quiet
 	if quiet == 0 {
-		return end
+		return end, false
 	}
-	ask := start.Add(quiet)
+	ask := start.Add(max(quiet, o.s.budget.MinSettle))
 	for n := 0; ; n++ {
 		if !ask.Before(end) {
 			if asked := len(o.w.asked); n < asked && slices.ContainsFunc(o.w.asked, func(q *question) bool { return q.who == "arrival a" && q.begin.After(end) }) {
 				t.Fatalf("G4: a server was asked for its last arrival when settle was over")
 			}
-			return end
+			timed := end.Equal(start.Add(o.s.budget.Settle)) || end.Equal(o.trigger.Add(o.s.budget.Total-o.s.budget.Reserve))
+			return end, ask.Equal(end) && !timed // a force, or the last Serve, in the instant in which they are asked
 		}
 		back, latest, known := ask, start, true
 		for i := range o.s.servers {
@@ -40,7 +42,7 @@ func (o *oracle) quiet(t *rapid.T, start, end time.Time) time.Time {
 		switch {
 		case !known || back.After(end):
 			o.askedTimes(t, n+1)
-			return end
+			return end, false
 		case !ask.Before(latest.Add(quiet)):
 			o.askedTimes(t, n+1)
 			for i, p := range o.s.servers {
@@ -50,7 +52,7 @@ func (o *oracle) quiet(t *rapid.T, start, end time.Time) time.Time {
 					}
 				}
 			}
-			return earlier(end, back)
+			return earlier(end, back), true
 		}
 		ask = later(back, latest.Add(quiet))
 	}

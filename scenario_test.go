@@ -2,6 +2,8 @@ package lastcall_test
 
 import (
 	"fmt"
+	"iter"
+	"slices"
 	"time"
 
 	"pgregory.net/rapid"
@@ -17,9 +19,11 @@ type scenario struct {
 	budget     controller.Budget
 	runAt      time.Duration
 	servers    []serverPlan
+	lasts      []serverPlan // the servers that are Last
 	workers    []workerPlan
 	announcers []stepPlan
 	closers    []stepPlan
+	together   []bool // by closer: it is closed together with the one before it
 	flushers   []stepPlan
 	observers  []observerPlan
 	logger     bool
@@ -41,6 +45,7 @@ type serverPlan struct {
 
 type workerPlan struct {
 	waitsForClaim bool
+	endsProcess   bool
 	how           conduct
 }
 
@@ -62,6 +67,48 @@ type ask struct {
 }
 
 func name(i int) string { return string(rune('a' + i)) }
+
+// lastName names a server that is Last.
+func lastName(i int) string { return string(rune('y' + i)) }
+
+// plan returns what was drawn for the server with a name.
+func (s scenario) plan(server string) serverPlan {
+	if server >= lastName(0) {
+		return s.lasts[server[0]-'y']
+	}
+	return s.servers[server[0]-'a']
+}
+
+// all returns the servers that are not Last and those that are, by name.
+func (s scenario) all() iter.Seq2[string, serverPlan] {
+	return func(yield func(string, serverPlan) bool) {
+		for i, p := range s.servers {
+			if !yield(name(i), p) {
+				return
+			}
+		}
+		for i, p := range s.lasts {
+			if !yield(lastName(i), p) {
+				return
+			}
+		}
+	}
+}
+
+// groups returns the closers in the order in which they are closed: those of a group at
+// the same time.
+func (s scenario) groups() [][]int {
+	var all [][]int
+	for i := range s.closers {
+		if s.together[i] {
+			all[len(all)-1] = append(all[len(all)-1], i)
+		} else {
+			all = append(all, []int{i})
+		}
+	}
+	slices.Reverse(all)
+	return all
+}
 
 func drawTime(t *rapid.T, label string, limit time.Duration) time.Duration {
 	return unit * time.Duration(rapid.IntRange(0, int(limit/unit)).Draw(t, label))
@@ -100,6 +147,9 @@ func drawScenario(t *rapid.T) scenario {
 	}
 	if settle := int(s.budget.Settle / unit); settle > 0 && rapid.Bool().Draw(t, "is quiet") {
 		s.budget.Quiet = unit * time.Duration(rapid.IntRange(1, settle).Draw(t, "quiet"))
+		if rapid.Bool().Draw(t, "settles at least") {
+			s.budget.MinSettle = unit * time.Duration(rapid.IntRange(1, settle).Draw(t, "min settle"))
+		}
 	}
 	anyManner := []manner{returns, fails, panics, goexits, hangs, obeys, badText}
 	for i := range rapid.IntRange(0, 3).Draw(t, "servers") {
@@ -139,12 +189,39 @@ func drawScenario(t *rapid.T) scenario {
 		}
 		s.servers = append(s.servers, p)
 	}
+	for i := range rapid.SampledFrom([]int{0, 0, 1, 2}).Draw(t, "lasts") {
+		label := "last " + lastName(i)
+		p := serverPlan{
+			bare:      rapid.IntRange(0, 2).Draw(t, label+" bare") == 0,
+			elsewhere: rapid.IntRange(0, 4).Draw(t, label+" elsewhere") == 0,
+			attach:    drawConduct(t, label+" attach", 0, returns, panics, goexits, hangs),
+			serve:     drawConduct(t, label+" serve", total, yields, yields, yields, fails, panics, goexits, returns, hangs, badText),
+			announce:  drawConduct(t, label+" announce", total/5, returns, anyManner...),
+			graceful:  drawConduct(t, label+" graceful", total/10, returns, yields, yields, panics, goexits, hangs),
+			stop:      drawConduct(t, label+" stop", total/10, returns, panics, goexits, hangs),
+		}
+		if rapid.Bool().Draw(t, label+" is off the grid") { // 100 ms are one unit
+			p.graceful.after += unit / 4
+		}
+		p.closure = p.bare && rapid.Bool().Draw(t, label+" closure")
+		if p.serve.manner == yields {
+			p.serve.after = 0
+		}
+		s.lasts = append(s.lasts, p)
+	}
 	for i := range rapid.IntRange(0, 2).Draw(t, "workers") {
 		label := "worker " + name(i)
-		s.workers = append(s.workers, workerPlan{
+		p := workerPlan{
 			waitsForClaim: rapid.Bool().Draw(t, label+" waits"),
 			how:           drawConduct(t, label, total, obeys, anyManner...),
-		})
+		}
+		if rapid.IntRange(0, 3).Draw(t, label+" ends the process") == 0 {
+			p.endsProcess = true
+			if rapid.Bool().Draw(t, label+" returns early") {
+				p.how = conduct{manner: returns, after: drawTime(t, label+" returns at", total)}
+			}
+		}
+		s.workers = append(s.workers, p)
 	}
 	steps := func(kind string, n int, limit time.Duration) []stepPlan {
 		var plans []stepPlan
@@ -159,7 +236,10 @@ func drawScenario(t *rapid.T) scenario {
 		return plans
 	}
 	s.announcers = steps("announcer", 2, total/5)
-	s.closers = steps("closer", 3, total/4)
+	s.closers = steps("closer", 4, total/4)
+	for i := range s.closers {
+		s.together = append(s.together, i > 0 && rapid.IntRange(0, 2).Draw(t, fmt.Sprintf("closer %d is closed with the one before", i)) == 0)
+	}
 	s.flushers = steps("flusher", 2, total/4)
 	for i := range rapid.IntRange(0, 2).Draw(t, "observers") {
 		label := fmt.Sprintf("observer %d", i)
@@ -176,7 +256,7 @@ func drawScenario(t *rapid.T) scenario {
 	for i := range rapid.IntRange(0, 3).Draw(t, "asks") {
 		s.asks = append(s.asks, ask{
 			at:   drawTime(t, fmt.Sprintf("ask %d at", i), 2*total),
-			what: rapid.SampledFrom([]string{"signal", "signal", "shutdown", "context", "force", "hostile"}).Draw(t, fmt.Sprintf("ask %d", i)),
+			what: rapid.SampledFrom([]string{"signal", "signal", "shutdown", "context", "force", "hostile", "fail"}).Draw(t, fmt.Sprintf("ask %d", i)),
 		})
 	}
 	// The last one makes sure that the run comes to an end.

@@ -173,6 +173,11 @@ func (w *world) shutdown(cause error) {
 	w.ctl.Shutdown(cause)
 }
 
+func (w *world) fail(cause error) {
+	w.triggered(time.Now())
+	w.ctl.Fail(cause)
+}
+
 func (w *world) force() {
 	now := time.Now()
 	w.triggered(now)

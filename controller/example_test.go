@@ -138,3 +138,113 @@ func ExampleTimeout() {
 	fmt.Println(len(report.Failures()), "failure, exit code", report.ExitCode())
 	// Output: 1 failure, exit code 6
 }
+
+// An admin server with probes and metrics answers while everything else shuts down:
+// it stops when the flushers have run.
+func ExampleLast() {
+	stopped := make(chan struct{})
+	admin := stopper{name: "admin", stopped: stopped}
+	ctl, err := controller.New(exampleBudget, controller.WithSignals(),
+		controller.WithServer("admin", admin, controller.Last(), controller.Serving(func() error {
+			<-stopped
+			return nil
+		})),
+		controller.WithServer("orders", stopper{name: "orders"}),
+		controller.WithCloser("postgres", func() { fmt.Println("closed postgres") }),
+		controller.WithFlusher("traces", func() { fmt.Println("flushed traces") }))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	time.AfterFunc(time.Millisecond, func() { ctl.Shutdown(nil) })
+	fmt.Println("exit code", ctl.Run(context.Background()).ExitCode())
+	// Output:
+	// stopped orders
+	// closed postgres
+	// flushed traces
+	// stopped admin
+	// exit code 0
+}
+
+// stopper is a server with nothing in flight.
+type stopper struct {
+	name    string
+	stopped chan struct{}
+}
+
+func (s stopper) GracefulStop() {
+	fmt.Println("stopped", s.name)
+	if s.stopped != nil {
+		close(s.stopped)
+	}
+}
+
+func (s stopper) Stop() { fmt.Println("forced", s.name) }
+
+// Two pools that do not use each other are closed at the same time, after what uses
+// them and before what they use.
+func ExampleTogether() {
+	postgres, redis := make(chan struct{}), make(chan struct{})
+	ctl, err := controller.New(exampleBudget, controller.WithSignals(),
+		controller.WithCloser("tunnel", func() { fmt.Println("closed the tunnel") }),
+		controller.Together(
+			controller.WithCloser("postgres", func() { close(postgres); <-redis }),
+			controller.WithCloser("redis", func() { close(redis); <-postgres }),
+		),
+		controller.WithCloser("cache", func() { fmt.Println("closed the cache") }))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctl.Shutdown(nil)
+	report := ctl.Run(context.Background())
+	fmt.Println(len(report.Failures()), "failures")
+	// Output:
+	// closed the cache
+	// closed the tunnel
+	// 0 failures
+}
+
+// A process that is there for one piece of work ends with it.
+func ExampleEndsProcess() {
+	migrate := func(_, _ context.Context) error {
+		fmt.Println("migrated")
+		return nil
+	}
+	ctl, err := controller.New(exampleBudget, controller.WithSignals(),
+		controller.WithWorker("migration", migrate, controller.EndsProcess()),
+		controller.WithCloser("postgres", func() { fmt.Println("closed postgres") }))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	report := ctl.Run(context.Background())
+	fmt.Println(report.CauseText)
+	fmt.Println("exit code", report.ExitCode())
+	// Output:
+	// migrated
+	// closed postgres
+	// worker "migration" ended by itself
+	// exit code 0
+}
+
+// A program that cannot start says why, and Run closes what is open already.
+func ExampleController_Fail() {
+	ctl, err := controller.New(exampleBudget, controller.WithSignals())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := ctl.Add(controller.WithCloser("postgres", func() { fmt.Println("closed postgres") })); err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctl.Fail(errors.New("kafka: no broker"))
+	report := ctl.Run(context.Background())
+	fmt.Println(report.Outcome, "because of", report.CauseText)
+	fmt.Println("exit code", report.ExitCode())
+	// Output:
+	// closed postgres
+	// drained because of kafka: no broker
+	// exit code 3
+}

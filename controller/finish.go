@@ -72,10 +72,11 @@ func (r *run) flush() {
 	})
 
 	var calls []*call
+	end := r.share(1 + behind)
 	for _, f := range r.config.flushers {
-		calls = append(calls, r.step(OpFlush, f, r.deadline))
+		calls = append(calls, r.step(OpFlush, f, end()))
 	}
-	r.awaitSteps(calls, r.share(1+behind), nothing)
+	r.awaitSteps(calls, end, nothing)
 	r.endLasts()
 }
 
@@ -111,11 +112,12 @@ func (r *run) finish() Report {
 
 // freshUntil returns until when a call that has not come back may be expected to
 // do so at once: less than grace ago it was begun or, if it is a Cancel, told to
-// end. Zero if there is none.
+// end. Zero if there is none. The Serve of a server that is Last is none: endLasts
+// waits for it.
 func (r *run) freshUntil() time.Time {
 	var until time.Time
 	for _, c := range r.calls {
-		if !c.told {
+		if !c.told && !c.lasts {
 			until = later(until, c.since.Add(grace))
 		}
 	}

@@ -1,13 +1,18 @@
 package controller_test
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/fsm"
 )
 
 // arriving is a server that knows when work last came.
@@ -36,6 +41,18 @@ func arrivals(d *diary, after ...time.Duration) func() time.Time {
 		}
 		return last
 	}
+}
+
+// enteredAt returns when the machine entered a state.
+func enteredAt(t *testing.T, r controller.Report, state fsm.State) time.Time {
+	t.Helper()
+	for _, s := range r.Steps {
+		if s.Kind == controller.KindTransition && s.State == state {
+			return s.Start
+		}
+	}
+	t.Fatalf("%v was never entered\n%v", state, r)
+	return time.Time{}
 }
 
 var quietBudget = controller.Budget{Total: 10 * time.Second, Settle: 2 * time.Second, Quiet: 500 * time.Millisecond, Reserve: 4 * time.Second}
@@ -163,6 +180,169 @@ func TestQuietRefuses(t *testing.T) {
 	}
 	if _, err := controller.New(quietBudget, controller.WithServer("nil", (*arriving)(nil))); err == nil || strings.Contains(err.Error(), "LastArrival") {
 		t.Errorf("a nil server: %v", err)
+	}
+}
+
+// G4: a settle that Quiet may end lasts MinSettle at least; nobody is asked before.
+func TestG4_MinSettle(t *testing.T) {
+	const ms = time.Millisecond
+	at := func(after time.Duration) time.Duration { return time.Minute + after }
+	for name, tt := range map[string]struct {
+		least     time.Duration
+		come      []time.Duration
+		want      time.Duration // the length of settle
+		questions int
+		end       controller.SettleEnd
+	}{
+		"none":                     {0, nil, 500 * ms, 1, controller.SettleQuiet},
+		"shorter than Quiet":       {300 * ms, nil, 500 * ms, 1, controller.SettleQuiet},
+		"as long as Quiet":         {500 * ms, nil, 500 * ms, 1, controller.SettleQuiet},
+		"nothing comes":            {1200 * ms, nil, 1200 * ms, 1, controller.SettleQuiet},
+		"work in the beginning":    {1200 * ms, []time.Duration{at(100 * ms), at(700 * ms)}, 1200 * ms, 1, controller.SettleQuiet},
+		"work near its end":        {1200 * ms, []time.Duration{at(900 * ms)}, 1400 * ms, 2, controller.SettleQuiet},
+		"work after it":            {1200 * ms, []time.Duration{at(1100 * ms), at(1300 * ms)}, 1800 * ms, 3, controller.SettleQuiet},
+		"work goes on":             {1200 * ms, []time.Duration{at(1100 * ms), at(1550 * ms)}, 2000 * ms, 2, controller.SettleTime},
+		"as long as Settle":        {2000 * ms, nil, 2000 * ms, 0, controller.SettleTime},
+		"a moment before its end":  {1999 * ms, nil, 1999 * ms, 1, controller.SettleQuiet},
+		"shorter, work comes late": {100 * ms, []time.Duration{at(400 * ms)}, 900 * ms, 2, controller.SettleQuiet},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, d *diary, _ func()) {
+				b := quietBudget
+				b.MinSettle = tt.least
+				a := &arriving{server: newServer(d, "a", 0), last: arrivals(d, tt.come...)}
+				r, took := runAfter(mustNew(t, b, noSignals, controller.WithServer("a", a)), time.Minute)
+				wantTook(t, took, tt.want)
+				if got := int(a.asked.Load()) - 1; got != tt.questions {
+					t.Errorf("LastArrival was called %d times in phase settle, want %d", got, tt.questions)
+				}
+				if r.Settle != tt.end {
+					t.Errorf("settle ended with %q, want %q", r.Settle, tt.end)
+				}
+				wantExit(t, r, controller.ExitOK)
+				text, err := r.MarshalJSON()
+				if want := fmt.Sprintf(`"min_settle_seconds":%v,`, tt.least.Seconds()); err != nil || !strings.Contains(string(text), want) {
+					t.Errorf("the JSON report does not say %s: %s, error %v", want, text, err)
+				}
+			})
+		})
+	}
+}
+
+// MinSettle is for a settle that Quiet may end, and no longer than Settle.
+func TestMinSettleRefuses(t *testing.T) {
+	const s = time.Second
+	for _, tt := range []struct {
+		least, quiet, settle time.Duration
+		want                 []string
+	}{
+		{-s, s, 2 * s, []string{"MinSettle is -1s, must not be negative"}},
+		{-s, 0, 2 * s, []string{"MinSettle is -1s, must not be negative"}},
+		{s, 0, 2 * s, []string{"MinSettle is 1s, but Quiet is 0s: nothing would end settle before its 2s are over"}},
+		{s, 0, 0, []string{"MinSettle is 1s, but Quiet is 0s"}},
+		{3 * s, s, 2 * s, []string{"MinSettle is 3s, must not be longer than Settle 2s"}},
+		{3 * s, s, 0, []string{"Quiet is 1s, but Settle is 0s", "MinSettle is 3s, must not be longer than Settle 0s"}},
+		{-s, -s, -s, []string{"MinSettle is -1s", "Quiet is -1s", "Settle is -1s"}},
+		{2 * s, s, 2 * s, nil},
+		{1, s, 2 * s, nil},
+		{0, s, 2 * s, nil},
+		{0, 0, 0, nil},
+	} {
+		b := controller.Budget{Total: 10 * s, Settle: tt.settle, Quiet: tt.quiet, MinSettle: tt.least, Reserve: s}
+		err := b.Validate()
+		if (err == nil) != (len(tt.want) == 0) {
+			t.Errorf("%+v: error %v, want %q", b, err, tt.want)
+		}
+		for _, want := range tt.want {
+			if err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("%+v: error %v, want %q", b, err, want)
+			}
+		}
+		if c, newErr := controller.New(b, noSignals); (c == nil) != (err != nil) || err != nil && newErr.Error() != err.Error() {
+			t.Errorf("%+v: New says %v, Validate %v", b, newErr, err)
+		}
+	}
+}
+
+// G4: a settle ends for one reason, which the report has in all its forms, and the log
+// once: in the line that says that the drain begins.
+func TestG4_SettleEnd(t *testing.T) {
+	const ms = time.Millisecond
+	at := func(after time.Duration) time.Duration { return time.Minute + after }
+	tight := controller.Budget{Total: 3 * time.Second, Settle: 1900 * ms, Reserve: time.Second}
+	slow := controller.WithAnnouncer("slow", func() { time.Sleep(200 * ms) })
+	for name, tt := range map[string]struct {
+		budget controller.Budget
+		want   controller.SettleEnd
+		text   string
+		phase  string // how Report.String tells it; "": it was left out
+		took   time.Duration
+		serve  time.Duration // when the server's Serve returns; 0: as it should
+		opts   []controller.Option
+		ask    func(c *controller.Controller)
+		last   func(d *diary) func() time.Time
+	}{
+		"no Settle":         {budget: controller.Budget{Total: 3 * time.Second, Reserve: time.Second}, want: controller.SettleUnplanned, text: "not in the budget"},
+		"no Settle, forced": {budget: controller.Budget{Total: 3 * time.Second, Reserve: time.Second}, want: controller.SettleUnplanned, text: "not in the budget", ask: (*controller.Controller).Force},
+		"never ready": {budget: budget, want: controller.SettleNotReady, text: "never ready",
+			opts: []controller.Option{controller.WithServer("starts", &extended{server: newServer(newDiary(), "starts", 0), attach: func() { time.Sleep(time.Hour) }})}},
+		"no server":           {budget: budget, want: controller.SettleNobody, text: "no server serves", took: 200 * ms, serve: at(100 * ms), opts: []controller.Option{slow}},
+		"no server any more":  {budget: budget, want: controller.SettleNobody, text: "no server serves", phase: "settle 700ms (no server serves)", took: 700 * ms, serve: at(700 * ms)},
+		"forced":              {budget: budget, want: controller.SettleForced, text: "forced", ask: (*controller.Controller).Force},
+		"forced in announce":  {budget: budget, want: controller.SettleForced, text: "forced", took: 100 * ms, opts: []controller.Option{slow}, ask: func(c *controller.Controller) { c.Shutdown(nil); time.Sleep(100 * ms); c.Force() }},
+		"forced in settle":    {budget: budget, want: controller.SettleForced, text: "forced", phase: "settle 300ms (forced)", took: 300 * ms, ask: func(c *controller.Controller) { c.Shutdown(nil); time.Sleep(300 * ms); c.Force() }},
+		"quiet":               {budget: quietBudget, want: controller.SettleQuiet, text: "quiet", phase: "settle 500ms (quiet)", took: 500 * ms},
+		"busy":                {budget: quietBudget, want: controller.SettleTime, text: "full time", phase: "settle 2s (full time)", took: 2 * time.Second, last: func(*diary) func() time.Time { return time.Now }},
+		"busy, then forced":   {budget: quietBudget, want: controller.SettleForced, text: "forced", phase: "settle 900ms (forced)", took: 900 * ms, last: func(*diary) func() time.Time { return time.Now }, ask: func(c *controller.Controller) { c.Shutdown(nil); time.Sleep(900 * ms); c.Force() }},
+		"busy, then nobody":   {budget: quietBudget, want: controller.SettleNobody, text: "no server serves", phase: "settle 900ms (no server serves)", took: 900 * ms, serve: at(900 * ms), last: func(*diary) func() time.Time { return time.Now }},
+		"Settle is over":      {budget: budget, want: controller.SettleTime, text: "full time", phase: "settle 2s (full time)", took: 2 * time.Second},
+		"the timer is sooner": {budget: tight, want: controller.SettleTimer, text: "the timer fired", phase: "settle 1.8s (the timer fired)", took: 2 * time.Second, opts: []controller.Option{slow}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, d *diary, _ func()) {
+				var out bytes.Buffer
+				a := &arriving{server: newServer(d, "a", 0)}
+				if tt.last != nil {
+					a.last = tt.last(d)
+				}
+				if tt.serve > 0 {
+					a.serve = func() error { time.Sleep(tt.serve); return nil }
+				}
+				c := mustNew(t, tt.budget, append(tt.opts, noSignals, controller.WithServer("a", a), controller.WithLogger(zerolog.New(&out)))...)
+				ask := tt.ask
+				if ask == nil {
+					ask = func(c *controller.Controller) { c.Shutdown(errAsked) }
+				}
+				time.AfterFunc(time.Minute, func() { ask(c) })
+				r := c.Run(context.Background())
+				if r.Settle != tt.want || string(r.Settle) != tt.text {
+					t.Errorf("settle ended with %q, want %q\n%v", r.Settle, tt.want, r)
+				}
+				if got := enteredAt(t, r, fsm.GracefulShutdown).Sub(r.Triggered); got != tt.took {
+					t.Errorf("GRACEFUL_SHUTDOWN was entered %v after the trigger, want %v", got, tt.took)
+				}
+				if hasPhase(r, controller.PhaseSettle) != (tt.phase != "") || !strings.Contains(r.String(), tt.phase) || tt.phase == "" && strings.Contains(r.String(), "settle") {
+					t.Errorf("the report does not say %q:\n%v", tt.phase, r)
+				}
+				text, err := r.MarshalJSON()
+				if want := `"settle":"` + tt.text + `",`; err != nil || strings.Count(string(text), want) != 1 {
+					t.Errorf("the JSON report does not say %s once, error %v: %s", want, err, text)
+				}
+				said := 0
+				for line := range strings.Lines(out.String()) {
+					transition := strings.Contains(line, `"message":"state GRACEFUL_SHUTDOWN"`)
+					if strings.Contains(line, `"settle":"`+tt.text+`"`) {
+						said++
+						if !transition {
+							t.Errorf("why settle ended is said in %s", line)
+						}
+					}
+				}
+				if said != 1 {
+					t.Errorf("the log says %d times why settle ended, want once:\n%s", said, &out)
+				}
+			})
+		})
 	}
 }
 
