@@ -26,6 +26,9 @@ type oracle struct {
 	phase    map[controller.Phase]controller.Step
 	graceful time.Time // when GRACEFUL_SHUTDOWN was entered
 	over     time.Time // when TERMINATED was entered
+
+	lastsOver  time.Time // when those that are Last were, or their time
+	lastsEnded bool      // the former
 }
 
 func newOracle(o *observed) *oracle {

@@ -172,39 +172,53 @@ func (o *oracle) checkWork(t *rapid.T) {
 	}
 	work, notes := o.report.Work, o.report.Notes
 	for i, p := range o.s.servers {
-		if p.bare {
-			continue
+		if !p.bare {
+			work, notes = o.checkAnswers(t, name(i), asks, work, notes)
 		}
-		n := 0
-		for n < len(work) && work[n].Server == name(i) {
-			n++
+	}
+	for i, p := range o.s.lasts {
+		var asks []time.Time
+		if o.lastsEnded && (o.lastsOver.Before(o.end) || len(o.w.questions("inflight "+lastName(i))) > 0) {
+			asks = []time.Time{o.lastsOver}
 		}
-		var got any
-		if n > 0 {
-			own := slices.Clone(work[:n])
-			own[0].Server, own[1].Server = "somebody else", ""
-			got = own
+		if !p.bare {
+			work, notes = o.checkAnswers(t, lastName(i), asks, work, notes)
 		}
-		if want := o.checkAsked(t, controller.OpInFlight, "inflight "+name(i), asks); !oneOf(got, want) {
-			t.Fatalf("the report has the work %v of server %s, want one of %v", got, name(i), want)
-		}
-		work = work[n:]
-
-		got, n = nil, 0
-		var texts []string
-		for n < len(notes) && notes[n].Server == name(i) {
-			texts = append(texts, notes[n].Text)
-			got = texts
-			n++
-		}
-		if want := o.checkAsked(t, controller.OpNotes, "notes "+name(i), asks[len(asks)-1:]); !oneOf(got, want) {
-			t.Fatalf("the report has the notes %v of server %s, want one of %v", got, name(i), want)
-		}
-		notes = notes[n:]
 	}
 	if len(work) > 0 || len(notes) > 0 {
 		t.Fatalf("the report has the work %v and the notes %v too much", work, notes)
 	}
+}
+
+// checkAnswers checks what one server was asked for and what the report has of it, and
+// returns what the report has of others.
+func (o *oracle) checkAnswers(t *rapid.T, server string, asks []time.Time, work []controller.Work, notes []controller.Note) ([]controller.Work, []controller.Note) {
+	n := 0
+	for n < len(work) && work[n].Server == server {
+		n++
+	}
+	var got any
+	if n > 0 {
+		own := slices.Clone(work[:n])
+		own[0].Server, own[1].Server = "somebody else", ""
+		got = own
+	}
+	if want := o.checkAsked(t, controller.OpInFlight, "inflight "+server, asks); !oneOf(got, want) {
+		t.Fatalf("the report has the work %v of server %s, want one of %v", got, server, want)
+	}
+	work = work[n:]
+
+	got, n = nil, 0
+	var texts []string
+	for n < len(notes) && notes[n].Server == server {
+		texts = append(texts, notes[n].Text)
+		got = texts
+		n++
+	}
+	if want := o.checkAsked(t, controller.OpNotes, "notes "+server, asks[max(0, len(asks)-1):]); !oneOf(got, want) {
+		t.Fatalf("the report has the notes %v of server %s, want one of %v", got, server, want)
+	}
+	return work, notes[n:]
 }
 
 func oneOf(got any, want []any) bool {
@@ -220,6 +234,9 @@ func (o *oracle) checkAsked(t *rapid.T, op controller.Op, who string, at []time.
 		t.Fatalf("%s was called %d times, want %d", who, len(asked), len(at))
 	}
 	var answers []any
+	if len(asked) == 0 {
+		answers = []any{nil}
+	}
 	for i, q := range asked {
 		if !q.begin.Equal(at[i]) {
 			t.Fatalf("%s was called %v after the trigger, want %v", who, q.begin.Sub(o.trigger), at[i].Sub(o.trigger))
@@ -257,7 +274,7 @@ func (o *oracle) checkAsked(t *rapid.T, op controller.Op, who string, at []time.
 		if !q.begin.Equal(at[len(at)-1]) {
 			continue
 		}
-		if slices.ContainsFunc(steps, func(s controller.Step) bool { return s.Phase == controller.PhaseClose }) {
+		if slices.ContainsFunc(steps, func(s controller.Step) bool { return s.Phase >= controller.PhaseClose }) {
 			return []any{nil}
 		}
 		if q.value != nil {

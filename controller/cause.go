@@ -112,6 +112,6 @@ func (r *run) describeCause() {
 // tellCause logs why the server shuts down.
 func (r *run) tellCause(text string) {
 	r.record.causeText = text
-	cause, budget, timer := r.trigger.Load().cause, r.config.budget, r.timerAt
-	r.record.say(func(l *logger) { l.cause(cause, text, budget, timer) })
+	t, budget, timer := *r.trigger.Load(), r.config.budget, r.timerAt
+	r.record.say(func(l *logger) { l.cause(t.cause, t.failed, text, budget, timer) })
 }

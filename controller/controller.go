@@ -183,7 +183,7 @@ func (c *Controller) Phase() Phase {
 func (c *Controller) Ready() bool { return c.Phase() == PhaseServe && c.trigger.Load() == nil }
 
 // Deadline returns the instant by which Run returns. It is known, and the second
-// result true, once the shutdown was triggered. A force may move it to an earlier
+// result true, once Run has heard of the trigger, which is at once if it runs. A force may move it to an earlier
 // instant.
 func (c *Controller) Deadline() (time.Time, bool) {
 	if at := c.deadlineAt.Load(); at != nil {

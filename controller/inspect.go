@@ -2,11 +2,11 @@ package controller
 
 import "slices"
 
-// inspect asks the servers that know for their work in flight, and hands each
+// inspect asks those of the servers that know for their work in flight, and hands each
 // answer to the loop. Nobody waits for one, and one that comes when the server has
 // been asked again is of no use any more.
-func (r *run) inspect(then func(*server, []Work)) {
-	for _, s := range r.servers {
+func (r *run) inspect(servers []*server, then func(*server, []Work)) {
+	for _, s := range servers {
 		inspector, ok := s.server.(Inspector)
 		if !ok {
 			continue
@@ -29,7 +29,7 @@ func (r *run) inspect(then func(*server, []Work)) {
 
 // inspectAtDrain logs what is in flight when the drain begins.
 func (r *run) inspectAtDrain() {
-	r.inspect(func(s *server, work []Work) {
+	r.inspect(r.servers, func(s *server, work []Work) {
 		now := *r.newStep(KindCall, s.name)
 		r.record.say(func(l *logger) { l.inFlight(s.name, work, now) })
 	})
@@ -37,7 +37,7 @@ func (r *run) inspectAtDrain() {
 
 // inspectAtTimer logs what the timer interrupts.
 func (r *run) inspectAtTimer() {
-	r.inspect(func(s *server, work []Work) {
+	r.inspect(r.servers, func(s *server, work []Work) {
 		now := *r.newStep(KindCall, s.name)
 		r.record.say(func(l *logger) { l.stillInFlight(s.name, work, now) })
 	})
@@ -45,9 +45,9 @@ func (r *run) inspectAtTimer() {
 
 // inspectAtEnd has the report filled with what became of the work, and with what
 // the servers note.
-func (r *run) inspectAtEnd() {
-	r.inspect(func(s *server, work []Work) { s.work = work })
-	for _, s := range r.servers {
+func (r *run) inspectAtEnd(servers []*server) {
+	r.inspect(servers, func(s *server, work []Work) { s.work = work })
+	for _, s := range servers {
 		if noter, ok := s.server.(Noter); ok {
 			var notes []string
 			r.ask(OpNotes, s.name, func() { notes = slices.Clone(noter.Notes()) }, func() { s.notes = notes })

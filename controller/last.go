@@ -21,5 +21,7 @@ func (r *run) endLasts() {
 			stops = append(stops, r.call(OpStop, s.name, func() error { s.halt(); return nil }, nil))
 		}
 	}
-	r.await(func() bool { return gone(r.lasts) && allDone(stops) }, r.share(1))
+	if r.await(func() bool { return gone(r.lasts) && allDone(stops) }, r.share(1)) {
+		r.inspectAtEnd(r.lasts) // finish waits for the answers, as long as for anything that takes next to no time
+	}
 }

@@ -73,8 +73,11 @@ func where(e *zerolog.Event, now Step) *zerolog.Event {
 }
 
 // cause writes why the server shuts down, and how long that may take.
-func (l *logger) cause(cause error, text string, b Budget, timer time.Time) {
+func (l *logger) cause(cause error, failed bool, text string, b Budget, timer time.Time) {
 	e := l.Info()
+	if failed {
+		e = l.Error()
+	}
 	if ended, ok := cause.(*EndedError); ok && ended != nil && ended.Result != ResultOK { //nolint:errorlint // our own value, which nobody has wrapped
 		e = l.Error().Str("op", string(ended.Op)).Str("name", ended.Name)
 	}

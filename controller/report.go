@@ -22,8 +22,9 @@ type Report struct {
 	Listeners []Delivery  // what each observer, and the logger, was told
 
 	// Work is what each [Inspector] returned in phase close, in the order of
-	// registration. A server whose InFlight failed or took too long then has none;
-	// that call is among the Failures.
+	// registration; behind them those that are [Last], with what they returned when they
+	// had ended. A server whose InFlight failed or took too long then has none; that
+	// call is among the Failures.
 	Work  []Work
 	Notes []Note // what each [Noter] returned, in the same order
 
@@ -56,7 +57,7 @@ func (r *run) report() Report {
 	for _, s := range r.record.steps {
 		report.Steps = append(report.Steps, *s)
 	}
-	for _, s := range r.servers {
+	for _, s := range slices.Concat(r.servers, r.lasts) {
 		report.Work = append(report.Work, s.work...)
 		for _, text := range s.notes {
 			report.Notes = append(report.Notes, Note{Server: s.name, Text: text})

@@ -35,7 +35,7 @@ func (r *run) entered(t fsm.Transition) {
 	switch t.Call {
 	case fsm.NoCall:
 		if t.To.Terminal() {
-			r.inspectAtEnd()
+			r.inspectAtEnd(r.servers)
 		}
 	case fsm.CallGracefulStop:
 		r.enter(PhaseDrain)

@@ -7,7 +7,7 @@ import "time"
 // goroutine of its own, for which nothing waits but the last log line and the end of
 // Run, at most 10 ms. The first two calls are logged; the report has what the last
 // one returned, or nothing if that came too late. A call may begin while one before
-// it still runs.
+// it still runs. A Server that is [Last] is asked once, when it has ended.
 type Inspector interface{ InFlight() []Work }
 
 // Noter is a Server that can tell what an operator should know of its end and what
