@@ -104,3 +104,11 @@ func (s *Server) GracefulStop() { s.inner.GracefulStop() }
 
 // Stop closes the connections. It is called by the controller.
 func (s *Server) Stop() { s.inner.Stop() }
+
+// InFlight returns what is left of the requests. It is called by the controller when
+// the server has ended.
+func (s *Server) InFlight() []controller.Work { return s.inner.InFlight() }
+
+// Notes returns what the end of the server tells an operator. It is called by the
+// controller.
+func (s *Server) Notes() []string { return s.inner.Notes() }

@@ -1,0 +1,52 @@
+package httpadapter
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/lastcall-go/lastcall/controller"
+)
+
+// idleTime is for how long GracefulStop may go on after the last request before that
+// is worth a note.
+const idleTime = 500 * time.Millisecond
+
+// InFlight returns the requests by the pattern of their route, as far as there were
+// any in flight when the shutdown began or afterwards, and the calls into the
+// listener and its connections that have not returned. A request whose handler has
+// taken the connection over is a controller.WorkConn until that is closed and the
+// handler has returned. The numbers belong to one instant. It may be called at any
+// time, for metrics, too.
+func (s *Server) InFlight() []controller.Work {
+	return append(s.tracker.work(), s.foreign.Left()...)
+}
+
+// Notes returns what the end of the server tells an operator. It is called by the
+// controller.
+func (s *Server) Notes() []string {
+	var notes []string
+	note := func(n int, one, many string) {
+		switch {
+		case n == 1:
+			notes = append(notes, one)
+		case n > 1:
+			notes = append(notes, fmt.Sprintf(many, n))
+		}
+	}
+	s.mu.Lock()
+	silent, cut, lateness := s.silent, s.cut, s.lateness
+	s.mu.Unlock()
+	note(silent, "1 connection was closed on which no request had come: a port scanner, a TCP probe, or a client that connects in advance",
+		"%d connections were closed on which no request had come: port scanners, TCP probes, or clients that connect in advance")
+	note(cut, "1 connection survived Stop and was cut", "%d connections survived Stop and were cut")
+	note(len(s.conns.all()), "1 connection is open", "%d connections are open")
+	if lateness > idleTime {
+		notes = append(notes, fmt.Sprintf("GracefulStop returned %v after the last request had ended: until then peers kept their connections open, or had not read their answers", lateness.Round(time.Millisecond)))
+	}
+	return notes
+}
+
+// LastArrival returns when the last request came since the announcement, leaving out
+// probes and the like; without any, the instant of the announcement, or before that,
+// when the Server was made.
+func (s *Server) LastArrival() time.Time { return s.tracker.lastArrival() }

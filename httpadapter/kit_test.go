@@ -1,0 +1,440 @@
+package httpadapter_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/fsm"
+	"github.com/lastcall-go/lastcall/httpadapter"
+)
+
+// The pieces:
+//
+//	n := memory() or tcp(t); n.secure(t)    where a server listens
+//	l := begin(t, n, setup{...})            http.Server, adapter and controller, serving
+//	c := n.client(t, h1), h2c, h2           an http.Client
+//	p := n.connect(t)                       a raw connection
+//	r := l.shutdown(t)                      triggers, waits, and checks what holds always
+
+// usual is a budget without a settle: the drain begins with the trigger, and the
+// timer fires 10 s after it.
+func usual() controller.Budget {
+	return controller.Budget{Total: 16 * time.Second, Reserve: 6 * time.Second}
+}
+
+const (
+	usualTimer = 10 * time.Second
+	fullCancel = time.Second // a sixth of the reserve
+)
+
+var errAsked = errors.New("asked for")
+
+// network is a way to reach a server.
+type network struct {
+	net.Listener
+	dial func(context.Context) (net.Conn, error) // without TLS
+	tls  *tls.Config                             // the client's; nil: none
+	cert *tls.Config                             // the server's
+}
+
+func memory() *network {
+	lis := bufconn.Listen(1 << 16)
+	return &network{Listener: lis, dial: lis.DialContext}
+}
+
+// pipe is a network whose connections have no buffer: what is written is read.
+func pipe() *network {
+	lis := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+	return &network{Listener: lis, dial: func(ctx context.Context) (net.Conn, error) {
+		client, server := net.Pipe()
+		select {
+		case lis.conns <- server:
+			return client, nil
+		case <-lis.closed:
+			return nil, errors.New("refused")
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}}
+}
+
+type pipeListener struct {
+	conns  chan net.Conn
+	closed chan struct{}
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) Close() error   { close(l.closed); return nil }
+func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
+
+func tcp(t testing.TB) *network {
+	t.Helper()
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { lis.Close() })
+	return &network{Listener: lis, dial: func(ctx context.Context) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", lis.Addr().String())
+	}}
+}
+
+// secure adds TLS, with a certificate of its own.
+func (n *network) secure(t testing.TB) *network {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		NotBefore:    time.Now().Add(-time.Hour), // a bubble begins in the year 2000
+		NotAfter:     time.Now().Add(24 * time.Hour),
+		DNSNames:     []string{"server"},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(cert)
+	n.tls = &tls.Config{RootCAs: roots, ServerName: "server", MinVersion: tls.VersionTLS12}
+	n.cert = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}
+	return n
+}
+
+// connect returns a connection without TLS.
+func (n *network) connect(t testing.TB) net.Conn {
+	t.Helper()
+	conn, err := n.dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// How a client speaks.
+const (
+	h1  = "h1"
+	h2c = "h2c"
+	h2  = "h2"
+	h1s = "h1s"
+)
+
+// setProtocols returns what a server or a client speaks.
+func setProtocols(how string) *http.Protocols {
+	p := new(http.Protocols)
+	switch how {
+	case h1, h1s:
+		p.SetHTTP1(true)
+	case h2c:
+		p.SetUnencryptedHTTP2(true)
+	case h2:
+		p.SetHTTP2(true)
+	}
+	return p
+}
+
+// all is what the tests' servers speak.
+func all() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	p.SetHTTP2(true)
+	p.SetUnencryptedHTTP2(true)
+	return p
+}
+
+// transport returns what connects a client; its idle connections are closed by the
+// test's end.
+func (n *network) transport(t testing.TB, how string) *http.Transport {
+	t.Helper()
+	tr := &http.Transport{
+		DialContext:        func(ctx context.Context, _, _ string) (net.Conn, error) { return n.dial(ctx) },
+		TLSClientConfig:    n.tls,
+		Protocols:          setProtocols(how),
+		DisableCompression: true,
+	}
+	t.Cleanup(tr.CloseIdleConnections)
+	return tr
+}
+
+func (n *network) client(t testing.TB, how string) *client {
+	return &client{Client: http.Client{Transport: n.transport(t, how)}, base: n.base()}
+}
+
+// on returns the network for a way to speak, with TLS if that is needed.
+func on(t testing.TB, n *network, how string) *network {
+	if how == h2 || how == h1s {
+		n.secure(t)
+	}
+	return n
+}
+
+func (n *network) base() string {
+	if n.tls != nil {
+		return "https://server"
+	}
+	return "http://server"
+}
+
+type client struct {
+	http.Client
+	base string
+}
+
+// answer is what came of a request.
+type answer struct {
+	err    error
+	status int
+	header http.Header
+	close  bool
+	body   string
+	at     time.Time
+}
+
+// do makes a request and reads the answer.
+func (c *client) do(method, path string, body io.Reader) answer {
+	req, err := http.NewRequestWithContext(context.Background(), method, c.base+path, body)
+	if err != nil {
+		return answer{err: err}
+	}
+	res, err := c.Do(req)
+	if err != nil {
+		return answer{err: err, at: time.Now()}
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	return answer{err: err, status: res.StatusCode, header: res.Header, close: res.Close, body: string(b), at: time.Now()}
+}
+
+// start makes a request on a goroutine of its own.
+func (c *client) start(method, path string, body io.Reader) <-chan answer {
+	came := make(chan answer, 1)
+	go func() { came <- c.do(method, path, body) }()
+	return came
+}
+
+// setup is a server with adapter and controller. What is zero is usual.
+type setup struct {
+	handler    http.HandlerFunc
+	server     *http.Server
+	budget     controller.Budget
+	adapter    []httpadapter.Option
+	controller []controller.Option
+}
+
+// lastcall is a server with adapter and controller, which runs.
+type lastcall struct {
+	*controller.Controller
+	adapter *httpadapter.Server
+	asked   time.Time
+	last    controller.Report
+	took    time.Duration
+	over    chan struct{}
+}
+
+func begin(t testing.TB, n *network, s setup) *lastcall {
+	t.Helper()
+	srv := s.server
+	if srv == nil {
+		srv = &http.Server{}
+	}
+	if srv.Handler == nil && s.handler != nil {
+		srv.Handler = s.handler
+	}
+	if srv.Protocols == nil {
+		srv.Protocols = all()
+	}
+	if srv.TLSConfig == nil {
+		srv.TLSConfig = n.cert
+	}
+	if s.budget == (controller.Budget{}) {
+		s.budget = usual()
+	}
+	l := &lastcall{adapter: httpadapter.New(n.Listener, srv, s.adapter...), over: make(chan struct{})}
+	ready := make(chan struct{})
+	ctl, err := controller.New(s.budget, append(s.controller, controller.WithSignals(),
+		controller.WithServer("http", l.adapter),
+		controller.WithObserver("ready", func(step controller.Step) {
+			if step.Kind == controller.KindPhase && step.Phase == controller.PhaseServe {
+				close(ready)
+			}
+		}))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Controller = ctl
+	go func() {
+		defer close(l.over)
+		l.last = ctl.Run(context.Background())
+		l.took = time.Since(l.asked)
+	}()
+	t.Cleanup(func() { l.Force(); <-l.over })
+	<-ready
+	return l
+}
+
+// trigger asks for the shutdown.
+func (l *lastcall) trigger() {
+	l.asked = time.Now()
+	l.Shutdown(errAsked)
+}
+
+// report waits for the end and checks what holds for every shutdown: the deadline and
+// the sums.
+func (l *lastcall) report(t testing.TB) controller.Report {
+	t.Helper()
+	<-l.over
+	r := l.last
+	if r.Ended.After(r.Deadline) {
+		t.Errorf("Run returned %v after the deadline", r.Ended.Sub(r.Deadline))
+	}
+	for _, w := range r.Work {
+		if w.Kind != controller.WorkCall && w.Before+w.Arrived != w.Completed+w.Cancelled+w.Cut+w.Running {
+			t.Errorf("%s %q does not add up: %+v", w.Kind, w.Name, w)
+		}
+	}
+	if t.Failed() {
+		t.Log(r.String())
+	}
+	return r
+}
+
+// shutdown is trigger and report.
+func (l *lastcall) shutdown(t testing.TB) controller.Report {
+	t.Helper()
+	l.trigger()
+	return l.report(t)
+}
+
+// wantTook checks in virtual time how long a shutdown took.
+func (l *lastcall) wantTook(t testing.TB, want time.Duration) {
+	t.Helper()
+	if l.took != want {
+		t.Errorf("the shutdown took %v, want %v\n%v", l.took, want, l.last)
+	}
+}
+
+// wantDrained checks that nothing was forced.
+func wantDrained(t testing.TB, r controller.Report) {
+	t.Helper()
+	if r.Outcome != controller.OutcomeDrained || r.ExitCode() != 0 {
+		t.Errorf("outcome %v, exit code %d\n%v", r.Outcome, r.ExitCode(), r)
+	}
+	if got := r.Path[len(r.Path)-1]; got != fsm.Terminated {
+		t.Errorf("the path ends with %v", got)
+	}
+}
+
+// work returns the work of a name.
+func work(r controller.Report, name string) controller.Work {
+	for _, w := range r.Work {
+		if w.Name == name {
+			w.Server, w.Name, w.Oldest, w.Peer = "", "", time.Time{}, ""
+			return w
+		}
+	}
+	return controller.Work{}
+}
+
+// wantWork checks the numbers of a name.
+func wantWork(t testing.TB, r controller.Report, name string, want controller.Work) {
+	t.Helper()
+	if got := work(r, name); got != want {
+		t.Errorf("%q: %+v, want %+v\nall: %+v", name, got, want, r.Work)
+	}
+}
+
+// wantOK checks that an answer came, whole.
+func (a answer) wantOK(t testing.TB, body string) {
+	t.Helper()
+	if a.err != nil || a.status != http.StatusOK || a.body != body {
+		t.Errorf("got %d, %d bytes, error %v; want 200 and %d bytes", a.status, len(a.body), a.err, len(body))
+	}
+}
+
+// raw writes a request on a connection of HTTP/1.1.
+func raw(t testing.TB, c net.Conn, format string, args ...any) {
+	t.Helper()
+	if _, err := fmt.Fprintf(c, format, args...); err != nil {
+		t.Errorf("writing a request: %v", err)
+	}
+}
+
+// readAnswer reads an answer of HTTP/1.1.
+func readAnswer(br *bufio.Reader) answer {
+	res, err := http.ReadResponse(br, nil)
+	if err != nil {
+		return answer{err: err, at: time.Now()}
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	return answer{err: err, status: res.StatusCode, header: res.Header, close: res.Close, body: string(b), at: time.Now()}
+}
+
+// bubble runs a test in virtual time and checks that no goroutine of ours is left.
+func bubble(t *testing.T, test func(*testing.T)) {
+	t.Helper()
+	synctest.Test(t, test)
+}
+
+// inBubble says whether the caller runs in virtual time.
+func inBubble() bool {
+	buf := make([]byte, 100)
+	head, _, _ := bytes.Cut(buf[:runtime.Stack(buf, false)], []byte("\n"))
+	return bytes.Contains(head, []byte("synctest bubble"))
+}
+
+// newTLSListener is tls.NewListener.
+func newTLSListener(inner net.Listener, config *tls.Config) net.Listener {
+	return tls.NewListener(inner, config)
+}
+
+// routes returns a ServeMux with one route.
+func routes(pattern string, handle http.HandlerFunc) *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc(pattern, handle)
+	return mux
+}
+
+func leaveHijacked() []httpadapter.Option {
+	return []httpadapter.Option{httpadapter.WithHijackedLeft()}
+}
+
+func discard() *log.Logger { return log.New(io.Discard, "", 0) }
+
+// goexit ends the goroutine.
+func goexit() { runtime.Goexit() }
