@@ -25,7 +25,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	version := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "v1.2.3") })
+	version := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "v1.2.3") })
 	adm := admin.New(lis, ctl,
 		admin.Handle("GET /version", version),
 		admin.WithTrigger("/shutdown", admin.Loopback()))

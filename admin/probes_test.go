@@ -176,7 +176,7 @@ func TestLongRequest(t *testing.T) {
 		p.run()
 		synctest.Wait()
 		go func() {
-			r, err := http.NewRequestWithContext(t.Context(), "GET", "http://admin/debug/pprof/profile", nil)
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://admin/debug/pprof/profile", nil)
 			if err != nil {
 				t.Error(err)
 				return
