@@ -25,9 +25,9 @@ func (g *Group) Listen(lis net.Listener) net.Listener {
 	if err != nil {
 		lis = noListener{err}
 	}
-	l := listener.New(lis, "drain", &g.calls, func(late net.Conn) {
+	l := listener.New(lis, "drain", &g.calls, listener.Hooks{Late: func(late net.Conn) {
 		g.call(callCloseConn, func() { _ = late.Close() }) // nobody has seen it
-	})
+	}})
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if err != nil {

@@ -19,6 +19,7 @@ type conn struct {
 	// guarded by the listener's mutex
 	open        bool // nobody has called Close
 	handshaking bool
+	securing    bool     // in ServerHandshake of our credentials
 	untold      bool     // somebody waits for its GOAWAY
 	plain       *lookout // sees what is written before it is encrypted, if anybody does
 }
@@ -39,7 +40,8 @@ func (c *conn) tracked() *conn { return c }
 func (c *conn) Write(b []byte) (int, error) { return c.lookout.write(c.Conn, b) }
 
 // SetDeadline is that of the connection inside. grpc sets one for the handshake
-// and takes it away when the handshake is over, so that is when it is over.
+// and takes it away when the handshake is over, so that is when it is over; but for
+// those that credentials set in their part of it, as far as those are ours.
 func (c *conn) SetDeadline(t time.Time) error {
 	if t.IsZero() {
 		c.listener.handshakeOver(c)

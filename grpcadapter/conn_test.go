@@ -1,6 +1,7 @@
 package grpcadapter_test
 
 import (
+	"errors"
 	"io"
 	"net"
 	"runtime"
@@ -10,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
 
@@ -288,4 +291,138 @@ func TestConnIsThatInside(t *testing.T) {
 	if _, ok := c.(syscall.Conn); ok {
 		t.Error("a connection without a descriptor has SyscallConn")
 	}
+}
+
+// oddConn is a connection that says, in its own way, which one is below it.
+type oddConn struct {
+	net.Conn
+	below func(net.Conn) net.Conn
+}
+
+func (c oddConn) NetConn() net.Conn { return c.below(c) }
+
+// Whatever a connection says of the one below it, Accept returns: with the connection,
+// or, if that says nothing at all, when Close is called.
+func TestAcceptOddConnections(t *testing.T) {
+	for name, tt := range map[string]struct {
+		below func(net.Conn) net.Conn
+		hangs bool
+	}{
+		"itself": {func(c net.Conn) net.Conn { return c }, false},
+		"nobody": {func(net.Conn) net.Conn { return nil }, false},
+		"panics": {func(net.Conn) net.Conn { panic("no") }, false},
+		"exits":  {func(net.Conn) net.Conn { runtime.Goexit(); return nil }, false},
+		"hangs":  {nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				over := make(chan struct{})
+				if tt.hangs {
+					if runtime.GOOS != "linux" {
+						t.Skip("nobody asks what is below where there is no TCP_USER_TIMEOUT")
+					}
+					tt.below = func(net.Conn) net.Conn { <-over; return nil }
+				}
+				inner := bufconn.Listen(1)
+				lis := grpcadapter.WrapListener(&oddListener{Listener: inner, accept: func() (net.Conn, error) {
+					c, err := inner.Accept()
+					if err != nil {
+						return nil, err
+					}
+					return oddConn{c, tt.below}, nil
+				}})
+				came := make(chan error, 1)
+				go func() {
+					_, err := lis.Accept()
+					came <- err
+				}()
+				if _, err := inner.Dial(); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				select {
+				case err := <-came:
+					if err != nil || tt.hangs {
+						t.Errorf("Accept returned %v", err)
+					}
+				default:
+					if !tt.hangs {
+						t.Error("Accept does not return")
+					}
+				}
+				lis.Close()
+				if tt.hangs {
+					if err := <-came; !errors.Is(err, net.ErrClosed) {
+						t.Errorf("Accept returned %v after Close", err)
+					}
+					synctest.Wait() // until the call that closes the listener has returned
+					if left := lis.Left(); len(left) != 1 {
+						t.Errorf("%v is left, want the call that hangs", left)
+					}
+				}
+				close(over)
+				synctest.Wait()
+				lis.Cut()
+			})
+		})
+	}
+}
+
+// patient are credentials that give their handshake a time limit of their own, and
+// leave everything else to others.
+type patient struct {
+	credentials.TransportCredentials
+}
+
+func (p patient) ServerHandshake(c net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	if err := errors.Join(c.SetDeadline(time.Now().Add(time.Minute)), c.SetDeadline(time.Time{})); err != nil {
+		return nil, nil, err
+	}
+	return p.TransportCredentials.ServerHandshake(c)
+}
+
+// Deadlines that credentials set and reset are not those of grpc: with those of
+// Listener.Credentials a peer that then says nothing is closed as any other. Without
+// it nobody can tell.
+func TestCredentialsWithDeadlines(t *testing.T) {
+	for _, ours := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			inner := bufconn.Listen(1 << 16)
+			lis := grpcadapter.WrapListener(inner)
+			var creds credentials.TransportCredentials = patient{insecure.NewCredentials()}
+			if ours {
+				creds = lis.Credentials(creds)
+			}
+			srv := serveOn(t, lis, grpc.Creds(creds))
+			silent, err := inner.Dial()
+			if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			handshaking := 0
+			if ours {
+				handshaking = 1
+			}
+			wantConnections(t, lis, 1, handshaking)
+			want := time.Hour
+			if ours {
+				want = time.Second
+			}
+			began := time.Now()
+			time.AfterFunc(time.Hour, func() { silent.Close() })
+			srv.GracefulStop()
+			if took := time.Since(began); took != want {
+				t.Errorf("Credentials: %v: GracefulStop took %v, want %v", ours, took, want)
+			}
+			time.Sleep(time.Hour)
+		})
+	}
+	synctest.Test(t, func(t *testing.T) { // a client that does say something is served
+		inner := bufconn.Listen(1 << 16)
+		lis := grpcadapter.WrapListener(inner)
+		serveOn(t, lis, grpc.Creds(lis.Credentials(patient{insecure.NewCredentials()})))
+		clientOf(t, inner.DialContext, insecure.NewCredentials())
+		synctest.Wait()
+		wantConnections(t, lis, 1, 0)
+	})
 }

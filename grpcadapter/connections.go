@@ -121,9 +121,6 @@ func (l *Listener) closed() <-chan struct{} { return l.finished }
 // admit tracks a connection and returns it as grpc gets it. It closes the
 // connection instead, and returns false, if none is wanted any more.
 func (l *Listener) admit(inner net.Conn) (net.Conn, bool) {
-	if l.userTimeout > 0 {
-		setUserTimeout(inner, l.userTimeout)
-	}
 	c := &conn{Conn: inner, listener: l, done: make(chan struct{})}
 	l.mu.Lock()
 	wanted := !l.isClosed && !l.refusing
@@ -145,11 +142,27 @@ func (l *Listener) admit(inner net.Conn) (net.Conn, bool) {
 func (l *Listener) handshakeOver(c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if c.handshaking {
+	if c.handshaking && !c.securing {
 		c.handshaking = false
 		l.handshaking--
+		l.greeted = true
 		l.settle()
 	}
+}
+
+// secures is called when credentials begin and end their part of a handshake, in
+// which deadlines are theirs.
+func (l *Listener) secures(c *conn, begins bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c.securing = begins
+}
+
+// served says whether a handshake was over on any connection.
+func (l *Listener) served() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.greeted
 }
 
 // closes is called when somebody closes a connection, and reports whether he is

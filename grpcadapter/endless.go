@@ -54,9 +54,11 @@ func isInfrastructure(service string) bool {
 // streams that go on for as long as the client likes, and whose handlers do not
 // look at controller.Draining. In the drain each of them ends with Unavailable, when
 // it is idle: a handler that reads requests is idle while it waits for the next
-// one, another one while it is not sending. After a second it ends in any case. A
-// method that the server does not have, or that is no stream, is an error from
-// Serve.
+// one, another one while it is not sending. From that instant on the handler gets
+// no request any more, and its SendMsg and RecvMsg return an error: so a request that
+// it was given is answered, if that takes less than a second, and those behind it are
+// not begun. After a second the stream ends in any case. A method that the server
+// does not have, or that is no stream, is an error from Serve.
 func WithEndlessStreams(methods ...string) Option {
 	return func(s *Server) {
 		for _, m := range methods {
@@ -110,35 +112,36 @@ type endlessStream struct {
 	*stream
 	asks bool // the handler reads requests and answers them
 
-	mu   sync.Mutex
-	busy bool          // an answer is on its way, or the request not there yet
-	up   bool          // the last message of a health Watch was SERVING
-	wake chan struct{} // closed at the next idle moment; nil if nobody waits
+	mu    sync.Mutex
+	busy  bool          // an answer is on its way, or the request not there yet
+	up    bool          // the last message of a health Watch was SERVING
+	taken chan struct{} // nil: nobody waits; closed when the stream was idle, and so is concluded
 }
 
 func newEndlessStream(s *stream, asks bool) *endlessStream {
 	return &endlessStream{stream: s, asks: asks, up: s.rpc.method.watch}
 }
 
-// RecvMsg notes when the handler waits for the next request.
+// RecvMsg notes when the handler waits for the next request. One that comes when the
+// stream has been concluded is not given to the handler.
 func (e *endlessStream) RecvMsg(m any) error {
-	if e.asks {
-		e.set(func() { e.busy = false })
+	if !e.set(func() { e.busy = e.busy && !e.asks }) {
+		return leaving().Err()
 	}
 	err := e.stream.RecvMsg(m)
-	if e.asks {
-		e.set(func() { e.busy = true })
+	if !e.set(func() { e.busy = e.busy || e.asks }) {
+		return leaving().Err()
 	}
 	return err
 }
 
 // SendMsg notes when a message is with grpc, which sends it before any status.
 func (e *endlessStream) SendMsg(m any) error {
-	if !e.asks {
-		e.set(func() { e.busy = true })
+	if !e.set(func() { e.busy = e.busy || !e.asks }) {
+		return leaving().Err()
 	}
 	err := e.stream.SendMsg(m)
-	e.set(func() {
+	_ = e.set(func() { // the message is with grpc, also if the stream is over with it
 		if !e.asks {
 			e.busy = false
 		}
@@ -149,32 +152,49 @@ func (e *endlessStream) SendMsg(m any) error {
 	return err
 }
 
-func (e *endlessStream) set(change func()) {
+// set changes something, and concludes the stream in the same step if it is idle then
+// and somebody waits for that. It says whether the stream goes on.
+func (e *endlessStream) set(change func()) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	change()
-	if e.wake != nil && e.idle() {
-		close(e.wake)
-		e.wake = nil
+	if e.rpc.state.Load() != running {
+		return false
 	}
+	change()
+	return !e.take()
+}
+
+// take concludes the stream if it is idle and somebody waits for that; its status is
+// still to be written. The mutex is held.
+func (e *endlessStream) take() bool {
+	if e.taken == nil || !e.idle() || !e.rpc.leave(concluded) {
+		return false
+	}
+	close(e.taken)
+	return true
 }
 
 // idle says whether nothing is on its way. The mutex is held.
 func (e *endlessStream) idle() bool { return !e.busy && (!e.up || !e.rpc.method.watch) }
 
-// idleSoon returns a channel that is closed in an idle moment, which may be now.
-func (e *endlessStream) idleSoon() <-chan struct{} {
+// takeWhenIdle returns a channel that is closed when the stream was concluded because
+// it was idle, which may be now. It is called once, and stopTaking afterwards.
+func (e *endlessStream) takeWhenIdle() <-chan struct{} {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.idle() {
-		now := make(chan struct{})
-		close(now)
-		return now
-	}
-	if e.wake == nil {
-		e.wake = make(chan struct{})
-	}
-	return e.wake
+	e.taken = make(chan struct{})
+	e.take()
+	return e.taken
+}
+
+// stopTaking ends what takeWhenIdle has begun, and says whether the stream was
+// concluded.
+func (e *endlessStream) stopTaking() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	taken := isClosed(e.taken)
+	e.taken = nil
+	return taken
 }
 
 // endlessStreams are the streams in flight that never end by themselves.
@@ -238,17 +258,21 @@ func (s *Server) endOne(e *endlessStream, wait time.Duration) {
 			return
 		}
 	}
+	s.telling.begin(e.rpc)
+	defer s.telling.end(e.rpc)
 	limit := time.NewTimer(lastMessageTime)
 	defer limit.Stop()
+	late := false
 	select {
-	case <-e.idleSoon():
+	case <-e.takeWhenIdle():
 	case <-limit.C:
+		late = true
 	case <-over:
-		return
 	case <-s.forced:
-		return
 	}
-	e.rpc.conclude(concluded, leaving(), errEndless)
+	if e.stopTaking() || late && e.rpc.leave(concluded) {
+		e.rpc.tell(leaving(), errEndless)
+	}
 }
 
 var (

@@ -113,7 +113,8 @@ func (s *search) in(b []byte) bool {
 
 // Credentials returns credentials that do what creds do and let the Listener see
 // which clients have been told to go, which it cannot see in what is encrypted.
-// Give them to the gRPC server instead of creds. They see the connections that this
+// Give them to the gRPC server instead of creds. The deadlines that creds set for
+// themselves do not count as those of grpc then. They see the connections that this
 // Listener has accepted; AuthInfo, and what clients do with them, are those of creds.
 // Nil stays nil.
 func (l *Listener) Credentials(creds credentials.TransportCredentials) credentials.TransportCredentials {
@@ -130,12 +131,18 @@ type seenCredentials struct {
 
 // ServerHandshake is that of the credentials inside, and blocks as long.
 func (s *seenCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	secured, info, err := s.TransportCredentials.ServerHandshake(raw)
 	ours, ok := raw.(interface{ tracked() *conn })
-	if err != nil || !ok || secured == raw || foreign.IsNil(secured) || ours.tracked().listener != s.listener {
+	if !ok || ours.tracked().listener != s.listener {
+		return s.TransportCredentials.ServerHandshake(raw)
+	}
+	c := ours.tracked()
+	s.listener.secures(c, true)
+	secured, info, err := s.TransportCredentials.ServerHandshake(raw)
+	s.listener.secures(c, false)
+	if err != nil || secured == raw || foreign.IsNil(secured) {
 		return secured, info, err
 	}
-	return s.listener.link(ours.tracked(), secured), info, nil
+	return s.listener.link(c, secured), info, nil
 }
 
 // Clone returns credentials of the same Listener.

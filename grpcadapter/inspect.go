@@ -17,6 +17,9 @@ const idleTime = 500 * time.Millisecond
 // numbers of a method belong to one instant. It may be called at any time, for
 // metrics, too.
 func (s *Server) InFlight() []controller.Work {
+	if s.isZero() {
+		return nil
+	}
 	work := s.foreign.Left()
 	if s.listener != nil {
 		work = append(work, s.listener.left()...)
@@ -44,9 +47,19 @@ func (s *Server) Notes() []string {
 		note(cut, "1 connection survived Stop and was cut", "%d connections survived Stop and were cut")
 		note(open, "1 connection is open", "%d connections are open")
 	}
+	if found, refused := s.door.tooLate(); found+refused > 0 {
+		notes = append(notes, fmt.Sprintf("when the drain of this server began, %d RPCs were in flight over HTTP, and %d came later and were refused: register the http.Server with the controller, and put this server Behind it", found, refused))
+	}
 	s.mu.Lock()
-	lateness := s.lateness
+	lateness, complained := s.lateness, s.complained
 	s.mu.Unlock()
+	switch {
+	case !s.usedHTTP():
+	case s.listener != nil && s.listener.served():
+		notes = append(notes, "RPCs came over HTTP and over the listener: as long as some are in flight over HTTP, clients of the listener are not told to go; use one Server for each")
+	case !s.overHTTP && !complained: // they came later
+		notes = append(notes, errOverHTTP.Error())
+	}
 	if lateness > idleTime {
 		notes = append(notes, fmt.Sprintf("GracefulStop returned %v after the last RPC had ended: until then peers kept their connections open, or had not read their answers", lateness.Round(time.Millisecond)))
 	}
@@ -57,7 +70,7 @@ func (s *Server) Notes() []string {
 // health, reflection and the like; without any, the instant of the announcement, or
 // before that, when the Server was made. For a server from [Use] it is zero.
 func (s *Server) LastArrival() time.Time {
-	if s.foreignBuilt {
+	if s.foreignBuilt || s.isZero() {
 		return time.Time{}
 	}
 	return s.tracker.lastArrival()

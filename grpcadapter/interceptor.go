@@ -22,7 +22,7 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	defer s.tracker.end(r) // also if the handler panics
 	resp, err := handler(r.handlerContext(), req)
 	if !r.end() {
-		return nil, leaving().Err() // a status went out while the handler ran
+		return nil, s.dropped(r)
 	}
 	return resp, err
 }
@@ -41,18 +41,32 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 		handed = e
 	}
 	if !s.tracker.begin(r) {
-		return s.refuse(ctx)
+		if r.end() {
+			return s.refuse(ctx)
+		}
+		return s.dropped(r)
 	}
 	defer s.tracker.end(r)
 	err := handler(srv, handed)
 	if !r.end() {
-		return leaving().Err()
+		return s.dropped(r)
 	}
 	return err
 }
 
 func (s *Server) newRPC(ctx context.Context, method string) *rpc {
-	return &rpc{Context: ctx, method: s.method(ctx, method), began: time.Since(s.tracker.made)}
+	r := &rpc{Context: ctx, method: s.method(ctx, method), began: time.Since(s.tracker.made)}
+	if s.goAwayFirst > 0 {
+		r.http = cameOverHTTP(ctx)
+	}
+	return r
+}
+
+// dropped returns what counts in the place of an answer that came when the shutdown had
+// ended the RPC: the status that is on its way.
+func (s *Server) dropped(r *rpc) error {
+	s.telling.await(r)
+	return leaving().Err()
 }
 
 // refuse answers an RPC that came too late.
@@ -72,7 +86,7 @@ func (s *Server) method(ctx context.Context, name string) *method {
 		}
 	}
 	m := s.tracker.method(name)
-	if !m.seen.Load() && !m.seen.Swap(true) && overHTTP(ctx) {
+	if !m.seen.Load() && !m.seen.Swap(true) && pastUs(ctx) {
 		s.sawHTTP.Store(true)
 	}
 	return m

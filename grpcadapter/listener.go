@@ -10,14 +10,11 @@ import (
 
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/internal/foreign"
+	"github.com/lastcall-go/lastcall/internal/listener"
 )
 
-// The names under which a report has calls that do not return.
-const (
-	callAccept        = "net.Listener.Accept"
-	callCloseListener = "net.Listener.Close"
-	callCloseConn     = "net.Conn.Close"
-)
+// callCloseConn is the name under which a report has a Close that does not return.
+const callCloseConn = "net.Conn.Close"
 
 // Listener is a net.Listener for a gRPC server that is going to be stopped. It
 // keeps what it wraps, and peers that connect and then say nothing, from holding
@@ -31,17 +28,18 @@ const (
 //     closed side by side.
 //
 // It is for gRPC: a handshake is over when the server resets the deadline that it
-// has set for it, which *grpc.Server and *xds.GRPCServer do. All methods may be
-// called by any number of goroutines.
+// has set for it, which *grpc.Server and *xds.GRPCServer do. Credentials that set and
+// reset a deadline of their own in their handshake are taken for the server, and a
+// peer that then says nothing holds GracefulStop as it would without the Listener;
+// not so if they are given to [Listener.Credentials]. All methods may be called by any
+// number of goroutines.
 type Listener struct {
-	inner         net.Listener // nil: there was none
-	direct        bool         // inner is of package net: it returns from Accept when it is closed
+	inner         *listener.Listener // does not hang
 	handshakeTime time.Duration
 	userTimeout   time.Duration
 	errs          []error // what was wrong with what WrapListener was given
 
 	foreign  foreign.Calls
-	closing  chan struct{} // closed by Close
 	emptied  chan struct{} // see drained
 	finished chan struct{} // see closed
 
@@ -51,6 +49,7 @@ type Listener struct {
 	timer       *time.Timer
 	conns       map[*conn]struct{} // all whose Close has not returned
 	open        int                // of these, Close was not called for
+	greeted     bool               // a handshake was over
 	handshaking int                // of these, in their handshake
 	silent, cut int                // see closedEarly
 	silentUntil time.Time          // see heldUntil
@@ -97,20 +96,18 @@ func WrapListener(lis net.Listener, opts ...ListenerOption) *Listener {
 	l := &Listener{
 		handshakeTime: time.Second,
 		userTimeout:   20 * time.Second,
-		closing:       make(chan struct{}),
 		emptied:       make(chan struct{}),
 		finished:      make(chan struct{}),
 		conns:         map[*conn]struct{}{},
 	}
 	if foreign.IsNil(lis) {
 		l.errs = append(l.errs, errors.New("grpcadapter: the listener is nil"))
-	} else {
-		l.inner = lis
+		lis = nil
 	}
-	switch lis.(type) {
-	case *net.TCPListener, *net.UnixListener:
-		l.direct = true
-	}
+	l.inner = listener.New(lis, "grpcadapter", &l.foreign, listener.Hooks{
+		Accepted: l.limitAcks,
+		Late:     func(c net.Conn) { l.admit(c) },
+	})
 	for _, opt := range opts {
 		if opt == nil {
 			l.errs = append(l.errs, errors.New("grpcadapter: an option of the listener is nil"))
@@ -122,7 +119,15 @@ func WrapListener(lis net.Listener, opts ...ListenerOption) *Listener {
 }
 
 // problems returns what was wrong with the arguments of WrapListener, or nil.
-func (l *Listener) problems() error { return errors.Join(l.errs...) }
+func (l *Listener) problems() error {
+	if l.isZero() {
+		return errors.New("grpcadapter: a Listener that was not made by WrapListener")
+	}
+	return errors.Join(l.errs...)
+}
+
+// isZero says whether the Listener was not made by WrapListener.
+func (l *Listener) isZero() bool { return l.inner == nil }
 
 // Accept blocks until there is a connection or Close is called, and returns
 // net.ErrClosed then. An Accept of the listener inside that panics is an error.
@@ -131,14 +136,9 @@ func (l *Listener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	for {
-		inner, err := l.next()
-		switch {
-		case l.wasClosed() && err != nil:
-			return nil, net.ErrClosed
-		case err != nil:
+		inner, err := l.inner.Accept()
+		if err != nil {
 			return nil, err
-		case inner == nil:
-			return nil, errors.New("grpcadapter: Accept of the listener returned neither a connection nor an error")
 		}
 		if c, ok := l.admit(inner); ok {
 			return c, nil
@@ -146,75 +146,31 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// next returns what Accept of the listener inside does, or net.ErrClosed once
-// Close was called. A listener that nobody knows is asked on another goroutine,
-// once per call, so that nothing is accepted before somebody wants it.
-func (l *Listener) next() (net.Conn, error) {
-	if l.wasClosed() {
-		return nil, net.ErrClosed
+// limitAcks sets the user timeout. It calls methods of the connection, which may hang.
+func (l *Listener) limitAcks(c net.Conn) {
+	if l.userTimeout > 0 {
+		setUserTimeout(c, l.userTimeout)
 	}
-	if l.direct {
-		return l.inner.Accept()
-	}
-	came := make(chan accepted)
-	l.foreign.Run(callAccept, func() { l.accept(came) })
-	select {
-	case a := <-came:
-		return a.conn, a.err
-	case <-l.closing:
-		return nil, net.ErrClosed
-	}
-}
-
-type accepted struct {
-	conn net.Conn
-	err  error
-}
-
-// accept hands over what Accept returns, unless Close is called first: then nobody
-// waits for it any more, and a connection is closed.
-func (l *Listener) accept(came chan<- accepted) {
-	a := accepted{err: errors.New("grpcadapter: Accept of the listener ended its goroutine")}
-	defer func() {
-		if v := recover(); v != nil {
-			a.err = fmt.Errorf("grpcadapter: Accept of the listener panicked: %v", v)
-		}
-		select {
-		case came <- a:
-		case <-l.closing:
-			if a.conn != nil {
-				l.admit(a.conn)
-			}
-		}
-	}()
-	a.conn, a.err = l.inner.Accept()
 }
 
 // Close makes Accept return and closes the listener inside, without waiting for a
 // Close that takes its time. Connections that are past their handshake stay. A
 // second call does nothing and returns nil.
 func (l *Listener) Close() error {
-	if !l.beginClose() || l.inner == nil {
+	if !l.beginClose() {
 		return nil
 	}
-	if l.direct {
-		return l.inner.Close()
-	}
-	l.foreign.Run(callCloseListener, func() {
-		_ = l.inner.Close() // grpc, too, drops this error: nothing depends on it any more
-	})
-	return nil
+	return l.inner.Close()
 }
 
 // beginClose reports whether this was the first call.
 func (l *Listener) beginClose() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.isClosed {
+	if l.isClosed || l.isZero() {
 		return false
 	}
 	l.isClosed = true
-	close(l.closing)
 	if l.handshaking > 0 {
 		l.timer = time.AfterFunc(l.handshakeTime, l.cutHandshakes)
 	}
@@ -222,37 +178,12 @@ func (l *Listener) beginClose() bool {
 	return true
 }
 
-func (l *Listener) wasClosed() bool {
-	select {
-	case <-l.closing:
-		return true
-	default:
-		return false
-	}
-}
-
 // Addr returns the address of the listener inside.
-func (l *Listener) Addr() net.Addr {
-	if l.inner == nil {
-		return noAddr{}
-	}
-	return l.inner.Addr()
-}
-
-// noAddr is where nobody listens.
-type noAddr struct{}
-
-func (noAddr) Network() string { return "none" }
-func (noAddr) String() string  { return "none" }
+func (l *Listener) Addr() net.Addr { return l.inner.Addr() }
 
 // SyscallConn returns that of the listener inside, for grpc's channelz, or
 // errors.ErrUnsupported if it has none.
-func (l *Listener) SyscallConn() (syscall.RawConn, error) {
-	if s, ok := l.inner.(syscall.Conn); ok {
-		return s.SyscallConn()
-	}
-	return nil, errors.ErrUnsupported
-}
+func (l *Listener) SyscallConn() (syscall.RawConn, error) { return l.inner.SyscallConn() }
 
 // left returns the calls of the listener into foreign code that have not returned.
 // An Accept is one of them for as long as the listener is served.

@@ -37,9 +37,13 @@ func WithUnaryContexts() Option { return func(s *Server) { s.ownContexts = true 
 // WithGoAwayFirst makes the Server tell its handlers of the drain
 // (controller.Draining) only when every connection has been sent its GOAWAY, so
 // that a client that then opens a stream again goes to another server. It waits at
-// most limit, which must be positive; while a peer is in its handshake no GOAWAY is
-// sent, so it should be longer than [HandshakeTime]. Over TLS only connections made with
-// [Listener.Credentials] can be seen; for the others it waits for the limit.
+// most limit, which must be positive, counted from the beginning of the drain; while a
+// peer is in its handshake no GOAWAY is sent, so it should be longer than
+// [HandshakeTime]. Two sorts of connections cost the whole limit: over TLS those made
+// without [Listener.Credentials], which cannot be seen; and those that grpc has told to
+// go before, because of keepalive.ServerParameters.MaxConnectionAge, and that are still
+// open, as they get no second GOAWAY. Handlers whose RPCs came over HTTP are told when
+// the drain begins.
 func WithGoAwayFirst(limit time.Duration) Option {
 	return func(s *Server) {
 		if limit <= 0 {

@@ -20,7 +20,8 @@ type rpc struct {
 	own        *ownContext // nil for most unary RPCs
 	began      time.Duration
 	state      atomic.Uint32
-	shard      uint32
+	shard      uint16
+	http       bool // it came over HTTP; known only with WithGoAwayFirst
 }
 
 // The states of an rpc. It leaves running once: whoever takes it out of it says
@@ -48,7 +49,7 @@ func newOwnContext(parent context.Context) *ownContext {
 // either: the Life, and, once the RPC was cancelled, what context.Cause looks for.
 func (r *rpc) Value(key any) any {
 	s := r.method.server
-	if scope := s.scope.Load(); scope != nil {
+	if scope := s.scopeOf(r).Load(); scope != nil {
 		if v := scope.Value(key); v != nil {
 			return v
 		}
@@ -82,9 +83,19 @@ type statusWriter interface {
 // An RPC whose handler has returned is left alone: its answer is on the way. It
 // calls the user's stats handlers, which may block.
 func (r *rpc) conclude(to uint32, st *status.Status, cause error) {
-	if !r.state.CompareAndSwap(running, to) {
-		return
+	telling := &r.method.server.telling
+	telling.begin(r)
+	defer telling.end(r)
+	if r.leave(to) {
+		r.tell(st, cause)
 	}
+}
+
+// leave takes the RPC out of running, and says whether nobody has done so before.
+func (r *rpc) leave(to uint32) bool { return r.state.CompareAndSwap(running, to) }
+
+// tell is the part of conclude for whoever has taken the RPC out of running.
+func (r *rpc) tell(st *status.Status, cause error) {
 	stream := grpc.ServerTransportStreamFromContext(r.Context)
 	if trailer := r.method.server.trailer(); trailer != nil && stream != nil {
 		_ = stream.SetTrailer(trailer) // fails if the stream is over
@@ -98,7 +109,7 @@ func (r *rpc) conclude(to uint32, st *status.Status, cause error) {
 }
 
 // end takes in that the handler has returned. It says whether its answer counts.
-func (r *rpc) end() bool { return r.state.CompareAndSwap(running, returned) }
+func (r *rpc) end() bool { return r.leave(returned) }
 
 // peerAddr returns whom the RPC serves, or "".
 func (r *rpc) peerAddr() string {

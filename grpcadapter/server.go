@@ -12,7 +12,6 @@
 package grpcadapter
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -47,12 +46,14 @@ type Server struct {
 	listener *Listener // nil: somebody else serves
 	tracker  *tracker
 	streams  endlessStreams
+	telling  telling
 	foreign  foreign.Calls
 	life     atomic.Pointer[controller.Life]
 	scope    atomic.Pointer[scope] // what handlers' contexts carry of ours
+	http     atomic.Pointer[scope] // the same for RPCs that came over HTTP, with WithGoAwayFirst
 	over     atomic.Pointer[scope] // what those carry that were cancelled
 	sawHTTP  atomic.Bool           // an RPC came through ServeHTTP of the gRPC server itself
-	inHTTP   atomic.Int64          // how many RPCs are in our ServeHTTP
+	door     door                  // where RPCs come in over HTTP
 
 	told     chan struct{} // closed when handlers are told of the drain; with WithGoAwayFirst only
 	begun    chan struct{} // closed right before grpc's GracefulStop is called
@@ -69,12 +70,10 @@ type Server struct {
 	tracked      bool // ServerOptions was called
 	served       bool
 	draining     bool
+	complained   bool          // Announce has returned errOverHTTP
 	lateness     time.Duration // from the last RPC's end to that of GracefulStop
 	errs         []error
 }
-
-// scope is a context that others look into.
-type scope struct{ context.Context }
 
 // settings are what options set; not changed afterwards.
 type settings struct {
@@ -134,6 +133,12 @@ func Use(srv GRPCServer, opts ...Option) *Server {
 	return s
 }
 
+var errZero = errors.New("grpcadapter: a Server that was not made by New or Use")
+
+// isZero says whether the Server was not made by New or Use. Its methods then do
+// nothing.
+func (s *Server) isZero() bool { return s.tracker == nil }
+
 func (s *Server) apply(opts []Option) {
 	for _, opt := range opts {
 		if opt == nil {
@@ -171,10 +176,18 @@ func (s *Server) NewServer(opts ...grpc.ServerOption) *grpc.Server {
 //	...
 //	g.Adopt(srv)
 //
-// Interceptors, taps and stats handlers among the options work as without it.
+// Interceptors, taps and stats handlers among the options work as without it. But
+// what comes with grpc.UnaryInterceptor or grpc.StreamInterceptor runs in front of
+// every chained interceptor, and so of the adapter's: while an RPC waits there it is
+// in no number, is given no status at the timer, and its context carries no
+// controller.Draining. With grpc.ChainUnaryInterceptor and grpc.ChainStreamInterceptor
+// it is and does.
 func (s *Server) ServerOptions(opts ...grpc.ServerOption) []grpc.ServerOption {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.isZero() {
+		return opts // Check says what is wrong
+	}
 	s.tracked = true
 	return append([]grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(s.unary),
@@ -197,6 +210,7 @@ func (s *Server) take(how string, srv GRPCServer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
+	case s.isZero(): // Check says what is wrong
 	case s.grpc != nil:
 		s.errs = append(s.errs, fmt.Errorf("grpcadapter: %s was called for a Server that has its gRPC server already", how))
 	case !s.tracked:
@@ -216,6 +230,9 @@ func (s *Server) Check() error {
 
 // problems returns what is wrong with the options. The mutex is held.
 func (s *Server) problems() []error {
+	if s.isZero() {
+		return []error{errZero}
+	}
 	all := slices.Clone(s.errs)
 	if s.listener != nil {
 		all = append(all, s.listener.problems())
@@ -245,19 +262,13 @@ func (s *settings) intercepting() []string {
 	return names
 }
 
-// Attach is called by the controller before Serve.
-func (s *Server) Attach(l controller.Life) {
-	if s.goAwayFirst > 0 {
-		l = l.WithDraining(s.told)
-	}
-	s.life.Store(&l)
-	s.scope.Store(&scope{controller.NewContext(context.Background(), l)})
-}
-
 // Serve serves until GracefulStop or Stop is called, and returns nil then, also if
 // they were called first. It is called by the controller, once: a second call is
 // an error.
 func (s *Server) Serve() error {
+	if s.isZero() {
+		return errZero
+	}
 	if s.listener == nil {
 		return controller.ErrServedElsewhere
 	}
@@ -274,7 +285,7 @@ func (s *Server) Serve() error {
 	}
 	err = srv.Serve(s.listener)
 	_ = s.listener.Close() // xds.GRPCServer may leave it open
-	if errors.Is(err, grpc.ErrServerStopped) {
+	if errors.Is(err, grpc.ErrServerStopped) || errors.Is(err, net.ErrClosed) && s.isDraining() {
 		return nil
 	}
 	return err

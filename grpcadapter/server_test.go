@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -469,6 +471,9 @@ func TestMadeWrong(t *testing.T) {
 		"no listener to see":    {grpcadapter.New(nil, grpcadapter.OverHTTP(), grpcadapter.WithGoAwayFirst(time.Second)), "WithGoAwayFirst needs the listener"},
 		"no handshake":          {grpcadapter.New(grpcadapter.WrapListener(lis, grpcadapter.HandshakeTime(0))), "HandshakeTime is 0s"},
 		"no interceptors":       {grpcadapter.Use(grpc.NewServer(), grpcadapter.WithSpread(1)), "WithSpread needs the adapter's interceptors"},
+		"zero":                  {&grpcadapter.Server{}, "a Server that was not made by New or Use"},
+		"nil":                   {nil, "is nil"},
+		"zero listener":         {grpcadapter.New(&grpcadapter.Listener{}), "a Listener that was not made by WrapListener"},
 		"two listeners":         {grpcadapter.New(lis, grpcadapter.WithListener(lis)), "there are two listeners"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -498,6 +503,44 @@ func TestMadeWrong(t *testing.T) {
 			}
 		})
 	})
+}
+
+// What was not made by its constructor does no harm, whatever is called.
+func TestZeroValues(t *testing.T) {
+	var g grpcadapter.Server
+	testgrpc.RegisterTestServiceServer(g.NewServer(), answers{})
+	g.Adopt(grpc.NewServer(g.ServerOptions()...))
+	g.Attach(controller.Life{})
+	if err := g.Serve(); err == nil || !strings.Contains(err.Error(), "not made by New or Use") {
+		t.Errorf("Serve returned %v", err)
+	}
+	if err := g.Announce(t.Context()); err == nil {
+		t.Error("Announce returned nil")
+	}
+	g.GracefulStop()
+	g.Cancel(t.Context(), errors.New("cause"))
+	g.Stop()
+	w := httptest.NewRecorder()
+	g.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", http.NoBody))
+	if n := g.Cut(); n != 0 || w.Code != http.StatusNotImplemented || g.InFlight() != nil || g.Notes() != nil || !g.LastArrival().IsZero() || g.Health() != nil {
+		t.Errorf("Cut %d, ServeHTTP %d, InFlight %v, Notes %v, LastArrival %v, Health %v", n, w.Code, g.InFlight(), g.Notes(), g.LastArrival(), g.Health())
+	}
+	var l grpcadapter.Listener
+	if c, err := l.Accept(); c != nil || err == nil || !strings.Contains(err.Error(), "not made by WrapListener") {
+		t.Errorf("Accept returned %v, %v", c, err)
+	}
+	if err := l.Close(); err != nil {
+		t.Errorf("Close returned %v", err)
+	}
+	if n := l.Cut(); n != 0 || l.Addr() == nil {
+		t.Errorf("Cut %d, Addr %v", n, l.Addr())
+	}
+	if _, err := l.SyscallConn(); err == nil {
+		t.Error("SyscallConn returned no error")
+	}
+	if open, handshaking := l.Connections(); open+handshaking != 0 || l.Credentials(insecure.NewCredentials()) == nil {
+		t.Error("a Listener that was not made has connections, or no credentials")
+	}
 }
 
 func adopting(srv *grpc.Server) *grpcadapter.Server {

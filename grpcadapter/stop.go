@@ -23,10 +23,16 @@ const callStatus = "WriteStatus"
 // Announce sets every service of the health service to NOT_SERVING, for good. It
 // is called by the controller.
 func (s *Server) Announce(context.Context) error {
+	if s.isZero() {
+		return errZero
+	}
 	s.tracker.enter(announced)
 	h := s.healthNow()
 	err := h.down(s.server())
-	if s.sawHTTP.Load() && !s.overHTTP {
+	if s.usedHTTP() && !s.overHTTP {
+		s.mu.Lock()
+		s.complained = true
+		s.mu.Unlock()
 		err = errors.Join(err, errOverHTTP)
 	}
 	return err
@@ -34,9 +40,15 @@ func (s *Server) Announce(context.Context) error {
 
 // GracefulStop blocks until the connections are closed and the handlers have
 // returned, which grpc does not bound. Connections in their handshake hold it for
-// [HandshakeTime] at most, and endless streams are ended. It is called by the
-// controller, once; a second call does what grpc's does.
+// [HandshakeTime] at most, and endless streams are ended. While RPCs are in flight
+// over HTTP, grpc's is not called yet: the listener, if there is one as well, is
+// closed, but its clients are not told to go, and new RPCs on their connections are
+// served; so a Server should have one or the other. It is called by the controller,
+// once; a second call does what grpc's does.
 func (s *Server) GracefulStop() {
+	if s.isZero() {
+		return
+	}
 	srv := s.server()
 	first := s.beginDrain()
 	if srv == nil {
@@ -50,10 +62,10 @@ func (s *Server) GracefulStop() {
 		}
 		s.tracker.enter(draining)
 		s.endEndless()
-		s.awaitHTTP()
 		if first && s.goAwayFirst > 0 {
-			s.tellAfterGoAways()
+			s.tellAfterGoAways() // who waits for that may be what awaitHTTP waits for
 		}
+		s.awaitHTTP()
 		if first {
 			close(s.begun)
 		}
@@ -107,8 +119,14 @@ func closedChannel() <-chan struct{} {
 
 // Cancel gives every RPC in flight the status Unavailable and ends its context with
 // the cause, and blocks until GracefulStop has returned, or ctx has ended. RPCs that
-// come later are refused. It is called by the controller.
+// come later are refused. Answers that handlers have given before still go out until
+// then; what a client has not read when ctx ends is lost with the Stop that comes
+// next, however steadily it reads. The controller calls Cancel, with a ctx that ends
+// with the share of phase cancel: a sixth of the time from the timer to the deadline.
 func (s *Server) Cancel(ctx context.Context, cause error) {
+	if s.isZero() {
+		return
+	}
 	s.hurry()
 	if s.isTracked() {
 		over, end := context.WithCancelCause(context.Background())
@@ -137,6 +155,10 @@ func (s *Server) hurry() {
 // Stop closes the connections and ends the contexts of the handlers. grpc does
 // not bound it. It is called by the controller.
 func (s *Server) Stop() {
+	if s.isZero() {
+		return
+	}
+	s.door.shutAtOnce()
 	s.halt.Do(func() { close(s.stopping) })
 	s.hurry()
 	if s.isDraining() && s.server() != nil {
@@ -152,6 +174,9 @@ func (s *Server) Stop() {
 // Cut closes every connection that is left, all at once, blocks until that is
 // done, and returns how many there were. It is called by the controller.
 func (s *Server) Cut() int {
+	if s.isZero() {
+		return 0
+	}
 	s.tracker.enter(stopped)
 	if s.listener == nil {
 		return 0

@@ -108,7 +108,7 @@ func (t *tracker) method(name string) *method {
 // begin takes in an RPC, and says whether it may run. One that may not is counted
 // as ended.
 func (t *tracker) begin(r *rpc) bool {
-	r.shard = rand.Uint32N(uint32(len(t.shards))) //nolint:gosec // which lock it is does not matter
+	r.shard = uint16(rand.Uint32N(uint32(len(t.shards)))) //nolint:gosec // which lock it is does not matter, and there are 64 at most
 	sh := &t.shards[r.shard]
 	sh.mu.Lock()
 	if t.stage != serving && !t.arrive(r) {
@@ -157,6 +157,7 @@ func (t *tracker) end(r *rpc) {
 	if r.next != nil {
 		r.next.prev = r.prev
 	}
+	r.prev, r.next = nil, nil // whoever keeps a handler's context keeps this RPC, and no other
 	stage := t.stage
 	if stage != serving {
 		t.count(r)

@@ -64,7 +64,7 @@ func BenchmarkRequest(b *testing.B) {
 					begin(b, n, setup{server: &http.Server{Handler: mux}})
 				} else {
 					srv := &http.Server{Handler: mux, Protocols: all()}
-					go srv.Serve(n.Listener)
+					go func() { _ = srv.Serve(n.Listener) }()
 					b.Cleanup(func() { srv.Close() })
 				}
 				c := n.client(b, how)

@@ -9,7 +9,7 @@ import (
 )
 
 // counting says whether the shutdown has begun.
-func (t *tracker) counting() bool { return stage(t.shows.Load()) != serving }
+func (t *tracker) counting() bool { return t.shows.Load() != uint32(serving) }
 
 // set sets the stage; never back. All shards are locked.
 func (t *tracker) set(next stage) {

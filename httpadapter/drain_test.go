@@ -54,7 +54,7 @@ func TestIdleConnections(t *testing.T) {
 // one that had that time already not at all; one on which a request comes in time is
 // served.
 func TestSilentConnections(t *testing.T) {
-	ok := func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") }
+	ok := func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }
 	tests := map[string]struct {
 		options []httpadapter.Option
 		before  time.Duration // the connection's age at the trigger
@@ -109,7 +109,7 @@ func TestSlowHeader(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				n := memory()
-				l := begin(t, n, setup{handler: func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") }})
+				l := begin(t, n, setup{handler: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }})
 				c := n.connect(t)
 				br := bufio.NewReader(c)
 				raw(t, c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n") // it is no new connection
@@ -141,7 +141,7 @@ func TestRequestInTheInstantOfTheDrain(t *testing.T) {
 	const runs = 50
 	for range runs {
 		n := tcp(t)
-		l := begin(t, n, setup{handler: func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") }})
+		l := begin(t, n, setup{handler: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }})
 		c := n.connect(t)
 		br := bufio.NewReader(c)
 		raw(t, c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -165,42 +165,40 @@ func TestRequestInTheInstantOfTheDrain(t *testing.T) {
 func TestSlowReader(t *testing.T) {
 	const size = 12 << 20 // more than Go's client takes in advance
 	for _, how := range []string{h1, h2c, h2, h1s} {
-		for name, network := range map[string]func() *network{"memory": memory, "pipe": pipe} {
-			t.Run(how+" "+name, func(t *testing.T) {
-				bubble(t, func(t *testing.T) {
-					n := on(t, network(), how)
-					l := begin(t, n, setup{handler: func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, size)) }})
-					c := n.client(t, how)
-					res, err := c.Get(c.base)
-					if err != nil {
-						t.Fatal(err)
-					}
-					defer res.Body.Close()
-					synctest.Wait()
-					l.trigger()
-					got := 0
-					for range 4 {
-						time.Sleep(time.Second)
-						k, _ := io.ReadFull(res.Body, make([]byte, size/4))
-						got += k
-					}
-					if _, err := io.Copy(io.Discard, res.Body); err != nil || got != size {
-						t.Errorf("got %d of %d bytes, %v", got, size, err)
-					}
-					wantDrained(t, l.report(t))
-					if l.took < 3*time.Second || l.took > 4*time.Second {
-						t.Errorf("the shutdown took %v", l.took)
-					}
-				})
+		t.Run(how, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				n := on(t, narrow(), how)
+				l := begin(t, n, setup{handler: func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, size)) }})
+				c := n.client(t, how)
+				res, err := c.get()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer res.Body.Close()
+				synctest.Wait()
+				l.trigger()
+				got := 0
+				for range 4 {
+					time.Sleep(time.Second)
+					k, _ := io.ReadFull(res.Body, make([]byte, size/4))
+					got += k
+				}
+				if _, err := io.Copy(io.Discard, res.Body); err != nil || got != size {
+					t.Errorf("got %d of %d bytes, %v", got, size, err)
+				}
+				wantDrained(t, l.report(t))
+				if l.took < 3*time.Second || l.took > 4*time.Second {
+					t.Errorf("the shutdown took %v", l.took)
+				}
 			})
-		}
+		})
 	}
 	for _, how := range []string{h1, h2c, h2, h1s} {
 		t.Run(how+" TCP", func(t *testing.T) {
 			n := on(t, tcp(t), how)
-			l := begin(t, n, setup{handler: func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, size)) }})
+			l := begin(t, n, setup{handler: func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, size)) }})
 			c := n.client(t, how)
-			res, err := c.Get(c.base)
+			res, err := c.get()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -231,8 +229,14 @@ func TestAnswerInTheSendBuffer(t *testing.T) {
 	n := tcp(t)
 	n.Listener = roomyListener{n.Listener}
 	returned := make(chan struct{})
+	entered := make(chan struct{})
 	l := begin(t, n, setup{
-		handler: func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, size)) },
+		handler: func(w http.ResponseWriter, r *http.Request) {
+			close(entered)
+			<-controller.Draining(r.Context())
+			time.Sleep(10 * time.Millisecond) // GracefulStop is called
+			_, _ = w.Write(make([]byte, size))
+		},
 		server: &http.Server{ConnState: func(_ net.Conn, state http.ConnState) {
 			if state == http.StateClosed {
 				close(returned)
@@ -244,9 +248,14 @@ func TestAnswerInTheSendBuffer(t *testing.T) {
 		t.Fatal(err)
 	}
 	raw(t, c, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	<-entered
 	l.trigger()
 	br := bufio.NewReader(c)
-	head, _ := http.ReadResponse(br, nil)
+	head, err := http.ReadResponse(br, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer head.Body.Close()
 	if _, err := io.CopyN(io.Discard, head.Body, size/8); err != nil {
 		t.Fatal(err)
 	}
@@ -283,16 +292,16 @@ func TestWorkOnItsWay(t *testing.T) {
 				mux := http.NewServeMux()
 				mux.HandleFunc("POST /upload", func(w http.ResponseWriter, r *http.Request) {
 					k, err := io.Copy(io.Discard, r.Body)
-					fmt.Fprint(w, k, err)
+					_, _ = fmt.Fprint(w, k, err)
 				})
 				mux.HandleFunc("GET /events", func(w http.ResponseWriter, r *http.Request) {
 					for i := 0; ; i++ {
-						fmt.Fprintf(w, "data: %d\n\n", i)
-						http.NewResponseController(w).Flush()
+						_, _ = fmt.Fprintf(w, "data: %d\n\n", i)
+						_ = http.NewResponseController(w).Flush()
 						select {
 						case <-time.After(time.Second):
 						case <-controller.Draining(r.Context()):
-							fmt.Fprint(w, "event: bye\n\n")
+							_, _ = fmt.Fprint(w, "event: bye\n\n")
 							return
 						}
 					}
@@ -301,13 +310,13 @@ func TestWorkOnItsWay(t *testing.T) {
 				c := n.client(t, how)
 				body, feed := io.Pipe()
 				upload := c.start("POST", "/upload", body)
-				feed.Write(make([]byte, 1000))
+				_, _ = feed.Write(make([]byte, 1000))
 				events := c.start("GET", "/events", nil)
 				time.Sleep(2500 * time.Millisecond)
 				l.trigger()
 				(<-events).wantOK(t, "data: 0\n\ndata: 1\n\ndata: 2\n\nevent: bye\n\n")
 				time.Sleep(2 * time.Second)
-				feed.Write(make([]byte, 500))
+				_, _ = feed.Write(make([]byte, 500))
 				feed.Close()
 				(<-upload).wantOK(t, "1500 <nil>")
 				r := l.report(t)
@@ -327,7 +336,7 @@ func TestContinue(t *testing.T) {
 		l := begin(t, n, setup{handler: func(w http.ResponseWriter, r *http.Request) {
 			time.Sleep(time.Second)
 			b, _ := io.ReadAll(r.Body)
-			w.Write(b)
+			_, _ = w.Write(b)
 		}})
 		c := n.connect(t)
 		raw(t, c, "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
@@ -337,7 +346,7 @@ func TestContinue(t *testing.T) {
 		if line, err := br.ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") {
 			t.Fatalf("%q, %v", line, err)
 		}
-		br.ReadString('\n')
+		_, _ = br.ReadString('\n')
 		raw(t, c, "ok")
 		readAnswer(br).wantOK(t, "ok")
 		wantDrained(t, l.report(t))
@@ -353,7 +362,7 @@ func TestPipelining(t *testing.T) {
 		l := begin(t, n, setup{handler: func(w http.ResponseWriter, _ *http.Request) {
 			runs++
 			time.Sleep(time.Second)
-			io.WriteString(w, "ok")
+			_, _ = io.WriteString(w, "ok")
 		}})
 		c := n.connect(t)
 		const get = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -411,7 +420,7 @@ func TestTLSListener(t *testing.T) {
 				tlsListener := &network{Listener: newTLSListener(n.Listener, config), dial: n.dial, tls: n.tls, cert: n.cert}
 				l := begin(t, tlsListener, setup{handler: func(w http.ResponseWriter, r *http.Request) {
 					time.Sleep(2 * time.Second)
-					fmt.Fprint(w, r.TLS != nil, r.ProtoMajor)
+					_, _ = fmt.Fprint(w, r.TLS != nil, r.ProtoMajor)
 				}})
 				a := n.client(t, how).start("GET", "/", nil)
 				time.Sleep(time.Second)
@@ -438,7 +447,7 @@ func TestClientHasGone(t *testing.T) {
 				}})
 				c := n.client(t, how)
 				ctx, cancel := context.WithCancel(t.Context())
-				req, _ := http.NewRequestWithContext(ctx, "GET", c.base, nil)
+				req, _ := http.NewRequestWithContext(ctx, http.MethodGet, c.base, nil)
 				go func() {
 					if res, err := c.Do(req); err == nil {
 						res.Body.Close()

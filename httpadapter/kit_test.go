@@ -2,7 +2,6 @@ package httpadapter_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -20,8 +19,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/fsm"
@@ -56,44 +53,6 @@ type network struct {
 	tls  *tls.Config                             // the client's; nil: none
 	cert *tls.Config                             // the server's
 }
-
-func memory() *network {
-	lis := bufconn.Listen(1 << 16)
-	return &network{Listener: lis, dial: lis.DialContext}
-}
-
-// pipe is a network whose connections have no buffer: what is written is read.
-func pipe() *network {
-	lis := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
-	return &network{Listener: lis, dial: func(ctx context.Context) (net.Conn, error) {
-		client, server := net.Pipe()
-		select {
-		case lis.conns <- server:
-			return client, nil
-		case <-lis.closed:
-			return nil, errors.New("refused")
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}}
-}
-
-type pipeListener struct {
-	conns  chan net.Conn
-	closed chan struct{}
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Close() error   { close(l.closed); return nil }
-func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
 
 func tcp(t testing.TB) *network {
 	t.Helper()
@@ -238,6 +197,15 @@ func (c *client) do(method, path string, body io.Reader) answer {
 	defer res.Body.Close()
 	b, err := io.ReadAll(res.Body)
 	return answer{err: err, status: res.StatusCode, header: res.Header, close: res.Close, body: string(b), at: time.Now()}
+}
+
+// get begins to read an answer.
+func (c *client) get() (*http.Response, error) {
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, c.base, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	return c.Do(req)
 }
 
 // start makes a request on a goroutine of its own.
@@ -409,13 +377,6 @@ func readAnswer(br *bufio.Reader) answer {
 func bubble(t *testing.T, test func(*testing.T)) {
 	t.Helper()
 	synctest.Test(t, test)
-}
-
-// inBubble says whether the caller runs in virtual time.
-func inBubble() bool {
-	buf := make([]byte, 100)
-	head, _, _ := bytes.Cut(buf[:runtime.Stack(buf, false)], []byte("\n"))
-	return bytes.Contains(head, []byte("synctest bubble"))
 }
 
 // newTLSListener is tls.NewListener.

@@ -31,9 +31,9 @@ func (l *load) handler(work func(id int)) http.HandlerFunc {
 		id, _ := strconv.Atoi(r.URL.Query().Get("id"))
 		size, _ := strconv.Atoi(r.URL.Query().Get("size"))
 		l.entered.Store(id, true)
-		io.Copy(io.Discard, r.Body)
+		_, _ = io.Copy(io.Discard, r.Body)
 		work(id)
-		w.Write(bytes.Repeat([]byte{'x'}, size))
+		_, _ = w.Write(bytes.Repeat([]byte{'x'}, size))
 		l.left.Store(id, true)
 	}
 }
@@ -44,9 +44,7 @@ func (l *load) run(t testing.TB, n int, network *network, how string) {
 	tr := network.transport(t, how)
 	tr.MaxIdleConnsPerHost = n
 	for i := range n {
-		l.clients.Add(1)
-		go func() {
-			defer l.clients.Done()
+		l.clients.Go(func() {
 			c := &client{Client: http.Client{Transport: tr}, base: network.base()}
 			for !l.end.Load() {
 				id := int(ids.Add(1))
@@ -67,7 +65,7 @@ func (l *load) run(t testing.TB, n int, network *network, how string) {
 					l.answers.Store(id, true)
 				}
 			}
-		}()
+		})
 	}
 }
 
@@ -104,7 +102,6 @@ func TestNoAnswerIsLost(t *testing.T) {
 				time.Sleep(30 * time.Millisecond) // they are busy
 				r := lc.shutdown(t)
 				wantDrained(t, r)
-				t.Logf("took %v %v", r.Took(), lc.adapter.Notes())
 				l.end.Store(true)
 				l.clients.Wait()
 				lost, n2 := l.lost()
@@ -158,10 +155,10 @@ func tail(t testing.TB, how string, drain time.Duration, ours bool) time.Duratio
 		srv := &http.Server{Handler: counted, Protocols: all(), TLSConfig: n.cert}
 		go func() {
 			if n.tls != nil {
-				srv.ServeTLS(n.Listener, "", "")
+				_ = srv.ServeTLS(n.Listener, "", "")
 				return
 			}
-			srv.Serve(n.Listener)
+			_ = srv.Serve(n.Listener)
 		}()
 		stop = func() time.Time {
 			if err := srv.Shutdown(context.Background()); err != nil {

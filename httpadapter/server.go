@@ -135,7 +135,7 @@ func New(lis net.Listener, srv *http.Server, opts ...Option) *Server {
 	if srv == nil {
 		s.fail("the http.Server is nil")
 	}
-	s.listener = listener.New(s.inner, "httpadapter", &s.foreign, s.conns.refuse)
+	s.listener = listener.New(s.inner, "httpadapter", &s.foreign, listener.Hooks{Late: s.conns.refuse})
 	for i, opt := range opts {
 		if opt == nil {
 			s.fail("option %d is nil", i+1)

@@ -21,7 +21,7 @@ func TestG4_DrainEndsWithTheLastRequest(t *testing.T) {
 				big := strings.Repeat("x", 1<<20)
 				l := begin(t, n, setup{handler: func(w http.ResponseWriter, r *http.Request) {
 					time.Sleep(3 * time.Second)
-					io.WriteString(w, big)
+					_, _ = io.WriteString(w, big)
 				}})
 				c := n.client(t, how)
 				first := c.start("GET", "/", nil)

@@ -256,6 +256,7 @@ func TestComposeServers(t *testing.T) {
 		checkReport(t, r)
 		wantLeft(t, "controller.", len(r.Abandoned()), r)
 		wantLeft(t, "grpcadapter.", 0, r)
+		wantLeft(t, "internal/foreign.", 0, r)
 		wantEnd(t, r, controller.OutcomeAbandoned, usualTimer+fullCancel+stopGrace+waitIfNot, `GracefulStop "server 1" timed out`, `GracefulStop "server 2" timed out`)
 		for i, want := range []controller.Work{{Before: 1, Completed: 1}, {Before: 1, Cancelled: 1}, {Before: 1, Running: 1}} {
 			want.Server, want.Name, want.Kind = fmt.Sprint("server ", i), unaryMethod, controller.WorkUnary

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -399,6 +400,73 @@ func TestHazard16_ReflectionAndORCA(t *testing.T) {
 			wantLeaving(t, "the stream", w.result())
 			if len(w.got) != tt.got+1 {
 				t.Errorf("the client got %d messages, want %d", len(w.got)-1, tt.got)
+			}
+			wantNoServer(t, r)
+		})
+	}
+}
+
+// Row 16 with clients that do not wait for an answer before they ask again: whatever a
+// handler was given it can answer, and the answer arrives.
+func TestHazard16_Pipelined(t *testing.T) {
+	for _, takes := range []time.Duration{0, time.Millisecond} {
+		inVirtualTime(t, fmt.Sprintf("lastcall/%v", takes), func(t *testing.T, _ <-chan struct{}) {
+			const streams = 100
+			var given, answered, lost atomic.Int64
+			service := services(func(stream testgrpc.TestService_FullDuplexCallServer) error {
+				for {
+					if _, err := stream.Recv(); err != nil {
+						return err
+					}
+					given.Add(1)
+					time.Sleep(takes)
+					if err := stream.Send(new(testgrpc.StreamingOutputCallResponse)); err != nil {
+						lost.Add(1)
+						return err
+					}
+				}
+			})
+			n := memory()
+			l := begin(t, n, setup{service: service, adapter: []grpcadapter.Option{grpcadapter.WithEndlessStreams(duplexMethod)}})
+			var open []*pending
+			for i := range streams {
+				stream, err := testgrpc.NewTestServiceClient(n.client(t)).FullDuplexCall(context.Background())
+				if err != nil {
+					t.Fatal(err)
+				}
+				window := make(chan struct{}, 1+i%4) // how many requests may be on their way
+				open = append(open, start(func() error {
+					for {
+						select {
+						case window <- struct{}{}:
+						case <-stream.Context().Done():
+							return nil
+						}
+						_ = stream.Send(new(testgrpc.StreamingOutputCallRequest)) // the other side of the client says why it fails
+						time.Sleep(time.Duration(1+i%3) * 100 * time.Microsecond)
+					}
+				}), start(func() error {
+					for {
+						if _, err := stream.Recv(); err != nil {
+							return err
+						}
+						answered.Add(1)
+						<-window
+					}
+				}))
+			}
+			time.Sleep(10 * time.Millisecond)
+			r := l.shutdown(t)
+			for i, p := range open {
+				if err := p.result(); i%2 == 1 {
+					wantLeaving(t, "a stream", err)
+				}
+			}
+			if given.Load() == 0 || lost.Load() > 0 || given.Load() != answered.Load() {
+				t.Errorf("%d requests were given to handlers, which could not answer %d; %d answers came", given.Load(), lost.Load(), answered.Load())
+			}
+			if r.Outcome != controller.OutcomeDrained {
+				t.Error(r)
 			}
 			wantNoServer(t, r)
 		})

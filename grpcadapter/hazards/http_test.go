@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"math/big"
 	"net/http"
 	"strings"
@@ -92,10 +93,10 @@ func overHTTPCases() map[string]overHTTPCase {
 			return g, srv, handlerOf(ours, g, srv)
 		}
 	}
-	used := func(ours bool) func() (*grpcadapter.Server, grpc.ServiceRegistrar, http.Handler) {
+	used := func(ours bool, opts ...grpcadapter.Option) func() (*grpcadapter.Server, grpc.ServiceRegistrar, http.Handler) {
 		return func() (*grpcadapter.Server, grpc.ServiceRegistrar, http.Handler) {
 			srv := grpc.NewServer()
-			g := grpcadapter.Use(srv)
+			g := grpcadapter.Use(srv, opts...)
 			return g, srv, handlerOf(ours, g, srv)
 		}
 	}
@@ -108,9 +109,10 @@ func overHTTPCases() map[string]overHTTPCase {
 	return map[string]overHTTPCase{
 		"adapter":              {adapter: made(true), tracked: true},
 		"adapter, Behind":      {adapter: made(true), tracked: true, behind: true},
-		"adapter that listens": {adapter: listens(true), tracked: true},
+		"adapter that listens": {adapter: listens(true), tracked: true, failed: "say OverHTTP()"},
 		"adapter, Adopt":       {adapter: adopted, tracked: true},
-		"adapter, Use":         {adapter: used(true)},
+		"adapter, Use":         {adapter: used(true, grpcadapter.OverHTTP())},
+		"adapter, only Use":    {adapter: used(true), failed: "say OverHTTP()"},
 		"grpc":                 {adapter: made(false), tracked: true, tail: moment},
 		"grpc, Behind":         {adapter: made(false), tracked: true, behind: true},
 		"grpc that listens":    {adapter: listens(false), tracked: true, tail: moment, failed: "say OverHTTP()"},
@@ -148,6 +150,13 @@ func overHTTP(t *testing.T, secure bool) {
 			if tt.tracked {
 				wantWork(t, r, controller.Work{Server: "grpc", Name: unaryMethod, Kind: controller.WorkUnary, Before: 20, Completed: 20})
 			}
+			switch {
+			case tt.tail > 0: // past the adapter
+			case tt.behind:
+				wantNote(t, r, "")
+			default:
+				wantNote(t, r, "when the drain of this server began, 20 RPCs were in flight over HTTP, and 0 came later")
+			}
 			if at := endOf(r, controller.OpGracefulStop, "grpc"); !tt.behind && at != rpcTime+tt.tail {
 				t.Errorf("GracefulStop of grpc returned %v after the trigger, want %v", at, rpcTime+tt.tail)
 			}
@@ -165,6 +174,9 @@ func overHTTP(t *testing.T, secure bool) {
 				t.Errorf("%v", r)
 			}
 			wantWork(t, r, controller.Work{Server: "grpc", Name: unaryMethod, Kind: controller.WorkUnary, Before: 100, Cancelled: 100})
+			if tt.behind && strings.Contains(fmt.Sprint(r.Notes), "in flight over HTTP") {
+				t.Errorf("it is Behind the http.Server, and the notes are %q", r.Notes)
+			}
 		})
 	}
 	inVirtualTime(t, "adapter, clients read slowly", func(t *testing.T, _ <-chan struct{}) {
@@ -215,6 +227,7 @@ func runOverHTTP(t *testing.T, f *front, h *handler, service registers, rpcs int
 	checkReport(t, r)
 	wantLeft(t, "controller.", len(r.Abandoned()), r)
 	wantLeft(t, "grpcadapter.", 0, r)
+	wantLeft(t, "internal/foreign.", 0, r)
 	var errs []error
 	for _, p := range calls {
 		errs = append(errs, p.result())

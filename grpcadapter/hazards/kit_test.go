@@ -296,7 +296,8 @@ func (l *lastcall) report(t *testing.T) controller.Report {
 			calls += w.Running
 		}
 	}
-	wantLeft(t, "grpcadapter.", calls, r)
+	wantLeft(t, "grpcadapter.", 0, r)
+	wantLeft(t, "internal/foreign.", calls, r)
 	return r
 }
 

@@ -26,17 +26,25 @@ type Listener struct {
 	direct bool         // inner is of package net: it returns from Accept when it is closed
 	owner  string
 	calls  *foreign.Calls
-	late   func(net.Conn)
+	hooks  Hooks
 
 	once    sync.Once
 	closing chan struct{} // closed by Close
 }
 
+// Hooks are what a Listener calls with connections.
+type Hooks struct {
+	// Accepted is given every connection before Accept returns it; it may be nil. It may
+	// call methods of the connection, which may hang: Accept hangs then until Close.
+	Accepted func(net.Conn)
+	// Late is given a connection that comes after Close, and has to close it.
+	Late func(net.Conn)
+}
+
 // New returns a Listener around inner, which may be nil if Accept is never called.
-// Errors begin with the name of the owner; calls into inner are counted in calls;
-// late is given a connection that comes after Close, and has to close it.
-func New(inner net.Listener, owner string, calls *foreign.Calls, late func(net.Conn)) *Listener {
-	l := &Listener{inner: inner, owner: owner, calls: calls, late: late, closing: make(chan struct{})}
+// Errors begin with the name of the owner; calls into inner are counted in calls.
+func New(inner net.Listener, owner string, calls *foreign.Calls, hooks Hooks) *Listener {
+	l := &Listener{inner: inner, owner: owner, calls: calls, hooks: hooks, closing: make(chan struct{})}
 	switch inner.(type) {
 	case *net.TCPListener, *net.UnixListener:
 		l.direct = true
@@ -55,6 +63,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	var a accepted
 	if l.direct {
 		a.conn, a.err = l.inner.Accept()
+		l.accepted(a) // of package net: nothing hangs
 	} else {
 		came := make(chan accepted)
 		l.calls.Run(callAccept, func() { l.accept(came) })
@@ -85,18 +94,26 @@ type accepted struct {
 func (l *Listener) accept(came chan<- accepted) {
 	a := accepted{err: fmt.Errorf("%s: Accept of the listener ended its goroutine", l.owner)}
 	defer func() {
-		if v := recover(); v != nil {
+		if v := recover(); v != nil && a.conn == nil { // otherwise a method of the connection did, which may do without
 			a.err = fmt.Errorf("%s: Accept of the listener panicked: %v", l.owner, v)
 		}
 		select {
 		case came <- a:
 		case <-l.closing:
 			if a.conn != nil {
-				l.late(a.conn)
+				l.hooks.Late(a.conn)
 			}
 		}
 	}()
 	a.conn, a.err = l.inner.Accept()
+	l.accepted(a)
+}
+
+// accepted calls the hook.
+func (l *Listener) accepted(a accepted) {
+	if l.hooks.Accepted != nil && a.conn != nil && a.err == nil {
+		l.hooks.Accepted(a.conn)
+	}
 }
 
 // Close makes Accept return and closes the listener inside, without waiting for a
@@ -132,9 +149,9 @@ func (l *Listener) Closed() bool {
 // Closing returns a channel that is closed by Close. It is always the same channel.
 func (l *Listener) Closing() <-chan struct{} { return l.closing }
 
-// Addr returns the address of the listener inside.
+// Addr returns the address of the listener inside. A nil Listener has none either.
 func (l *Listener) Addr() net.Addr {
-	if l.inner == nil {
+	if l == nil || l.inner == nil {
 		return noAddr{}
 	}
 	return l.inner.Addr()
@@ -147,8 +164,11 @@ func (noAddr) Network() string { return "none" }
 func (noAddr) String() string  { return "none" }
 
 // SyscallConn returns that of the listener inside, or errors.ErrUnsupported if it
-// has none.
+// has none, or if the Listener is nil.
 func (l *Listener) SyscallConn() (syscall.RawConn, error) {
+	if l == nil {
+		return nil, errors.ErrUnsupported
+	}
 	if s, ok := l.inner.(syscall.Conn); ok {
 		return s.SyscallConn()
 	}

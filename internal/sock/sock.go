@@ -22,11 +22,16 @@ func Finish(c net.Conn) {
 	_ = c.Close()
 }
 
+// maxDepth is more connections than anybody wraps around another: one that says it is
+// below itself is not asked for ever.
+const maxDepth = 8
+
 // Control calls f with the file descriptor of a connection, or with that of the
-// one below if it says that there is one, as *tls.Conn does. Without a descriptor
-// f is not called.
+// one below if it says that there is one, as *tls.Conn does. Without a descriptor, or
+// if it is too far below, f is not called. SyscallConn and NetConn of connections that
+// are not of package net may hang.
 func Control(c net.Conn, f func(fd uintptr)) {
-	for {
+	for range maxDepth {
 		if s, ok := c.(syscall.Conn); ok {
 			if raw, err := s.SyscallConn(); err == nil {
 				_ = raw.Control(f) // fails for a connection that is closed: then there is nothing to do
