@@ -30,12 +30,13 @@ type conn struct {
 
 	mu      sync.Mutex // guards what is below; never held while foreign code is called
 	phase   phase
-	fed     bool // something was read since the last Write
-	used    bool // HTTP/2: it has had a request
-	awaited bool // net/http is about to see that it is not idle
-	shunned bool // it is going to be closed: what comes is not read any more
-	closed  bool // somebody has closed it for good
-	fin     bool // the last Write was, and the peer was told
+	quiet   *time.Timer // fires when an idle connection of HTTP/2 has been told, and is quiet; nil: it was not
+	fed     bool        // something was read since the last Write
+	used    bool        // HTTP/2: it has had a request
+	awaited bool        // net/http is about to see that it is not idle
+	shunned bool        // it is going to be closed: what comes is not read any more
+	closed  bool        // somebody has closed it for good
+	fin     bool        // the last Write was, and the peer was told
 }
 
 // phase is what a connection is in.
@@ -122,6 +123,9 @@ func (c *conn) hear(b []byte) bool {
 		return false
 	}
 	c.fed = true
+	if c.quiet != nil {
+		c.quiet.Reset(quietTime)
+	}
 	if !c.heard.Load() {
 		c.http2.Store(bytes.HasPrefix(b, []byte("PRI * HTTP/2")))
 		c.heard.Store(true)
@@ -148,6 +152,9 @@ func (c *conn) begins() {
 	c.writing.Add(1)
 	c.mu.Lock()
 	c.fed = false
+	if c.quiet != nil {
+		c.quiet.Reset(quietTime)
+	}
 	c.mu.Unlock()
 }
 

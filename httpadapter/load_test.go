@@ -114,7 +114,7 @@ func TestNoAnswerIsLost(t *testing.T) {
 					t.Errorf("the shutdown took %v\n%v", took, r)
 				}
 			}
-			t.Logf("%d requests in %d shutdowns, %d clients refused, none lost", served, runs, refused)
+			t.Logf("%d requests in %d shutdowns, %d clients were refused", served, runs, refused)
 		})
 	}
 }

@@ -17,7 +17,13 @@
 //   - GracefulStop returns when the last handler has returned, the last answer is
 //     written, and every connection is closed. Nothing is polled. On Linux an answer
 //     is written when the peer's side has acknowledged all of it, so that a slow
-//     reader gets the rest although the process is going to end.
+//     reader gets the rest although the process is going to end. A peer of HTTP/2
+//     that neither closes its connection nor says anything is given a second more.
+//
+// A request is lost only as one is with any server: it was sent on a kept-alive
+// connection and had not arrived, or (over TLS) was not read, when that was closed. Its
+// handler then has not been called, so that it may be sent again; a client that cannot
+// do that should be given time to notice that the server leaves (controller.Budget.Settle).
 //
 // # What is taken from the http.Server
 //

@@ -77,6 +77,10 @@ func (c *conn) enter(next phase) {
 		c.used = true
 	}
 	c.phase, c.awaited = next, false
+	if c.quiet != nil {
+		c.quiet.Stop()
+		c.quiet = nil
+	}
 	c.mu.Unlock()
 	if late && c.server.draining.Load() {
 		c.server.sendGoAways()
@@ -96,6 +100,7 @@ func (c *conn) rest() {
 	c.phase = idle
 	if c.used && c.http2.Load() && c.server.draining.Load() {
 		c.last.Store(surelyLast)
+		c.awaitQuiet()
 	}
 	c.mu.Unlock()
 	if !c.http2.Load() && c.server.sparing.Load() {
@@ -117,6 +122,10 @@ func (c *conn) closes(force bool) bool {
 		return false
 	}
 	c.closed = true
+	if c.quiet != nil {
+		c.quiet.Stop()
+		c.quiet = nil
+	}
 	return true
 }
 
@@ -177,19 +186,53 @@ func (t *connections) shunIdle(d time.Duration) {
 // Write.
 func (c *conn) mayBeLast() {
 	c.mu.Lock()
-	rests := c.phase == idle && c.http2.Load()
-	c.mu.Unlock()
-	if rests && c.reading.Load() && c.writing.Load() == 0 {
+	defer c.mu.Unlock()
+	if c.phase != idle || !c.http2.Load() {
+		return
+	}
+	if c.reading.Load() && c.writing.Load() == 0 {
 		c.last.CompareAndSwap(notLast, lastIfSilent)
+	}
+	c.awaitQuiet()
+}
+
+// quietTime is for how long nothing may happen on an idle connection of HTTP/2 until
+// its GOAWAY counts as sent, where nobody can see that.
+const quietTime = 50 * time.Millisecond
+
+// awaitQuiet has the connection end when nothing has happened on it for quietTime. The
+// mutex is held.
+func (c *conn) awaitQuiet() {
+	if c.quiet == nil {
+		c.quiet = time.AfterFunc(quietTime, func() {
+			if c.writing.Load() > 0 { // to a peer that does not read
+				c.stirs()
+				return
+			}
+			c.endStream()
+		})
 	}
 }
 
-// wroteLast is called when the last Write has returned: the peer is told that nothing
-// comes any more, so that it closes the connection. net/http would wait for a second.
-func (c *conn) wroteLast(how int32) {
-	if !c.last.CompareAndSwap(how, notLast) {
-		return
+// stirs is called when something happens.
+func (c *conn) stirs() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.quiet != nil {
+		c.quiet.Reset(quietTime)
 	}
+}
+
+// wroteLast is called when the last Write has returned: the peer is told so that it
+// closes the connection. net/http would wait for a second.
+func (c *conn) wroteLast(how int32) {
+	if c.last.CompareAndSwap(how, notLast) {
+		c.endStream()
+	}
+}
+
+// endStream tells the peer that nothing comes any more.
+func (c *conn) endStream() {
 	c.mu.Lock()
 	first := !c.fin && !c.closed && c.phase == idle
 	c.fin = c.fin || first

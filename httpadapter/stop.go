@@ -27,12 +27,15 @@ func (s *Server) Announce(context.Context) error {
 
 // GracefulStop closes the listener and blocks until every handler has returned, its
 // answer is written, and the connections are closed; nothing bounds that. It is
-// called by the controller, once.
+// called by the controller, once; a second call waits for the first.
 func (s *Server) GracefulStop() {
-	first := s.beginDrain()
+	if !s.beginDrain() {
+		<-s.stopped
+		return
+	}
 	s.tracker.enter(draining)
 	_ = s.listener.Close() // nothing depends on it any more
-	if front, back := s.servers(); front != nil && first {
+	if front, back := s.servers(); front != nil {
 		s.endKeepAlives(front)
 		for _, c := range s.conns.all() {
 			c.mayBeLast()
@@ -49,10 +52,8 @@ func (s *Server) GracefulStop() {
 		s.endContexts(errStopped) // nobody has one; what they hold is let go
 	}
 	s.foreign.Await(moment) // so that the report names only what does not return
-	if first {
-		s.noteLateness()
-		close(s.stopped)
-	}
+	s.noteLateness()
+	close(s.stopped)
 }
 
 // noteLateness notes for how long GracefulStop waited when no request was left.
