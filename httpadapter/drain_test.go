@@ -164,7 +164,7 @@ func TestRequestInTheInstantOfTheDrain(t *testing.T) {
 		}
 		wantDrained(t, l.report(t))
 	}
-	if answered < runs*8/10 { // it may be between the kernel and net/http when nobody can see it
+	if answered < runs/2 { // it may be between the kernel and net/http when nobody can see it
 		t.Errorf("%d of %d were answered", answered, runs)
 	}
 }
