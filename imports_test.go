@@ -32,6 +32,7 @@ var floors = map[string][]string{
 	"viz":         {"fsm"},
 
 	"internal/sock":     {},
+	"internal/tlstest":  {},
 	"internal/foreign":  {"controller"},
 	"internal/listener": {"controller", "internal/foreign", "internal/sock"},
 

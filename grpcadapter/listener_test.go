@@ -2,15 +2,9 @@ package grpcadapter_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"path/filepath"
 	"runtime"
@@ -28,6 +22,8 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/lastcall-go/lastcall/grpcadapter"
+
+	"github.com/lastcall-go/lastcall/internal/tlstest"
 )
 
 // answers returns to every request what it has.
@@ -76,26 +72,12 @@ func clientOf(t testing.TB, dial func(context.Context) (net.Conn, error), creds 
 // certified returns credentials of a server, and of a client that trusts it.
 func certified(t testing.TB) (server, client credentials.TransportCredentials) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	cert, roots, err := tlstest.Certificate()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{"server"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, cert, cert, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parsed, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(parsed)
-	return credentials.NewServerTLSFromCert(&tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}),
-		credentials.NewClientTLSFromCert(pool, "server")
+	return credentials.NewServerTLSFromCert(&cert),
+		credentials.NewClientTLSFromCert(roots, tlstest.Name)
 }
 
 // listenOn listens on a socket of this machine and says how to dial it.

@@ -3,16 +3,11 @@ package httpadapter_test
 import (
 	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
 	"runtime"
@@ -23,6 +18,7 @@ import (
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/fsm"
 	"github.com/lastcall-go/lastcall/httpadapter"
+	"github.com/lastcall-go/lastcall/internal/tlstest"
 )
 
 // The pieces:
@@ -69,28 +65,12 @@ func tcp(t testing.TB) *network {
 // secure adds TLS, with a certificate of its own.
 func (n *network) secure(t testing.TB) *network {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	cert, roots, err := tlstest.Certificate()
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		NotBefore:    time.Now().Add(-time.Hour), // a bubble begins in the year 2000
-		NotAfter:     time.Now().Add(24 * time.Hour),
-		DNSNames:     []string{"server"},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(cert)
-	n.tls = &tls.Config{RootCAs: roots, ServerName: "server", MinVersion: tls.VersionTLS12}
-	n.cert = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}
+	n.tls = &tls.Config{RootCAs: roots, ServerName: tlstest.Name, MinVersion: tls.VersionTLS12}
+	n.cert = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
 	return n
 }
 

@@ -3,13 +3,8 @@ package hazards_test
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"math/big"
 	"net"
 	"runtime"
 	"sync/atomic"
@@ -25,6 +20,7 @@ import (
 
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/grpcadapter"
+	"github.com/lastcall-go/lastcall/internal/tlstest"
 )
 
 // Each row of the gRPC table in HAZARDS.md has one test, with a part "grpc", where
@@ -85,30 +81,14 @@ func secureTCP(t *testing.T) *network {
 // secure adds TLS, with a certificate of its own.
 func (n *network) secure(t *testing.T) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	cert, roots, err := tlstest.Certificate()
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		NotBefore:    time.Now().Add(-time.Hour), // a bubble begins in the year 2000
-		NotAfter:     time.Now().Add(24 * time.Hour),
-		DNSNames:     []string{"hazards"},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(cert)
-	n.tls = &tls.Config{RootCAs: roots, ServerName: "hazards", NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS13}
+	n.tls = &tls.Config{RootCAs: roots, ServerName: tlstest.Name, NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS13}
 	n.handshake = make(chan struct{}, 100)
 	server := credentials.NewTLS(&tls.Config{
-		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
+		Certificates: []tls.Certificate{cert},
 		MinVersion:   tls.VersionTLS13,
 	})
 	n.options = []grpc.ServerOption{grpc.Creds(heardCredentials{server, n.handshake})}
