@@ -1,10 +1,12 @@
 package controller_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -454,6 +456,22 @@ func TestG4_QuietDoesNotAskLast(t *testing.T) {
 		wantTook(t, took, 500*time.Millisecond)
 		if r.Settle != controller.SettleQuiet || busy.asked.Load() != 1 { // by WithServer
 			t.Errorf("settle ended with %q, the server that is Last was asked %d times", r.Settle, busy.asked.Load())
+		}
+	})
+}
+
+// G11: the last log line says what the report says, although a server that is Last
+// still serves.
+func TestG11_LastLineWhileLastServes(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, _ func()) {
+		s := newServer(d, "admin", 0)
+		s.serve = func() error { <-s.down; return nil }
+		var log bytes.Buffer
+		c := mustNew(t, budget, noSignals, withLast("admin", &extended{server: s}), controller.WithLogger(zerolog.New(&log)))
+		r, _ := runAfter(c, time.Minute)
+		wantExit(t, r, controller.ExitOK)
+		if !strings.Contains(log.String(), `"level":"info","outcome":"drained"`) || !strings.Contains(log.String(), `"failed_steps":0,"exit_code":0,"message":"shutdown complete`) {
+			t.Errorf("the log is\n%s", &log)
 		}
 	})
 }

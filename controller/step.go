@@ -130,8 +130,9 @@ type Step struct {
 	settle SettleEnd // of the transition that ends SERVING: how settle ended
 }
 
-// Failed says whether the step is a call that did not end well.
-func (s Step) Failed() bool { return s.Kind == KindCall && s.Result != ResultOK }
+// Failed says whether the step is a call that did not end well. One that still runs
+// has not.
+func (s Step) Failed() bool { return s.Kind == KindCall && s.Result != 0 && s.Result != ResultOK }
 
 // counts says whether the step makes ExitStep of a shutdown that drained. A question
 // that nobody has answered in time does not: on a machine that is busy that says

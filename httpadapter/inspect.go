@@ -2,6 +2,7 @@ package httpadapter
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/lastcall-go/lastcall/controller"
@@ -18,7 +19,11 @@ const idleTime = 500 * time.Millisecond
 // handler has returned. The numbers belong to one instant. It may be called at any
 // time, for metrics, too.
 func (s *Server) InFlight() []controller.Work {
-	return append(s.tracker.work(), s.foreign.Left()...)
+	calls := s.foreign.Left()
+	if !s.isDraining() { // it is to run
+		calls = slices.DeleteFunc(calls, func(w controller.Work) bool { return w.Name == callServe })
+	}
+	return append(s.tracker.work(), calls...)
 }
 
 // Notes returns what the end of the server tells an operator. It is called by the

@@ -26,6 +26,7 @@ type request struct {
 	// guarded by its shard
 	holds        uint8 // the handler, and the connection if that was taken over
 	before, late bool  // it ran when the shutdown began; it came after GracefulStop
+	moves        bool  // it came after the announcement; not changed when begin has returned
 	cancelled    bool
 	hijacked     bool
 
@@ -66,6 +67,9 @@ func (h *tracked) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	defer t.returned(r, req)
+	if r.moves && !r.http2 && req.Header.Get("Upgrade") == "" {
+		w.Header().Set("Connection", "close")
+	}
 	h.next.ServeHTTP(w, req)
 	t.answer(r, w)
 }

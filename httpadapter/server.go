@@ -8,9 +8,11 @@
 // HTTP/1.1, HTTP/2 over TLS and HTTP/2 without TLS (h2c, by http.Server.Protocols)
 // are drained alike:
 //
-//   - New connections are refused: the listener is closed.
-//   - HTTP/1.1 answers whose header is not out yet carry "Connection: close", and
-//     idle connections are closed. Connections of HTTP/2 are sent a GOAWAY.
+//   - From the announcement on HTTP/1.1 answers carry "Connection: close": requests
+//     are served through settle, and clients leave their kept-alive connections.
+//   - With the drain new connections are refused: the listener is closed.
+//   - HTTP/1.1 answers whose header is not out yet carry it as well, and idle
+//     connections are closed. Connections of HTTP/2 are sent a GOAWAY.
 //   - A request that has come is served, also if it came in that instant: what a
 //     kept-alive connection without TLS has received when it would be closed, and
 //     what a connection that is new sends within the time of [WithHandshakeTime].
@@ -214,7 +216,7 @@ func (s *Server) serve() error {
 	s.mu.Unlock()
 	s.user.RegisterOnShutdown(func() { _ = s.listener.Close() })
 	result := make(chan error, 1)
-	s.foreign.Run("http.Server.Serve", func() {
+	s.foreign.Run(callServe, func() {
 		err := errors.New("httpadapter: Serve of net/http ended its goroutine")
 		defer func() {
 			if v := recover(); v != nil {

@@ -13,8 +13,11 @@ import (
 // without a Cancel before.
 var errStopped = errors.New("httpadapter: Stop was called")
 
-// callShutdown is the name under which a report has a Shutdown that does not return.
-const callShutdown = "http.Server.Shutdown"
+// The names under which a report has calls that do not return.
+const (
+	callServe    = "http.Server.Serve"
+	callShutdown = "http.Server.Shutdown"
+)
 
 // moment is what calls may need to return when what they waited for has come.
 const moment = 10 * time.Millisecond
@@ -95,6 +98,12 @@ func (s *Server) beginDrain() bool {
 	first := !s.drained
 	s.drained = true
 	return first
+}
+
+func (s *Server) isDraining() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.drained
 }
 
 // endHandshakes closes the connections on which no request has come: at once those

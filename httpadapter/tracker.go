@@ -65,7 +65,7 @@ func (t *tracker) begin(r *request) bool {
 	sh := &t.shards[r.shard]
 	sh.mu.Lock()
 	if t.stage != serving {
-		r.late = t.stage >= draining
+		r.moves, r.late = true, t.stage >= draining
 		if t.server.kind(r) != controller.WorkInfra {
 			t.last.Store(int64(r.began))
 		}
@@ -110,6 +110,7 @@ func (t *tracker) leave(r *request) {
 	if r.next != nil {
 		r.next.prev = r.prev
 	}
+	r.prev, r.next = nil, nil // whoever keeps this one keeps no other
 	if t.stage != serving {
 		t.count(r, name)
 	}

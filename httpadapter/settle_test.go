@@ -1,0 +1,102 @@
+package httpadapter_test
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/lastcall-go/lastcall/controller"
+)
+
+// In settle HTTP/1.1 answers carry "Connection: close", so that clients have left
+// their kept-alive connections when the drain would close them. HTTP/2 goes on, and
+// so do connections that change their protocol.
+func TestAnswersInSettleCloseTheConnection(t *testing.T) {
+	for _, how := range []string{h1, h2c, h1s, h2} {
+		t.Run(how, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				n := on(t, memory(), how)
+				handler := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
+				l := begin(t, n, setup{handler: handler, budget: controller.Budget{Total: 10 * time.Second, Settle: 4 * time.Second, Reserve: 2 * time.Second}})
+				c := n.client(t, how)
+				closes := func() bool {
+					t.Helper()
+					res, err := c.get()
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer res.Body.Close()
+					return res.Close
+				}
+				if closes() {
+					t.Error("closed before the trigger")
+				}
+				l.trigger()
+				time.Sleep(time.Second)
+				if got, want := closes(), how == h1 || how == h1s; got != want {
+					t.Errorf("in settle the connection is closed: %v, want %v", got, want)
+				}
+				wantDrained(t, l.report(t))
+				if w := work(l.last, "GET (no pattern)"); w.Arrived != 1 || w.Late != 0 {
+					t.Errorf("%+v", w)
+				}
+			})
+		})
+	}
+	t.Run("upgrade", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			n := memory()
+			handler := func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Upgrade", "line")
+				w.Header().Add("Connection", "Upgrade")
+				w.WriteHeader(http.StatusSwitchingProtocols)
+				conn, _, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_ = conn.Close()
+			}
+			l := begin(t, n, setup{handler: handler, budget: controller.Budget{Total: 10 * time.Second, Settle: 4 * time.Second, Reserve: 2 * time.Second}})
+			l.trigger()
+			time.Sleep(time.Second)
+			c := n.connect(t)
+			raw(t, c, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: line\r\n\r\n")
+			res, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			if got := res.Header.Values("Connection"); !slices.Equal(got, []string{"Upgrade"}) {
+				t.Errorf("Connection: %q", got)
+			}
+			wantDrained(t, l.report(t))
+		})
+	})
+}
+
+// InFlight tells what runs that should not: not the Serve of a server that serves.
+func TestInFlightWhileServing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := memory()
+		in, out := make(chan struct{}), make(chan struct{})
+		l := begin(t, n, setup{handler: func(http.ResponseWriter, *http.Request) { close(in); <-out }})
+		var conn net.Conn = n.connect(t)
+		raw(t, conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		<-in
+		var calls []string
+		for _, w := range l.adapter.InFlight() {
+			if w.Kind == controller.WorkCall && w.Name != "net.Listener.Accept" {
+				calls = append(calls, w.Name)
+			}
+		}
+		if len(calls) > 0 {
+			t.Errorf("calls in flight: %q", calls)
+		}
+		close(out)
+		wantDrained(t, l.shutdown(t))
+	})
+}
