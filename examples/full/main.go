@@ -1,95 +1,75 @@
-// Command full is a guest book: a gRPC server that writes to an embedded
-// database, a worker that reads from it, and a log of events that is kept in
-// memory until it is flushed. It shows what is opened, in which order, and how
-// all of it comes to its end.
+// Command full is a guest book: a gRPC server with a REST API in front of it, workers,
+// mails in the background, an embedded database, a log and traces that are flushed at
+// the end, and an admin port. It shows what is opened, in which order, and how all of
+// it comes to its end.
 package main
 
 import (
 	"context"
 	"flag"
-	"net"
+	"fmt"
 	"os"
+	"time"
 
 	"github.com/rs/zerolog"
-	echopb "google.golang.org/grpc/examples/features/proto/echo"
-	hellopb "google.golang.org/grpc/examples/helloworld/helloworld"
 
 	"github.com/lastcall-go/lastcall/controller"
-	"github.com/lastcall-go/lastcall/grpcadapter"
+	"github.com/lastcall-go/lastcall/systemd"
 )
 
-// exitStart is the exit code if something could not be opened. The others are
-// those of [controller.Report.ExitCode].
-const exitStart = 1
+// exitUsage is the exit code for flags that cannot be. The others are those of
+// [controller.Report.ExitCode].
+const exitUsage = 2
 
-// files are those that the server writes.
-type files struct{ guestBook, events string }
+// config is what the flags and the environment say.
+type config struct {
+	grpcAddr, restAddr, adminAddr string
+	guestBook, events, traces     string
+	grace, preStop                time.Duration
+	work, census                  time.Duration
+	goroutines                    string
+	token                         string
+}
 
 func main() {
-	var names files
-	budget := controller.DefaultBudget()
-	addr := flag.String("addr", "127.0.0.1:50051", "address to listen on")
-	flag.StringVar(&names.guestBook, "guestbook", "guestbook.db", "file of the guest book")
-	flag.StringVar(&names.events, "events", "events.log", "file to which events are written")
-	flag.DurationVar(&budget.Settle, "settle", budget.Settle, "how long to go on serving after SIGTERM")
+	c := config{token: os.Getenv("SHUTDOWN_TOKEN")}
+	flag.StringVar(&c.grpcAddr, "addr", "127.0.0.1:50051", "address of the gRPC server")
+	flag.StringVar(&c.restAddr, "rest", "127.0.0.1:8080", "address of the REST server")
+	flag.StringVar(&c.adminAddr, "admin", "127.0.0.1:9090", "address of the admin server: /readyz, /livez, /metrics, and\nPOST /shutdown if the environment has a SHUTDOWN_TOKEN")
+	flag.StringVar(&c.guestBook, "guestbook", "guestbook.db", "file of the guest book")
+	flag.StringVar(&c.events, "events", "events.log", "file to which events are written")
+	flag.StringVar(&c.traces, "traces", "traces.json", "file to which traces are written")
+	flag.DurationVar(&c.grace, "grace", 30*time.Second, "terminationGracePeriodSeconds of the pod")
+	flag.DurationVar(&c.preStop, "prestop", 0, "time that the pod's preStop hook takes")
+	flag.DurationVar(&c.work, "work", 10*time.Millisecond, "how long a greeting takes, and the mail after it")
+	flag.DurationVar(&c.census, "census", time.Minute, "time between two runs of the scheduled job")
+	flag.StringVar(&c.goroutines, "goroutines", "", "file for a profile of the goroutines that are left at the end")
 	flag.Parse()
-	os.Exit(run(budget, *addr, names))
+	os.Exit(c.run())
 }
 
-func run(budget controller.Budget, addr string, names files) int {
+// run returns the exit code.
+func (c config) run() int {
 	log := zerolog.New(os.Stderr).With().Timestamp().Logger()
-	ctl, err := controller.New(budget, controller.WithLogger(log))
+	budget, err := controller.KubernetesBudget(c.grace, c.preStop)
 	if err != nil {
-		log.Error().Err(err).Msg("bad options")
-		return exitStart
+		fmt.Fprintln(os.Stderr, err)
+		return exitUsage
 	}
-	if err := open(ctl, log, addr, names); err != nil {
+	start := newStartup()
+	ctl, err := controller.New(budget, controller.WithLogger(log), systemd.Notify(), start.observer())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return exitUsage
+	}
+	start.shutDown(ctl)
+	if err := c.open(start.ctx, ctl, log); err != nil {
 		log.Error().Err(err).Msg("cannot start")
-		ctl.Shutdown(err) // before Run: nothing is started, and what is open already is closed in order
-		ctl.Run(context.Background())
-		return exitStart
+		start.fail(ctl, err) // Run then starts nothing, and closes what is open
 	}
-	return ctl.Run(context.Background()).ExitCode()
-}
-
-// open opens one thing after the other. Each is given to the controller before
-// the next is opened, so that an error in the middle leaves nothing open.
-func open(ctl *controller.Controller, log zerolog.Logger, addr string, names files) error {
-	events, err := openEvents(names.events)
-	if err != nil {
-		return err
+	report := ctl.Run(context.Background())
+	if err := writeGoroutines(c.goroutines); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 	}
-	if err := ctl.Add(controller.WithFlusher("events", events.Close)); err != nil {
-		return err
-	}
-
-	guests, err := openGuestBook(names.guestBook)
-	if err != nil {
-		return err
-	}
-	err = ctl.Add(controller.WithCloser("guest book", func() error {
-		defer events.add("closed", 0) // late, but not lost: flushers run after closers
-		return guests.Close()
-	}))
-	if err != nil {
-		return err
-	}
-
-	if err := ctl.Add(controller.WithWorker("thanks", thanks(guests, events))); err != nil {
-		return err
-	}
-
-	lis, err := net.Listen("tcp", addr)
-	if err != nil {
-		return err
-	}
-	g := grpcadapter.New(lis) // registers grpc.health.v1 and takes it down in phase announce
-	srv := g.NewServer()
-	hellopb.RegisterGreeterServer(srv, &greeter{guests: guests, events: events})
-	echopb.RegisterEchoServer(srv, echo{})
-	if err := ctl.Add(controller.WithServer("grpc", g)); err != nil {
-		return err
-	}
-	log.Info().Str("addr", lis.Addr().String()).Msg("listening")
-	return nil
+	return report.ExitCode()
 }
