@@ -83,7 +83,7 @@ func (c config) openServers(ctl *controller.Controller, log zerolog.Logger, gues
 	if err != nil {
 		return closeAll(lis, err)
 	}
-	api := newREST(ctl.Ready, hellopb.NewGreeterClient(conn), echopb.NewEchoClient(conn))
+	api := newREST(hellopb.NewGreeterClient(conn), echopb.NewEchoClient(conn))
 	rest := httpadapter.New(lis[1], &http.Server{Handler: api, ReadHeaderTimeout: 5 * time.Second},
 		httpadapter.WithPattern(patterns(api)))
 

@@ -21,9 +21,8 @@ const maxBody = 1 << 20
 //
 // Both answer {"message": "..."}. The contexts of the calls are those of the requests:
 // if the shutdown ends a request, its call ends, too.
-func newREST(ready func() bool, greeter hellopb.GreeterClient, echo echopb.EchoClient) *chi.Mux {
+func newREST(greeter hellopb.GreeterClient, echo echopb.EchoClient) *chi.Mux {
 	mux := chi.NewRouter()
-	mux.Use(leaving(ready))
 	mux.Post("/guests", func(w http.ResponseWriter, r *http.Request) {
 		var guest struct{ Name string }
 		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&guest); err != nil {
@@ -38,20 +37,6 @@ func newREST(ready func() bool, greeter hellopb.GreeterClient, echo echopb.EchoC
 		answer(w, http.StatusOK, reply.GetMessage(), err)
 	})
 	return mux
-}
-
-// leaving asks clients to open their next connection elsewhere, from the first trigger
-// on: with every answer of phase settle. The connections that the drain then finds
-// were idle all the time, so that hardly a request is on its way when they are closed.
-func leaving(ready func() bool) func(http.Handler) http.Handler {
-	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if !ready() {
-				w.Header().Set("Connection", "close") // of HTTP/2, net/http makes a GOAWAY
-			}
-			next.ServeHTTP(w, r)
-		})
-	}
 }
 
 // patterns names requests by their routes, for the report and the metrics.
