@@ -8,8 +8,12 @@ import (
 	"github.com/lastcall-go/lastcall/controller"
 )
 
-// lastTime is how long the GracefulStop of servers that are Last may take.
-const lastTime = 100 * time.Millisecond
+// lastTime is how long the GracefulStop of servers that are Last may take, and
+// lastStopTime how long they may take when Stop was called.
+const (
+	lastTime     = 100 * time.Millisecond
+	lastStopTime = time.Second
+)
 
 // checkLasts checks the servers that are Last, whose time begins when the flushers are
 // over: all at the same time, GracefulStop on each, and Stop on exactly those where that
@@ -53,11 +57,11 @@ func (o *oracle) checkLasts(t *rapid.T, start time.Time) time.Time {
 			over = later(over, o.back("stop "+server, p.stop))
 		}
 	}
-	end := earlier(over, o.shareEnd(stopping, 1, o.deadlineAt))
+	end := earlier(over, earlier(stopping.Add(lastStopTime), o.shareEnd(stopping, 1, o.deadlineAt)))
 	for i, p := range o.s.lasts {
 		o.checkLastSteps(t, lastName(i), p, end)
 	}
-	o.lastsOver, o.lastsEnded = later(stopping, end), !over.After(end)
+	o.lastsOver = later(stopping, end)
 	return o.lastsOver
 }
 

@@ -27,8 +27,7 @@ type oracle struct {
 	graceful time.Time // when GRACEFUL_SHUTDOWN was entered
 	over     time.Time // when TERMINATED was entered
 
-	lastsOver  time.Time // when those that are Last were, or their time
-	lastsEnded bool      // the former
+	lastsOver time.Time // when those that are Last were, or their time
 }
 
 func newOracle(o *observed) *oracle {

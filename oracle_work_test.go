@@ -178,7 +178,7 @@ func (o *oracle) checkWork(t *rapid.T) {
 	}
 	for i, p := range o.s.lasts {
 		var asks []time.Time
-		if o.lastsEnded && (o.lastsOver.Before(o.end) || len(o.w.questions("inflight "+lastName(i))) > 0) {
+		if o.lastsOver.Before(o.deadlineAt(o.lastsOver)) || len(o.w.questions("inflight "+lastName(i))) > 0 {
 			asks = []time.Time{o.lastsOver}
 		}
 		if !p.bare {

@@ -2,8 +2,12 @@ package controller
 
 import "time"
 
-// lastTime bounds the GracefulStop of servers that are Last.
-const lastTime = 100 * time.Millisecond
+// lastTime bounds the GracefulStop of servers that are Last, and lastStopTime what
+// then Stop may need.
+const (
+	lastTime     = 100 * time.Millisecond
+	lastStopTime = time.Second
+)
 
 // endLasts stops the servers that outlive the others, all at the same time.
 func (r *run) endLasts() {
@@ -21,7 +25,9 @@ func (r *run) endLasts() {
 			stops = append(stops, r.call(OpStop, s.name, func() error { s.halt(); return nil }, nil))
 		}
 	}
-	if r.await(func() bool { return gone(r.lasts) && allDone(stops) }, r.share(1)) {
+	start, rest := time.Now(), r.share(1)
+	r.await(func() bool { return gone(r.lasts) && allDone(stops) }, func() time.Time { return earlier(start.Add(lastStopTime), rest()) })
+	if time.Now().Before(r.deadline) {
 		r.inspectAtEnd(r.lasts) // finish waits for the answers, as long as for anything that takes next to no time
 	}
 }

@@ -115,10 +115,10 @@ func TestG5_StopOfAServerThatIsLast(t *testing.T) {
 		"GracefulStop panics, no Serve":   {budget: long, bare: true, graceful: panics, exit: controller.ExitStep, failed: []string{`GracefulStop "admin" panicked: as written`}},
 		"Stop panics":                     {budget: long, drain: 200 * ms, stop: panics, stopped: 100 * ms, took: 200 * ms, exit: controller.ExitStep, failed: []string{`Stop "admin" panicked: as written`}},
 		"Stop is slow":                    {budget: long, drain: 101 * ms, stop: wait(300 * ms), stopped: 100 * ms, took: 400 * ms},
-		"GracefulStop hangs":              {budget: long, graceful: hangs, stopped: 100 * ms, took: 10 * time.Second, exit: controller.ExitStep, abandoned: []string{"GracefulStop admin"}, failed: []string{`GracefulStop "admin" timed out`}},
+		"GracefulStop hangs":              {budget: long, graceful: hangs, stopped: 100 * ms, took: 1100 * ms, exit: controller.ExitStep, abandoned: []string{"GracefulStop admin"}, failed: []string{`GracefulStop "admin" timed out`}},
 		"GracefulStop hangs, little time": {budget: short, graceful: hangs, stopped: 50 * ms, took: 100 * ms, exit: controller.ExitStep, abandoned: []string{"GracefulStop admin"}, failed: []string{`GracefulStop "admin" timed out`}},
-		"Serve hangs":                     {budget: long, serve: hangs, stopped: -1, took: 10 * time.Second, exit: controller.ExitStep, abandoned: []string{"Serve admin"}, failed: []string{`Serve "admin" timed out`}},
-		"everything hangs": {budget: long, serve: hangs, graceful: hangs, stop: hangs, stopped: 100 * ms, took: 10 * time.Second, exit: controller.ExitStep,
+		"Serve hangs":                     {budget: long, serve: hangs, stopped: -1, took: 1100 * ms, exit: controller.ExitStep, abandoned: []string{"Serve admin"}, failed: []string{`Serve "admin" timed out`}},
+		"everything hangs": {budget: long, serve: hangs, graceful: hangs, stop: hangs, stopped: 100 * ms, took: 1100 * ms, exit: controller.ExitStep,
 			abandoned: []string{"GracefulStop admin", "Serve admin", "Stop admin"},
 			failed:    []string{`Serve "admin" timed out`, `GracefulStop "admin" timed out`, `Stop "admin" timed out`}},
 	}
@@ -346,10 +346,10 @@ func TestG1_ForceWhileLastStops(t *testing.T) {
 	for name, tt := range map[string]struct {
 		force, stop, took time.Duration
 	}{
-		"none":                  {0, 100 * ms, 10 * time.Second},
+		"none":                  {0, 100 * ms, 1100 * ms},
 		"while it stops":        {20 * ms, 60 * ms, 120 * ms}, // half of the 120 ms from then on
 		"so that it is late":    {80 * ms, 90 * ms, 180 * ms},
-		"after Stop was called": {time.Second, 100 * ms, 1100 * ms},
+		"after Stop was called": {950 * ms, 100 * ms, 1050 * ms},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, d *diary, hang func()) {
@@ -410,6 +410,7 @@ func TestG8_FlushersLeaveTimeForLast(t *testing.T) {
 				}
 				took := tight.Total
 				if tt.last {
+					took = min(took, tt.graceful+1100*ms)
 					admin := newServer(d, "admin", 0)
 					admin.graceful, admin.stop = hang, hang
 					opts = append(opts, withLast("admin", admin))

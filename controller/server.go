@@ -114,6 +114,7 @@ func Behind(names ...string) ServerOption {
 // metrics and profiles, which is wanted while the rest shuts down. It starts with
 // them and has no part in settle, drain and force. When the flushers have run,
 // GracefulStop is called on it, and Stop after 100 ms (or half of the time that is
-// left, if that is less), so that one long request does not hold the exit up. It
-// cannot be Behind another server, nor another one Behind it.
+// left, if that is less). A second after that Run waits for neither, so that a request
+// that does not end does not hold the exit up. It cannot be Behind another server,
+// nor another one Behind it.
 func Last() ServerOption { return func(s *serverConfig) { s.last = true } }
