@@ -89,7 +89,12 @@ func (s *Server) mount(pattern string, handler http.Handler) {
 }
 
 // Check returns what is wrong with what New was given, or nil.
-func (s *Server) Check() error { return errors.Join(append(s.errs, s.inner.Check())...) }
+func (s *Server) Check() error {
+	if s == nil || s.inner == nil {
+		return errors.New("admin: this Server was not made by New")
+	}
+	return errors.Join(append(s.errs, s.inner.Check())...)
+}
 
 // Attach is called by the controller before Serve.
 func (s *Server) Attach(l controller.Life) { s.inner.Attach(l) }

@@ -75,9 +75,14 @@ func From(networks ...netip.Prefix) Rule {
 			}
 		}
 		networks := slices.Clone(networks)
+		for i, n := range networks {
+			if n.Addr().Is4In6() && n.Bits() >= 96 { // peers are compared without that
+				networks[i] = netip.PrefixFrom(n.Addr().Unmap(), n.Bits()-96)
+			}
+		}
 		t.checks = append(t.checks, func(r *http.Request) (int, string) {
 			from, err := netip.ParseAddrPort(r.RemoteAddr)
-			inside := func(n netip.Prefix) bool { return n.Contains(from.Addr().Unmap()) }
+			inside := func(n netip.Prefix) bool { return n.Contains(from.Addr().Unmap().WithZone("")) }
 			if err != nil || !slices.ContainsFunc(networks, inside) {
 				return http.StatusForbidden, "requests from this address are not allowed"
 			}
@@ -94,10 +99,11 @@ func Token(token string) Rule {
 		if len(token) < minToken {
 			t.fail("Token was given %d bytes; a token that nobody guesses has at least %d", len(token), minToken)
 		}
-		want := sha256.Sum256([]byte("Bearer " + token))
+		want := sha256.Sum256([]byte(token))
 		t.checks = append(t.checks, func(r *http.Request) (int, string) {
-			got := sha256.Sum256([]byte(r.Header.Get("Authorization")))
-			if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+			scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+			got := sha256.Sum256([]byte(given))
+			if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
 				return http.StatusUnauthorized, "the token is missing or wrong"
 			}
 			return 0, ""
@@ -123,8 +129,8 @@ func (t *trigger) fail(format string, args ...any) {
 // be one of [Loopback], [From] and [Token]; without more the method is POST.
 // Requests that a browser has sent for a web page are refused.
 //
-// The answer is 202, at once, with the body of [Readiness]: the shutdown goes on
-// when it is out. A request that comes when the shutdown has begun changes nothing
+// The answer is 202, at once, with ready false and where the shutdown was in that
+// moment: it may not have begun yet, and [Readiness] tells the deadline later. A request that comes when the shutdown has begun changes nothing
 // and gets the same answer; and so does the first signal that follows, which does
 // not force. kubelet sends its SIGTERM when the hook has been answered, so its grace
 // period and the budget then begin at the same time.

@@ -53,11 +53,14 @@ func TestTriggerRules(t *testing.T) {
 		"a web page":                 {rules: rules(admin.Loopback()), header: map[string]string{"Origin": "http://evil.example"}, want: 403},
 		"a web page that gets":       {rules: rules(admin.Loopback(), admin.Methods("GET")), method: "GET", header: map[string]string{"Sec-Fetch-Site": "cross-site"}, want: 403},
 		"token":                      {rules: rules(admin.Token(secret)), from: "10.1.2.3:4711", header: map[string]string{"Authorization": "Bearer " + secret}, want: 202},
+		"token, lower case":          {rules: rules(admin.Token(secret)), header: map[string]string{"Authorization": "bearer " + secret}, want: 202},
 		"no token":                   {rules: rules(admin.Token(secret)), want: 401},
 		"wrong token":                {rules: rules(admin.Token(secret)), header: map[string]string{"Authorization": "Bearer " + secret + "x"}, want: 401},
 		"another scheme":             {rules: rules(admin.Token(secret)), header: map[string]string{"Authorization": "Basic " + secret}, want: 401},
 		"network":                    {rules: rules(admin.From(network)), from: "10.1.2.3:4711", want: 202},
 		"network, IPv4 in IPv6":      {rules: rules(admin.From(network)), from: "[::ffff:10.1.2.3]:4711", want: 202},
+		"network in IPv6 notation":   {rules: rules(admin.From(netip.MustParsePrefix("::ffff:10.1.0.0/112"))), from: "10.1.2.3:4711", want: 202},
+		"with a zone":                {rules: rules(admin.From(netip.MustParsePrefix("fe80::/10"))), from: "[fe80::1%eth0]:4711", want: 202},
 		"another network":            {rules: rules(admin.From(network)), from: "10.2.2.3:4711", want: 403},
 		"no network":                 {rules: rules(admin.From(network)), from: "", want: 403},
 		"both, only the one":         {rules: rules(admin.Loopback(), admin.Token(secret)), want: 401},
@@ -143,6 +146,9 @@ func TestErrors(t *testing.T) {
 	add(t, "bad pattern", admin.Handle("GET", nothing), "GET")
 	add(t, "nil handler", admin.Handle("/x", nil), "/x")
 	ctl := newController(t)
+	if err := ctl.Add(controller.WithServer("admin", &admin.Server{}, controller.Last())); err == nil || !strings.Contains(err.Error(), "not made by New") {
+		t.Errorf("zero Server: %v", err)
+	}
 	if err := ctl.Add(controller.WithServer("admin", admin.New(nil, ctl), controller.Last())); err == nil || !strings.Contains(err.Error(), "listener is nil") {
 		t.Errorf("nil listener: %v", err)
 	}

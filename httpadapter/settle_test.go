@@ -2,7 +2,6 @@ package httpadapter_test
 
 import (
 	"bufio"
-	"net"
 	"net/http"
 	"slices"
 	"testing"
@@ -84,7 +83,7 @@ func TestInFlightWhileServing(t *testing.T) {
 		n := memory()
 		in, out := make(chan struct{}), make(chan struct{})
 		l := begin(t, n, setup{handler: func(http.ResponseWriter, *http.Request) { close(in); <-out }})
-		var conn net.Conn = n.connect(t)
+		conn := n.connect(t)
 		raw(t, conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 		<-in
 		var calls []string
