@@ -21,6 +21,8 @@ type Controller struct {
 	over     chan struct{} // closed when report is final
 	report   Report        // written before over is closed
 
+	triggered chan struct{} // closed when there is a trigger
+
 	trigger atomic.Pointer[trigger]   // the first one; never changed again
 	force   atomic.Pointer[time.Time] // when Force was first called
 
@@ -29,6 +31,8 @@ type Controller struct {
 	mu     sync.Mutex // guards what is below; never held while foreign code runs
 	config config
 	ran    bool
+
+	starting *starting // nil: Starting was not called
 }
 
 // trigger is the first request to shut down.
@@ -55,7 +59,9 @@ func New(budget Budget, opts ...Option) (*Controller, error) {
 		draining: draining,
 		inbox:    newInbox(),
 		over:     make(chan struct{}),
-		config:   config{budget: budget},
+
+		triggered: make(chan struct{}),
+		config:    config{budget: budget},
 	}
 	c.progress.set(fsm.Serving, PhaseStart)
 	if err := c.Add(opts...); err != nil {
@@ -78,6 +84,9 @@ func (c *Controller) Add(opts ...Option) error {
 	if err != nil {
 		return err
 	}
+	if c.starting != nil && next.signalsSet != c.config.signalsSet {
+		return errors.New("controller: WithSignals and WithSignalChannel come before Starting, which hears the signals")
+	}
 	c.config = next
 	return nil
 }
@@ -96,8 +105,7 @@ func (c *Controller) Add(opts ...Option) error {
 // (with which package grpcadapter closes its listener; one that only a Serving
 // closure knows stays open), and the dependencies are closed. Signals are heard
 // from Run's start on; one that comes earlier does what the platform does by
-// default, unless somebody else listens (signal.NotifyContext, and its context
-// given to Run, covers a slow start).
+// default, unless Starting was called, or somebody else listens.
 func (c *Controller) Run(ctx context.Context) Report {
 	if ctx == nil {
 		return Report{err: errors.New("controller: Run was given a nil context")}
@@ -117,14 +125,19 @@ func (c *Controller) seal() (config, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over == nil {
-		return config{}, errors.New("controller: this Controller was not made by New")
+		return config{}, errNotMade
 	}
 	if c.ran {
 		return config{}, ErrRan
 	}
 	c.ran = true
+	if c.starting != nil {
+		close(c.starting.over)
+	}
 	return c.config, nil
 }
+
+var errNotMade = errors.New("controller: this Controller was not made by New")
 
 // Shutdown triggers the shutdown and returns at once. The cause is kept if this
 // is the first trigger, and ignored otherwise; nil stands for [ErrShutdown]. It
@@ -221,6 +234,9 @@ func (c *Controller) Wait(ctx context.Context) (Report, error) {
 // request makes t the trigger, unless there is one already.
 func (c *Controller) request(t trigger) {
 	if c.trigger.CompareAndSwap(nil, &t) {
+		if c.triggered != nil { // made by New
+			close(c.triggered)
+		}
 		c.inbox.poke()
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"syscall"
 	"time"
 
 	"github.com/lastcall-go/lastcall/controller"
@@ -247,4 +249,33 @@ func ExampleController_Fail() {
 	// closed postgres
 	// drained because of kafka: no broker
 	// exit code 3
+}
+
+// A signal that comes while a broker is waited for ends the start: what is open is
+// closed, and the exit code says that nothing has failed.
+func ExampleController_Starting() {
+	signals := make(chan os.Signal, 1) // in a real program without this: SIGTERM and SIGINT
+	ctl, err := controller.New(exampleBudget, controller.WithSignalChannel(signals))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	open := func(ctx context.Context) error {
+		if err := ctl.Add(controller.WithCloser("postgres", func() { fmt.Println("closed postgres") })); err != nil {
+			return err
+		}
+		signals <- syscall.SIGTERM
+		<-ctx.Done() // stands for a dial that takes a context
+		return context.Cause(ctx)
+	}
+	if err := open(ctl.Starting(context.Background())); err != nil {
+		ctl.Fail(err)
+	}
+	report := ctl.Run(context.Background())
+	fmt.Println(report.Outcome, "because of", report.CauseText)
+	fmt.Println("exit code", report.ExitCode())
+	// Output:
+	// closed postgres
+	// drained because of signal: terminated
+	// exit code 0
 }

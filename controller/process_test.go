@@ -63,6 +63,19 @@ func child(kind string) int {
 		fmt.Println(err)
 		return 1
 	}
+	if kind == "starts" || kind == "starts, hangs" {
+		ctx := c.Starting(context.Background())
+		if err := c.Add(controller.WithCloser("opened", func() { fmt.Println("closed") })); err != nil {
+			fmt.Println(err)
+		}
+		fmt.Println("opening")
+		<-ctx.Done()
+		fmt.Println("told:", context.Cause(ctx))
+		if kind == "starts, hangs" {
+			<-hang
+		}
+		c.Fail(context.Cause(ctx))
+	}
 	r := c.Run(context.Background())
 	fmt.Println(r)
 	if kind == "stays" {
@@ -167,6 +180,38 @@ func TestProcessSecondSIGTERM(t *testing.T) {
 	status, said := p.end()
 	if status.ExitStatus() != controller.ExitAbandoned || !strings.Contains(said, `GracefulStop "s" timed out`) {
 		t.Errorf("exit status %d, having said\n%s", status.ExitStatus(), said)
+	}
+}
+
+// TestProcessSignalDuringStart: a signal that comes while the process opens what it
+// needs is a shutdown like any other: what is open is closed, and nothing has failed.
+func TestProcessSignalDuringStart(t *testing.T) {
+	t.Parallel()
+	p := startChild(t, "starts", nil)
+	p.until("opening")
+	p.signal(syscall.SIGTERM)
+	status, said := p.end()
+	for _, want := range []string{"told: signal: terminated", "phase start", "closed", "(signal: terminated)"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("it has not said %q", want)
+		}
+	}
+	if status.ExitStatus() != controller.ExitOK || strings.Contains(said, "phase serve") {
+		t.Errorf("exit status %d, having said\n%s", status.ExitStatus(), said)
+	}
+}
+
+// TestProcessSecondSignalDuringStart: the second one ends a process whose start hangs.
+func TestProcessSecondSignalDuringStart(t *testing.T) {
+	t.Parallel()
+	p := startChild(t, "starts, hangs", nil)
+	p.until("opening")
+	p.signal(syscall.SIGTERM)
+	p.until("told: signal")
+	p.signal(syscall.SIGTERM)
+	status, said := p.end()
+	if !status.Signaled() || status.Signal() != syscall.SIGTERM {
+		t.Errorf("it ended with %v, having said\n%s", status, said)
 	}
 }
 

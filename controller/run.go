@@ -46,13 +46,13 @@ type run struct {
 }
 
 func newRun(ctx context.Context, c *Controller, config config) *run {
-	background := interruptIgnored() // before listen
+	from, background := c.signalsOf(config)
 	r := &run{
 		Controller: c,
 		config:     config,
 		timer:      time.NewTimer(time.Hour), // await resets it
 		outcome:    OutcomeDrained,
-		signals:    listen(config),
+		signals:    from,
 		outer:      ctx,
 		ended:      ctx.Done(),
 		cause:      func() error { return &ContextError{Err: context.Cause(ctx)} },

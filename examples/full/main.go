@@ -56,16 +56,14 @@ func (c config) run() int {
 		fmt.Fprintln(os.Stderr, err)
 		return exitUsage
 	}
-	start := newStartup()
-	ctl, err := controller.New(budget, controller.WithLogger(log), systemd.Notify(), start.observer())
+	ctl, err := controller.New(budget, controller.WithLogger(log), systemd.Notify())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return exitUsage
 	}
-	start.shutDown(ctl)
-	if err := c.open(start.ctx, ctl, log); err != nil {
+	if err := c.open(ctl.Starting(context.Background()), ctl, log); err != nil {
 		log.Error().Err(err).Msg("cannot start")
-		start.fail(ctl, err) // Run then starts nothing, and closes what is open
+		ctl.Fail(err) // Run then starts nothing, and closes what is open; after a signal it is no failure
 	}
 	report := ctl.Run(context.Background())
 	if err := writeGoroutines(c.goroutines); err != nil {

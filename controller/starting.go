@@ -1,0 +1,120 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// starting hears signals before Run does.
+type starting struct {
+	signals    signals
+	background bool          // see interruptIgnored
+	over       chan struct{} // closed by seal
+	ended      chan struct{} // closed when the signals are nobody's
+}
+
+// Starting has signals heard from now on, and not only from Run's start, and returns
+// a context for opening what the process needs. It returns at once.
+//
+//	ctx := ctl.Starting(context.Background())
+//	if err := open(ctx, ctl); err != nil { // ctl.Add of a closer for each thing opened
+//		ctl.Fail(err)
+//	}
+//	os.Exit(ctl.Run(context.Background()).ExitCode())
+//
+// The context has the values of ctx and ends with it, or with the first trigger, with
+// its cause; once Run has begun only ctx ends it. A signal triggers: Run then starts
+// nothing and closes what is open; a Fail that comes because of it changes nothing.
+// After that the signals are the platform's until Run, so that a second one ends a
+// process that hangs as it opens something.
+//
+// Signals are those that were set when Starting is first called; to set others later is
+// an error from Add. After Run has begun, or with a nil ctx, the context has ended. If
+// Run is never called, two goroutines are left.
+func (c *Controller) Starting(ctx context.Context) context.Context {
+	if ctx == nil {
+		return over(context.Background(), errors.New("controller: Starting was given a nil context"))
+	}
+	s, err := c.beginStarting()
+	if err != nil {
+		return over(ctx, err)
+	}
+	if t := c.trigger.Load(); t != nil {
+		return over(ctx, t.cause)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-c.triggered:
+			cancel(c.trigger.Load().cause)
+		case <-s.over:
+			// It is for the start, but what was opened with it may have kept it.
+		case <-ctx.Done():
+			cancel(nil)
+		}
+	}()
+	return ctx
+}
+
+// over returns a context that has ended.
+func over(ctx context.Context, cause error) context.Context {
+	ctx, cancel := context.WithCancelCause(ctx)
+	cancel(cause)
+	return ctx
+}
+
+// beginStarting hears signals, if that has not begun before.
+func (c *Controller) beginStarting() (*starting, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.over == nil:
+		return nil, errNotMade
+	case c.ran:
+		return nil, ErrRan
+	case c.starting == nil:
+		c.starting = &starting{background: interruptIgnored(), over: make(chan struct{}), ended: make(chan struct{})}
+		c.starting.signals = listen(c.config)
+		go c.starting.hear(c)
+	}
+	return c.starting, nil
+}
+
+// hear takes in the first signal. It blocks until there is one, or until Run takes
+// the signals over.
+func (s *starting) hear(c *Controller) {
+	defer close(s.ended)
+	select {
+	case got, open := <-s.signals.from:
+		if !open {
+			s.signals.end()
+			return
+		}
+		s.signals.count++
+		c.request(trigger{at: time.Now(), cause: &SignalError{Signal: got}, typed: typed(got)})
+		if s.signals.ours {
+			s.signals.giveBack()
+		}
+	case <-s.over:
+	}
+}
+
+// signalsOf returns where Run's signals come from, and whether the process was started
+// with SIGINT ignored.
+func (c *Controller) signalsOf(config config) (signals, bool) {
+	c.mu.Lock()
+	s := c.starting
+	c.mu.Unlock()
+	if s == nil {
+		background := interruptIgnored() // before listen
+		return listen(config), background
+	}
+	<-s.ended                                    // hear has been told, and does nothing that takes time
+	if s.signals.from == nil && s.signals.ours { // they were given back
+		again := listen(config)
+		again.count = s.signals.count
+		return again, s.background
+	}
+	return s.signals, s.background
+}
