@@ -277,6 +277,7 @@ func TestBadInput(t *testing.T) {
 		server *httpadapter.Server
 		want   string
 	}{
+		"zero":              {&httpadapter.Server{}, "not made by New"},
 		"no listener":       {httpadapter.New(nil, srv), "the listener is nil"},
 		"a nil listener":    {httpadapter.New(none, srv), "the listener is nil"},
 		"no server":         {httpadapter.New(memory().Listener, nil), "the http.Server is nil"},
@@ -298,9 +299,13 @@ func TestBadInput(t *testing.T) {
 			if err := tt.server.Serve(); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("Serve: %v", err)
 			}
+			tt.server.Attach(controller.Life{})
+			_ = tt.server.Announce(t.Context())
 			tt.server.GracefulStop() // and nothing hangs
+			tt.server.Cancel(t.Context(), errAsked)
 			tt.server.Stop()
 			tt.server.Cut()
+			_, _, _, _ = tt.server.Addr(), tt.server.InFlight(), tt.server.Notes(), tt.server.LastArrival()
 		})
 	}
 }
@@ -313,7 +318,7 @@ func TestServeFails(t *testing.T) {
 		want    string
 	}{
 		"no files":          {&http.Server{}, []httpadapter.Option{httpadapter.WithTLS("/none/cert", "/none/key")}, "/none/cert"},
-		"a bad TLSConfig":   {&http.Server{TLSConfig: &tls.Config{CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA}}}, nil, "CipherSuites"},
+		"a bad TLSConfig":   {&http.Server{TLSConfig: oddCiphers(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, errAsked })}, nil, "CipherSuites"},
 		"no base context":   {&http.Server{BaseContext: func(net.Listener) context.Context { return nil }}, nil, "nil context"},
 		"a panic":           {&http.Server{BaseContext: func(net.Listener) context.Context { panic("boom") }}, nil, "boom"},
 		"the end of a hook": {&http.Server{BaseContext: func(net.Listener) context.Context { goexit(); return nil }}, nil, "ended its goroutine"},
@@ -336,6 +341,22 @@ func TestServeFails(t *testing.T) {
 			})
 		})
 	}
+}
+
+// oddCiphers returns a configuration with which HTTP/2 is not possible.
+func oddCiphers(cert func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *tls.Config {
+	return &tls.Config{GetCertificate: cert, CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA}, MinVersion: tls.VersionTLS12}
+}
+
+// What a TLSConfig says that is not used keeps no server without TLS from starting.
+func TestUnusedTLSConfig(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := memory()
+		l := begin(t, n, setup{server: &http.Server{TLSConfig: oddCiphers(nil)}, handler: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }})
+		n.client(t, h1).do("GET", "/", nil).wantOK(t, "ok")
+		n.client(t, h2c).do("GET", "/", nil).wantOK(t, "ok")
+		wantDrained(t, l.shutdown(t))
+	})
 }
 
 // stubborn is a listener that does what the test says.

@@ -1,7 +1,6 @@
 package httpadapter
 
 import (
-	"bytes"
 	"crypto/tls"
 	"io"
 	"net"
@@ -21,6 +20,7 @@ type conn struct {
 
 	heard   atomic.Bool              // something was read
 	http2   atomic.Bool              // it speaks HTTP/2
+	early   atomic.Bool              // the last answer was given before its request was read
 	reading atomic.Bool              // in Read
 	writing atomic.Int32             // in Write
 	last    atomic.Int32             // see lastWrite
@@ -31,7 +31,10 @@ type conn struct {
 	mu      sync.Mutex // guards what is below; never held while foreign code is called
 	phase   phase
 	quiet   *time.Timer // fires when an idle connection of HTTP/2 has been told, and is quiet; nil: it was not
+	stirred time.Time   // when something happened last since quiet is there
+	matched int         // how many bytes of the preface of HTTP/2 it has begun with
 	fed     bool        // something was read since the last Write
+	wrote   bool        // something was written since the GOAWAY was asked for
 	used    bool        // HTTP/2: it has had a request
 	awaited bool        // net/http is about to see that it is not idle
 	shunned bool        // it is going to be closed: what comes is not read any more
@@ -108,7 +111,7 @@ func (c *conn) Read(b []byte) (int, error) {
 	c.reading.Store(true)
 	n, err := c.Conn.Read(b)
 	if n > 0 && !c.hear(b[:n]) {
-		return 0, net.ErrClosed
+		return 0, errClosed("read") // net/http takes it for the end; any other is answered 400
 	}
 	c.reading.Store(false)
 	return n, err
@@ -123,20 +126,45 @@ func (c *conn) hear(b []byte) bool {
 		return false
 	}
 	c.fed = true
-	if c.quiet != nil {
-		c.quiet.Reset(quietTime)
-	}
-	if !c.heard.Load() {
-		c.http2.Store(bytes.HasPrefix(b, []byte("PRI * HTTP/2")))
-		c.heard.Store(true)
-	}
+	c.stir()
+	c.match(b)
 	c.last.CompareAndSwap(lastIfSilent, notLast)
 	return true
 }
 
-// Write is that of the connection inside.
+// preface is what a connection of HTTP/2 begins with.
+const preface = "PRI * HTTP/2"
+
+// match finds out whether the connection speaks HTTP/2, by what was read first. The
+// mutex is held.
+func (c *conn) match(b []byte) {
+	c.heard.Store(true)
+	if c.matched < 0 {
+		return
+	}
+	for _, got := range b {
+		if got != preface[c.matched] {
+			c.matched = -1
+			return
+		}
+		c.matched++
+		if c.matched == len(preface) {
+			c.http2.Store(true)
+			c.matched = -1
+			return
+		}
+	}
+}
+
+// errClosed is what the connections of package net return when they are closed.
+func errClosed(op string) error { return &net.OpError{Op: op, Net: "tcp", Err: net.ErrClosed} }
+
+// Write is that of the connection inside. Nothing is written when the connection has
+// been closed, although that may still be under way.
 func (c *conn) Write(b []byte) (int, error) {
-	c.begins()
+	if !c.begins() {
+		return 0, errClosed("write")
+	}
 	last := c.last.Load()
 	n, err := c.Conn.Write(b)
 	c.writing.Add(-1)
@@ -147,15 +175,18 @@ func (c *conn) Write(b []byte) (int, error) {
 }
 
 // begins is called when something is going to be written. What is read afterwards may
-// belong to the next request, even if net/http has not ended this one.
-func (c *conn) begins() {
-	c.writing.Add(1)
+// belong to the next request, even if net/http has not ended this one. It says whether
+// anything may be written.
+func (c *conn) begins() bool {
 	c.mu.Lock()
-	c.fed = false
-	if c.quiet != nil {
-		c.quiet.Reset(quietTime)
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
 	}
-	c.mu.Unlock()
+	c.writing.Add(1)
+	c.fed, c.wrote = false, true
+	c.stir()
+	return true
 }
 
 // fullBuffer is how much net/http writes at a time if there may be more.
@@ -184,23 +215,36 @@ func (c *socket) NetConn() net.Conn { return c.TCPConn }
 
 // ReadFrom lets the kernel send a file.
 func (c *socket) ReadFrom(r io.Reader) (int64, error) {
-	c.conn.begins()
+	if !c.conn.begins() {
+		return 0, errClosed("write")
+	}
 	defer c.conn.writing.Add(-1)
 	return c.TCPConn.ReadFrom(r)
 }
 
 // CloseWrite is that of the connection inside; while the server drains it is the end
 // of the connection, too. net/http calls it when it has answered a request whose body
-// it does not want to read, and then sleeps before it calls Close.
+// it does not want to read, and then sleeps before it calls Close. The peer may be
+// writing that body still, before it reads the answer.
 func (c *socket) CloseWrite() error {
 	if c.conn.server.draining.Load() && !c.conn.isHijacked() {
+		c.conn.early.Store(true)
 		return c.Close()
 	}
 	return c.TCPConn.CloseWrite()
 }
 
-func (c *conn) isHijacked() bool {
+func (c *conn) isHijacked() bool { return c.is(hijacked) }
+
+func (c *conn) is(p phase) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.phase == hijacked
+	return c.phase == p
+}
+
+// isClosed says whether somebody has closed the connection for good.
+func (c *conn) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
 }

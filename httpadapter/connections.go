@@ -148,7 +148,7 @@ func (t *connections) ended(c *conn) {
 
 // shut closes a connection for whoever knows that he is the first.
 func (c *conn) shut() error {
-	if !c.server.draining.Load() {
+	if !c.server.draining.Load() && !c.server.sparing.Load() {
 		switch c.Conn.(type) {
 		case *net.TCPConn, *net.UnixConn:
 			defer c.server.conns.ended(c)
@@ -166,7 +166,8 @@ func (c *conn) shut() error {
 // known.
 func (c *conn) finish() {
 	if tcp, ok := c.Conn.(*net.TCPConn); ok {
-		deliver(tcp, c.http2.Load())
+		early := c.early.Load() || c.secured.Load() != nil && c.is(active) && hasInput(tcp)
+		deliver(tcp, c.server.writeTimeout(), c.http2.Load() || early, c.server.lingerLimit)
 		sock.Finish(tcp)
 		return
 	}
@@ -177,14 +178,19 @@ func (c *conn) finish() {
 // whether nobody had closed it before.
 func (c *conn) sever() bool {
 	if c.closes(true) {
-		c.server.foreign.Run(callCloseConn, func() {
-			defer c.server.conns.ended(c)
-			sock.Finish(c.below())
-		})
+		c.end()
 		return true
 	}
 	c.server.foreign.Run(callCloseConn, func() { sock.Finish(c.below()) }) // it may be waiting for the peer
 	return false
+}
+
+// end is the rest of sever for whoever knows that he is the first.
+func (c *conn) end() {
+	c.server.foreign.Run(callCloseConn, func() {
+		defer c.server.conns.ended(c)
+		sock.Finish(c.below())
+	})
 }
 
 // below returns the connection under the TLS that the listener has brought along: the

@@ -31,7 +31,7 @@ func (t *tracker) count(r *request, name string) {
 	switch {
 	case r.cancelled:
 		w.Cancelled++
-	case t.stage == stopped:
+	case t.stage == stopped && !t.isLeft(r):
 		w.Cut++
 	default:
 		w.Completed++
@@ -64,6 +64,11 @@ func (t *tracker) hijack(r *request) {
 func (t *tracker) enter(next stage) {
 	t.lock()
 	defer t.unlock()
+	t.advance(next)
+}
+
+// advance is enter with all shards locked.
+func (t *tracker) advance(next stage) {
 	now := int64(time.Since(t.made))
 	if t.stage == serving && next > serving {
 		t.last.Store(now)
@@ -83,25 +88,39 @@ func (t *tracker) seal() bool {
 	t.lock()
 	defer t.unlock()
 	for r := range t.all {
-		if !r.hijacked || !t.server.leaveHijacked {
+		if !t.isLeft(r) {
 			return false
 		}
 	}
-	t.set(refusing)
+	t.advance(sealed)
 	return true
 }
 
-// cancel marks the requests in flight as cancelled, refuses those that come, and
-// returns those that it has marked.
+// isLeft says whether a request is left to those who have taken its connection over.
+// Its shard is locked.
+func (t *tracker) isLeft(r *request) bool { return r.hijacked && t.server.leaveHijacked }
+
+// leaves is isLeft with no lock.
+func (t *tracker) leaves(r *request) bool {
+	sh := &t.shards[r.shard]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return t.isLeft(r)
+}
+
+// cancel marks the requests in flight as cancelled, but those that are left to others,
+// refuses those that come, and returns those that it has marked.
 func (t *tracker) cancel() []*request {
 	t.lock()
 	defer t.unlock()
+	t.advance(refusing)
 	var marked []*request
 	for r := range t.all {
-		r.cancelled = true
-		marked = append(marked, r)
+		if !t.isLeft(r) {
+			r.cancelled = true
+			marked = append(marked, r)
+		}
 	}
-	t.set(refusing)
 	return marked
 }
 

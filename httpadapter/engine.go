@@ -33,11 +33,14 @@ func copyOf(srv *http.Server) *http.Server {
 }
 
 // newBack returns the server that has HTTP/2 configured.
-func newBack(user *http.Server) (*http.Server, error) {
+func newBack(user *http.Server, secure bool) (*http.Server, error) {
 	back := copyOf(user)
 	back.BaseContext, back.ConnState, back.ConnContext = nil, nil, nil
 	if back.TLSConfig == nil {
 		back.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12} // never used
+	}
+	if !secure {
+		back.TLSConfig.CipherSuites = nil // never used, and HTTP/2 has demands on them
 	}
 	back.TLSConfig.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, errNobody }
 	if err := back.ServeTLS(nobody{}, "", ""); !errors.Is(err, errNobody) {

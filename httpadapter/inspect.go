@@ -16,9 +16,14 @@ const idleTime = 500 * time.Millisecond
 // any in flight when the shutdown began or afterwards, and the calls into the
 // listener and its connections that have not returned. A request whose handler has
 // taken the connection over is a controller.WorkConn until that is closed and the
-// handler has returned. The numbers belong to one instant. It may be called at any
-// time, for metrics, too.
+// handler has returned; where net/http has a *tls.Conn of the listener's, until the
+// handler has returned. The numbers of the requests belong to one instant, those of the
+// calls to one shortly before. It blocks only for as long as the function of
+// [WithPattern] does, which it calls. It may be called at any time, for metrics, too.
 func (s *Server) InFlight() []controller.Work {
+	if s.isZero() {
+		return nil
+	}
 	calls := s.foreign.Left()
 	if !s.isDraining() { // it is to run
 		calls = slices.DeleteFunc(calls, func(w controller.Work) bool { return w.Name == callServe })
@@ -29,6 +34,9 @@ func (s *Server) InFlight() []controller.Work {
 // Notes returns what the end of the server tells an operator. It is called by the
 // controller.
 func (s *Server) Notes() []string {
+	if s.isZero() {
+		return nil
+	}
 	var notes []string
 	note := func(n int, one, many string) {
 		switch {
@@ -54,4 +62,9 @@ func (s *Server) Notes() []string {
 // LastArrival returns when the last request came since the announcement, leaving out
 // probes and the like; without any, the instant of the announcement, or before that,
 // when the Server was made.
-func (s *Server) LastArrival() time.Time { return s.tracker.lastArrival() }
+func (s *Server) LastArrival() time.Time {
+	if s.isZero() {
+		return time.Time{}
+	}
+	return s.tracker.lastArrival()
+}

@@ -13,3 +13,6 @@ func (s *Server) Reading() (n int) {
 	}
 	return n
 }
+
+// Drains says whether idle connections have been closed.
+func (s *Server) Drains() bool { return s.draining.Load() }

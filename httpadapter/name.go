@@ -1,6 +1,7 @@
 package httpadapter
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"slices"
@@ -49,24 +50,25 @@ func (r *request) learn(pattern string) {
 	}
 }
 
-// patternOf asks for the pattern of a request. A function that panics has none.
-func (s *Server) patternOf(r *request) (pattern string) {
+// patternOf asks for the pattern of a request. A function that panics, or ends its
+// goroutine, has none.
+func (s *Server) patternOf(r *request) string {
 	s.mu.Lock()
 	route := s.route
 	s.mu.Unlock()
-	pattern = noPattern
 	if route == nil {
-		return pattern
+		return noPattern
 	}
-	defer func() { _ = recover() }()
-	found := route(&http.Request{
-		Method: r.method, Host: r.host, URL: &url.URL{Path: r.path, RawPath: r.rawPath},
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{},
-	})
-	if found != "" {
-		pattern = found
-	}
-	return pattern
+	found := make(chan string, 1)
+	go func() {
+		defer close(found)
+		defer func() { _ = recover() }()
+		found <- route(&http.Request{
+			Method: r.method, Host: r.host, URL: &url.URL{Path: r.path, RawPath: r.rawPath},
+			Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{},
+		})
+	}()
+	return cmp.Or(<-found, noPattern)
 }
 
 // nameOf returns pattern with the method in front, where it has none. Methods that

@@ -38,8 +38,10 @@ func WithHandshakeTime(d time.Duration) Option {
 
 // WithHijackedLeft leaves connections that a handler has taken over (WebSockets) to
 // those who did: GracefulStop does not wait for them, nor for their handlers, and Cut
-// does not close them. Without it GracefulStop waits until they are closed and their
-// handlers have returned, and Cut closes them.
+// does not close them. Nor does Cancel mark these requests as cancelled, or wake their
+// reads and writes; but the contexts of all requests end with it, theirs too. Without
+// the option GracefulStop waits until the connections are closed and their handlers have
+// returned, and Cut closes them.
 func WithHijackedLeft() Option { return func(s *Server) { s.leaveHijacked = true } }
 
 // WithPattern says under which name a request is counted: the pattern of its route,
@@ -51,8 +53,9 @@ func WithHijackedLeft() Option { return func(s *Server) { s.leaveHijacked = true
 // The request has method, host and path, and nothing else. Without the option the
 // pattern is what the Handler says if it is a *http.ServeMux; otherwise it is
 // http.Request.Pattern of the requests that have ended, if nobody has copied them,
-// and "(no pattern)". The function is called only once the shutdown has begun, also
-// by several goroutines at a time, and must return at once.
+// and "(no pattern)". The function is called once the shutdown has begun, and by
+// InFlight at any time, on goroutines of their own, also several at a time. It must
+// return at once: an end of a request waits for it.
 func WithPattern(pattern func(*http.Request) string) Option {
 	return func(s *Server) {
 		if pattern == nil {

@@ -53,11 +53,14 @@ func (h *tracked) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		peer:  req.RemoteAddr,
 		probe: strings.HasPrefix(req.Header.Get("User-Agent"), "kube-probe/"),
 		body:  req.ContentLength != 0,
-		http2: req.ProtoMajor == 2,
+		http2: req.ProtoMajor == 2 && req.Method != "PRI", // that one is for h2c.NewHandler, which takes its connection over
 		began: time.Since(t.made),
 	}
-	if !r.http2 {
-		if c, ok := req.Context().Value(connKey{}).(*conn); ok && c != nil {
+	if c, ok := req.Context().Value(connKey{}).(*conn); ok && c != nil {
+		if c.isClosed() {
+			panic(http.ErrAbortHandler) // it came in that instant: nobody would hear the answer
+		}
+		if !r.http2 {
 			r.conn = c
 			c.current.Store(r)
 		}

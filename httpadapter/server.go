@@ -15,17 +15,24 @@
 //     connections are closed. Connections of HTTP/2 are sent a GOAWAY.
 //   - A request that has come is served, also if it came in that instant: what a
 //     kept-alive connection without TLS has received when it would be closed, and
-//     what a connection that is new sends within the time of [WithHandshakeTime].
+//     what a connection that is new sends within the time of [WithHandshakeTime]. A
+//     new connection of HTTP/2 is sent its GOAWAY when it begins to speak: requests
+//     that come together with its preface are served, and later ones may be sent again.
 //   - GracefulStop returns when the last handler has returned, the last answer is
 //     written, and every connection is closed. Nothing is polled. On Linux an answer
-//     is written when the peer's side has acknowledged all of it, so that a slow
-//     reader gets the rest although the process is going to end. A peer of HTTP/2
-//     that neither closes its connection nor says anything is given a second more.
+//     on a *net.TCPConn, or on TLS of the Server's over one, is written when the peer's
+//     side has acknowledged all of it, so that a slow reader gets the rest although the
+//     process is going to end; elsewhere, and on other connections, when the
+//     connection has taken it. http.Server.WriteTimeout, if it is set, bounds that anew.
+//   - A peer of HTTP/2 then has a second to close its connection, and so has one whose
+//     upload was answered before it was read (over TCP). Each time it says something
+//     it has another one, for 5 s, or half of the time to the timer, at most.
 //
-// A request is lost only as one is with any server: it was sent on a kept-alive
-// connection and had not arrived, or (over TLS) was not read, when that was closed. Its
-// handler then has not been called, so that it may be sent again; a client that cannot
-// do that should be given time to notice that the server leaves (controller.Budget.Settle).
+// A request is not served if it was sent on a kept-alive connection and had not arrived,
+// or (over TLS) was not read, when that was closed; if its header was not complete
+// within the time of WithHandshakeTime; or if it comes after a GOAWAY. In each case its
+// handler has not been called, so that it may be sent again; a client that cannot do
+// that should be given time to notice that the server leaves (controller.Budget.Settle).
 //
 // # What is taken from the http.Server
 //
@@ -34,13 +41,23 @@
 // nothing in them is changed. Handler, ConnState, BaseContext and ConnContext are
 // called as without the adapter; BaseContext gets the listener that New was given,
 // and ConnState and ConnContext the connections that it accepted (or the *tls.Conn
-// around them). http.ServerContextKey gives the copy.
+// around them). http.ServerContextKey gives the copy. Hijack gives handlers a connection
+// around that which the listener accepted (or a *tls.Conn around that); its NetConn
+// returns the one inside.
 //
 // What is not a field stays with the original. Its Shutdown is called when the drain
 // begins, for what RegisterOnShutdown and http2.ConfigureServer have registered with
-// it; if somebody else calls that, Serve returns, which is a trigger. Its Close and
-// SetKeepAlivesEnabled do nothing here. One http.Server may be given to several
-// adapters.
+// it; if somebody else calls that while it is served, Serve returns, which is a trigger.
+// A Shutdown before Serve has no effect here. Its Close and SetKeepAlivesEnabled do
+// nothing here. One http.Server may be given to several adapters, whose drains then
+// begin together: the first that calls Shutdown closes the listeners of all. So none of
+// them may be controller.Last, or Behind something, unless all are.
+//
+// HTTP/2 without TLS is best had from http.Server.Protocols. With h2c.NewHandler of
+// golang.org/x/net call http2.ConfigureServer(srv, h2s) as well, with the http2.Server
+// that the handler has: otherwise its connections hear nothing of the drain, and hold it
+// until the timer fires. They are counted as connections that were taken over, not by
+// their requests.
 //
 // TLS is served if WithTLS names the files, or if the TLSConfig has Certificates,
 // GetCertificate or GetConfigForClient. A listener of tls.Listen works as well, but
@@ -76,8 +93,9 @@ import (
 
 // Server is an http.Server as package controller wants it: a controller.Server,
 // Acceptor, Attacher, Announcer, Canceler, Cutter, Checker, Inspector, Noter and
-// Arrivals, whose methods the controller calls. Make one with [New]. All methods may
-// be called by any number of goroutines.
+// Arrivals, whose methods the controller calls. Make one with [New]. It belongs to one
+// controller: in a second one, its Serve fails. All methods may be called by any number
+// of goroutines. The zero value does nothing; its Check and Serve say so.
 type Server struct {
 	settings
 	inner    net.Listener // as New was given it
@@ -90,6 +108,7 @@ type Server struct {
 	sparing  atomic.Bool   // idle connections are being closed
 	spared   chan struct{} // closed when they have been
 	draining atomic.Bool   // they have been: HTTP/1.1 answers close theirs, and HTTP/2 connections send GOAWAY
+	told     atomic.Bool   // HTTP/2 has been told to send its GOAWAYs
 	changed  chan struct{}
 	stopped  chan struct{} // closed when GracefulStop has returned
 	stopping chan struct{} // closed by Stop
@@ -161,23 +180,45 @@ func (s *Server) fail(format string, args ...any) {
 	s.errs = append(s.errs, fmt.Errorf("httpadapter: "+format, args...))
 }
 
+// errNotMade is what a Server says that was not made by New. Its other methods do
+// nothing.
+var errNotMade = errors.New("httpadapter: this Server was not made by New")
+
+// isZero says whether the Server was not made by New.
+func (s *Server) isZero() bool { return s == nil || s.tracker == nil }
+
 // Check returns what is wrong with the arguments of New, or nil.
 func (s *Server) Check() error {
+	if s.isZero() {
+		return errNotMade
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return errors.Join(s.errs...)
 }
 
 // Attach is called by the controller before Serve.
-func (s *Server) Attach(l controller.Life) { s.life.Store(&l) }
+func (s *Server) Attach(l controller.Life) {
+	if !s.isZero() {
+		s.life.Store(&l)
+	}
+}
 
 // Addr returns the address of the listener.
-func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+func (s *Server) Addr() net.Addr {
+	if s.isZero() {
+		return (*listener.Listener)(nil).Addr()
+	}
+	return s.listener.Addr()
+}
 
 // Serve serves until GracefulStop or Stop is called, and returns nil then, also if
 // they were called first or if somebody called Shutdown of the http.Server. It is
 // called by the controller, once: a second call is an error.
 func (s *Server) Serve() error {
+	if s.isZero() {
+		return errNotMade
+	}
 	if err := s.begin(); err != nil {
 		if !errors.Is(err, errServed) {
 			_ = s.listener.Close() // the error says why nothing is served
@@ -206,7 +247,7 @@ func (s *Server) begin() error {
 // loop of net/http calls hooks of the user's, and may be asleep after an error of
 // Accept, so that nobody waits longer for it than a moment.
 func (s *Server) serve() error {
-	back, err := newBack(s.user)
+	back, err := newBack(s.user, s.secure())
 	if err != nil {
 		return err
 	}
@@ -268,6 +309,14 @@ func (s *Server) servers() (front, back *http.Server) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.front, s.back
+}
+
+// writeTimeout is that of the http.Server.
+func (s *Server) writeTimeout() time.Duration {
+	if front, _ := s.servers(); front != nil {
+		return front.WriteTimeout
+	}
+	return 0
 }
 
 // poke says that something has changed for which GracefulStop waits.

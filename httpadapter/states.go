@@ -98,7 +98,7 @@ func (c *conn) enter(next phase) {
 func (c *conn) rest() {
 	c.mu.Lock()
 	c.phase = idle
-	if c.used && c.http2.Load() && c.server.draining.Load() {
+	if c.used && c.http2.Load() && c.server.told.Load() {
 		c.last.Store(surelyLast)
 		c.awaitQuiet()
 	}
@@ -121,11 +121,7 @@ func (c *conn) closes(force bool) bool {
 	if c.closed || !force && c.server.sparing.Load() && c.secured.Load() == nil && c.hasRequest() {
 		return false
 	}
-	c.closed = true
-	if c.quiet != nil {
-		c.quiet.Stop()
-		c.quiet = nil
-	}
+	c.claim()
 	return true
 }
 
@@ -187,13 +183,19 @@ func (t *connections) shunIdle(d time.Duration) {
 func (c *conn) mayBeLast() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.phase != idle || !c.http2.Load() {
-		return
-	}
-	if c.reading.Load() && c.writing.Load() == 0 {
+	c.wrote = false
+	if c.phase == idle && c.http2.Load() && c.reading.Load() && c.writing.Load() == 0 {
 		c.last.CompareAndSwap(notLast, lastIfSilent)
 	}
-	c.awaitQuiet()
+}
+
+// isTold is called when HTTP/2 has been told.
+func (c *conn) isTold() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.phase == idle && c.http2.Load() && !c.closed {
+		c.awaitQuiet()
+	}
 }
 
 // quietTime is for how long nothing may happen on an idle connection of HTTP/2 until
@@ -204,21 +206,35 @@ const quietTime = 50 * time.Millisecond
 // mutex is held.
 func (c *conn) awaitQuiet() {
 	if c.quiet == nil {
+		c.stirred = time.Now()
 		c.quiet = time.AfterFunc(quietTime, func() {
-			if c.writing.Load() > 0 { // to a peer that does not read
-				c.stirs()
-				return
+			if c.isQuiet() {
+				c.endStream()
 			}
-			c.endStream()
 		})
 	}
 }
 
-// stirs is called when something happens.
-func (c *conn) stirs() {
+// isQuiet says whether nothing has happened for quietTime since the GOAWAY was written.
+// If that was not, or is being written to a peer that does not read, or if something has
+// happened in this instant, the timer is set again when it is time.
+func (c *conn) isQuiet() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.quiet == nil || !c.wrote || time.Since(c.stirred) < quietTime {
+		return false // stir sets the timer, or has
+	}
+	if c.writing.Load() > 0 {
+		c.stir()
+		return false
+	}
+	return true
+}
+
+// stir is called when something happens. The mutex is held.
+func (c *conn) stir() {
 	if c.quiet != nil {
+		c.stirred = time.Now()
 		c.quiet.Reset(quietTime)
 	}
 }
@@ -252,22 +268,38 @@ func (c *conn) endStream() {
 	})
 }
 
-// silent says whether no request has come on the connection since it was
-// accepted, or since the last one.
-func (c *conn) silent() bool {
+// closesSilent claims the connection like closes, if no request has come on it since it
+// was accepted, or since the last one. One that is younger than age, or on which
+// something has come, is claimed only if age is zero.
+func (c *conn) closesSilent(age time.Duration) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return !c.closed && (c.phase == fresh || c.phase == idle && !c.http2.Load())
+	switch {
+	case c.closed, c.phase != fresh && (c.phase != idle || c.http2.Load()):
+		return false
+	case age > 0 && (c.heard.Load() || time.Since(c.accepted) < age || hasInput(c.Conn)):
+		return false
+	}
+	c.claim()
+	return true
 }
 
-// closeSilent closes the connections on which no request has come; those that are
-// younger than age, or on which something has come, only if age is zero.
+// claim notes that somebody closes the connection. The mutex is held.
+func (c *conn) claim() {
+	c.closed = true
+	if c.quiet != nil {
+		c.quiet.Stop()
+		c.quiet = nil
+	}
+}
+
+// closeSilent closes the connections of closesSilent, and says how many there were. A
+// request whose header is complete in that instant is served, or its handler is not
+// called.
 func (t *connections) closeSilent(age time.Duration) (closed int) {
 	for _, c := range t.all() {
-		if !c.silent() || age > 0 && (c.heard.Load() || time.Since(c.accepted) < age || hasInput(c.Conn)) {
-			continue
-		}
-		if c.sever() {
+		if c.closesSilent(age) {
+			c.end()
 			closed++
 		}
 	}

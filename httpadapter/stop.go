@@ -24,6 +24,9 @@ const moment = 10 * time.Millisecond
 
 // Announce begins to count the requests. It is called by the controller.
 func (s *Server) Announce(context.Context) error {
+	if s.isZero() {
+		return errNotMade
+	}
 	s.tracker.enter(announced)
 	return nil
 }
@@ -32,6 +35,9 @@ func (s *Server) Announce(context.Context) error {
 // answer is written, and the connections are closed; nothing bounds that. It is
 // called by the controller, once; a second call waits for the first.
 func (s *Server) GracefulStop() {
+	if s.isZero() {
+		return
+	}
 	if !s.beginDrain() {
 		<-s.stopped
 		return
@@ -43,7 +49,13 @@ func (s *Server) GracefulStop() {
 		for _, c := range s.conns.all() {
 			c.mayBeLast()
 		}
-		s.foreign.Run(callShutdown, func() { shutdown(back) })
+		s.foreign.Run(callShutdown, func() {
+			shutdown(back)
+			s.told.Store(true)
+			for _, c := range s.conns.all() {
+				c.isTold()
+			}
+		})
 		s.foreign.Run(callShutdown, func() { shutdown(s.user) })
 		defer s.endHandshakes().Stop()
 	}
@@ -79,8 +91,8 @@ func (s *Server) endKeepAlives(front *http.Server) {
 	case <-s.spared: // a Close of package tls may take its time
 	case <-s.stopping:
 	}
-	s.sparing.Store(false)
 	s.draining.Store(true)
+	s.sparing.Store(false)
 }
 
 // handshakeLimit is the time that connections have on which no request has come.
@@ -89,6 +101,14 @@ func (s *Server) handshakeLimit() time.Duration {
 		return min(s.handshakeTime, max(time.Until(at)/2, 0))
 	}
 	return s.handshakeTime
+}
+
+// lingerLimit is for how long a peer is lingered for that goes on talking.
+func (s *Server) lingerLimit() time.Duration {
+	if at, ok := s.timerAt(); ok {
+		return min(maxLinger, max(time.Until(at)/2, 0))
+	}
+	return maxLinger
 }
 
 // beginDrain says whether this is the first GracefulStop.
@@ -126,6 +146,9 @@ func (s *Server) noteSilent(n int) {
 // without a word is answered 503, and so is one that comes. It blocks until
 // GracefulStop has returned, or ctx has ended. It is called by the controller.
 func (s *Server) Cancel(ctx context.Context, cause error) {
+	if s.isZero() {
+		return
+	}
 	requests := s.tracker.cancel()
 	s.endContexts(cause)
 	s.noteSilent(s.conns.closeSilent(0))
@@ -151,7 +174,9 @@ func (s *Server) Cancel(ctx context.Context, cause error) {
 	case <-half.C:
 	}
 	for _, r := range requests {
-		s.foreign.Run("http.ResponseController.SetWriteDeadline", r.wakeWrites)
+		if !s.tracker.leaves(r) { // its connection may have been taken over meanwhile
+			s.foreign.Run("http.ResponseController.SetWriteDeadline", r.wakeWrites)
+		}
 	}
 	select {
 	case <-s.stopped:
@@ -163,9 +188,11 @@ func (s *Server) Cancel(ctx context.Context, cause error) {
 // contexts of the requests. It blocks until that is done, which only a Close of a
 // connection that hangs can delay. It is called by the controller.
 func (s *Server) Stop() {
+	if s.isZero() {
+		return
+	}
 	s.halt.Do(func() { close(s.stopping) })
 	s.tracker.enter(stopped)
-	s.endContexts(errStopped)
 	_ = s.listener.Close() // nothing depends on it any more
 	s.conns.close()
 	var closing []*conn
@@ -175,6 +202,7 @@ func (s *Server) Stop() {
 			c.sever()
 		}
 	}
+	s.endContexts(errStopped) // afterwards: nobody hears what handlers that return then have not said
 	for _, c := range closing {
 		<-c.done
 	}
@@ -183,6 +211,9 @@ func (s *Server) Stop() {
 // Cut closes every connection that is left, all at once, blocks until that is done,
 // and returns how many there were. It is called by the controller.
 func (s *Server) Cut() int {
+	if s.isZero() {
+		return 0
+	}
 	s.tracker.enter(stopped)
 	var closing []*conn
 	cut := 0

@@ -39,7 +39,8 @@ const (
 	serving   stage = iota
 	announced       // requests are counted
 	draining        // those that come now are late
-	refusing        // and are refused
+	sealed          // and are refused: the drain is over
+	refusing        // the same: they are cancelled
 	stopped         // what ends now was cut
 )
 
@@ -58,8 +59,8 @@ func newTracker(s *Server) *tracker {
 	}
 }
 
-// begin takes in a request, and says whether it may be served. One that may not is
-// counted as ended.
+// begin takes in a request, and says whether it may be served. One that may not has
+// been cancelled, or is none that counts if the drain is over.
 func (t *tracker) begin(r *request) bool {
 	r.shard = rand.Uint32N(uint32(len(t.shards))) //nolint:gosec // which lock it is does not matter
 	sh := &t.shards[r.shard]
@@ -72,9 +73,11 @@ func (t *tracker) begin(r *request) bool {
 	}
 	r.holds = 1
 	r.cancelled = t.stage >= refusing
-	if r.cancelled {
+	if t.stage >= sealed {
 		sh.mu.Unlock()
-		t.count(r, t.server.name(r))
+		if r.cancelled {
+			t.count(r, t.server.name(r))
+		}
 		return false
 	}
 	r.next = sh.head
