@@ -223,7 +223,11 @@ func TestHazard17_GoAwayFirst(t *testing.T) {
 	for _, behind := range []bool{false, true} {
 		inVirtualTime(t, fmt.Sprintf("lastcall/behind %v", behind), func(t *testing.T, _ <-chan struct{}) {
 			g := grpcadapter.New(memory(), grpcadapter.OverHTTP(), grpcadapter.WithGoAwayFirst(limit))
-			h := newHandler(func(ctx context.Context) error { <-controller.Draining(ctx); return nil })
+			h := newHandler(func(ctx context.Context) error {
+				<-controller.Draining(ctx)
+				time.Sleep(time.Millisecond) // not before GracefulStop has counted
+				return nil
+			})
 			r, errs := runOverHTTP(t, newFront(t, false), h, h.service(), 20, overHTTPCase{
 				adapter: func() (*grpcadapter.Server, grpc.ServiceRegistrar, http.Handler) { return g, g.NewServer(), g },
 				behind:  behind,
