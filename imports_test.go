@@ -33,6 +33,7 @@ var floors = map[string][]string{
 
 	"internal/sock":     {},
 	"internal/tlstest":  {},
+	"internal/mempipe":  {},
 	"internal/foreign":  {"controller"},
 	"internal/listener": {"controller", "internal/foreign", "internal/sock"},
 

@@ -17,12 +17,12 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/drain"
 	"github.com/lastcall-go/lastcall/grpcadapter"
 	"github.com/lastcall-go/lastcall/httpadapter"
+	"github.com/lastcall-go/lastcall/internal/mempipe"
 )
 
 const adminName = "admin"
@@ -89,17 +89,9 @@ func (c *memoryConn) Close() error {
 
 // dial connects, and returns the server's end as well.
 func (m *memory) dial(ctx context.Context, over string) (net.Conn, *memoryConn, error) {
-	one := bufconn.Listen(4 << 10)
-	far := make(chan net.Conn, 1)
-	go func() {
-		c, _ := one.Accept() // nobody closes it
-		far <- c
-	}()
-	near, err := one.Dial()
-	if err != nil {
-		return nil, nil, err
-	}
-	c := &memoryConn{Conn: <-far, over: over, dialled: time.Now()}
+	near, far := mempipe.New(4 << 10)
+	c := &memoryConn{Conn: far, over: over, dialled: time.Now()}
+	var err error
 	select {
 	case <-m.closed: // first: who comes later is refused
 		err = errRefused

@@ -149,7 +149,8 @@ func TestDemoThatCannotBeGiven(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, err := s.play(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "not every client reached both replicas within 5s") {
+	// Whose 5 s are over first, those of the calls or those of the demo, is a matter of luck.
+	if err == nil || !strings.Contains(err.Error(), "not every client reached both replicas within 5s") && !strings.Contains(err.Error(), "the clients do not reach the servers") {
 		t.Errorf("error %v", err)
 	}
 	if !r.report.Forced || s.ctl.State() != fsm.Terminated {
