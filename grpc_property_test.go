@@ -20,11 +20,11 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/test/bufconn"
 	"pgregory.net/rapid"
 
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/grpcadapter"
+	"github.com/lastcall-go/lastcall/internal/mempipe"
 )
 
 // TestPropertyGRPC: a real grpc server and real clients over bufconn, with RPCs
@@ -222,7 +222,7 @@ func (p peerResult) String(begun time.Time) string {
 }
 
 // visit does what a peer does, until the server sends it away.
-func (p *peer) visit(ctx context.Context, lis *bufconn.Listener) {
+func (p *peer) visit(ctx context.Context, lis *mempipe.Listener) {
 	connect := p.say
 	if p.watches {
 		connect = p.watch
@@ -234,7 +234,7 @@ func (p *peer) visit(ctx context.Context, lis *bufconn.Listener) {
 }
 
 // say says nothing.
-func (p *peer) say(ctx context.Context, lis *bufconn.Listener) error {
+func (p *peer) say(ctx context.Context, lis *mempipe.Listener) error {
 	conn, err := lis.DialContext(ctx)
 	if err != nil {
 		return err
@@ -247,8 +247,8 @@ func (p *peer) say(ctx context.Context, lis *bufconn.Listener) error {
 }
 
 // watch asks for health, and does not leave when it is told NOT_SERVING.
-func (p *peer) watch(ctx context.Context, lis *bufconn.Listener) error {
-	conn, err := dialBufconn(lis)
+func (p *peer) watch(ctx context.Context, lis *mempipe.Listener) error {
+	conn, err := dialMemory(lis)
 	if err != nil {
 		return err
 	}
@@ -269,7 +269,7 @@ func (p *peer) note(f func()) {
 	f()
 }
 
-func dialBufconn(lis *bufconn.Listener) (*grpc.ClientConn, error) {
+func dialMemory(lis *mempipe.Listener) (*grpc.ClientConn, error) {
 	return grpc.NewClient("passthrough:///bufconn",
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }),
 		grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -280,7 +280,7 @@ func (c calls) run(t *rapid.T) {
 	for _, p := range c.rpcs {
 		service.results = append(service.results, callResult{rpcPlan: p})
 	}
-	lis := bufconn.Listen(1 << 16)
+	lis := mempipe.Listen(1 << 16)
 	g := grpcadapter.New(grpcadapter.WrapListener(lis, grpcadapter.HandshakeTime(c.shaking)), grpcadapter.WithSpread(c.spread))
 	testgrpc.RegisterTestServiceServer(g.NewServer(grpc.WaitForHandlers(c.waits)), service)
 	signals := make(chan os.Signal, len(c.signals))
@@ -294,7 +294,7 @@ func (c calls) run(t *rapid.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var clients []testgrpc.TestServiceClient
 	for range 3 {
-		conn, err := dialBufconn(lis)
+		conn, err := dialMemory(lis)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,9 +14,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/lastcall-go/lastcall/grpcadapter"
+	"github.com/lastcall-go/lastcall/internal/mempipe"
 )
 
 // slowListener has connections that take their time to close.
@@ -47,7 +47,7 @@ func (c slowConn) Close() error {
 // closes one after the other.
 func TestSlowClosesRunSideBySide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		inner := bufconn.Listen(1 << 16)
+		inner := mempipe.Listen(1 << 16)
 		lis := grpcadapter.WrapListener(slowListener{inner, 100 * time.Millisecond})
 		srv := serveOn(t, lis)
 		for range 20 {
@@ -79,7 +79,7 @@ func TestSlowClosesRunSideBySide(t *testing.T) {
 // and names those that hang.
 func TestCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		inner := bufconn.Listen(1 << 16)
+		inner := mempipe.Listen(1 << 16)
 		lis := grpcadapter.WrapListener(slowListener{inner, time.Minute})
 		var all []net.Conn
 		for range 5 {
@@ -122,7 +122,7 @@ func TestCut(t *testing.T) {
 		<-lis.Closed()
 	})
 	synctest.Test(t, func(t *testing.T) { // a Close that began before and is the only one
-		inner := bufconn.Listen(1 << 16)
+		inner := mempipe.Listen(1 << 16)
 		lis := grpcadapter.WrapListener(slowListener{inner, time.Minute})
 		go func() { _, _ = inner.Dial() }()
 		c, err := lis.Accept()
@@ -143,7 +143,7 @@ func TestCut(t *testing.T) {
 // awaitCloses waits for the Closes that have begun, and for no open connection.
 func TestAwaitCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		inner := bufconn.Listen(1 << 16)
+		inner := mempipe.Listen(1 << 16)
 		lis := grpcadapter.WrapListener(slowListener{inner, time.Minute})
 		var all []net.Conn
 		for range 2 {
@@ -281,7 +281,7 @@ func TestConnIsThatInside(t *testing.T) {
 		}
 	}
 
-	inner := bufconn.Listen(1)
+	inner := mempipe.Listen(1)
 	lis := grpcadapter.WrapListener(inner)
 	go func() { _, _ = inner.Dial() }()
 	c, err := lis.Accept()
@@ -323,7 +323,7 @@ func TestAcceptOddConnections(t *testing.T) {
 					}
 					tt.below = func(net.Conn) net.Conn { <-over; return nil }
 				}
-				inner := bufconn.Listen(1)
+				inner := mempipe.Listen(1)
 				lis := grpcadapter.WrapListener(&oddListener{Listener: inner, accept: func() (net.Conn, error) {
 					c, err := inner.Accept()
 					if err != nil {
@@ -387,7 +387,7 @@ func (p patient) ServerHandshake(c net.Conn) (net.Conn, credentials.AuthInfo, er
 func TestCredentialsWithDeadlines(t *testing.T) {
 	for _, ours := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
-			inner := bufconn.Listen(1 << 16)
+			inner := mempipe.Listen(1 << 16)
 			lis := grpcadapter.WrapListener(inner)
 			var creds credentials.TransportCredentials = patient{insecure.NewCredentials()}
 			if ours {
@@ -418,7 +418,7 @@ func TestCredentialsWithDeadlines(t *testing.T) {
 		})
 	}
 	synctest.Test(t, func(t *testing.T) { // a client that does say something is served
-		inner := bufconn.Listen(1 << 16)
+		inner := mempipe.Listen(1 << 16)
 		lis := grpcadapter.WrapListener(inner)
 		serveOn(t, lis, grpc.Creds(lis.Credentials(patient{insecure.NewCredentials()})))
 		clientOf(t, inner.DialContext, insecure.NewCredentials())

@@ -17,9 +17,9 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/lastcall-go/lastcall/grpcadapter"
+	"github.com/lastcall-go/lastcall/internal/mempipe"
 )
 
 // gate holds the Writes of a connection while it is shut.
@@ -92,14 +92,14 @@ func isClosed(c <-chan struct{}) bool {
 type goAways struct {
 	lis   *grpcadapter.Listener
 	srv   *grpc.Server
-	inner *bufconn.Listener
+	inner *mempipe.Listener
 	first *gate
 	over  chan struct{}
 	conns []net.Conn // the clients' ends
 }
 
 func newGoAways(t *testing.T, secured, seen bool) *goAways {
-	g := &goAways{inner: bufconn.Listen(1 << 16), first: &gate{}, over: make(chan struct{})}
+	g := &goAways{inner: mempipe.Listen(1 << 16), first: &gate{}, over: make(chan struct{})}
 	g.lis = grpcadapter.WrapListener(&gatedListener{Listener: g.inner, first: g.first})
 	server, client := insecure.NewCredentials(), insecure.NewCredentials()
 	if secured {
@@ -174,7 +174,7 @@ func TestGoAwaysAreOut(t *testing.T) {
 // The GOAWAY counts while the connection stays open: it is written, not answered.
 func TestGoAwayIsWrittenNotAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		inner := bufconn.Listen(1 << 16)
+		inner := mempipe.Listen(1 << 16)
 		lis := grpcadapter.WrapListener(inner)
 		srv := serveOn(t, lis)
 		c, err := inner.Dial()
@@ -238,7 +238,7 @@ func TestGoAwaysOfWhom(t *testing.T) {
 	})
 	t.Run("in its handshake", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			inner, first := bufconn.Listen(1<<16), &gate{}
+			inner, first := mempipe.Listen(1<<16), &gate{}
 			lis := grpcadapter.WrapListener(&gatedListener{Listener: inner, first: first})
 			srv := serveOn(t, lis)
 			connecting, err := inner.Dial()
@@ -266,7 +266,7 @@ func TestGoAwaysOfWhom(t *testing.T) {
 	})
 	t.Run("nobody", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			lis := grpcadapter.WrapListener(bufconn.Listen(1))
+			lis := grpcadapter.WrapListener(mempipe.Listen(1))
 			if !isClosed(lis.WatchGoAways()) {
 				t.Error("waits for nobody")
 			}
@@ -329,7 +329,7 @@ func TestCredentials(t *testing.T) {
 		}
 	})
 	t.Run("bufconn", func(t *testing.T) {
-		inner := bufconn.Listen(1 << 16)
+		inner := mempipe.Listen(1 << 16)
 		lis := grpcadapter.WrapListener(inner)
 		dialled := make(chan net.Conn, 1)
 		go func() {

@@ -4,9 +4,9 @@ import (
 	"context"
 	"testing"
 
+	"github.com/lastcall-go/lastcall/internal/mempipe"
 	"google.golang.org/grpc"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
-	"google.golang.org/grpc/test/bufconn"
 )
 
 // BenchmarkUnaryInterceptor is the interceptor alone, around a handler that does
@@ -14,7 +14,7 @@ import (
 func BenchmarkUnaryInterceptor(b *testing.B) {
 	for name, opts := range map[string][]Option{"default": nil, "WithUnaryContexts": {WithUnaryContexts()}} {
 		b.Run(name, func(b *testing.B) {
-			s := New(bufconn.Listen(1), opts...)
+			s := New(mempipe.Listen(1), opts...)
 			testgrpc.RegisterTestServiceServer(s.NewServer(), testgrpc.UnimplementedTestServiceServer{})
 			info := &grpc.UnaryServerInfo{FullMethod: testgrpc.TestService_UnaryCall_FullMethodName}
 			handler := func(context.Context, any) (any, error) { return nil, nil }

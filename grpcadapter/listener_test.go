@@ -19,10 +19,10 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/lastcall-go/lastcall/grpcadapter"
 
+	"github.com/lastcall-go/lastcall/internal/mempipe"
 	"github.com/lastcall-go/lastcall/internal/tlstest"
 )
 
@@ -137,7 +137,7 @@ func TestSilentPeer(t *testing.T) {
 						if limit > 0 {
 							opts = append(opts, grpcadapter.HandshakeTime(limit))
 						}
-						inner := bufconn.Listen(1 << 16)
+						inner := mempipe.Listen(1 << 16)
 						lis := grpcadapter.WrapListener(inner, opts...)
 						var grpcOpts []grpc.ServerOption
 						client := insecure.NewCredentials()
@@ -227,7 +227,7 @@ func TestSilentPeerOnSockets(t *testing.T) {
 // Stop has nothing to wait for.
 func TestCloseHandshakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		inner := bufconn.Listen(1 << 16)
+		inner := mempipe.Listen(1 << 16)
 		lis := grpcadapter.WrapListener(inner)
 		srv := serveOn(t, lis)
 		client := clientOf(t, inner.DialContext, insecure.NewCredentials())
@@ -293,7 +293,7 @@ func readGoAway(t testing.TB, r io.Reader) string {
 // and is told to go; the timer is then of no use any more.
 func TestClientInItsHandshakeGetsThrough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		inner := bufconn.Listen(1 << 16)
+		inner := mempipe.Listen(1 << 16)
 		lis := grpcadapter.WrapListener(inner)
 		srv := serveOn(t, lis)
 		c, err := inner.Dial()
@@ -405,7 +405,7 @@ func TestHandshakeEndsWithTheDeadline(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				inner, seen := bufconn.Listen(1<<16), &record{}
+				inner, seen := mempipe.Listen(1<<16), &record{}
 				lis := grpcadapter.WrapListener(inner)
 				var opts []grpc.ServerOption
 				creds := insecure.NewCredentials()
@@ -474,7 +474,7 @@ func TestOddListeners(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ours, theirs := net.Pipe()
 			late := make(chan struct{})
-			odd := &oddListener{Listener: bufconn.Listen(1), accept: func() (net.Conn, error) { <-late; return ours, nil }}
+			odd := &oddListener{Listener: mempipe.Listen(1), accept: func() (net.Conn, error) { <-late; return ours, nil }}
 			lis := grpcadapter.WrapListener(odd)
 			srv, began := serveOn(t, lis), time.Now()
 			time.Sleep(time.Minute)
@@ -501,7 +501,7 @@ func TestOddListeners(t *testing.T) {
 	})
 	t.Run("Close blocks", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			over, inner := make(chan struct{}), bufconn.Listen(1)
+			over, inner := make(chan struct{}), mempipe.Listen(1)
 			defer inner.Close()
 			defer close(over)
 			lis := grpcadapter.WrapListener(&oddListener{Listener: inner, close: func() error { <-over; return nil }})
@@ -520,7 +520,7 @@ func TestOddListeners(t *testing.T) {
 	for name, f := range map[string]func(){"panicked: at the disco": func() { panic("at the disco") }, "ended its goroutine": runtime.Goexit} {
 		t.Run("Accept "+name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				lis := grpcadapter.WrapListener(&oddListener{Listener: bufconn.Listen(1), accept: func() (net.Conn, error) { f(); return nil, nil }})
+				lis := grpcadapter.WrapListener(&oddListener{Listener: mempipe.Listen(1), accept: func() (net.Conn, error) { f(); return nil, nil }})
 				if _, err := lis.Accept(); err == nil || !strings.Contains(err.Error(), name) {
 					t.Errorf("Accept returned %v", err)
 				}
@@ -536,7 +536,7 @@ func TestOddListeners(t *testing.T) {
 	}
 	t.Run("Close panics", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			lis := grpcadapter.WrapListener(&oddListener{Listener: bufconn.Listen(1), close: func() error { panic("no") }})
+			lis := grpcadapter.WrapListener(&oddListener{Listener: mempipe.Listen(1), close: func() error { panic("no") }})
 			if err := lis.Close(); err != nil {
 				t.Error(err)
 			}
@@ -565,7 +565,7 @@ func TestOddListeners(t *testing.T) {
 func TestListenerDoesNotAcceptAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var closed atomic.Int32
-		inner := bufconn.Listen(1)
+		inner := mempipe.Listen(1)
 		odd := &oddListener{Listener: inner, close: func() error { closed.Add(1); return inner.Close() }}
 		lis := grpcadapter.WrapListener(odd)
 		for i := range int32(3) {
@@ -638,11 +638,11 @@ func TestListenerArguments(t *testing.T) {
 	}{
 		"nil":                 {nil, nil, []string{"the listener is nil"}},
 		"a nil pointer":       {typed, nil, []string{"the listener is nil"}},
-		"a nil option":        {bufconn.Listen(1), []grpcadapter.ListenerOption{nil}, []string{"option of the listener is nil"}},
-		"no handshake time":   {bufconn.Listen(1), []grpcadapter.ListenerOption{grpcadapter.HandshakeTime(0)}, []string{"HandshakeTime is 0s"}},
-		"below zero":          {bufconn.Listen(1), []grpcadapter.ListenerOption{grpcadapter.HandshakeTime(-1), grpcadapter.UserTimeout(-1)}, []string{"HandshakeTime is -1ns", "UserTimeout is -1ns"}},
-		"no user timeout":     {bufconn.Listen(1), []grpcadapter.ListenerOption{grpcadapter.UserTimeout(0)}, nil},
-		"wrapped once before": {grpcadapter.WrapListener(bufconn.Listen(1)), nil, nil},
+		"a nil option":        {mempipe.Listen(1), []grpcadapter.ListenerOption{nil}, []string{"option of the listener is nil"}},
+		"no handshake time":   {mempipe.Listen(1), []grpcadapter.ListenerOption{grpcadapter.HandshakeTime(0)}, []string{"HandshakeTime is 0s"}},
+		"below zero":          {mempipe.Listen(1), []grpcadapter.ListenerOption{grpcadapter.HandshakeTime(-1), grpcadapter.UserTimeout(-1)}, []string{"HandshakeTime is -1ns", "UserTimeout is -1ns"}},
+		"no user timeout":     {mempipe.Listen(1), []grpcadapter.ListenerOption{grpcadapter.UserTimeout(0)}, nil},
+		"wrapped once before": {grpcadapter.WrapListener(mempipe.Listen(1)), nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			lis := grpcadapter.WrapListener(tt.lis, tt.opts...)
@@ -696,7 +696,7 @@ func TestListenerHasSyscallConn(t *testing.T) {
 // Closes have returned as well.
 func TestDrainedAndClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		inner := bufconn.Listen(1)
+		inner := mempipe.Listen(1)
 		lis := grpcadapter.WrapListener(slowListener{inner, 10 * time.Second})
 		accept := func() net.Conn {
 			go func() { _, _ = inner.Dial() }()
@@ -736,7 +736,7 @@ func TestDrainedAndClosed(t *testing.T) {
 func TestListenerInAnyOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for round := range 20 {
-			inner := bufconn.Listen(1 << 16)
+			inner := mempipe.Listen(1 << 16)
 			stir(t, grpcadapter.WrapListener(inner), inner.DialContext, time.Duration(round)*time.Millisecond)
 		}
 	})

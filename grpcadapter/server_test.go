@@ -20,10 +20,10 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/grpcadapter"
+	"github.com/lastcall-go/lastcall/internal/mempipe"
 )
 
 var budget = controller.Budget{Total: 10 * time.Second, Settle: 2 * time.Second, Reserve: 4 * time.Second}
@@ -43,7 +43,7 @@ func (s service) StreamingOutputCall(_ *testgrpc.StreamingOutputCallRequest, str
 }
 
 // dial returns a client of what listens on lis.
-func dial(t *testing.T, lis *bufconn.Listener) *grpc.ClientConn {
+func dial(t *testing.T, lis *mempipe.Listener) *grpc.ClientConn {
 	t.Helper()
 	conn, err := grpc.NewClient("passthrough:///bufconn",
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }),
@@ -65,7 +65,7 @@ func mustNew(t *testing.T, opts ...controller.Option) *controller.Controller {
 }
 
 // bubble runs a test in virtual time; what hangs is let go when it ends.
-func bubble(t *testing.T, f func(t *testing.T, lis *bufconn.Listener, over <-chan struct{})) {
+func bubble(t *testing.T, f func(t *testing.T, lis *mempipe.Listener, over <-chan struct{})) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		over := make(chan struct{})
@@ -73,7 +73,7 @@ func bubble(t *testing.T, f func(t *testing.T, lis *bufconn.Listener, over <-cha
 			close(over)
 			time.Sleep(time.Hour)
 		})
-		f(t, bufconn.Listen(1<<16), over)
+		f(t, mempipe.Listen(1<<16), over)
 	})
 }
 
@@ -96,7 +96,7 @@ func healthOf(t *testing.T, conn *grpc.ClientConn, name string) healthpb.HealthC
 // Health of every service is SERVING until announce, NOT_SERVING in settle, and
 // stays so; RPCs are served all the while.
 func TestHealthGoesDownFirst(t *testing.T) {
-	bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+	bubble(t, func(t *testing.T, lis *mempipe.Listener, _ <-chan struct{}) {
 		g := grpcadapter.New(lis)
 		testgrpc.RegisterTestServiceServer(g.NewServer(), service{unary: func(context.Context) error { return nil }})
 		g.Health().SetServingStatus("mine", healthpb.HealthCheckResponse_NOT_SERVING)
@@ -131,7 +131,7 @@ func TestHealthGoesDownFirst(t *testing.T) {
 
 func TestHealthOptions(t *testing.T) {
 	t.Run("given and registered", func(t *testing.T) {
-		bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+		bubble(t, func(t *testing.T, lis *mempipe.Listener, _ <-chan struct{}) {
 			h := health.NewServer()
 			g := grpcadapter.New(lis, grpcadapter.WithHealth(h))
 			healthpb.RegisterHealthServer(g.NewServer(), h)
@@ -139,7 +139,7 @@ func TestHealthOptions(t *testing.T) {
 		})
 	})
 	t.Run("none", func(t *testing.T) {
-		bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+		bubble(t, func(t *testing.T, lis *mempipe.Listener, _ <-chan struct{}) {
 			g := grpcadapter.New(lis, grpcadapter.WithoutHealth())
 			g.NewServer()
 			conn := dial(t, lis)
@@ -155,7 +155,7 @@ func TestHealthOptions(t *testing.T) {
 		})
 	})
 	t.Run("registered, unknown to us", func(t *testing.T) {
-		bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+		bubble(t, func(t *testing.T, lis *mempipe.Listener, _ <-chan struct{}) {
 			srv := grpc.NewServer()
 			healthpb.RegisterHealthServer(srv, health.NewServer())
 			g := grpcadapter.Use(srv, grpcadapter.WithListener(lis))
@@ -166,7 +166,7 @@ func TestHealthOptions(t *testing.T) {
 		})
 	})
 	t.Run("registered, served elsewhere", func(t *testing.T) {
-		bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+		bubble(t, func(t *testing.T, lis *mempipe.Listener, _ <-chan struct{}) {
 			srv := grpc.NewServer()
 			healthpb.RegisterHealthServer(srv, health.NewServer())
 			go func() { _ = srv.Serve(lis) }()
@@ -178,7 +178,7 @@ func TestHealthOptions(t *testing.T) {
 	})
 }
 
-func wantHealthDown(t *testing.T, g *grpcadapter.Server, lis *bufconn.Listener) {
+func wantHealthDown(t *testing.T, g *grpcadapter.Server, lis *mempipe.Listener) {
 	t.Helper()
 	conn := dial(t, lis)
 	time.AfterFunc(time.Second, func() {
@@ -200,7 +200,7 @@ func wantHealthDown(t *testing.T, g *grpcadapter.Server, lis *bufconn.Listener) 
 func TestHandlersHearOfTheDrain(t *testing.T) {
 	for _, kind := range []string{"unary", "stream"} {
 		t.Run(kind, func(t *testing.T) {
-			bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+			bubble(t, func(t *testing.T, lis *mempipe.Listener, _ <-chan struct{}) {
 				var heard time.Time
 				g := grpcadapter.New(lis)
 				testgrpc.RegisterTestServiceServer(g.NewServer(), service{unary: func(ctx context.Context) error {
@@ -250,7 +250,7 @@ func TestHandlersHearOfTheDrain(t *testing.T) {
 // WaitForHandlers not even that (HAZARDS 2 and 4). Run returns by the deadline.
 func TestStopIsBounded(t *testing.T) {
 	for _, waits := range []bool{false, true} {
-		bubble(t, func(t *testing.T, lis *bufconn.Listener, over <-chan struct{}) {
+		bubble(t, func(t *testing.T, lis *mempipe.Listener, over <-chan struct{}) {
 			g := grpcadapter.New(lis)
 			srv := g.NewServer(grpc.WaitForHandlers(waits))
 			testgrpc.RegisterTestServiceServer(srv, service{unary: func(context.Context) error { <-over; return nil }})
@@ -278,7 +278,7 @@ func TestStopIsBounded(t *testing.T) {
 // A plain *grpc.Server, with its Serve in a closure or called by somebody else.
 func TestPlainServer(t *testing.T) {
 	t.Run("Serving", func(t *testing.T) {
-		bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+		bubble(t, func(t *testing.T, lis *mempipe.Listener, _ <-chan struct{}) {
 			srv := grpc.NewServer()
 			r := shutdownAfter(mustNew(t, controller.WithServer("grpc", srv, controller.Serving(func() error { return srv.Serve(lis) }))))
 			if r.ExitCode() != controller.ExitOK || r.Took() != budget.Settle {
@@ -291,7 +291,7 @@ func TestPlainServer(t *testing.T) {
 		"Use":              func(s *grpc.Server) controller.Server { return grpcadapter.Use(s) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+			bubble(t, func(t *testing.T, lis *mempipe.Listener, _ <-chan struct{}) {
 				srv := grpc.NewServer()
 				served := make(chan error, 1)
 				go func() { served <- srv.Serve(lis) }()
@@ -306,7 +306,7 @@ func TestPlainServer(t *testing.T) {
 		})
 	}
 	t.Run("Use with a listener", func(t *testing.T) {
-		bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+		bubble(t, func(t *testing.T, lis *mempipe.Listener, _ <-chan struct{}) {
 			h, srv := health.NewServer(), grpc.NewServer()
 			healthpb.RegisterHealthServer(srv, h)
 			wantHealthDown(t, grpcadapter.Use(srv, grpcadapter.WithListener(lis), grpcadapter.WithHealth(h)), lis)
@@ -319,8 +319,8 @@ func TestPlainServer(t *testing.T) {
 func TestShutdownAroundServe(t *testing.T) {
 	for _, after := range []time.Duration{-1, 0, 1} {
 		for range 100 {
-			bubble(t, func(t *testing.T, _ *bufconn.Listener, _ <-chan struct{}) {
-				lis := &countingListener{Listener: bufconn.Listen(1)}
+			bubble(t, func(t *testing.T, _ *mempipe.Listener, _ <-chan struct{}) {
+				lis := &countingListener{Listener: mempipe.Listen(1)}
 				g := grpcadapter.New(lis)
 				g.NewServer()
 				c := mustNew(t, controller.WithServer("grpc", g))
@@ -354,7 +354,7 @@ func (l *countingListener) Close() error {
 
 // A listener that fails while the server serves is a failure of the server.
 func TestListenerFails(t *testing.T) {
-	bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+	bubble(t, func(t *testing.T, lis *mempipe.Listener, _ <-chan struct{}) {
 		g := grpcadapter.New(lis)
 		g.NewServer()
 		time.AfterFunc(time.Second, func() { lis.Close() })
@@ -368,7 +368,7 @@ func TestListenerFails(t *testing.T) {
 
 // The user's interceptors run inside ours, whichever option they came with.
 func TestUsersInterceptors(t *testing.T) {
-	bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+	bubble(t, func(t *testing.T, lis *mempipe.Listener, _ <-chan struct{}) {
 		calls := 0
 		count := func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
 			calls++
@@ -399,15 +399,15 @@ func TestUsersInterceptors(t *testing.T) {
 // A user who serves our server himself has two accept loops, and no harm done; one
 // adapter in two controllers is told apart.
 func TestServedTwice(t *testing.T) {
-	bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+	bubble(t, func(t *testing.T, lis *mempipe.Listener, _ <-chan struct{}) {
 		g := grpcadapter.New(lis)
 		srv := g.NewServer()
-		other := bufconn.Listen(1 << 16)
+		other := mempipe.Listen(1 << 16)
 		go func() { _ = srv.Serve(other) }()
 		synctest.Wait()
 		wantHealthDown(t, g, lis)
 	})
-	bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+	bubble(t, func(t *testing.T, lis *mempipe.Listener, _ <-chan struct{}) {
 		g := grpcadapter.New(lis)
 		g.NewServer()
 		first := mustNew(t, controller.WithServer("grpc", g))
@@ -429,7 +429,7 @@ func TestServedTwice(t *testing.T) {
 // All methods may be called at the same time; the race detector watches.
 func TestConcurrentCalls(t *testing.T) {
 	for range 100 {
-		g := grpcadapter.New(bufconn.Listen(1))
+		g := grpcadapter.New(mempipe.Listen(1))
 		var wg sync.WaitGroup
 		wg.Go(func() { g.NewServer() })
 		wg.Go(func() { _ = g.Announce(t.Context()) })
@@ -442,8 +442,8 @@ func TestConcurrentCalls(t *testing.T) {
 }
 
 func TestMadeWrong(t *testing.T) {
-	lis := bufconn.Listen(1)
-	var nilListener *bufconn.Listener
+	lis := mempipe.Listen(1)
+	var nilListener *mempipe.Listener
 	var nilServer *grpc.Server
 	twice := grpcadapter.New(lis)
 	twice.NewServer()
@@ -485,7 +485,7 @@ func TestMadeWrong(t *testing.T) {
 	}
 	t.Run("no such method", func(t *testing.T) {
 		for method, want := range map[string]string{"/a.B/C": "has no such method", testgrpc.TestService_UnaryCall_FullMethodName: "is a unary method"} {
-			bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+			bubble(t, func(t *testing.T, lis *mempipe.Listener, _ <-chan struct{}) {
 				g := grpcadapter.New(lis, grpcadapter.WithEndlessStreams(method))
 				testgrpc.RegisterTestServiceServer(g.NewServer(), testgrpc.UnimplementedTestServiceServer{})
 				r := mustNew(t, controller.WithServer("grpc", g)).Run(context.Background())
@@ -496,7 +496,7 @@ func TestMadeWrong(t *testing.T) {
 		}
 	})
 	t.Run("no NewServer", func(t *testing.T) {
-		bubble(t, func(t *testing.T, lis *bufconn.Listener, _ <-chan struct{}) {
+		bubble(t, func(t *testing.T, lis *mempipe.Listener, _ <-chan struct{}) {
 			r := mustNew(t, controller.WithServer("grpc", grpcadapter.New(lis))).Run(context.Background())
 			if r.ExitCode() != controller.ExitFailed || !strings.Contains(r.CauseText, "neither NewServer nor Adopt was called") {
 				t.Errorf("exit code %d, cause %q", r.ExitCode(), r.CauseText)
@@ -544,7 +544,7 @@ func TestZeroValues(t *testing.T) {
 }
 
 func adopting(srv *grpc.Server) *grpcadapter.Server {
-	g := grpcadapter.New(bufconn.Listen(1))
+	g := grpcadapter.New(mempipe.Listen(1))
 	g.Adopt(srv)
 	return g
 }

@@ -16,10 +16,10 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/grpcadapter"
+	"github.com/lastcall-go/lastcall/internal/mempipe"
 	"github.com/lastcall-go/lastcall/internal/tlstest"
 )
 
@@ -48,7 +48,7 @@ type network struct {
 }
 
 func memory() *network {
-	lis := bufconn.Listen(1 << 16)
+	lis := mempipe.Listen(1 << 16)
 	return &network{Listener: lis, dial: lis.DialContext}
 }
 

@@ -14,10 +14,10 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/grpcadapter"
+	"github.com/lastcall-go/lastcall/internal/mempipe"
 )
 
 // moment is what the adapter gives calls of the listener to return, before the
@@ -188,7 +188,7 @@ func TestHazard21_SlowClose(t *testing.T) {
 			wantNoServer(t, r)
 		})
 		inVirtualTime(t, "Cut", func(t *testing.T, over <-chan struct{}) {
-			inner := bufconn.Listen(1 << 16)
+			inner := mempipe.Listen(1 << 16)
 			lis := grpcadapter.WrapListener(slowListener{inner, closeTime})
 			for range conns {
 				dialed := start(func() error { _, err := inner.DialContext(t.Context()); return err })

@@ -19,17 +19,17 @@ import (
 	"google.golang.org/grpc"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/grpcadapter"
+	"github.com/lastcall-go/lastcall/internal/mempipe"
 )
 
 // Row 18: Stop before Serve, twice, at the same time is safe, and Serve then
 // returns nil or ErrServerStopped.
 func TestHazard18_StopAroundServe(t *testing.T) {
 	inVirtualTime(t, "grpc", func(t *testing.T, _ <-chan struct{}) {
-		lis := bufconn.Listen(1 << 16)
+		lis := mempipe.Listen(1 << 16)
 		srv := grpc.NewServer()
 		srv.Stop()
 		srv.Stop()
@@ -38,7 +38,7 @@ func TestHazard18_StopAroundServe(t *testing.T) {
 		}
 		wantRefused(t, "after Stop and Serve", lis)
 
-		lis = bufconn.Listen(1 << 16)
+		lis = mempipe.Listen(1 << 16)
 		srv = grpc.NewServer()
 		served := start(func() error { return srv.Serve(lis) })
 		synctest.Wait()
@@ -54,7 +54,7 @@ func TestHazard18_StopAroundServe(t *testing.T) {
 	})
 	t.Run("lastcall", func(t *testing.T) {
 		inVirtualTime(t, "before Run", func(t *testing.T, _ <-chan struct{}) {
-			lis := bufconn.Listen(1 << 16)
+			lis := mempipe.Listen(1 << 16)
 			g := grpcadapter.New(lis)
 			g.NewServer()
 			c := controllerOf(t, usual(), controller.WithServer("grpc", g))
@@ -70,7 +70,7 @@ func TestHazard18_StopAroundServe(t *testing.T) {
 		inVirtualTime(t, "while it starts", func(t *testing.T, _ <-chan struct{}) {
 			served := 0
 			for range 300 {
-				lis := bufconn.Listen(1 << 16)
+				lis := mempipe.Listen(1 << 16)
 				g := grpcadapter.New(lis)
 				g.NewServer()
 				c := controllerOf(t, usual(), controller.WithServer("grpc", g))
@@ -87,7 +87,7 @@ func TestHazard18_StopAroundServe(t *testing.T) {
 		})
 		inVirtualTime(t, "all at once", func(t *testing.T, _ <-chan struct{}) {
 			for range 300 {
-				g := grpcadapter.New(bufconn.Listen(1))
+				g := grpcadapter.New(mempipe.Listen(1))
 				g.NewServer()
 				served := start(g.Serve)
 				var all sync.WaitGroup
@@ -104,7 +104,7 @@ func TestHazard18_StopAroundServe(t *testing.T) {
 }
 
 // wantRefused checks that a listener takes no connection.
-func wantRefused(t *testing.T, when string, lis *bufconn.Listener) {
+func wantRefused(t *testing.T, when string, lis *mempipe.Listener) {
 	t.Helper()
 	if conn, err := lis.DialContext(t.Context()); err == nil {
 		conn.Close()
@@ -329,7 +329,7 @@ func TestHazard34_HandOver(t *testing.T) {
 	t.Run("grpc", func(t *testing.T) {
 		stopFirst := 0
 		for range runs {
-			lis := newClosedBy(bufconn.Listen(1 << 16))
+			lis := newClosedBy(mempipe.Listen(1 << 16))
 			srv := grpc.NewServer()
 			served := start(func() error { return srv.Serve(lis) })
 			<-lis.accepting
