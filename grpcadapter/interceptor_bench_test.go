@@ -4,9 +4,10 @@ import (
 	"context"
 	"testing"
 
-	"github.com/lastcall-go/lastcall/internal/mempipe"
 	"google.golang.org/grpc"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+
+	"github.com/lastcall-go/lastcall/internal/mempipe"
 )
 
 // BenchmarkUnaryInterceptor is the interceptor alone, around a handler that does

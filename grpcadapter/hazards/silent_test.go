@@ -282,7 +282,8 @@ func TestHazard07_SilentPeerOnSockets(t *testing.T) {
 				r := l.report(t)
 				wantNote(t, r, oneSilent)
 				switch {
-				case forced && (r.Outcome != controller.OutcomeCancelled || r.Took() > handshake/2):
+				// No time is left for handshakes, so that the drain may end in the instant of the timer.
+				case forced && (r.Outcome != controller.OutcomeCancelled && r.Outcome != controller.OutcomeDrained || r.Took() > handshake/2):
 					t.Errorf("a force ended like this:\n%v", r)
 				case !forced && (r.ExitCode() != controller.ExitOK || r.Took() < handshake):
 					t.Errorf("exit code %d\n%v", r.ExitCode(), r)
