@@ -62,6 +62,7 @@ var outside = map[string][]string{
 var testOnly = []string{
 	"testing", "net/http/httptest", "pgregory.net/rapid", "go.uber.org/goleak",
 	"google.golang.org/grpc/test", "google.golang.org/grpc/interop",
+	module + "/internal/mempipe", module + "/internal/tlstest",
 }
 
 // pure is what package fsm may import of the standard library: no clock, no
@@ -129,6 +130,7 @@ func TestFloorsCanFail(t *testing.T) {
 		"a module that nobody spoke of":     {"viz/a.go", file("viz", "example.com/x"), "example.com/x is imported"},
 		"rapid in a file that ships":        {"controller/a.go", file("controller", "pgregory.net/rapid"), "only files of tests import pgregory.net/rapid"},
 		"testing in a file that ships":      {"viz/a.go", file("viz", "testing/fstest"), "only files of tests import testing/fstest"},
+		"test connections in an adapter":    {"httpadapter/a.go", file("httpadapter", ours+"internal/mempipe"), "only files of tests"},
 		"bufconn in the command":            {"cmd/lastcall/a.go", file("main", "google.golang.org/grpc/test/bufconn"), "only files of tests"},
 		"a clock in fsm":                    {"fsm/a.go", file("fsm", "time"), "fsm is pure and does not import time"},
 		"a mutex in fsm":                    {"fsm/a.go", file("fsm", "sync"), "fsm is pure"},
