@@ -1,41 +1,33 @@
-// Package lastcall is the front page of a library that shuts a Go server down as
-// an explicit state machine with a hard deadline. It has no code of its own.
+// Package lastcall is the contract between a shutdown and everything that takes part
+// in it: servers, the handlers that run in them, workers and dependencies.
 //
-// A service embeds a controller. From the first SIGTERM to the end of main every
-// step is a state, a transition or a named phase, with a time and a place in the
-// report; and Run returns by the deadline, whatever servers, handlers, hooks and
-// dependencies do:
+// It imports the standard library alone, so a handler or a library can depend on it
+// without depending on the engine. Package controller is the engine; it walks the
+// phases of a shutdown and calls what this package describes.
 //
-//	g := grpcadapter.New(lis)
-//	srv := g.NewServer()
-//	pb.RegisterOrdersServer(srv, orders)
+// # For handlers and workers
 //
-//	ctl, err := controller.New(controller.DefaultBudget(),
-//		controller.WithServer("grpc", g),
-//		controller.WithCloser("postgres", db.Close),
-//		controller.WithFlusher("traces", tp.Shutdown),
-//		controller.WithLogger(log),
-//	)
-//	if err != nil {
-//		return err
-//	}
-//	os.Exit(ctl.Run(context.Background()).ExitCode())
+// [Draining] is closed when the drain begins: a stream that has no end of its own
+// says goodbye then. [TimerAt] tells until when the work may run. [ErrTimer] is the
+// cause with which its context ends after that.
 //
-// A user needs two packages:
+// # For adapters
 //
-//   - controller: the phases of a shutdown, its time, its order, its report, and
-//     the numbered guarantees that it keeps.
-//   - grpcadapter: makes a gRPC server what the controller wants.
+// A [Server] can be stopped. A [FullServer] takes part in every phase; embed
+// [Unimplemented] for the phases that do not concern it. [Work] is how a server
+// tells what it has in flight, [Life] what it may tell its handlers.
 //
-// Those below and beside them:
+// # For everybody
 //
-//   - fsm: states, events, the table of transitions and the machine that walks it.
-//   - transitions: the rows of that table, one per line, each with its reason.
-//   - viz: draws the table and the course of a shutdown as mermaid diagrams.
-//   - cmd/lastcall: the command; "go run ./cmd/lastcall demo" shows a shutdown of
-//     a real gRPC server under load.
+// A [Budget] is the time that a shutdown may take, a [Phase] what it is doing.
 //
-// The module in examples/ has whole programs. The folder docs/ says how the parts
-// fit together (architecture.md), what each state means (states.md) and what is
-// guaranteed (guarantees.md).
+// The house around this package:
+//
+//   - controller: the engine: New, Add, Run, and the numbered guarantees.
+//   - report: what happened, as values, as text, as JSON and as an exit code.
+//   - grpcadapter, httpadapter, drain: servers of gRPC, of net/http, and accept
+//     loops and background work of your own.
+//   - admin, systemd, kubernetes: what the world around the process wants to know.
+//   - fsm, transitions, viz: the machine, its table, and the pictures of both.
+//   - cmd/lastcall: "go run ./cmd/lastcall demo" shows a shutdown under load.
 package lastcall

@@ -1,0 +1,83 @@
+package lastcall
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Budget is the time that a shutdown may take. All of it counts from the
+// trigger, the instant of the first request to shut down. The zero Budget is an
+// error: zero never means for ever.
+type Budget struct {
+	// Total is how long after the trigger Run returns at the latest: the
+	// deadline. It must be positive.
+	Total time.Duration
+	// Settle is the longest phase settle, counted from the end of phase announce:
+	// how long the server goes on serving while endpoints, proxies and clients
+	// learn that it is leaving. Zero skips the phase.
+	Settle time.Duration
+	// Quiet ends phase settle early: once no new work has arrived for that long,
+	// counted from the beginning of the phase or, if that is later, from the last
+	// arrival. So a settle lasts at least Quiet and at most Settle. Zero leaves
+	// every settle its whole time. Every server must then be one of [Arrivals], but
+	// for those that are [Last].
+	Quiet time.Duration
+	// MinSettle is how long a settle that Quiet may end lasts at least: how long the
+	// network may need to learn that the server leaves, while no client has anything
+	// to ask. It counts as Settle does.
+	MinSettle time.Duration
+	// Reserve is the end of Total, kept for what comes after the timer: force,
+	// close and flush. It must be positive. The timer fires at Total - Reserve,
+	// and Settle + Reserve must leave room before Total for the drain.
+	Reserve time.Duration
+}
+
+// DefaultBudget returns Total 25 s, which fits the 30 s that Kubernetes gives a
+// pod by default, Settle 5 s and Reserve 5 s.
+func DefaultBudget() Budget {
+	return Budget{Total: 25 * time.Second, Settle: 5 * time.Second, Reserve: 5 * time.Second}
+}
+
+// Validate returns nil if New would accept the budget, or an error that joins
+// one error, with the numbers, for each thing that is wrong with it.
+func (b Budget) Validate() error {
+	var errs []error
+	report := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("lastcall: budget: "+format, args...))
+	}
+	if b == (Budget{}) {
+		return errors.New("lastcall: budget: the zero Budget has no time for anything; start from DefaultBudget()")
+	}
+	if b.Total <= 0 {
+		report("Total is %v, must be positive", b.Total)
+	}
+	if b.Settle < 0 {
+		report("Settle is %v, must not be negative (0 skips the phase)", b.Settle)
+	}
+	switch {
+	case b.Quiet < 0:
+		report("Quiet is %v, must not be negative (0 leaves Settle its whole time)", b.Quiet)
+	case b.Quiet > 0 && b.Settle == 0:
+		report("Quiet is %v, but Settle is 0s: there is no settle to end early", b.Quiet)
+	case b.Settle > 0 && b.Quiet > b.Settle:
+		report("Quiet is %v, must not be longer than Settle %v", b.Quiet, b.Settle)
+	}
+	switch {
+	case b.MinSettle < 0:
+		report("MinSettle is %v, must not be negative (0 is none)", b.MinSettle)
+	case b.MinSettle > 0 && b.Quiet == 0:
+		report("MinSettle is %v, but Quiet is 0s: nothing would end settle before its %v are over", b.MinSettle, b.Settle)
+	case b.MinSettle > 0 && b.MinSettle > b.Settle:
+		report("MinSettle is %v, must not be longer than Settle %v", b.MinSettle, b.Settle)
+	}
+	if b.Reserve <= 0 {
+		report("Reserve is %v, must be positive: closing and flushing need time", b.Reserve)
+	}
+	// Written so that sums of very long durations cannot overflow.
+	if len(errs) == 0 && b.Settle >= b.Total-b.Reserve {
+		report("Settle %v + Reserve %v leave nothing of Total %v for the drain", b.Settle, b.Reserve, b.Total)
+	}
+	return errors.Join(errs...)
+}
+

@@ -1,0 +1,14 @@
+package lastcall
+
+import "errors"
+
+// Causes with which contexts end in a shutdown; [context.Cause] returns them.
+var (
+	// ErrTimer is the cause with which work ends that still runs when the timer fires.
+	ErrTimer = errors.New("lastcall: the shutdown timer fired")
+	// ErrClaim is the cause with which a worker's claim context ends.
+	ErrClaim = errors.New("lastcall: shutting down, claim no new work")
+	// ErrStepTime is the cause with which the context of an announcer, closer or
+	// flusher ends when its share of the time is over.
+	ErrStepTime = errors.New("lastcall: the step's share of the time is over")
+)

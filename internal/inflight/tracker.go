@@ -1,0 +1,376 @@
+// Package inflight knows the work that a server has in flight, and counts it once the
+// shutdown has begun. One tracker serves RPCs, HTTP requests, connections and tasks.
+//
+// A record of work embeds [Item]. Begin and End take one of several locks for a few
+// statements and allocate nothing.
+package inflight
+
+import (
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lastcall-go/lastcall"
+)
+
+// Stage is how far the shutdown of a server is. Stages come in the order of their
+// values and never go back.
+type Stage uint32
+
+// The stages of a server.
+const (
+	Serving   Stage = iota + 1 // nothing is counted
+	Announced                  // work is counted
+	Draining                   // work that begins now is late
+	Sealed                     // the drain is over, and new work is refused
+	Refusing                   // what runs was cancelled, and new work is refused
+	Stopped                    // what ends now was cut
+)
+
+// Fate is what became of a piece of work.
+type Fate uint8
+
+// The fates of work. The zero Fate leaves it to the stage: Cut once the server was
+// stopped, Completed before.
+const (
+	ByStage Fate = iota
+	Completed
+	Cancelled
+	Cut
+)
+
+// Label is what belongs together in the numbers.
+type Label struct {
+	Name string
+	Kind lastcall.WorkKind
+}
+
+// Record is a type of the caller's that embeds an [Item] of itself.
+type Record[T any] interface {
+	comparable
+	item() *Item[T]
+}
+
+// Item is the tracker's part of a record; the zero Item is ready. It belongs to one
+// tracker.
+type Item[T any] struct {
+	prev, next T
+	began      time.Duration
+	shard      uint32
+
+	// guarded by the shard's lock
+	holds    uint8 // how many parts have not ended
+	before   bool  // it ran when the counting began
+	late     bool
+	released bool
+}
+
+func (i *Item[T]) item() *Item[T] { return i }
+
+// Tracker knows the work in flight. Make one with [New]. Its methods may be called by
+// any number of goroutines and never block on anything but each other. No method
+// calls a function of the caller's under a lock.
+type Tracker[T Record[T]] struct {
+	made   time.Time
+	label  func(T) Label
+	shards []shard[T]
+	stage  atomic.Uint32 // changed with all shards locked; read with one, or as a hint with none
+
+	last    atomic.Int64 // see LastArrival, counted from made
+	ended   atomic.Int64 // see LastEnd, counted from made
+	running atomic.Int64 // how many run that the drain waits for; counted from Draining on
+	sealing atomic.Bool
+	sealed  chan struct{}
+	changed chan struct{}
+
+	mu     sync.Mutex // guards what is below; taken after a shard's
+	counts map[Label]*lastcall.Work
+}
+
+type shard[T any] struct {
+	mu   sync.Mutex
+	head T
+	_    [40]byte // a cache line for each
+}
+
+// New returns a Tracker in stage Serving. It calls label for a record that ends, or
+// that Work lists, once the shutdown has begun, with no lock held and while the record
+// is in flight; a label that is slow delays its caller alone.
+func New[T Record[T]](label func(T) Label) *Tracker[T] {
+	t := &Tracker[T]{
+		made:    time.Now(),
+		label:   label,
+		shards:  make([]shard[T], min(64, 2*runtime.GOMAXPROCS(0))),
+		sealed:  make(chan struct{}),
+		changed: make(chan struct{}, 1),
+		counts:  map[Label]*lastcall.Work{},
+	}
+	t.stage.Store(uint32(Serving))
+	return t
+}
+
+// Stage returns how far the shutdown is.
+func (t *Tracker[T]) Stage() Stage { return Stage(t.stage.Load()) }
+
+// Begin takes in a record and reports whether its work may run: only before the stage
+// limit. Work that may not run is not counted; see Refuse. With arrives the instant
+// counts for LastArrival.
+func (t *Tracker[T]) Begin(x T, limit Stage, arrives bool) bool {
+	it := x.item()
+	it.began = time.Since(t.made)
+	it.shard = rand.Uint32N(uint32(len(t.shards))) //nolint:gosec // which lock it is does not matter
+	sh := &t.shards[it.shard]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	stage := t.Stage()
+	if arrives && stage > Serving {
+		t.last.Store(int64(it.began))
+	}
+	it.late = stage >= Draining
+	if stage >= limit {
+		return false
+	}
+	if it.late {
+		t.running.Add(1)
+	}
+	it.holds = 1
+	var none T
+	it.prev, it.next = none, sh.head
+	if sh.head != none {
+		sh.head.item().prev = x
+	}
+	sh.head = x
+	return true
+}
+
+// Refuse counts work that Begin has refused.
+func (t *Tracker[T]) Refuse(x T, fate Fate) {
+	var w lastcall.Work
+	appear(&w, x.item())
+	settle(&w, fate, t.Stage())
+	t.add(t.label(x), w)
+}
+
+// Arrive notes that work has come that Begin is not called for.
+func (t *Tracker[T]) Arrive() {
+	if t.Stage() > Serving {
+		t.last.Store(int64(time.Since(t.made)))
+	}
+}
+
+// Hold has the record stay in flight until End was called once more.
+func (t *Tracker[T]) Hold(x T) {
+	sh := &t.shards[x.item().shard]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	x.item().holds++
+}
+
+// Release has the drain not wait for a record any more. It stays in flight.
+func (t *Tracker[T]) Release(x T) {
+	it := x.item()
+	sh := &t.shards[it.shard]
+	sh.mu.Lock()
+	first := !it.released && it.holds > 0
+	it.released = it.released || first
+	last := first && t.Stage() >= Draining && t.running.Add(-1) == 0
+	sh.mu.Unlock()
+	if first {
+		t.poke()
+	}
+	if last {
+		t.trySeal()
+	}
+}
+
+// End takes in that a part of a record has ended; with its last part the record ends.
+func (t *Tracker[T]) End(x T, fate Fate) {
+	it := x.item()
+	sh := &t.shards[it.shard]
+	label := t.lockLabelled(sh, x)
+	it.holds--
+	if it.holds > 0 {
+		sh.mu.Unlock()
+		return
+	}
+	unlink(sh, it)
+	stage := t.Stage()
+	if stage > Serving {
+		var w lastcall.Work
+		appear(&w, it)
+		settle(&w, fate, stage)
+		t.add(label, w) // under the shard's lock: Work sees the record either in flight or ended
+	}
+	last := false
+	if stage >= Draining {
+		t.ended.Store(int64(time.Since(t.made)))
+		last = !it.released && t.running.Add(-1) == 0
+	}
+	sh.mu.Unlock()
+	if stage >= Draining {
+		t.poke()
+	}
+	if last {
+		t.trySeal()
+	}
+}
+
+// lockLabelled locks a shard, and returns the label of a record in it if the shutdown
+// has begun. It asks for the label before it locks.
+func (t *Tracker[T]) lockLabelled(sh *shard[T], x T) (label Label) {
+	for {
+		counts := t.Stage() > Serving
+		if counts {
+			label = t.label(x)
+		}
+		sh.mu.Lock()
+		if counts || t.Stage() == Serving {
+			return label
+		}
+		sh.mu.Unlock() // the shutdown began in between
+	}
+}
+
+// unlink takes a record out of the list of its shard, which is locked.
+func unlink[T Record[T]](sh *shard[T], it *Item[T]) {
+	var none T
+	if it.prev != none {
+		it.prev.item().next = it.next
+	} else {
+		sh.head = it.next
+	}
+	if it.next != none {
+		it.next.item().prev = it.prev
+	}
+	it.prev, it.next = none, none // whoever keeps this record keeps no other
+}
+
+// Enter goes on to a stage; it never goes back.
+func (t *Tracker[T]) Enter(next Stage) {
+	t.lock()
+	t.enter(next)
+	t.unlock()
+	t.poke()
+}
+
+// enter is Enter with all shards locked.
+func (t *Tracker[T]) enter(next Stage) {
+	now, stage := int64(time.Since(t.made)), t.Stage()
+	if next <= stage {
+		return
+	}
+	if stage == Serving {
+		t.last.Store(now)
+		for x := range t.all {
+			x.item().before = true
+		}
+	}
+	if stage < Draining && next >= Draining {
+		t.ended.Store(now)
+		for x := range t.all {
+			if !x.item().released {
+				t.running.Add(1)
+			}
+		}
+	}
+	t.stage.Store(uint32(next))
+}
+
+// Cancel goes on to stage Refusing and returns the records in flight that were not
+// released.
+func (t *Tracker[T]) Cancel() []T {
+	t.lock()
+	defer t.unlock()
+	t.enter(Refusing)
+	var all []T
+	for x := range t.all {
+		if !x.item().released {
+			all = append(all, x)
+		}
+	}
+	return all
+}
+
+// Seal goes on to stage Sealed, from Draining on, as soon as nothing is in flight that
+// was not released. It does not block; Sealed tells when.
+func (t *Tracker[T]) Seal() {
+	t.sealing.Store(true)
+	t.trySeal()
+}
+
+// Sealed returns a channel that is closed once Seal has come to its end: nothing is in
+// flight, and nothing will be. It is always the same channel.
+func (t *Tracker[T]) Sealed() <-chan struct{} { return t.sealed }
+
+func (t *Tracker[T]) trySeal() {
+	if !t.sealing.Load() {
+		return
+	}
+	t.lock()
+	defer t.unlock()
+	if t.Stage() < Draining || t.running.Load() > 0 {
+		return
+	}
+	t.enter(Sealed)
+	select {
+	case <-t.sealed:
+	default:
+		close(t.sealed)
+	}
+}
+
+// Changed returns a channel that has an element if, from Draining on, a record has
+// ended or a stage was entered since it was last received from. It is for one
+// receiver.
+func (t *Tracker[T]) Changed() <-chan struct{} { return t.changed }
+
+func (t *Tracker[T]) poke() {
+	select {
+	case t.changed <- struct{}{}:
+	default:
+	}
+}
+
+// InFlight returns the records in flight, in no order.
+func (t *Tracker[T]) InFlight() []T {
+	t.lock()
+	defer t.unlock()
+	var all []T
+	for x := range t.all {
+		all = append(all, x)
+	}
+	return all
+}
+
+// LastArrival returns when work last came, as far as that was after the announcement;
+// otherwise the instant of the announcement or, before that, when the Tracker was made.
+func (t *Tracker[T]) LastArrival() time.Time { return t.made.Add(time.Duration(t.last.Load())) }
+
+// LastEnd returns when the last record ended in the drain, or when that began.
+func (t *Tracker[T]) LastEnd() time.Time { return t.made.Add(time.Duration(t.ended.Load())) }
+
+func (t *Tracker[T]) lock() {
+	for i := range t.shards {
+		t.shards[i].mu.Lock()
+	}
+}
+
+func (t *Tracker[T]) unlock() {
+	for i := range t.shards {
+		t.shards[i].mu.Unlock()
+	}
+}
+
+// all yields the records in flight. All shards are locked.
+func (t *Tracker[T]) all(yield func(T) bool) {
+	var none T
+	for i := range t.shards {
+		for x := t.shards[i].head; x != none; x = x.item().next {
+			if !yield(x) {
+				return
+			}
+		}
+	}
+}

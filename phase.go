@@ -1,0 +1,72 @@
+package lastcall
+
+import "fmt"
+
+// Phase is a part of a state: what the controller is doing. Phases come in the
+// order of their values; those that have nothing to do are left out. The zero
+// Phase is no phase.
+type Phase uint8
+
+const (
+	_ Phase = iota
+	// PhaseStart: servers and workers start. Not ready yet.
+	PhaseStart
+	// PhaseServe: ready.
+	PhaseServe
+	// PhaseAnnounce: readiness goes down, and workers are told to claim no new
+	// work. At most a tenth of Total - Reserve.
+	PhaseAnnounce
+	// PhaseSettle: still serving, while the network learns that this server
+	// leaves. Left out if Settle is 0, if the shutdown was forced or asked for
+	// with Ctrl-C at a terminal, if the server was never ready, or if no server
+	// serves any more.
+	PhaseSettle
+	// PhaseDrain: new work is refused, work in flight finishes.
+	PhaseDrain
+	// PhaseCancel: the work that still runs is cancelled, with a cause.
+	PhaseCancel
+	// PhaseStop: Stop runs on every server whose GracefulStop has not returned.
+	PhaseStop
+	// PhaseCut: connections that survived Stop are closed.
+	PhaseCut
+	// PhaseWait: for the handlers and workers that were cancelled.
+	PhaseWait
+	// PhaseClose: dependencies are closed, the last registered first.
+	PhaseClose
+	// PhaseFlush: the last log line is written, then the flushers run.
+	PhaseFlush
+)
+
+// String returns the name as logs and reports show it, for example "drain"; for
+// a value that is no phase it returns "Phase(n)".
+func (p Phase) String() string {
+	switch p {
+	case PhaseStart:
+		return "start"
+	case PhaseServe:
+		return "serve"
+	case PhaseAnnounce:
+		return "announce"
+	case PhaseSettle:
+		return "settle"
+	case PhaseDrain:
+		return "drain"
+	case PhaseCancel:
+		return "cancel"
+	case PhaseStop:
+		return "stop"
+	case PhaseCut:
+		return "cut"
+	case PhaseWait:
+		return "wait"
+	case PhaseClose:
+		return "close"
+	case PhaseFlush:
+		return "flush"
+	default:
+		return fmt.Sprintf("Phase(%d)", uint8(p))
+	}
+}
+
+// MarshalText writes the name that String returns.
+func (p Phase) MarshalText() ([]byte, error) { return []byte(p.String()), nil }

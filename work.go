@@ -1,0 +1,38 @@
+package lastcall
+
+import "time"
+
+// WorkKind says what sort of work it is.
+type WorkKind string
+
+// The kinds of work.
+const (
+	WorkUnary   WorkKind = "unary"          // RPCs with one request and one answer
+	WorkStream  WorkKind = "stream"         // RPCs that are streams
+	WorkRequest WorkKind = "request"        // HTTP requests
+	WorkConn    WorkKind = "connection"     // connections of other protocols, or that an HTTP handler has taken over
+	WorkTask    WorkKind = "task"           // pieces of work in the background
+	WorkInfra   WorkKind = "infrastructure" // health, reflection and the like: not what the service is for
+	WorkCall    WorkKind = "call"           // calls that the server has made into user code
+)
+
+// Work is the work of one kind and name: for a gRPC server that of one method. The
+// numbers add up: Before + Arrived = Completed + Cancelled + Cut + Running; of calls
+// (WorkCall) there is Running only. In a report Running is what had not come back when
+// phase wait was over.
+type Work struct {
+	Server string // the name with which the server was registered; the controller fills it in
+	Name   string // of a gRPC method "/package.Service/Method", of HTTP requests "GET /orders/{id}", of a call for example "net.Listener.Accept"
+	Kind   WorkKind
+
+	Running int       // how many run
+	Oldest  time.Time // when the oldest of those began; zero if none runs
+	Peer    string    // whom that one serves, if that is known
+
+	Before    int // how many ran when the shutdown began
+	Arrived   int // how many have begun since
+	Late      int // how many of those began after GracefulStop was called
+	Completed int // how many have ended since in an orderly way: by themselves, or because they never do and the server drains
+	Cancelled int // how many were given a status by Cancel and have ended
+	Cut       int // how many ended after Stop, with no status from the server
+}
