@@ -51,9 +51,11 @@ type FullServer interface {
 	// New and Add call it on their caller's goroutine. It must return at once.
 	Accepting() <-chan struct{}
 
-	// Attach hands over the Life of the controller, in phase start, before Serve is
-	// called. Serve is not called if Attach fails or does not return.
-	Attach(Life)
+	// Attach hands over the controller, in phase start, before Serve is called. If it
+	// panics or calls runtime.Goexit, that triggers the shutdown and fails it; Serve is
+	// called only when it has returned. A server that another goroutine serves may have work
+	// in flight by then.
+	Attach(Host)
 
 	// Serve serves, and returns when the server has stopped. It is called in phase
 	// start, unless the shutdown begins before that. If it returns before GracefulStop
@@ -114,8 +116,8 @@ func (Unimplemented) Check() error { return nil }
 // StopsLast returns false: the server takes part in the drain.
 func (Unimplemented) StopsLast() bool { return false }
 
-// Attach ignores the Life.
-func (Unimplemented) Attach(Life) {}
+// Attach ignores the controller.
+func (Unimplemented) Attach(Host) {}
 
 // Announce has nothing to take down.
 func (Unimplemented) Announce(context.Context) error { return nil }
