@@ -80,4 +80,3 @@ func (b Budget) Validate() error {
 	}
 	return errors.Join(errs...)
 }
-
