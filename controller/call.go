@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"context"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -11,15 +10,15 @@ import (
 // which nobody waits without a bound; the loop, which owns everything here,
 // learns of its end through the inbox.
 type call struct {
-	step   *Step
-	due    time.Time // when it should be over; zero: nobody has said
-	since  time.Time // from when on it may need grace to come back
-	over   bool      // its result has come
-	told   bool      // its end, or that it takes too long, has been told
-	lasts  bool      // it is the Serve of a server that is Last, and not late before the end
-	quiet  bool      // it is told only if it takes too long, panics or calls runtime.Goexit
-	cancel context.CancelCauseFunc
-	then   func(result) // what the loop does with the result, before it is told
+	step  *Step
+	due   time.Time    // when it should be over; zero: nobody has said
+	since time.Time    // from when on it may need grace to come back
+	over  bool         // its result has come
+	told  bool         // its end, or that it takes too long, has been told
+	lasts bool         // it is the Serve of a server that is Last, and not late before the end
+	quiet bool         // it is told only if it takes too long, panics or calls runtime.Goexit
+	ctx   *stepContext // of a step; nil: it has none
+	then  func(result) // what the loop does with the result, before it is told
 }
 
 // ended says whether the call came back in the way a call should.

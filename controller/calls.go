@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"container/heap"
 	"context"
 	"slices"
 	"time"
@@ -46,11 +47,10 @@ func (r *run) step(op Op, s stepConfig, end time.Time) *call {
 	if s.timeout > 0 {
 		end = earlier(end, time.Now().Add(s.timeout))
 	}
-	ctx, cancel := context.WithCancelCause(r.base)
-	ctx, stop := context.WithDeadlineCause(ctx, end, ErrStepTime)
+	ctx := newStepContext(r.base, end)
 	c := r.call(op, s.name, func() error { return s.run(ctx) }, nil)
-	c.due = end
-	c.cancel = func(cause error) { cancel(cause); stop() }
+	c.due, c.ctx = end, ctx
+	heap.Push(&r.endings, c)
 	return c
 }
 
@@ -68,9 +68,7 @@ func (r *run) returned(res result) {
 	if c.step.Result == ResultOK && !c.due.IsZero() && res.at.After(c.due) {
 		c.step.Result = ResultTimedOut
 	}
-	if c.cancel != nil {
-		c.cancel(nil)
-	}
+	r.endContext(c, context.Canceled, nil)
 	if c.then != nil {
 		c.then(res)
 	}
@@ -97,9 +95,7 @@ func (r *run) expire(c *call) {
 	}
 	c.told = true
 	c.step.Result, c.step.Duration = ResultTimedOut, time.Since(c.step.Start)
-	if c.cancel != nil {
-		r.end(func() { c.cancel(ErrStepTime) })
-	}
+	r.timeOver(c)
 	r.tell(*c.step)
 }
 

@@ -61,7 +61,7 @@ func New(budget Budget, opts ...Option) (*Controller, error) {
 		over:     make(chan struct{}),
 
 		triggered: make(chan struct{}),
-		config:    config{budget: budget},
+		config:    config{budget: budget, index: newIndex()},
 	}
 	c.progress.set(fsm.Serving, PhaseStart)
 	if err := c.Add(opts...); err != nil {
@@ -73,21 +73,26 @@ func New(budget Budget, opts ...Option) (*Controller, error) {
 // Add registers more, until Run is called; after that it returns [ErrRan]. Open a
 // dependency, Add its closer, open the next: whatever was added is closed, even
 // if a trigger comes before everything is open. With an error (of the kinds that
-// New has) nothing of this call is added.
+// New has) nothing of this call is added. The options run on the caller's goroutine
+// while no lock is held.
 func (c *Controller) Add(opts ...Option) error {
+	more, errs := gather(opts)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ran {
+	switch {
+	case c.over == nil:
+		return errNotMade
+	case c.ran:
 		return ErrRan
 	}
-	next, err := c.config.with(opts)
-	if err != nil {
+	index, wrong := c.config.check(more)
+	if c.starting != nil && more.signalsSet {
+		wrong = append(wrong, errors.New("controller: WithSignals and WithSignalChannel come before Starting, which hears the signals"))
+	}
+	if err := errors.Join(append(errs, wrong...)...); err != nil {
 		return err
 	}
-	if c.starting != nil && next.signalsSet != c.config.signalsSet {
-		return errors.New("controller: WithSignals and WithSignalChannel come before Starting, which hears the signals")
-	}
-	c.config = next
+	c.config.add(more, index)
 	return nil
 }
 

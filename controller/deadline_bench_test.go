@@ -2,7 +2,9 @@ package controller_test
 
 import (
 	"context"
+	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,8 +14,24 @@ import (
 // BenchmarkDeadline measures how late Run returns when everything hangs, beside
 // how late a bare timer of the same length fires, one after the other in one run:
 // late-run-µs and late-timer-µs are the medians. ns/op means nothing here.
-func BenchmarkDeadline(b *testing.B) {
-	const total = 20 * time.Millisecond
+func BenchmarkDeadline(b *testing.B) { benchmarkDeadline(b, 20*time.Millisecond) }
+
+// BenchmarkDeadlineStarved is the same where a timer that fires finds one processor
+// and eight goroutines that want it all the time.
+func BenchmarkDeadlineStarved(b *testing.B) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	var stop atomic.Bool
+	defer stop.Store(true)
+	for range 8 {
+		go func() {
+			for !stop.Load() { //nolint:revive // busy on purpose
+			}
+		}()
+	}
+	benchmarkDeadline(b, 400*time.Millisecond)
+}
+
+func benchmarkDeadline(b *testing.B, total time.Duration) {
 	hang := make(chan struct{})
 	defer close(hang)
 	var run, timer []time.Duration
@@ -21,8 +39,8 @@ func BenchmarkDeadline(b *testing.B) {
 		s := &server{d: newDiary(), down: make(chan struct{}), graceful: func() { <-hang }, stop: func() { <-hang }}
 		c, err := controller.New(controller.Budget{Total: total, Reserve: total / 2},
 			controller.WithServer("s", s),
-			controller.WithCloser("c", func() { <-hang }),
-			controller.WithFlusher("f", func() { <-hang }),
+			controller.WithCloser("c", func(ctx context.Context) { <-ctx.Done(); <-hang }),
+			controller.WithFlusher("f", func(ctx context.Context) { <-ctx.Done(); <-hang }),
 			controller.WithSignals())
 		if err != nil {
 			b.Fatal(err)

@@ -91,7 +91,7 @@ func (r *run) cancel() {
 	for _, c := range calls { // a force may have brought the end forward
 		if !c.over {
 			c.since = time.Now()
-			r.end(func() { c.cancel(ErrStepTime) })
+			r.timeOver(c)
 		}
 	}
 }

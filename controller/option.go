@@ -47,11 +47,11 @@ func WithServer(name string, server Server, opts ...ServerOption) Option {
 		}
 		if checker, ok := server.(Checker); ok {
 			if err := checker.Check(); err != nil {
-				// The text is taken here: in New and Add the controller's mutex is held.
+				// The text is taken here, once: New and Add may be called again with the option.
 				s.errs = append(s.errs, fmt.Errorf("%w", err))
 			}
 		}
-		switch arrivals, ok := server.(Arrivals); { // here for the same reason
+		switch arrivals, ok := server.(Arrivals); {
 		case len(s.errs) > 0: // it cannot work at all
 		case !ok:
 			s.noQuiet = "it has no LastArrival"
@@ -186,7 +186,7 @@ func WithObserver(name string, observe func(Step)) Option {
 func WithLogger(logger zerolog.Logger) Option {
 	return func(c *config) error {
 		if c.logger != nil {
-			return errors.New("controller: WithLogger was given twice")
+			return errTwoLoggers
 		}
 		c.logger = &logger
 		return nil
@@ -200,7 +200,7 @@ func WithLogger(logger zerolog.Logger) Option {
 func WithSignals(signals ...os.Signal) Option {
 	return func(c *config) error {
 		if c.signalsSet {
-			return errors.New("controller: WithSignals or WithSignalChannel was given before; only one of them can be")
+			return errTwoSignals
 		}
 		for _, s := range signals {
 			number, known := s.(syscall.Signal)
@@ -225,7 +225,7 @@ func WithSignalChannel(signals <-chan os.Signal) Option {
 			return errors.New("controller: WithSignalChannel was given a nil channel; WithSignals() means no signals")
 		}
 		if c.signalsSet {
-			return errors.New("controller: WithSignals or WithSignalChannel was given before; only one of them can be")
+			return errTwoSignals
 		}
 		c.signalChannel, c.signalsSet = signals, true
 		return nil

@@ -98,7 +98,7 @@ func (r *run) startWorker(w *worker) {
 		}
 		return err
 	}, func(res result) {
-		w.endWork(nil)
+		r.end(func() { w.endWork(nil) })
 		switch {
 		case res.result == ResultFailed && obeyed:
 			if w.call.step.Result == ResultFailed {

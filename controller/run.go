@@ -35,6 +35,7 @@ type run struct {
 	workers []*worker
 	victims []*server // those on which Stop is called
 	calls   []*call
+	endings endings      // contexts that will end
 	ending  atomic.Int32 // contexts that are being ended
 	measure Outcome      // the last thing done to what did not end by itself
 	settled SettleEnd
@@ -85,14 +86,17 @@ func (r *run) await(done func() bool, bound func() time.Time) bool {
 		if done() {
 			return true
 		}
-		if at := bound(); !at.IsZero() {
-			left := time.Until(at)
-			if left <= 0 {
-				return false
-			}
-			r.timer.Reset(left)
-		} else {
+		at := bound()
+		if !at.IsZero() && time.Until(at) <= 0 {
+			return false
+		}
+		if next := r.endContexts(); at.IsZero() || !next.IsZero() && next.Before(at) {
+			at = next
+		}
+		if at.IsZero() {
 			r.timer.Stop()
+		} else {
+			r.timer.Reset(time.Until(at))
 		}
 		select {
 		case <-r.inbox.wake:
