@@ -10,6 +10,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"os"
 	"slices"
 	"strings"
@@ -57,9 +59,9 @@ type observed struct {
 	servers []*fakeServer // those that are Last behind the others
 	begun   time.Time
 	end     time.Time
-	report  controller.Report
-	waited  []controller.Report
-	seen    [][]controller.Step // by observer
+	report  report.Report
+	waited  []report.Report
+	seen    [][]report.Step // by observer
 	samples []sample
 	alive   int // goroutines of the controller when Run had returned
 }
@@ -67,7 +69,7 @@ type observed struct {
 type sample struct {
 	at    time.Time
 	state fsm.State
-	phase controller.Phase
+	phase lastcall.Phase
 	ready bool
 
 	deadline, timer time.Time // zero: not known
@@ -80,7 +82,7 @@ var errAsked = errors.New("asked for")
 func (s scenario) run(t *rapid.T) {
 	w := newWorld()
 	defer close(w.release)
-	o := &observed{s: s, w: w, seen: make([][]controller.Step, len(s.observers))}
+	o := &observed{s: s, w: w, seen: make([][]report.Step, len(s.observers))}
 	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), valueKey{}, "value"))
 	defer cancel()
 	signals := make(chan os.Signal, len(s.asks))
@@ -109,7 +111,7 @@ func (s scenario) run(t *rapid.T) {
 			}
 		})
 	}
-	waiting := make(chan controller.Report)
+	waiting := make(chan report.Report)
 	for range 2 {
 		go func() {
 			r, err := ctl.Wait(context.Background())
@@ -165,7 +167,7 @@ func (o *observed) options() []controller.Option {
 			f.arrivals = append(f.arrivals, f.made.Add(after))
 		}
 		o.servers = append(o.servers, f)
-		var server controller.Server = f
+		var server lastcall.Server = f
 		switch {
 		case p.bare && s.budget.Quiet > 0 && name < lastName(0):
 			server = &arrivingServer{bareServer{f}, f}
@@ -231,7 +233,7 @@ func (o *observed) options() []controller.Option {
 	}
 	for i, p := range s.observers {
 		n := 0
-		opts = append(opts, controller.WithObserver(name(i), func(step controller.Step) {
+		opts = append(opts, controller.WithObserver(name(i), func(step report.Step) {
 			n++
 			o.seen[i] = append(o.seen[i], step)
 			if n >= p.from {
@@ -246,10 +248,10 @@ func (o *observed) options() []controller.Option {
 }
 
 // phases returns the phases that were entered, with their beginnings and ends.
-func (o *observed) phases() map[controller.Phase]controller.Step {
-	all := map[controller.Phase]controller.Step{}
+func (o *observed) phases() map[lastcall.Phase]report.Step {
+	all := map[lastcall.Phase]report.Step{}
 	for _, s := range o.report.Steps {
-		if s.Kind == controller.KindPhase {
+		if s.Kind == report.KindPhase {
 			all[s.Phase] = s
 		}
 	}
@@ -257,10 +259,10 @@ func (o *observed) phases() map[controller.Phase]controller.Step {
 }
 
 // marks returns the transitions and phases among steps.
-func marks(steps []controller.Step) []string {
+func marks(steps []report.Step) []string {
 	var all []string
 	for _, s := range steps {
-		if s.Kind != controller.KindCall {
+		if s.Kind != report.KindCall {
 			all = append(all, s.String())
 		}
 	}
@@ -268,7 +270,7 @@ func marks(steps []controller.Step) []string {
 }
 
 // subjects returns which calls the steps are, sorted.
-func subjects(steps []controller.Step) []string {
+func subjects(steps []report.Step) []string {
 	var all []string
 	for _, s := range steps {
 		all = append(all, string(s.Op)+" "+s.Name)

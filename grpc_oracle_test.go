@@ -2,6 +2,8 @@ package lastcall_test
 
 import (
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"slices"
 	"strings"
 	"time"
@@ -11,7 +13,6 @@ import (
 	"google.golang.org/grpc/status"
 	"pgregory.net/rapid"
 
-	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/fsm"
 )
 
@@ -23,7 +24,7 @@ type rpcOracle struct {
 	calls
 	results    []callResult
 	peers      []peerResult
-	report     controller.Report
+	report     report.Report
 	begun, end time.Time
 
 	trigger, timer, deadline time.Time // with the force, if there was one
@@ -74,8 +75,8 @@ func (o *rpcOracle) checkSettle(t *rapid.T) {
 	var began time.Time
 	served := false
 	for _, s := range o.report.Steps {
-		served = served || s.Phase == controller.PhaseServe
-		if s.Kind == controller.KindTransition && s.State == fsm.GracefulShutdown {
+		served = served || s.Phase == lastcall.PhaseServe
+		if s.Kind == report.KindTransition && s.State == fsm.GracefulShutdown {
 			began = s.Start
 		}
 	}
@@ -235,7 +236,7 @@ func (o *rpcOracle) checkEnd(t *rapid.T) {
 func (o *rpcOracle) checkWork(t *rapid.T) {
 	var over time.Time
 	for _, s := range o.report.Steps {
-		if s.Kind == controller.KindTransition && s.State == fsm.Terminated {
+		if s.Kind == report.KindTransition && s.State == fsm.Terminated {
 			over = s.Start
 		}
 	}
@@ -248,7 +249,7 @@ func (o *rpcOracle) checkWork(t *rapid.T) {
 	}
 	got := 0
 	for _, w := range o.report.Work {
-		if w.Kind == controller.WorkCall {
+		if w.Kind == lastcall.WorkCall {
 			t.Fatalf("a call has not returned that never hangs: %+v", w)
 		}
 		if w.Before+w.Arrived != w.Completed+w.Cancelled+w.Cut+w.Running || w.Late > w.Arrived {
@@ -257,14 +258,14 @@ func (o *rpcOracle) checkWork(t *rapid.T) {
 		if !o.expired && w.Cancelled+w.Cut > 0 {
 			t.Fatalf("drained, with %+v", w)
 		}
-		if w.Kind == controller.WorkUnary || w.Kind == controller.WorkStream {
+		if w.Kind == lastcall.WorkUnary || w.Kind == lastcall.WorkStream {
 			got += w.Running
 		}
 	}
 	if got != running && !ties {
 		t.Fatalf("%d handlers run, the report has %d: %+v", running, got, o.report.Work)
 	}
-	if o.report.Outcome == controller.OutcomeCut {
+	if o.report.Outcome == report.OutcomeCut {
 		t.Fatal("cut, although Stop leaves no connection")
 	}
 }
@@ -273,7 +274,7 @@ func (o *rpcOracle) checkWork(t *rapid.T) {
 func (o *rpcOracle) namedCalls() int {
 	n := 0
 	for _, w := range o.report.Work {
-		if w.Kind == controller.WorkCall {
+		if w.Kind == lastcall.WorkCall {
 			n += w.Running
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"net"
 	"os"
@@ -59,7 +61,7 @@ type peerPlan struct {
 }
 
 type calls struct {
-	budget  controller.Budget
+	budget  lastcall.Budget
 	rpcs    []rpcPlan
 	peers   []peerPlan
 	shaking time.Duration // how long a handshake may take once the drain has begun
@@ -157,7 +159,7 @@ func (s *rpcServer) handle(ctx context.Context, i int32) error {
 		timer.Stop()
 		if plan.kind == drained {
 			select {
-			case <-controller.Draining(ctx):
+			case <-lastcall.Draining(ctx):
 				timer.Reset(plan.takes)
 			case <-ended:
 			}

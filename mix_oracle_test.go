@@ -3,6 +3,8 @@ package lastcall_test
 import (
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"net/http"
 	"slices"
 	"strings"
@@ -12,7 +14,6 @@ import (
 	"google.golang.org/grpc/status"
 	"pgregory.net/rapid"
 
-	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/drain"
 	"github.com/lastcall-go/lastcall/fsm"
 )
@@ -31,7 +32,7 @@ type mixOracle struct {
 	toils      []mixToil
 	visits     []visited
 	ready      []time.Time
-	report     controller.Report
+	report     report.Report
 	begun, end time.Time
 
 	aliveAbove, aliveBelow int // goroutines of the controller, and of what is below it
@@ -41,7 +42,7 @@ type mixOracle struct {
 	graceful, over           time.Time // when GRACEFUL_SHUTDOWN and TERMINATED were entered
 	expiry                   time.Time // when the timer took effect: never before graceful
 	served, expired          bool
-	stops                    []controller.Step // the GracefulStop of each server
+	stops                    []report.Step // the GracefulStop of each server
 }
 
 func (o *mixOracle) String() string {
@@ -147,21 +148,21 @@ func (o *mixOracle) checkBounded(t *rapid.T) {
 
 // readSteps finds the report's instants, and that the phases are in order.
 func (o *mixOracle) readSteps(t *rapid.T) {
-	o.stops = make([]controller.Step, len(o.servers))
-	var last controller.Step
+	o.stops = make([]report.Step, len(o.servers))
+	var last report.Step
 	for _, s := range o.report.Steps {
 		switch {
-		case s.Kind == controller.KindTransition && s.State == fsm.GracefulShutdown:
+		case s.Kind == report.KindTransition && s.State == fsm.GracefulShutdown:
 			o.graceful = s.Start
-		case s.Kind == controller.KindTransition && s.State == fsm.Terminated:
+		case s.Kind == report.KindTransition && s.State == fsm.Terminated:
 			o.over = s.Start
-		case s.Kind == controller.KindPhase:
-			o.served = o.served || s.Phase == controller.PhaseServe
+		case s.Kind == report.KindPhase:
+			o.served = o.served || s.Phase == lastcall.PhaseServe
 			if s.Phase <= last.Phase || s.Start.Before(last.Start) {
 				t.Fatalf("G2: phase %v came after phase %v", s.Phase, last.Phase)
 			}
 			last = s
-		case s.Op == controller.OpGracefulStop && s.Name != adminName:
+		case s.Op == report.OpGracefulStop && s.Name != adminName:
 			i := slices.IndexFunc(o.servers, func(m mixServer) bool { return m.name == s.Name })
 			if o.stops[i].Op != "" {
 				t.Fatalf("G5: GracefulStop of %s was called twice", s.Name)
@@ -177,13 +178,13 @@ func (o *mixOracle) readSteps(t *rapid.T) {
 }
 
 // phase returns a phase that was entered.
-func (o *mixOracle) phase(p controller.Phase) (controller.Step, bool) {
+func (o *mixOracle) phase(p lastcall.Phase) (report.Step, bool) {
 	for _, s := range o.report.Steps {
-		if s.Kind == controller.KindPhase && s.Phase == p {
+		if s.Kind == report.KindPhase && s.Phase == p {
 			return s, true
 		}
 	}
-	return controller.Step{}, false
+	return report.Step{}, false
 }
 
 // checkSettle checks when the drain began: G4 for phases announce and settle.
@@ -254,8 +255,8 @@ func (o *mixOracle) checkReady(t *rapid.T) {
 func (o *mixOracle) ended(server string) time.Time {
 	at := o.graceful
 	for _, s := range o.report.Steps {
-		if s.Name == server && (s.Op == controller.OpGracefulStop || s.Op == controller.OpServe) {
-			if s.Result != controller.ResultOK {
+		if s.Name == server && (s.Op == report.OpGracefulStop || s.Op == report.OpServe) {
+			if s.Result != report.ResultOK {
 				return o.expiry
 			}
 			at = later(at, s.Start.Add(s.Duration))
@@ -300,10 +301,10 @@ func (o *mixOracle) checkStop(t *rapid.T, i int) {
 	}
 	last := o.lastEnd(i)
 	returned := o.stops[i].Start.Add(o.stops[i].Duration)
-	if last.Before(o.expiry) && (o.stops[i].Result != controller.ResultOK || !returned.Equal(last)) {
+	if last.Before(o.expiry) && (o.stops[i].Result != report.ResultOK || !returned.Equal(last)) {
 		t.Fatalf("G4: GracefulStop of %s returned %v after the drain began, want %v: %v", s.name, returned.Sub(o.graceful), last.Sub(o.graceful), o.stops[i])
 	}
-	if last.After(o.expiry) && o.stops[i].Result == controller.ResultOK && returned.Before(o.expiry) {
+	if last.After(o.expiry) && o.stops[i].Result == report.ResultOK && returned.Before(o.expiry) {
 		t.Fatalf("G3: GracefulStop of %s returned %v after the drain began, but the last end came after %v", s.name, returned.Sub(o.graceful), last.Sub(o.graceful))
 	}
 }
@@ -514,7 +515,7 @@ func (o *mixOracle) checkHandler(fail failer, r *mixResult, back time.Time) {
 	}
 	switch {
 	case r.kind == held && back.Before(want) && !back.Before(o.expiry): // Stop leaves it alone
-		if cut, _ := o.phase(controller.PhaseCut); !back.Equal(cut.Start) {
+		if cut, _ := o.phase(lastcall.PhaseCut); !back.Equal(cut.Start) {
 			fail("G5: a connection that nobody can cancel was closed %v after the timer, and cut after %v", back.Sub(o.expiry), cut.Start.Sub(o.expiry))
 		}
 	case want.After(o.end):
@@ -524,7 +525,7 @@ func (o *mixOracle) checkHandler(fail failer, r *mixResult, back time.Time) {
 	case !back.Equal(want):
 		fail("G4: the handler came back %v after the drain began, want %v", back.Sub(o.graceful), want.Sub(o.graceful))
 	}
-	if own.After(back) && back.Equal(o.expiry) && r.over != inside && r.kind != gateway && r.kind != held && !errors.Is(r.cause, controller.ErrTimer) {
+	if own.After(back) && back.Equal(o.expiry) && r.over != inside && r.kind != gateway && r.kind != held && !errors.Is(r.cause, lastcall.ErrTimer) {
 		fail("the handler's context ended with %v", r.cause)
 	}
 	if own.Before(o.expiry) && r.cause != nil && r.over != overGRPC && r.kind != held {
@@ -660,7 +661,7 @@ func (o *mixOracle) checkTask(t *rapid.T, r *mixResult) {
 	if !r.taskBegun.Equal(r.begun) {
 		t.Fatalf("a task began %v after its handler", r.taskBegun.Sub(r.begun))
 	}
-	if !r.tough && r.taskBegun.Add(r.task).After(o.expiry) && !errors.Is(r.taskCause, controller.ErrTimer) {
+	if !r.tough && r.taskBegun.Add(r.task).After(o.expiry) && !errors.Is(r.taskCause, lastcall.ErrTimer) {
 		t.Fatalf("a task's context ended with %v", r.taskCause)
 	}
 }
@@ -715,17 +716,17 @@ func (o *mixOracle) checkPath(t *rapid.T) {
 		t.Fatalf("G3: the last end came %v after the timer, and the path is %v", last.Sub(o.expiry), o.report.Path)
 	case !o.expired && !o.over.Equal(last):
 		t.Fatalf("G4: the drain ended %v after the last end", o.over.Sub(last))
-	case !o.expired && o.report.Outcome != controller.OutcomeDrained:
+	case !o.expired && o.report.Outcome != report.OutcomeDrained:
 		t.Fatalf("G3: outcome %v, want drained", o.report.Outcome)
-	case o.expired && (o.report.Outcome <= controller.OutcomeDrained || o.report.Outcome > controller.OutcomeAbandoned):
+	case o.expired && (o.report.Outcome <= report.OutcomeDrained || o.report.Outcome > report.OutcomeAbandoned):
 		t.Fatalf("G3: forced, with outcome %v", o.report.Outcome)
 	}
 	for _, s := range o.report.Steps {
-		if !o.expired && (s.Op == controller.OpCancel || s.Op == controller.OpStop && s.Name != adminName || s.Op == controller.OpCut) {
+		if !o.expired && (s.Op == report.OpCancel || s.Op == report.OpStop && s.Name != adminName || s.Op == report.OpCut) {
 			t.Fatalf("G3: drained, with %v", s)
 		}
 	}
-	abandoned := o.report.Outcome == controller.OutcomeAbandoned
+	abandoned := o.report.Outcome == report.OutcomeAbandoned
 	if o.expired && abandoned != last.After(o.over) && !last.Equal(o.over) {
 		t.Fatalf("G2: outcome %v, and the last end came %v after TERMINATED", o.report.Outcome, last.Sub(o.over))
 	}
@@ -763,11 +764,11 @@ func (o *mixOracle) checkOver(t *rapid.T) {
 			t.Fatalf("G4: TERMINATED was entered %v after the timer, want %v", o.over.Sub(o.expiry), want.Sub(o.expiry))
 		}
 	default:
-		if stop, _ := o.phase(controller.PhaseStop); !stop.Start.Equal(cancelled) && !servers.Equal(cancelled) {
+		if stop, _ := o.phase(lastcall.PhaseStop); !stop.Start.Equal(cancelled) && !servers.Equal(cancelled) {
 			t.Fatalf("G4: phase stop began %v after the timer, want %v", stop.Start.Sub(o.expiry), cancelled.Sub(o.expiry))
 		}
 		last := later(servers, workers)
-		wait, entered := o.phase(controller.PhaseWait)
+		wait, entered := o.phase(lastcall.PhaseWait)
 		want := last
 		if entered {
 			end, ok := o.share(wait.Start, 3)
@@ -779,7 +780,7 @@ func (o *mixOracle) checkOver(t *rapid.T) {
 	}
 	stopped := map[string]int{}
 	for _, s := range o.report.Steps {
-		if s.Op == controller.OpStop {
+		if s.Op == report.OpStop {
 			stopped[s.Name]++
 		}
 	}
@@ -839,8 +840,8 @@ func (o *mixOracle) checkEnd(t *rapid.T) {
 	if slices.ContainsFunc(o.visits, func(v visited) bool { return v.asked.Equal(flushed) }) {
 		at = later(at, earlier(o.end, flushed.Add(lastTime))) // it may have come in
 	}
-	if slices.ContainsFunc(o.report.Failures(), func(s controller.Step) bool {
-		return s.Start.Add(grace).After(at) && s.Result == controller.ResultTimedOut
+	if slices.ContainsFunc(o.report.Failures(), func(s report.Step) bool {
+		return s.Start.Add(grace).After(at) && s.Result == report.ResultTimedOut
 	}) {
 		at = o.end // it was given a moment
 	}
@@ -940,12 +941,12 @@ func (o *mixOracle) checkWork(t *rapid.T, i int) {
 			count(c.dialled, back)
 		}
 	}
-	var sum controller.Work
+	var sum lastcall.Work
 	for _, w := range o.report.Work {
 		if w.Server != s.name {
 			continue
 		}
-		if w.Kind == controller.WorkCall {
+		if w.Kind == lastcall.WorkCall {
 			if w.Oldest.Equal(o.over) {
 				continue // it was begun in this instant
 			}
@@ -979,7 +980,7 @@ func (o *mixOracle) checkLeft(t *rapid.T) {
 	}
 	named := 0
 	for _, w := range o.report.Work {
-		if w.Kind == controller.WorkCall || w.Kind == controller.WorkTask {
+		if w.Kind == lastcall.WorkCall || w.Kind == lastcall.WorkTask {
 			named += w.Running
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
 	"os"
 	"slices"
 	"strconv"
@@ -51,7 +52,7 @@ const (
 
 // mix is everything about a process that was drawn.
 type mix struct {
-	budget   controller.Budget
+	budget   lastcall.Budget
 	servers  []mixServer
 	jobs     []mixJob
 	workers  []mixWorker

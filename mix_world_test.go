@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
 	"io"
 	"net"
 	"net/http"
@@ -18,7 +19,6 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 
-	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/drain"
 	"github.com/lastcall-go/lastcall/grpcadapter"
 	"github.com/lastcall-go/lastcall/httpadapter"
@@ -185,7 +185,7 @@ func (w *mixWorld) sets(i int, f func(r *mixResult)) {
 }
 
 // build makes a server.
-func (w *mixWorld) build(i int) (controller.Server, func() error) {
+func (w *mixWorld) build(i int) (lastcall.Server, func() error) {
 	s := w.plan.servers[i]
 	switch s.kind {
 	case grpcKind:
@@ -212,7 +212,7 @@ func (w *mixWorld) build(i int) (controller.Server, func() error) {
 
 // buildAdmin makes the server that is Last. It says whether traffic should come, and
 // takes its time if it is asked to.
-func (w *mixWorld) buildAdmin() controller.Server {
+func (w *mixWorld) buildAdmin() lastcall.Server {
 	return httpadapter.New(w.office, &http.Server{Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		takes, _ := time.ParseDuration(r.URL.Query().Get("takes"))
 		answer := "not ready"
@@ -259,7 +259,7 @@ func (w *mixWorld) wait(ctx context.Context, p mixJob) error {
 		return errEnded
 	case drained:
 		select {
-		case <-controller.Draining(ctx):
+		case <-lastcall.Draining(ctx):
 		case <-ended:
 			return errEnded
 		}

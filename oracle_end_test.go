@@ -2,6 +2,8 @@ package lastcall_test
 
 import (
 	"errors"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"reflect"
 	"slices"
 	"strings"
@@ -48,13 +50,13 @@ func (o *oracle) checkDrain(t *rapid.T) {
 				}
 			}
 		}
-		if o.report.Outcome != controller.OutcomeDrained {
+		if o.report.Outcome != report.OutcomeDrained {
 			t.Fatalf("G3: outcome %v, want drained", o.report.Outcome)
 		}
 		return
 	}
 	for _, s := range o.report.Steps {
-		if s.Kind == controller.KindTransition && s.State == fsm.TimerExpired && !s.Start.Equal(timer) {
+		if s.Kind == report.KindTransition && s.State == fsm.TimerExpired && !s.Start.Equal(timer) {
 			t.Fatalf("G4: TIMER_EXPIRED was entered %v after the timer", s.Start.Sub(timer))
 		}
 	}
@@ -109,12 +111,12 @@ func (o *oracle) checkForce(t *rapid.T) {
 	}
 	start := timer
 	for _, p := range []struct {
-		phase  controller.Phase
+		phase  lastcall.Phase
 		call   string
 		shares int
-	}{{controller.PhaseCancel, "cancel ", 6}, {controller.PhaseStop, "stop ", 5}, {controller.PhaseCut, "cut ", 4}} {
+	}{{lastcall.PhaseCancel, "cancel ", 6}, {lastcall.PhaseStop, "stop ", 5}, {lastcall.PhaseCut, "cut ", 4}} {
 		step, entered := o.phase[p.phase]
-		if runs, tie := o.extendedRuns(start); p.phase == controller.PhaseCut && !tie && entered != runs {
+		if runs, tie := o.extendedRuns(start); p.phase == lastcall.PhaseCut && !tie && entered != runs {
 			t.Fatalf("G3: phase cut was entered: %v, should be: %v", entered, runs)
 		}
 		if !entered {
@@ -133,7 +135,7 @@ func (o *oracle) checkForce(t *rapid.T) {
 				}
 			}
 		}
-		if p.phase != controller.PhaseCut { // it waits a moment for what it has ended
+		if p.phase != lastcall.PhaseCut { // it waits a moment for what it has ended
 			back = later(back, earlier(gone, later(back, start).Add(grace)))
 		}
 		start = later(start, earlier(back, o.shareEnd(start, p.shares, o.deadlineAt)))
@@ -142,7 +144,7 @@ func (o *oracle) checkForce(t *rapid.T) {
 	for i := range o.s.servers {
 		last = later(last, o.gone(i))
 	}
-	wait, entered := o.phase[controller.PhaseWait]
+	wait, entered := o.phase[lastcall.PhaseWait]
 	if entered {
 		if !wait.Start.Equal(start) {
 			t.Fatalf("G4: phase wait began %v late", wait.Start.Sub(start))
@@ -154,13 +156,13 @@ func (o *oracle) checkForce(t *rapid.T) {
 	if !o.over.Equal(start) {
 		t.Fatalf("G4: TERMINATED was entered %v after the trigger, want %v", o.over.Sub(o.trigger), start.Sub(o.trigger))
 	}
-	if o.report.Outcome <= controller.OutcomeDrained || o.report.Outcome > controller.OutcomeAbandoned || o.report.ExitCode() < controller.ExitFailed {
+	if o.report.Outcome <= report.OutcomeDrained || o.report.Outcome > report.OutcomeAbandoned || o.report.ExitCode() < report.ExitFailed {
 		t.Fatalf("G3: forced, with outcome %v and exit code %d", o.report.Outcome, o.report.ExitCode())
 	}
 	if want := o.outcomes(last); !slices.Contains(want, o.report.Outcome) {
 		t.Fatalf("G3: outcome %v, want one of %v: the last end came %v after the trigger\n%v", o.report.Outcome, want, last.Sub(o.trigger), o.report)
 	}
-	if abandoned := o.report.Outcome == controller.OutcomeAbandoned; abandoned != last.After(start) && !last.Equal(start) {
+	if abandoned := o.report.Outcome == report.OutcomeAbandoned; abandoned != last.After(start) && !last.Equal(start) {
 		t.Fatalf("G2: outcome %v, the last end came %v after TERMINATED", o.report.Outcome, last.Sub(start))
 	}
 }
@@ -169,7 +171,7 @@ func (o *oracle) checkForce(t *rapid.T) {
 // which Run returns.
 func (o *oracle) checkEnding(t *rapid.T) {
 	at := o.over
-	if c := o.phase[controller.PhaseClose]; !c.Start.Equal(at) {
+	if c := o.phase[lastcall.PhaseClose]; !c.Start.Equal(at) {
 		t.Fatalf("G4: phase close began %v late", c.Start.Sub(at))
 	}
 	end := o.shareEnd(at, 2, o.deadlineAt)
@@ -190,12 +192,12 @@ func (o *oracle) checkEnding(t *rapid.T) {
 	if at.After(end) {
 		t.Fatalf("G4: the oracle gives the closers %v too much", at.Sub(end))
 	}
-	if f := o.phase[controller.PhaseFlush]; !f.Start.Equal(at) {
+	if f := o.phase[lastcall.PhaseFlush]; !f.Start.Equal(at) {
 		t.Fatalf("G4: phase flush began %v after the trigger, want %v", f.Start.Sub(o.trigger), at.Sub(o.trigger))
 	}
 	at = o.checkLog(t, at)
 	last := at
-	if len(o.s.flushers)+len(o.s.lasts) == 0 && o.s.logger && o.fresh(o.phase[controller.PhaseFlush].Start) {
+	if len(o.s.flushers)+len(o.s.lasts) == 0 && o.s.logger && o.fresh(o.phase[lastcall.PhaseFlush].Start) {
 		return // the oracle has no note of when the line was said
 	}
 	behind := min(1, len(o.s.lasts))
@@ -229,15 +231,15 @@ func (o *oracle) fresh(at time.Time) bool {
 	}) {
 		return true
 	}
-	return slices.ContainsFunc(o.report.Steps, func(s controller.Step) bool {
-		if s.Op == controller.OpServe && s.Name >= lastName(0) {
+	return slices.ContainsFunc(o.report.Steps, func(s report.Step) bool {
+		if s.Op == report.OpServe && s.Name >= lastName(0) {
 			return false // it goes on serving
 		}
 		since, end := s.Start, s.Start.Add(s.Duration)
-		if cancel := o.phase[controller.PhaseCancel]; s.Op == controller.OpCancel && (s.Abandoned || end.After(cancel.Start.Add(cancel.Duration))) {
+		if cancel := o.phase[lastcall.PhaseCancel]; s.Op == report.OpCancel && (s.Abandoned || end.After(cancel.Start.Add(cancel.Duration))) {
 			since = cancel.Start.Add(cancel.Duration) // its context ended then
 		}
-		return s.Kind == controller.KindCall && !s.Start.After(at) && at.Sub(since) < grace && (s.Abandoned || end.After(at))
+		return s.Kind == report.KindCall && !s.Start.After(at) && at.Sub(since) < grace && (s.Abandoned || end.After(at))
 	})
 }
 
@@ -335,29 +337,29 @@ func (o *oracle) checkSaidLast(t *rapid.T) {
 
 // checkExit computes the exit code by its stated precedence.
 func (o *oracle) checkExit(t *rapid.T) {
-	want := controller.ExitOK
-	questions := []controller.Op{controller.OpInFlight, controller.OpNotes, controller.OpLastArrival, controller.OpText}
+	want := report.ExitOK
+	questions := []report.Op{report.OpInFlight, report.OpNotes, report.OpLastArrival, report.OpText}
 	for _, s := range o.report.Failures() {
-		if s.Result != controller.ResultTimedOut || !slices.Contains(questions, s.Op) {
-			want = controller.ExitStep
+		if s.Result != report.ResultTimedOut || !slices.Contains(questions, s.Op) {
+			want = report.ExitStep
 		}
 	}
 	if o.expired {
-		want = controller.ExitForced
+		want = report.ExitForced
 	}
-	if o.report.Outcome == controller.OutcomeAbandoned { // checkForce has compared that
-		want = controller.ExitAbandoned
+	if o.report.Outcome == report.OutcomeAbandoned { // checkForce has compared that
+		want = report.ExitAbandoned
 	}
 	switch failed, tie := o.failedByItself(); {
 	case tie:
 		return
 	case failed:
-		want = controller.ExitFailed
+		want = report.ExitFailed
 	}
 	if got := o.report.ExitCode(); got != want {
 		t.Fatalf("G8: exit code %d, want %d\n%v", got, want, o.report)
 	}
-	if (o.report.Err() == nil) != (want == controller.ExitOK) {
+	if (o.report.Err() == nil) != (want == report.ExitOK) {
 		t.Fatalf("G8: exit code %d and error %v", want, o.report.Err())
 	}
 }
@@ -371,17 +373,17 @@ func (o *oracle) failedByItself() (failed, tie bool) {
 		}
 	}
 	for _, s := range o.report.Steps {
-		bad := s.Result == controller.ResultFailed || s.Result == controller.ResultPanicked || s.Result == controller.ResultGoexit
+		bad := s.Result == report.ResultFailed || s.Result == report.ResultPanicked || s.Result == report.ResultGoexit
 		switch s.Op {
-		case controller.OpAttach:
+		case report.OpAttach:
 			failed = failed || bad
-		case controller.OpServe:
+		case report.OpServe:
 			// After GracefulStop an error is no failure; a panic is a failed step only.
 			gs, _ := o.w.at("gs "+s.Name, "begin")
 			end := s.Start.Add(s.Duration)
-			failed = failed || bad && (s.Result == controller.ResultFailed || end.Before(gs))
-			tie = tie || bad && s.Result != controller.ResultFailed && end.Equal(gs)
-		case controller.OpWork:
+			failed = failed || bad && (s.Result == report.ResultFailed || end.Before(gs))
+			tie = tie || bad && s.Result != report.ResultFailed && end.Equal(gs)
+		case report.OpWork:
 			end := s.Start.Add(s.Duration)
 			bad = bad && !o.s.workers[s.Name[0]-'a'].waitsForClaim // such a one had been told to end
 			failed = failed || bad && !end.After(o.trigger)
@@ -431,9 +433,9 @@ func (o *oracle) checkOnce(t *rapid.T) {
 // checkIsolated is G8: every failure is in the report with the step's name, and
 // nothing else is called one.
 func (o *oracle) checkIsolated(t *rapid.T) {
-	check := func(op controller.Op, kind string, plans []stepPlan) {
+	check := func(op report.Op, kind string, plans []stepPlan) {
 		for i, p := range plans {
-			var found *controller.Step
+			var found *report.Step
 			for _, s := range o.report.Steps {
 				if s.Op == op && s.Name == name(i) {
 					found = &s
@@ -445,18 +447,18 @@ func (o *oracle) checkIsolated(t *rapid.T) {
 			o.checkResult(t, kind+" "+name(i), p.how, *found)
 		}
 	}
-	check(controller.OpAnnouncer, "announcer", o.s.announcers)
-	check(controller.OpClose, "closer", o.s.closers)
-	check(controller.OpFlush, "flusher", o.s.flushers)
+	check(report.OpAnnouncer, "announcer", o.s.announcers)
+	check(report.OpClose, "closer", o.s.closers)
+	check(report.OpFlush, "flusher", o.s.flushers)
 	for _, s := range o.report.Steps {
 		switch s.Op {
-		case controller.OpStop:
+		case report.OpStop:
 			o.checkResult(t, "stop "+s.Name, o.s.plan(s.Name).stop, s)
-		case controller.OpCancel:
+		case report.OpCancel:
 			o.checkResult(t, "cancel "+s.Name, o.s.servers[s.Name[0]-'a'].cancel, s)
-		case controller.OpCut:
+		case report.OpCut:
 			o.checkResult(t, "cut "+s.Name, o.s.servers[s.Name[0]-'a'].cut, s)
-		case controller.OpGracefulStop:
+		case report.OpGracefulStop:
 			if back := o.ends("gs "+s.Name, "return"); len(back) > 0 && (back[0].Before(o.timer) || s.Name >= lastName(0)) {
 				o.checkResult(t, "gs "+s.Name, o.s.plan(s.Name).graceful, s)
 			}
@@ -465,34 +467,34 @@ func (o *oracle) checkIsolated(t *rapid.T) {
 }
 
 // checkResult compares a step's result with how the call came back.
-func (o *oracle) checkResult(t *rapid.T, who string, c conduct, s controller.Step) {
-	want := []controller.Result{controller.ResultTimedOut}
+func (o *oracle) checkResult(t *rapid.T, who string, c conduct, s report.Step) {
+	want := []report.Result{report.ResultTimedOut}
 	if c.manner != badText {
 		switch {
 		case len(o.ends(who, "panic")) > 0:
-			want = []controller.Result{controller.ResultPanicked}
+			want = []report.Result{report.ResultPanicked}
 		case len(o.ends(who, "goexit")) > 0:
-			want = []controller.Result{controller.ResultGoexit}
+			want = []report.Result{report.ResultGoexit}
 		case len(o.ends(who, "return")) > 0 && (c.manner == fails || c.manner == obeys):
 			// obeys: it may have returned the end of its context, in the same instant or later
-			want = []controller.Result{controller.ResultFailed, controller.ResultTimedOut}
+			want = []report.Result{report.ResultFailed, report.ResultTimedOut}
 			if c.manner == obeys {
-				want = append(want, controller.ResultOK)
+				want = append(want, report.ResultOK)
 			}
 		case len(o.ends(who, "return")) > 0:
-			want = []controller.Result{controller.ResultOK, controller.ResultTimedOut}
+			want = []report.Result{report.ResultOK, report.ResultTimedOut}
 		}
 	}
 	if o.back(who, c).Equal(o.end) { // it came back as Run did
-		want = append(want, controller.ResultTimedOut)
+		want = append(want, report.ResultTimedOut)
 	}
 	if !slices.Contains(want, s.Result) {
 		t.Fatalf("G8: %s is reported as %v, want one of %v", who, s, want)
 	}
-	if s.Result == controller.ResultTimedOut && !s.Abandoned && len(o.ends(who, "return")) > 0 && c.manner == returns && s.Duration < c.after {
+	if s.Result == report.ResultTimedOut && !s.Abandoned && len(o.ends(who, "return")) > 0 && c.manner == returns && s.Duration < c.after {
 		t.Fatalf("G8: %s is reported with %v, took %v", who, s, c.after)
 	}
-	if s.Result == controller.ResultPanicked && (s.Stack == "" || s.Text != "as drawn") {
+	if s.Result == report.ResultPanicked && (s.Stack == "" || s.Text != "as drawn") {
 		t.Fatalf("G8: the panic of %s is reported without its stack or value: %v", who, s)
 	}
 }
@@ -506,7 +508,7 @@ func (o *oracle) checkTold(t *rapid.T) {
 			t.Fatalf("G9: observer %s was told %v, want a beginning of %v", name(i), got, all)
 		}
 		d := o.report.Listeners[i]
-		if d.Name != name(i) || d.Op != controller.OpObserve {
+		if d.Name != name(i) || d.Op != report.OpObserve {
 			t.Fatalf("G9: listener %d is %v", i, d)
 		}
 		inHand := 0
@@ -528,20 +530,20 @@ func (o *oracle) checkTold(t *rapid.T) {
 }
 
 // badText says whether a step's error has a text that never comes.
-func (o *oracle) badText(s controller.Step) bool {
+func (o *oracle) badText(s report.Step) bool {
 	i := int(s.Name[0] - 'a')
 	switch s.Op {
-	case controller.OpServe:
+	case report.OpServe:
 		return o.s.plan(s.Name).serve.manner == badText
-	case controller.OpAnnounce:
+	case report.OpAnnounce:
 		return o.s.plan(s.Name).announce.manner == badText
-	case controller.OpWork:
+	case report.OpWork:
 		return o.s.workers[i].how.manner == badText
-	case controller.OpAnnouncer:
+	case report.OpAnnouncer:
 		return o.s.announcers[i].how.manner == badText
-	case controller.OpClose:
+	case report.OpClose:
 		return o.s.closers[i].how.manner == badText
-	case controller.OpFlush:
+	case report.OpFlush:
 		return o.s.flushers[i].how.manner == badText
 	default:
 		return false
@@ -563,13 +565,13 @@ func (o *oracle) checkNothingLeft(t *rapid.T) {
 		if !s.Failed() {
 			t.Fatalf("G10: %v was abandoned but did not fail", s)
 		}
-		if s.Op == controller.OpInFlight || s.Op == controller.OpNotes || s.Op == controller.OpLastArrival {
+		if s.Op == report.OpInFlight || s.Op == report.OpNotes || s.Op == report.OpLastArrival {
 			continue // checkWork
 		}
-		who := map[controller.Op]string{
-			controller.OpGracefulStop: "gs ", controller.OpServe: "serve ", controller.OpStop: "stop ", controller.OpAttach: "attach ",
-			controller.OpAnnounce: "announce ", controller.OpAnnouncer: "announcer ", controller.OpWork: "worker ",
-			controller.OpCancel: "cancel ", controller.OpCut: "cut ", controller.OpClose: "closer ", controller.OpFlush: "flusher ",
+		who := map[report.Op]string{
+			report.OpGracefulStop: "gs ", report.OpServe: "serve ", report.OpStop: "stop ", report.OpAttach: "attach ",
+			report.OpAnnounce: "announce ", report.OpAnnouncer: "announcer ", report.OpWork: "worker ",
+			report.OpCancel: "cancel ", report.OpCut: "cut ", report.OpClose: "closer ", report.OpFlush: "flusher ",
 		}[s.Op] + s.Name
 		if back := o.ends(who, "return", "panic", "goexit"); len(back) > 0 && back[0].Before(o.end) && !o.badText(s) {
 			t.Fatalf("G10: %v is called abandoned, but came back %v before the end", s, o.end.Sub(back[0]))

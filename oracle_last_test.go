@@ -1,11 +1,10 @@
 package lastcall_test
 
 import (
+	"github.com/lastcall-go/lastcall/report"
 	"time"
 
 	"pgregory.net/rapid"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // lastTime is how long the GracefulStop of servers that are Last may take, and
@@ -78,22 +77,22 @@ func (o *oracle) goneLast(server string, p serverPlan) time.Time {
 // end is told as it came back, and what did not is named.
 func (o *oracle) checkLastSteps(t *rapid.T, server string, p serverPlan, end time.Time) {
 	for _, c := range []struct {
-		op  controller.Op
+		op  report.Op
 		who string
 		how conduct
 	}{
-		{controller.OpServe, "serve " + server, p.serve},
-		{controller.OpGracefulStop, "gs " + server, p.graceful},
-		{controller.OpStop, "stop " + server, p.stop},
+		{report.OpServe, "serve " + server, p.serve},
+		{report.OpGracefulStop, "gs " + server, p.graceful},
+		{report.OpStop, "stop " + server, p.stop},
 	} {
 		begins := o.w.find(c.who, "begin")
-		var steps []controller.Step
+		var steps []report.Step
 		for _, s := range o.report.Steps {
 			if s.Op == c.op && s.Name == server {
 				steps = append(steps, s)
 			}
 		}
-		if c.op == controller.OpServe && p.elsewhere {
+		if c.op == report.OpServe && p.elsewhere {
 			continue // it says so, and begins nothing
 		}
 		if len(steps) != len(begins) {
@@ -105,24 +104,24 @@ func (o *oracle) checkLastSteps(t *rapid.T, server string, p serverPlan, end tim
 				t.Fatalf("G8: %s began at %v, the report says %v", c.who, begins[0].at, s.Start)
 			}
 			graceful, _ := o.w.at("gs "+server, "begin")
-			var want controller.Result
+			var want report.Result
 			switch {
 			case back.Equal(end) || back.Equal(o.end): // either is legal
 				continue
 			case back.After(end):
-				want = controller.ResultTimedOut
+				want = report.ResultTimedOut
 			case len(o.ends(c.who, "panic")) > 0:
-				want = controller.ResultPanicked
+				want = report.ResultPanicked
 			case len(o.ends(c.who, "goexit")) > 0:
-				want = controller.ResultGoexit
-			case c.op == controller.OpServe && c.how.manner == fails && back.Equal(graceful):
+				want = report.ResultGoexit
+			case c.op == report.OpServe && c.how.manner == fails && back.Equal(graceful):
 				continue
-			case c.op == controller.OpServe && c.how.manner == fails && back.Before(graceful):
-				want = controller.ResultFailed
+			case c.op == report.OpServe && c.how.manner == fails && back.Before(graceful):
+				want = report.ResultFailed
 			default:
-				want = controller.ResultOK
+				want = report.ResultOK
 			}
-			if s.Result != want || s.Abandoned != back.After(o.end) || want != controller.ResultTimedOut && !s.Start.Add(s.Duration).Equal(back) {
+			if s.Result != want || s.Abandoned != back.After(o.end) || want != report.ResultTimedOut && !s.Start.Add(s.Duration).Equal(back) {
 				t.Fatalf("G8: %s came back %v after the trigger, and is reported as %v after %v (abandoned: %v), want %v", c.who, back.Sub(o.trigger), s, s.Duration, s.Abandoned, want)
 			}
 		}

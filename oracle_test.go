@@ -1,12 +1,13 @@
 package lastcall_test
 
 import (
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"slices"
 	"time"
 
 	"pgregory.net/rapid"
 
-	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/fsm"
 	"github.com/lastcall-go/lastcall/transitions"
 )
@@ -23,7 +24,7 @@ type oracle struct {
 	timer    time.Time
 	expired  bool // the timer fired before everything had ended
 	ready    bool
-	phase    map[controller.Phase]controller.Step
+	phase    map[lastcall.Phase]report.Step
 	graceful time.Time // when GRACEFUL_SHUTDOWN was entered
 	over     time.Time // when TERMINATED was entered
 
@@ -32,9 +33,9 @@ type oracle struct {
 
 func newOracle(o *observed) *oracle {
 	or := &oracle{observed: o, phase: o.phases()}
-	_, or.ready = or.phase[controller.PhaseServe]
+	_, or.ready = or.phase[lastcall.PhaseServe]
 	for _, s := range o.report.Steps {
-		if s.Kind == controller.KindTransition {
+		if s.Kind == report.KindTransition {
 			switch s.State {
 			case fsm.GracefulShutdown:
 				or.graceful = s.Start
@@ -174,7 +175,7 @@ func (o *oracle) checkLegal(t *rapid.T) {
 	table := transitions.Shutdown()
 	state := table.Initial()
 	path := []fsm.State{state}
-	var phase controller.Phase
+	var phase lastcall.Phase
 	var began time.Time
 	for _, s := range o.report.Steps {
 		if s.Start.Before(began) {
@@ -182,14 +183,14 @@ func (o *oracle) checkLegal(t *rapid.T) {
 		}
 		began = s.Start
 		switch s.Kind {
-		case controller.KindTransition:
+		case report.KindTransition:
 			row, ok := table.Next(state, s.Transition.Event)
 			if !ok || row != s.Transition || s.State != row.To {
 				t.Fatalf("G7: %v was taken from %v", s, state)
 			}
 			state = row.To
 			path = append(path, state)
-		case controller.KindPhase:
+		case report.KindPhase:
 			if s.Phase <= phase {
 				t.Fatalf("G2: phase %v after %v", s.Phase, phase)
 			}
@@ -202,7 +203,7 @@ func (o *oracle) checkLegal(t *rapid.T) {
 	if !state.Terminal() || !slices.Equal(path, o.report.Path) {
 		t.Fatalf("G7: the path is %v, the report says %v", path, o.report.Path)
 	}
-	last := sample{state: fsm.Serving, phase: controller.PhaseStart}
+	last := sample{state: fsm.Serving, phase: lastcall.PhaseStart}
 	rank := map[fsm.State]int{fsm.Serving: 1, fsm.GracefulShutdown: 2, fsm.TimerExpired: 3, fsm.Terminated: 4}
 	wasReady := false
 	for _, s := range o.samples {
@@ -244,13 +245,13 @@ func (o *oracle) checkKnown(t *rapid.T) {
 	}
 }
 
-func stateOf(p controller.Phase) fsm.State {
+func stateOf(p lastcall.Phase) fsm.State {
 	switch {
-	case p <= controller.PhaseSettle:
+	case p <= lastcall.PhaseSettle:
 		return fsm.Serving
-	case p == controller.PhaseDrain:
+	case p == lastcall.PhaseDrain:
 		return fsm.GracefulShutdown
-	case p <= controller.PhaseWait:
+	case p <= lastcall.PhaseWait:
 		return fsm.TimerExpired
 	default:
 		return fsm.Terminated
@@ -265,7 +266,7 @@ func (o *oracle) checkServing(t *rapid.T) {
 			t.Fatalf("G2: phase serve was entered, and Serve of %s was not called", server)
 		}
 	}
-	announce := o.phase[controller.PhaseAnnounce]
+	announce := o.phase[lastcall.PhaseAnnounce]
 	if !announce.Start.Equal(o.trigger) {
 		t.Fatalf("G4: announce began %v after the trigger", announce.Start.Sub(o.trigger))
 	}
@@ -286,7 +287,7 @@ func (o *oracle) checkServing(t *rapid.T) {
 	end = earlier(end, later(o.trigger, o.timer))
 
 	next := o.graceful
-	settle, settled := o.phase[controller.PhaseSettle]
+	settle, settled := o.phase[lastcall.PhaseSettle]
 	if settled {
 		next = settle.Start
 	}
@@ -314,33 +315,33 @@ func (o *oracle) checkServing(t *rapid.T) {
 
 // settleEnds returns why settle ended, or was left out, if announce ended then: more than
 // one reason if they fell into the same instant.
-func (o *oracle) settleEnds(announced time.Time, settled, quiet bool) []controller.SettleEnd {
+func (o *oracle) settleEnds(announced time.Time, settled, quiet bool) []report.SettleEnd {
 	switch {
 	case o.s.budget.Settle == 0:
-		return []controller.SettleEnd{controller.SettleUnplanned}
+		return []report.SettleEnd{report.SettleUnplanned}
 	case !o.ready:
-		return []controller.SettleEnd{controller.SettleNotReady}
+		return []report.SettleEnd{report.SettleNotReady}
 	}
-	var all []controller.SettleEnd
+	var all []report.SettleEnd
 	natural := o.trigger.Add(o.s.budget.Total - o.s.budget.Reserve)
 	last, serves := o.lastServing()
 	if !serves || !settled && !last.After(o.graceful) || settled && last.Equal(o.graceful) {
-		all = append(all, controller.SettleNobody)
+		all = append(all, report.SettleNobody)
 	}
 	if serves && last.Before(o.graceful) {
 		return all // nobody served when announce was over, which is asked first
 	}
 	if quiet {
-		all = append(all, controller.SettleQuiet)
+		all = append(all, report.SettleQuiet)
 	}
 	if o.forced && !o.force.After(o.graceful) {
-		all = append(all, controller.SettleForced)
+		all = append(all, report.SettleForced)
 	}
 	switch {
 	case natural.Equal(o.graceful):
-		all = append(all, controller.SettleTimer)
+		all = append(all, report.SettleTimer)
 	case settled && announced.Add(o.s.budget.Settle).Equal(o.graceful):
-		all = append(all, controller.SettleTime)
+		all = append(all, report.SettleTime)
 	}
 	return all
 }
@@ -365,7 +366,7 @@ func (o *oracle) lastServing() (time.Time, bool) {
 // called.
 func (o *oracle) attached(i int) bool {
 	if o.s.servers[i].closure { // there is no Attach
-		return slices.ContainsFunc(o.report.Steps, func(s controller.Step) bool { return s.Op == controller.OpServe && s.Name == name(i) })
+		return slices.ContainsFunc(o.report.Steps, func(s report.Step) bool { return s.Op == report.OpServe && s.Name == name(i) })
 	}
 	at, ok := o.w.at("attach "+name(i), "return")
 	return ok && (at.Before(o.trigger) || o.ready)
@@ -401,7 +402,7 @@ func (o *oracle) lastWorker() time.Time {
 // workersBegan says whether the workers were started: not if the trigger came
 // before Run.
 func (o *oracle) workersBegan() bool {
-	return slices.ContainsFunc(o.report.Steps, func(s controller.Step) bool { return s.Op == controller.OpWork })
+	return slices.ContainsFunc(o.report.Steps, func(s report.Step) bool { return s.Op == report.OpWork })
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -1,13 +1,13 @@
 package lastcall_test
 
 import (
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"reflect"
 	"slices"
 	"time"
 
 	"pgregory.net/rapid"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // quiet returns when settle should have ended, if without Quiet it would have
@@ -81,12 +81,12 @@ func (o *oracle) extendedRuns(at time.Time) (runs, tie bool) {
 
 // outcomes returns what a forced run's outcome may be: more than one if the last
 // end fell together with something else.
-func (o *oracle) outcomes(last time.Time) []controller.Outcome {
+func (o *oracle) outcomes(last time.Time) []report.Outcome {
 	if last.After(o.over) {
-		return []controller.Outcome{controller.OutcomeAbandoned}
+		return []report.Outcome{report.OutcomeAbandoned}
 	}
-	want := []controller.Outcome{controller.OutcomeCancelled}
-	if stop, entered := o.phase[controller.PhaseStop]; entered {
+	want := []report.Outcome{report.OutcomeCancelled}
+	if stop, entered := o.phase[lastcall.PhaseStop]; entered {
 		var gone time.Time
 		for i := range o.s.servers {
 			if _, called := o.w.at("stop "+name(i), "begin"); called {
@@ -95,9 +95,9 @@ func (o *oracle) outcomes(last time.Time) []controller.Outcome {
 		}
 		switch {
 		case gone.After(stop.Start):
-			want = []controller.Outcome{controller.OutcomeStopped}
+			want = []report.Outcome{report.OutcomeStopped}
 		case gone.Equal(stop.Start):
-			want = append(want, controller.OutcomeStopped)
+			want = append(want, report.OutcomeStopped)
 		}
 	}
 	for i, p := range o.s.servers {
@@ -105,13 +105,13 @@ func (o *oracle) outcomes(last time.Time) []controller.Outcome {
 		switch {
 		case p.connections == 0 || len(cut) == 0:
 		case cut[0].Before(o.over):
-			want = []controller.Outcome{controller.OutcomeCut}
+			want = []report.Outcome{report.OutcomeCut}
 		case cut[0].Equal(o.over):
-			want = append(want, controller.OutcomeCut)
+			want = append(want, report.OutcomeCut)
 		}
 	}
 	if last.Equal(o.over) {
-		want = append(want, controller.OutcomeAbandoned)
+		want = append(want, report.OutcomeAbandoned)
 	}
 	return want
 }
@@ -119,7 +119,7 @@ func (o *oracle) outcomes(last time.Time) []controller.Outcome {
 // checkCancel: the context of Cancel ends with the phase's share of the time, and
 // to obey it is no failure.
 func (o *oracle) checkCancel(t *rapid.T) {
-	phase, entered := o.phase[controller.PhaseCancel]
+	phase, entered := o.phase[lastcall.PhaseCancel]
 	if !entered {
 		return
 	}
@@ -146,17 +146,17 @@ func (o *oracle) checkCancel(t *rapid.T) {
 			t.Fatalf("G2: %s, whose context should end after %v, came back after %v", who, end.Sub(phase.Start), back.Sub(phase.Start))
 		}
 		for _, s := range o.report.Steps {
-			if s.Op != controller.OpCancel || s.Name != name(i) {
+			if s.Op != report.OpCancel || s.Name != name(i) {
 				continue
 			}
 			returned := len(o.ends(who, "return")) > 0
-			if returned && back.Before(o.over) && s.Result != controller.ResultOK {
+			if returned && back.Before(o.over) && s.Result != report.ResultOK {
 				t.Fatalf("G8: %s came back before phase close, and is reported as %v", who, s)
 			}
-			if back.After(o.end) && s.Result != controller.ResultTimedOut {
+			if back.After(o.end) && s.Result != report.ResultTimedOut {
 				t.Fatalf("G8: %s did not come back, and is reported as %v", who, s)
 			}
-			if left := o.over.Sub(end); returned && p.cancel.manner == waits && p.cancel.after <= end.Sub(phase.Start) && left >= 0 && s.Result != controller.ResultOK {
+			if left := o.over.Sub(end); returned && p.cancel.manner == waits && p.cancel.after <= end.Sub(phase.Start) && left >= 0 && s.Result != report.ResultOK {
 				t.Fatalf("G8: %s came back with its context, and is reported as %v", who, s)
 			}
 		}
@@ -192,7 +192,7 @@ func (o *oracle) checkWork(t *rapid.T) {
 
 // checkAnswers checks what one server was asked for and what the report has of it, and
 // returns what the report has of others.
-func (o *oracle) checkAnswers(t *rapid.T, server string, asks []time.Time, work []controller.Work, notes []controller.Note) ([]controller.Work, []controller.Note) {
+func (o *oracle) checkAnswers(t *rapid.T, server string, asks []time.Time, work []lastcall.Work, notes []report.Note) ([]lastcall.Work, []report.Note) {
 	n := 0
 	for n < len(work) && work[n].Server == server {
 		n++
@@ -203,7 +203,7 @@ func (o *oracle) checkAnswers(t *rapid.T, server string, asks []time.Time, work 
 		own[0].Server, own[1].Server = "somebody else", ""
 		got = own
 	}
-	if want := o.checkAsked(t, controller.OpInFlight, "inflight "+server, asks); !oneOf(got, want) {
+	if want := o.checkAsked(t, report.OpInFlight, "inflight "+server, asks); !oneOf(got, want) {
 		t.Fatalf("the report has the work %v of server %s, want one of %v", got, server, want)
 	}
 	work = work[n:]
@@ -215,7 +215,7 @@ func (o *oracle) checkAnswers(t *rapid.T, server string, asks []time.Time, work 
 		got = texts
 		n++
 	}
-	if want := o.checkAsked(t, controller.OpNotes, "notes "+server, asks[max(0, len(asks)-1):]); !oneOf(got, want) {
+	if want := o.checkAsked(t, report.OpNotes, "notes "+server, asks[max(0, len(asks)-1):]); !oneOf(got, want) {
 		t.Fatalf("the report has the notes %v of server %s, want one of %v", got, server, want)
 	}
 	return work, notes[n:]
@@ -228,7 +228,7 @@ func oneOf(got any, want []any) bool {
 // checkAsked compares the questions that a server was asked with the steps of the
 // report, and returns what the report may have as the last answer: nil if that was
 // none or came too late, and more than one if others were asked in the same instant.
-func (o *oracle) checkAsked(t *rapid.T, op controller.Op, who string, at []time.Time) []any {
+func (o *oracle) checkAsked(t *rapid.T, op report.Op, who string, at []time.Time) []any {
 	asked := o.w.questions(who)
 	if len(asked) != len(at) {
 		t.Fatalf("%s was called %d times, want %d", who, len(asked), len(at))
@@ -247,7 +247,7 @@ func (o *oracle) checkAsked(t *rapid.T, op controller.Op, who string, at []time.
 				same++
 			}
 		}
-		var steps []controller.Step
+		var steps []report.Step
 		for _, s := range o.report.Steps {
 			if s.Op == op && s.Name == who[len(who)-1:] && s.Start.Equal(q.begin) {
 				steps = append(steps, s)
@@ -261,10 +261,10 @@ func (o *oracle) checkAsked(t *rapid.T, op controller.Op, who string, at []time.
 			t.Fatalf("G8: %s, called %v after the trigger, did not come back well, and the report does not say so", who, q.begin.Sub(o.trigger))
 		}
 		for _, s := range steps {
-			if s.Result == controller.ResultOK || s.Result == controller.ResultFailed {
+			if s.Result == report.ResultOK || s.Result == report.ResultFailed {
 				t.Fatalf("G8: %s is in the report as %v", who, s)
 			}
-			if s.Result == controller.ResultTimedOut && !s.Abandoned && s.Duration < grace && !o.deadlineAt(o.end).Equal(o.end) {
+			if s.Result == report.ResultTimedOut && !s.Abandoned && s.Duration < grace && !o.deadlineAt(o.end).Equal(o.end) {
 				t.Fatalf("G8: %s was given only %v", who, s.Duration)
 			}
 			if s.Abandoned && q.isBack(o.end.Add(-1)) && same == 1 {
@@ -274,7 +274,7 @@ func (o *oracle) checkAsked(t *rapid.T, op controller.Op, who string, at []time.
 		if !q.begin.Equal(at[len(at)-1]) {
 			continue
 		}
-		if slices.ContainsFunc(steps, func(s controller.Step) bool { return s.Phase >= controller.PhaseClose }) {
+		if slices.ContainsFunc(steps, func(s report.Step) bool { return s.Phase >= lastcall.PhaseClose }) {
 			return []any{nil}
 		}
 		if q.value != nil {

@@ -2,13 +2,12 @@ package lastcall_test
 
 import (
 	"fmt"
+	"github.com/lastcall-go/lastcall"
 	"iter"
 	"slices"
 	"time"
 
 	"pgregory.net/rapid"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // unit is the grid on which times are drawn, so that ties come often.
@@ -16,7 +15,7 @@ const unit = 100 * time.Millisecond
 
 // scenario is everything about a run that was drawn.
 type scenario struct {
-	budget     controller.Budget
+	budget     lastcall.Budget
 	runAt      time.Duration
 	servers    []serverPlan
 	lasts      []serverPlan // the servers that are Last
@@ -114,14 +113,14 @@ func drawTime(t *rapid.T, label string, limit time.Duration) time.Duration {
 	return unit * time.Duration(rapid.IntRange(0, int(limit/unit)).Draw(t, label))
 }
 
-func drawBudget(t *rapid.T) controller.Budget {
+func drawBudget(t *rapid.T) lastcall.Budget {
 	total := rapid.IntRange(2, 60).Draw(t, "total")
 	reserve := rapid.IntRange(1, total-1).Draw(t, "reserve")
 	settle := 0
 	if rapid.Bool().Draw(t, "settles") {
 		settle = rapid.IntRange(0, total-reserve-1).Draw(t, "settle")
 	}
-	return controller.Budget{Total: unit * time.Duration(total), Settle: unit * time.Duration(settle), Reserve: unit * time.Duration(reserve)}
+	return lastcall.Budget{Total: unit * time.Duration(total), Settle: unit * time.Duration(settle), Reserve: unit * time.Duration(reserve)}
 }
 
 // drawConduct draws mostly what is harmless: two adversaries hide each other.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
 	"runtime"
 	"sync"
 	"time"
@@ -325,13 +326,13 @@ func newFakeServer(w *world, name string) *fakeServer {
 	return &fakeServer{w: w, name: name, made: time.Now(), drained: make(chan struct{}), stopped: make(chan struct{}), cancelled: make(chan struct{})}
 }
 
-func (s *fakeServer) Attach(controller.Life) {
+func (s *fakeServer) Attach(lastcall.Life) {
 	_ = s.w.act(context.Background(), "attach "+s.name, s.attach)
 }
 
 func (s *fakeServer) Serve() error {
 	if s.elsewhere {
-		return controller.ErrServedElsewhere
+		return lastcall.ErrServedElsewhere
 	}
 	return s.w.act(context.Background(), "serve "+s.name, s.serve, s.drained, s.stopped)
 }
@@ -352,21 +353,21 @@ func (s *fakeServer) Stop() {
 
 func (s *fakeServer) Cancel(ctx context.Context, cause error) {
 	defer s.once[2].Do(func() { close(s.cancelled) })
-	if _, known := controller.TimerAt(ctx); !known || ctx.Value(valueKey{}) != "value" || !errors.Is(cause, controller.ErrTimer) {
+	if _, known := lastcall.TimerAt(ctx); !known || ctx.Value(valueKey{}) != "value" || !errors.Is(cause, lastcall.ErrTimer) {
 		s.w.note("cancel "+s.name, "wrong context or cause")
 	}
 	_ = s.w.act(ctx, "cancel "+s.name, s.cancel)
 }
 
 // InFlight returns numbers that tell one call from another.
-func (s *fakeServer) InFlight() []controller.Work {
+func (s *fakeServer) InFlight() []lastcall.Work {
 	got := s.w.answer("inflight "+s.name, s.inFlight, func(n int) any {
-		return []controller.Work{
-			{Server: "somebody else", Name: "/s/" + s.name, Kind: controller.WorkUnary, Completed: n, Running: n, Oldest: s.made, Peer: "p"},
-			{Name: "/t/" + s.name, Kind: controller.WorkStream, Cancelled: n},
+		return []lastcall.Work{
+			{Server: "somebody else", Name: "/s/" + s.name, Kind: lastcall.WorkUnary, Completed: n, Running: n, Oldest: s.made, Peer: "p"},
+			{Name: "/t/" + s.name, Kind: lastcall.WorkStream, Cancelled: n},
 		}
 	})
-	return got.([]controller.Work)
+	return got.([]lastcall.Work)
 }
 
 func (s *fakeServer) Notes() []string {

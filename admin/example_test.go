@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"net"
 	"net/http"
@@ -20,7 +22,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	ctl, err := controller.New(controller.DefaultBudget(), controller.WithSignals())
+	ctl, err := controller.New(lastcall.DefaultBudget(), controller.WithSignals())
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -36,7 +38,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	done := make(chan controller.Report)
+	done := make(chan report.Report)
 	go func() { done <- ctl.Run(context.Background()) }()
 
 	fmt.Print(get(lis, "/version"))

@@ -2,10 +2,10 @@ package admin
 
 import (
 	"encoding/json"
+	"github.com/lastcall-go/lastcall"
 	"net/http"
 	"time"
 
-	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/fsm"
 )
 
@@ -13,7 +13,7 @@ import (
 type Status interface {
 	Ready() bool
 	State() fsm.State
-	Phase() controller.Phase
+	Phase() lastcall.Phase
 	Deadline() (time.Time, bool)
 }
 
@@ -25,11 +25,11 @@ type Controller interface {
 
 // probe is the answer to a probe, as JSON.
 type probe struct {
-	Ready     *bool            `json:"ready,omitempty"`
-	State     fsm.State        `json:"state"`
-	Phase     controller.Phase `json:"phase"`
-	Deadline  *time.Time       `json:"deadline,omitempty"`
-	Remaining *float64         `json:"remaining_seconds,omitempty"`
+	Ready     *bool          `json:"ready,omitempty"`
+	State     fsm.State      `json:"state"`
+	Phase     lastcall.Phase `json:"phase"`
+	Deadline  *time.Time     `json:"deadline,omitempty"`
+	Remaining *float64       `json:"remaining_seconds,omitempty"`
 }
 
 // Readiness returns a handler for a readiness probe. It answers 200 from the moment

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"net"
 	"net/http"
@@ -35,14 +37,14 @@ type process struct {
 	lis    *bufconn.Listener
 	client *http.Client
 	ctl    *controller.Controller
-	report chan controller.Report
+	report chan report.Report
 }
 
 func newProcess(t *testing.T, opts []admin.Option, more ...controller.Option) *process {
 	t.Helper()
-	p := &process{lis: bufconn.Listen(1 << 16), report: make(chan controller.Report, 1)}
+	p := &process{lis: bufconn.Listen(1 << 16), report: make(chan report.Report, 1)}
 	var err error
-	p.ctl, err = controller.New(controller.Budget{Total: 20 * time.Second, Settle: 4 * time.Second, Reserve: 5 * time.Second}, append(more, controller.WithSignals())...)
+	p.ctl, err = controller.New(lastcall.Budget{Total: 20 * time.Second, Settle: 4 * time.Second, Reserve: 5 * time.Second}, append(more, controller.WithSignals())...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +202,7 @@ func TestTriggerThenSignal(t *testing.T) {
 	for signals, forced := range map[int]bool{1: false, 2: true} {
 		synctest.Test(t, func(t *testing.T) {
 			from := make(chan os.Signal, 2)
-			ctl, err := controller.New(controller.Budget{Total: 20 * time.Second, Settle: 4 * time.Second, Reserve: 5 * time.Second},
+			ctl, err := controller.New(lastcall.Budget{Total: 20 * time.Second, Settle: 4 * time.Second, Reserve: 5 * time.Second},
 				controller.WithServer("slow", slow{time.Second}), controller.WithSignalChannel(from))
 			if err != nil {
 				t.Fatal(err)

@@ -12,11 +12,11 @@ package admin
 import (
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
 	"net"
 	"net/http"
 	"time"
 
-	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/httpadapter"
 )
 
@@ -24,7 +24,7 @@ import (
 const headerTime = 5 * time.Second
 
 // Server is an HTTP server with probes and what the user mounts. It is a
-// controller.Server whose methods the controller calls; register it with
+// lastcall.Server whose methods the controller calls; register it with
 // controller.Last. All methods may be called by any number of goroutines.
 type Server struct {
 	inner *httpadapter.Server
@@ -97,7 +97,7 @@ func (s *Server) Check() error {
 }
 
 // Attach is called by the controller before Serve.
-func (s *Server) Attach(l controller.Life) { s.inner.Attach(l) }
+func (s *Server) Attach(l lastcall.Life) { s.inner.Attach(l) }
 
 // Serve serves until GracefulStop or Stop is called, and returns nil then. It is
 // called by the controller.
@@ -112,7 +112,7 @@ func (s *Server) Stop() { s.inner.Stop() }
 
 // InFlight returns what is left of the requests. It is called by the controller when
 // the server has ended.
-func (s *Server) InFlight() []controller.Work { return s.inner.InFlight() }
+func (s *Server) InFlight() []lastcall.Work { return s.inner.InFlight() }
 
 // Notes returns what the end of the server tells an operator. It is called by the
 // controller.

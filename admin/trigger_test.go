@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"github.com/lastcall-go/lastcall"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -20,7 +21,7 @@ type asked struct{ causes []error }
 
 func (a *asked) Ready() bool                 { return len(a.causes) == 0 }
 func (a *asked) State() fsm.State            { return fsm.Serving }
-func (a *asked) Phase() controller.Phase     { return controller.PhaseServe }
+func (a *asked) Phase() lastcall.Phase       { return lastcall.PhaseServe }
 func (a *asked) Deadline() (time.Time, bool) { return time.Time{}, false }
 func (a *asked) Shutdown(cause error)        { a.causes = append(a.causes, cause) }
 
@@ -171,7 +172,7 @@ func add(t *testing.T, name string, opt admin.Option, want string) {
 
 func newController(t *testing.T) *controller.Controller {
 	t.Helper()
-	ctl, err := controller.New(controller.DefaultBudget(), controller.WithSignals())
+	ctl, err := controller.New(lastcall.DefaultBudget(), controller.WithSignals())
 	if err != nil {
 		t.Fatal(err)
 	}

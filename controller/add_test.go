@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall/report"
 	"runtime"
 	"testing"
 	"time"
@@ -40,7 +41,7 @@ func TestG1_OptionsThatCallBack(t *testing.T) {
 		opening := c.Starting(context.Background())
 		r, took := runAfter(c, time.Minute)
 		wantTook(t, took, budget.Settle+time.Second)
-		wantExit(t, r, controller.ExitOK)
+		wantExit(t, r, report.ExitOK)
 		if opening.Err() != nil {
 			t.Error(context.Cause(opening))
 		}

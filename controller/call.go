@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"github.com/lastcall-go/lastcall/report"
 	"runtime/debug"
 	"time"
 )
@@ -10,7 +11,7 @@ import (
 // which nobody waits without a bound; the loop, which owns everything here,
 // learns of its end through the inbox.
 type call struct {
-	step  *Step
+	step  *report.Step
 	due   time.Time    // when it should be over; zero: nobody has said
 	since time.Time    // from when on it may need grace to come back
 	over  bool         // its result has come
@@ -23,21 +24,21 @@ type call struct {
 
 // ended says whether the call came back in the way a call should.
 func (c *call) ended() bool {
-	return c != nil && c.over && c.step.Result != ResultPanicked && c.step.Result != ResultGoexit
+	return c != nil && c.over && c.step.Result != report.ResultPanicked && c.step.Result != report.ResultGoexit
 }
 
 // guard runs foreign code on the calling goroutine and hands over how it ended:
 // returned, panicked, or left by runtime.Goexit. Turning errors and panic values
 // into text calls foreign methods, so that happens here as well.
 func guard(fn func() error, deliver func(result)) {
-	res := result{result: ResultGoexit}
+	res := result{result: report.ResultGoexit}
 	defer func() {
 		res.at = time.Now()
 		deliver(res)
 	}()
 	defer func() {
 		if v := recover(); v != nil {
-			res.result, res.stack = ResultPanicked, string(debug.Stack())
+			res.result, res.stack = report.ResultPanicked, string(debug.Stack())
 			res.text = "(the value of the panic has no text)"
 			res.err, _ = v.(error)
 			describe(&res.text, v)
@@ -45,10 +46,10 @@ func guard(fn func() error, deliver func(result)) {
 	}()
 	err := fn()
 	if err == nil {
-		res.result = ResultOK
+		res.result = report.ResultOK
 		return
 	}
-	res.result, res.err, res.text = ResultFailed, err, "(its Error method did not return)"
+	res.result, res.err, res.text = report.ResultFailed, err, "(its Error method did not return)"
 	describe(&res.text, err)
 }
 

@@ -3,20 +3,21 @@ package controller
 import (
 	"container/heap"
 	"context"
+	"github.com/lastcall-go/lastcall/report"
 	"slices"
 	"time"
 )
 
 // call starts a call into foreign code and returns. When its result has come, the
 // loop runs then, unless that is nil.
-func (r *run) call(op Op, name string, fn func() error, then func(result)) *call {
+func (r *run) call(op report.Op, name string, fn func() error, then func(result)) *call {
 	c := r.begin(op, name, fn, then)
 	r.record.add(c.step)
 	return c
 }
 
-func (r *run) begin(op Op, name string, fn func() error, then func(result)) *call {
-	step := r.newStep(KindCall, name)
+func (r *run) begin(op report.Op, name string, fn func() error, then func(result)) *call {
+	step := r.newStep(report.KindCall, name)
 	step.Op = op
 	c := &call{step: step, since: step.Start, then: then}
 	r.calls = append(r.calls, c)
@@ -30,10 +31,10 @@ func (r *run) begin(op Op, name string, fn func() error, then func(result)) *cal
 // ask starts a call that is told only if it fails or takes too long. The loop runs
 // then when it has come back well and in time. What fn leaves for then may be
 // plain variables: the inbox is between the two.
-func (r *run) ask(op Op, name string, fn, then func()) *call {
+func (r *run) ask(op report.Op, name string, fn, then func()) *call {
 	var c *call
 	c = r.begin(op, name, func() error { fn(); return nil }, func(res result) {
-		if res.result == ResultOK && !c.told {
+		if res.result == report.ResultOK && !c.told {
 			then()
 		}
 	})
@@ -43,7 +44,7 @@ func (r *run) ask(op Op, name string, fn, then func()) *call {
 
 // step starts an announcer, a Cancel, a closer or a flusher, with a context that
 // ends when its time does.
-func (r *run) step(op Op, s stepConfig, end time.Time) *call {
+func (r *run) step(op report.Op, s stepConfig, end time.Time) *call {
 	if s.timeout > 0 {
 		end = earlier(end, time.Now().Add(s.timeout))
 	}
@@ -62,18 +63,18 @@ func (r *run) returned(res result) {
 	c.step.Err, c.step.Text, c.step.Stack = res.err, res.text, res.stack
 	// A call that was told to take too long stays one that timed out, unless it
 	// came back in a way that needs to be known.
-	if !c.told || res.result == ResultPanicked || res.result == ResultGoexit {
+	if !c.told || res.result == report.ResultPanicked || res.result == report.ResultGoexit {
 		c.step.Result = res.result
 	}
-	if c.step.Result == ResultOK && !c.due.IsZero() && res.at.After(c.due) {
-		c.step.Result = ResultTimedOut
+	if c.step.Result == report.ResultOK && !c.due.IsZero() && res.at.After(c.due) {
+		c.step.Result = report.ResultTimedOut
 	}
 	r.endContext(c, context.Canceled, nil)
 	if c.then != nil {
 		c.then(res)
 	}
 	if !c.told {
-		bad := res.result == ResultPanicked || res.result == ResultGoexit
+		bad := res.result == report.ResultPanicked || res.result == report.ResultGoexit
 		if c.quiet && bad {
 			r.record.addLate(c.step)
 		}
@@ -94,7 +95,7 @@ func (r *run) expire(c *call) {
 		r.record.addLate(c.step)
 	}
 	c.told = true
-	c.step.Result, c.step.Duration = ResultTimedOut, time.Since(c.step.Start)
+	c.step.Result, c.step.Duration = report.ResultTimedOut, time.Since(c.step.Start)
 	r.timeOver(c)
 	r.tell(*c.step)
 }

@@ -3,6 +3,8 @@ package controller_test
 import (
 	"context"
 	"errors"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,8 +38,8 @@ func TestG2_CancelHasItsShare(t *testing.T) {
 				s := &canceling{server: newServer(d, "s", time.Hour)}
 				s.stop = func() { time.Sleep(100 * time.Millisecond) }
 				s.cancel = func(ctx context.Context, cause error) {
-					timer, known := controller.TimerAt(ctx)
-					if !errors.Is(cause, controller.ErrTimer) || ctx.Value(key{}) != "value" || !known || !timer.Equal(time.Now()) || controller.Draining(ctx) == nil {
+					timer, known := lastcall.TimerAt(ctx)
+					if !errors.Is(cause, lastcall.ErrTimer) || ctx.Value(key{}) != "value" || !known || !timer.Equal(time.Now()) || lastcall.Draining(ctx) == nil {
 						t.Errorf("Cancel was given the cause %v, the value %v, a timer at %v", cause, ctx.Value(key{}), timer)
 					}
 					<-ctx.Done()
@@ -53,11 +55,11 @@ func TestG2_CancelHasItsShare(t *testing.T) {
 				r := c.Run(ctx)
 				share := 4 * time.Second / 6
 				at := (time.Minute + 6*time.Second + share).String()
-				d.want(t, "s graceful 1m2s", controller.ErrStepTime.Error()+" "+at, "s stop "+at)
-				switch got := step(t, r, controller.OpCancel, "s"); {
-				case late && (got.Result != controller.ResultTimedOut || !got.Abandoned || got.Duration != share+100*time.Millisecond):
+				d.want(t, "s graceful 1m2s", lastcall.ErrStepTime.Error()+" "+at, "s stop "+at)
+				switch got := step(t, r, report.OpCancel, "s"); {
+				case late && (got.Result != report.ResultTimedOut || !got.Abandoned || got.Duration != share+100*time.Millisecond):
 					t.Errorf("a Cancel that hangs is reported as %v after %v, abandoned: %v", got, got.Duration, got.Abandoned)
-				case !late && (got.Result != controller.ResultOK || got.Duration != share):
+				case !late && (got.Result != report.ResultOK || got.Duration != share):
 					t.Errorf("a Cancel that obeys is reported as %v after %v", got, got.Duration)
 				}
 			})
@@ -73,7 +75,7 @@ func TestG4_CancelThatIsDoneSooner(t *testing.T) {
 		q := &canceling{server: newServer(d, "q", time.Hour), cancel: func(context.Context, error) { panic("at once") }}
 		r, took := runAfter(mustNew(t, budget, noSignals, controller.WithServer("s", s), controller.WithServer("q", q)), time.Minute)
 		wantTook(t, took, 6*time.Second+40*time.Millisecond)
-		if got := step(t, r, controller.OpCancel, "q"); got.Result != controller.ResultPanicked {
+		if got := step(t, r, report.OpCancel, "q"); got.Result != report.ResultPanicked {
 			t.Errorf("a Cancel that panics is reported as %v", got)
 		}
 	})
@@ -83,15 +85,15 @@ func TestG4_CancelThatIsDoneSooner(t *testing.T) {
 // is left to do then, phase close begins in the meantime, and that does not make
 // the Cancel late; 10 ms do.
 func TestG8_CancelComesBackAfterItsContext(t *testing.T) {
-	for after, want := range map[time.Duration]controller.Result{
-		9 * time.Millisecond:  controller.ResultOK,
-		11 * time.Millisecond: controller.ResultTimedOut,
+	for after, want := range map[time.Duration]report.Result{
+		9 * time.Millisecond:  report.ResultOK,
+		11 * time.Millisecond: report.ResultTimedOut,
 	} {
 		bubble(t, func(t *testing.T, d *diary, _ func()) {
 			s := &canceling{server: newServer(d, "s", time.Hour)}
 			s.cancel = func(ctx context.Context, _ error) { <-ctx.Done(); time.Sleep(after) }
 			r, _ := runAfter(mustNew(t, budget, noSignals, controller.WithServer("s", s)), time.Minute)
-			if got := step(t, r, controller.OpCancel, "s"); got.Result != want {
+			if got := step(t, r, report.OpCancel, "s"); got.Result != want {
 				t.Errorf("a Cancel that came back %v after its context is reported as %v, want %v", after, got, want)
 			}
 		})
@@ -103,11 +105,11 @@ func TestG8_CancelInRealTime(t *testing.T) {
 	for i := range 20 {
 		s := &canceling{server: newServer(newDiary(), "s", time.Hour)}
 		s.cancel = func(ctx context.Context, _ error) { <-ctx.Done() }
-		c := mustNew(t, controller.Budget{Total: 125 * time.Millisecond, Reserve: 120 * time.Millisecond}, noSignals, controller.WithServer("s", s))
+		c := mustNew(t, lastcall.Budget{Total: 125 * time.Millisecond, Reserve: 120 * time.Millisecond}, noSignals, controller.WithServer("s", s))
 		time.AfterFunc(time.Millisecond, func() { c.Shutdown(nil) })
 		time.AfterFunc(time.Duration(i)*2*time.Millisecond, c.Force)
 		r := c.Run(context.Background())
-		if got := step(t, r, controller.OpCancel, "s"); got.Result != controller.ResultOK || got.Duration >= 100*time.Millisecond {
+		if got := step(t, r, report.OpCancel, "s"); got.Result != report.ResultOK || got.Duration >= 100*time.Millisecond {
 			t.Errorf("a Cancel that obeys its context is reported as %v after %v", got, got.Duration)
 		}
 	}
@@ -120,15 +122,15 @@ func TestG3_Outcomes(t *testing.T) {
 		name                string
 		cancel, stop, cut   bool          // whether the work ends, before the call returns
 		endsLater           time.Duration // than Stop returned
-		want                controller.Outcome
+		want                report.Outcome
 		stopped, cutEntered bool
 	}{
-		{name: "cancelled", cancel: true, want: controller.OutcomeCancelled, stopped: true},
-		{name: "stopped", stop: true, want: controller.OutcomeStopped, stopped: true},
-		{name: "cut", cut: true, want: controller.OutcomeCut, stopped: true, cutEntered: true},
-		{name: "stopped, in a moment", endsLater: 9 * a, want: controller.OutcomeStopped, stopped: true},
-		{name: "stopped, with nothing to cut", endsLater: 11 * a, want: controller.OutcomeStopped, stopped: true, cutEntered: true},
-		{name: "abandoned", want: controller.OutcomeAbandoned, stopped: true, cutEntered: true},
+		{name: "cancelled", cancel: true, want: report.OutcomeCancelled, stopped: true},
+		{name: "stopped", stop: true, want: report.OutcomeStopped, stopped: true},
+		{name: "cut", cut: true, want: report.OutcomeCut, stopped: true, cutEntered: true},
+		{name: "stopped, in a moment", endsLater: 9 * a, want: report.OutcomeStopped, stopped: true},
+		{name: "stopped, with nothing to cut", endsLater: 11 * a, want: report.OutcomeStopped, stopped: true, cutEntered: true},
+		{name: "abandoned", want: report.OutcomeAbandoned, stopped: true, cutEntered: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, d *diary, hang func()) {
@@ -163,13 +165,13 @@ func TestG3_Outcomes(t *testing.T) {
 					return 0
 				}}
 				r, _ := runAfter(mustNew(t, budget, noSignals, controller.WithServer("s", e)), time.Minute)
-				if r.Outcome != tt.want || hasPhase(r, controller.PhaseStop) != tt.stopped || hasPhase(r, controller.PhaseCut) != tt.cutEntered {
+				if r.Outcome != tt.want || hasPhase(r, lastcall.PhaseStop) != tt.stopped || hasPhase(r, lastcall.PhaseCut) != tt.cutEntered {
 					t.Errorf("outcome %v, want %v\n%v", r.Outcome, tt.want, r)
 				}
-				if tt.want == controller.OutcomeAbandoned {
-					wantExit(t, r, controller.ExitAbandoned)
+				if tt.want == report.OutcomeAbandoned {
+					wantExit(t, r, report.ExitAbandoned)
 				} else {
-					wantExit(t, r, controller.ExitForced)
+					wantExit(t, r, report.ExitForced)
 				}
 				synctest.Wait()
 			})

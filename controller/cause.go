@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall/report"
 	"os"
 	"slices"
 	"syscall"
@@ -50,16 +51,16 @@ func (e *ContextError) Unwrap() error { return e.Err }
 // EndedError is the cause of a shutdown that began because a server's Serve or
 // Attach, or a worker, ended by itself. Op tells which.
 type EndedError struct {
-	Op     Op
+	Op     report.Op
 	Name   string
-	Result Result
+	Result report.Result
 	Err    error  // what it returned, or the panic's value if that is an error
 	Text   string // Err in words, or the value of the panic
 }
 
 func (e *EndedError) Error() string {
 	text := fmt.Sprintf("%s %q ended by itself", e.Op, e.Name)
-	if e.Result != ResultOK && e.Result != ResultFailed {
+	if e.Result != report.ResultOK && e.Result != report.ResultFailed {
 		text += ": " + e.Result.String()
 	}
 	if e.Text != "" {
@@ -105,7 +106,7 @@ func (r *run) describeCause() {
 		return
 	}
 	r.record.causeText = "(its Error method has not returned)"
-	c := r.begin(OpText, "cause", func() error { return cause }, func(res result) { r.tellCause(res.text) })
+	c := r.begin(report.OpText, "cause", func() error { return cause }, func(res result) { r.tellCause(res.text) })
 	c.quiet = true
 }
 

@@ -3,6 +3,7 @@ package controller
 import (
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
 	"maps"
 	"reflect"
 	"slices"
@@ -143,7 +144,7 @@ func circle(behind map[string][]string, name string, path []string, free map[str
 
 // identity returns what two servers have in common if and only if they are one and
 // the same object, or nil if that cannot be known.
-func identity(s Server) any {
+func identity(s lastcall.Server) any {
 	if isNil(s) {
 		return nil
 	}

@@ -3,6 +3,8 @@ package controller
 import (
 	"context"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"os"
 	"reflect"
 	"time"
@@ -12,7 +14,7 @@ import (
 
 // config is what was registered, in order.
 type config struct {
-	budget     Budget
+	budget     lastcall.Budget
 	servers    []serverConfig
 	workers    []workerConfig
 	announcers []stepConfig
@@ -38,7 +40,7 @@ type workerConfig struct {
 
 type observerConfig struct {
 	name    string
-	observe func(Step)
+	observe func(report.Step)
 }
 
 // stepConfig is an announcer, a closer or a flusher.
@@ -98,7 +100,7 @@ func (c config) closersOnly() bool {
 }
 
 // isNil says whether a server is nil, or an interface that holds a nil pointer.
-func isNil(s Server) bool {
+func isNil(s lastcall.Server) bool {
 	if s == nil {
 		return true
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"math"
 	"os"
 	"strings"
@@ -37,7 +39,7 @@ func TestBudgetValidate(t *testing.T) {
 		{-s, -s, -s, []string{"Total is -1s", "Settle is -1s", "Reserve is -1s"}},
 	}
 	for _, tt := range tests {
-		b := controller.Budget{Total: tt.total, Settle: tt.settle, Reserve: tt.reserve}
+		b := lastcall.Budget{Total: tt.total, Settle: tt.settle, Reserve: tt.reserve}
 		err := b.Validate()
 		if (err == nil) != (len(tt.want) == 0) {
 			t.Errorf("%+v: error %v", b, err)
@@ -52,7 +54,7 @@ func TestBudgetValidate(t *testing.T) {
 			t.Errorf("%+v: New says %v, Validate %v", b, newErr, err)
 		}
 	}
-	if err := controller.DefaultBudget().Validate(); err != nil {
+	if err := lastcall.DefaultBudget().Validate(); err != nil {
 		t.Error(err)
 	}
 }
@@ -185,7 +187,7 @@ func TestAdd(t *testing.T) {
 
 func TestMisuse(t *testing.T) {
 	c := mustNew(t, budget, noSignals)
-	if r := c.Run(nil); r.Err() == nil || r.ExitCode() != controller.ExitNotRun { //nolint:staticcheck // a nil context is what is tested
+	if r := c.Run(nil); r.Err() == nil || r.ExitCode() != report.ExitNotRun { //nolint:staticcheck // a nil context is what is tested
 		t.Errorf("Run(nil): %v", r)
 	}
 	var zero controller.Controller
@@ -194,8 +196,8 @@ func TestMisuse(t *testing.T) {
 	if r := zero.Run(context.Background()); r.Err() == nil || !strings.Contains(r.String(), "not made by New") {
 		t.Errorf("Run of a zero Controller: %v", r)
 	}
-	var none controller.Report
-	if none.ExitCode() != controller.ExitNotRun || none.Err() == nil || none.String() == "" {
+	var none report.Report
+	if none.ExitCode() != report.ExitNotRun || none.Err() == nil || none.String() == "" {
 		t.Errorf("the zero Report: exit code %d, error %v, %q", none.ExitCode(), none.Err(), none)
 	}
 	if text, err := none.MarshalJSON(); err != nil || !strings.Contains(string(text), `"outcome":"none"`) || !strings.Contains(string(text), `"path":[]`) {

@@ -3,6 +3,8 @@ package controller
 import (
 	"context"
 	"errors"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,7 +21,7 @@ type Controller struct {
 	progress progress
 	inbox    *inbox
 	over     chan struct{} // closed when report is final
-	report   Report        // written before over is closed
+	report   report.Report // written before over is closed
 
 	triggered chan struct{} // closed when there is a trigger
 
@@ -49,7 +51,7 @@ type trigger struct {
 // wrong: a bad budget, a nil server or function, an empty name, a name given
 // twice to things of the same kind, a Behind that names no server, a server that
 // cannot do what [Budget.Quiet] needs.
-func New(budget Budget, opts ...Option) (*Controller, error) {
+func New(budget lastcall.Budget, opts ...Option) (*Controller, error) {
 	if err := budget.Validate(); err != nil {
 		return nil, err
 	}
@@ -63,7 +65,7 @@ func New(budget Budget, opts ...Option) (*Controller, error) {
 		triggered: make(chan struct{}),
 		config:    config{budget: budget, index: newIndex()},
 	}
-	c.progress.set(fsm.Serving, PhaseStart)
+	c.progress.set(fsm.Serving, lastcall.PhaseStart)
 	if err := c.Add(opts...); err != nil {
 		return nil, err
 	}
@@ -111,13 +113,13 @@ func (c *Controller) Add(opts ...Option) error {
 // closure knows stays open), and the dependencies are closed. Signals are heard
 // from Run's start on; one that comes earlier does what the platform does by
 // default, unless Starting was called, or somebody else listens.
-func (c *Controller) Run(ctx context.Context) Report {
+func (c *Controller) Run(ctx context.Context) report.Report {
 	if ctx == nil {
-		return Report{err: errors.New("controller: Run was given a nil context")}
+		return report.Report{err: errors.New("controller: Run was given a nil context")}
 	}
 	config, err := c.seal()
 	if err != nil {
-		return Report{err: err}
+		return report.Report{err: err}
 	}
 	report := newRun(ctx, c, config).run()
 	c.report = report
@@ -191,14 +193,14 @@ func (c *Controller) State() fsm.State {
 }
 
 // Phase returns what the controller is doing; before Run that is PhaseStart.
-func (c *Controller) Phase() Phase {
+func (c *Controller) Phase() lastcall.Phase {
 	_, phase := c.progress.get()
 	return phase
 }
 
 // Ready says whether traffic should come: from the moment in which everything
 // has been started until the first trigger.
-func (c *Controller) Ready() bool { return c.Phase() == PhaseServe && c.trigger.Load() == nil }
+func (c *Controller) Ready() bool { return c.Phase() == lastcall.PhaseServe && c.trigger.Load() == nil }
 
 // Deadline returns the instant by which Run returns. It is known, and the second
 // result true, once Run has heard of the trigger, which is at once if it runs. A force may move it to an earlier
@@ -211,7 +213,7 @@ func (c *Controller) Deadline() (time.Time, bool) {
 }
 
 // TimerAt returns the instant in which the timer fires, as [Life.TimerAt] does.
-func (c *Controller) TimerAt() (time.Time, bool) { return Life{c.life}.TimerAt() }
+func (c *Controller) TimerAt() (time.Time, bool) { return lastcall.Life{c.life}.TimerAt() }
 
 // Done returns a channel that is closed when Run is over.
 func (c *Controller) Done() <-chan struct{} { return c.over }
@@ -219,9 +221,9 @@ func (c *Controller) Done() <-chan struct{} { return c.over }
 // Wait blocks until Run is over and returns the report, the same for everybody;
 // or until ctx ends, and returns the cause of that. If Run is never called, only
 // ctx ends the wait. A nil ctx is an error.
-func (c *Controller) Wait(ctx context.Context) (Report, error) {
+func (c *Controller) Wait(ctx context.Context) (report.Report, error) {
 	if ctx == nil {
-		return Report{}, errors.New("controller: Wait was given a nil context")
+		return report.Report{}, errors.New("controller: Wait was given a nil context")
 	}
 	select {
 	case <-c.over:
@@ -232,7 +234,7 @@ func (c *Controller) Wait(ctx context.Context) (Report, error) {
 	case <-c.over:
 		return c.report.clone(), nil
 	case <-ctx.Done():
-		return Report{}, context.Cause(ctx)
+		return report.Report{}, context.Cause(ctx)
 	}
 }
 
@@ -250,9 +252,9 @@ func (c *Controller) request(t trigger) {
 // belongs together.
 type progress struct{ word atomic.Uint32 }
 
-func (p *progress) set(s fsm.State, ph Phase) { p.word.Store(uint32(s)<<8 | uint32(ph)) }
+func (p *progress) set(s fsm.State, ph lastcall.Phase) { p.word.Store(uint32(s)<<8 | uint32(ph)) }
 
-func (p *progress) get() (fsm.State, Phase) {
+func (p *progress) get() (fsm.State, lastcall.Phase) {
 	word := p.word.Load()
-	return fsm.State(word >> 8 & 0xff), Phase(word & 0xff)
+	return fsm.State(word >> 8 & 0xff), lastcall.Phase(word & 0xff)
 }

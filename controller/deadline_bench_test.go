@@ -2,6 +2,8 @@ package controller_test
 
 import (
 	"context"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"runtime"
 	"slices"
 	"sync/atomic"
@@ -37,7 +39,7 @@ func benchmarkDeadline(b *testing.B, total time.Duration) {
 	var run, timer []time.Duration
 	for b.Loop() {
 		s := &server{d: newDiary(), down: make(chan struct{}), graceful: func() { <-hang }, stop: func() { <-hang }}
-		c, err := controller.New(controller.Budget{Total: total, Reserve: total / 2},
+		c, err := controller.New(lastcall.Budget{Total: total, Reserve: total / 2},
 			controller.WithServer("s", s),
 			controller.WithCloser("c", func(ctx context.Context) { <-ctx.Done(); <-hang }),
 			controller.WithFlusher("f", func(ctx context.Context) { <-ctx.Done(); <-hang }),
@@ -48,7 +50,7 @@ func benchmarkDeadline(b *testing.B, total time.Duration) {
 		c.Shutdown(nil)
 		r := c.Run(context.Background())
 		run = append(run, time.Since(r.Triggered)-total)
-		if r.ExitCode() != controller.ExitAbandoned {
+		if r.ExitCode() != report.ExitAbandoned {
 			b.Fatal(r)
 		}
 

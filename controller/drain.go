@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"github.com/lastcall-go/lastcall/report"
 	"time"
 
 	"github.com/lastcall-go/lastcall/fsm"
@@ -46,7 +47,7 @@ func (r *run) held(s *server) bool {
 }
 
 func (r *run) stopGracefully(s *server) {
-	s.graceful = r.call(OpGracefulStop, s.name, func() error {
+	s.graceful = r.call(report.OpGracefulStop, s.name, func() error {
 		close(s.begun)
 		s.server.GracefulStop()
 		return nil

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"os"
 	"syscall"
 	"time"
@@ -13,7 +15,7 @@ import (
 
 // exampleBudget settles for no time: in the examples nobody has to learn that the
 // server leaves.
-var exampleBudget = controller.Budget{Total: 10 * time.Second, Reserve: 2 * time.Second}
+var exampleBudget = lastcall.Budget{Total: 10 * time.Second, Reserve: 2 * time.Second}
 
 // Dependencies are opened one after the other, and each is added before the next
 // is opened. When one cannot be opened, those that are open are closed, the last

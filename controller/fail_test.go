@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"os"
 	"strings"
 	"testing"
@@ -27,13 +29,13 @@ func TestG6_Fail(t *testing.T) {
 		cause         error
 		exit          int
 	}{
-		"alone":           {fail, func(*controller.Controller) {}, errPort, controller.ExitFailed},
-		"nil":             {func(c *controller.Controller) { c.Fail(nil) }, fail, controller.ErrShutdown, controller.ExitFailed},
-		"twice":           {fail, func(c *controller.Controller) { c.Fail(errAsked) }, errPort, controller.ExitFailed},
-		"before Shutdown": {fail, shutdown, errPort, controller.ExitFailed},
-		"after Shutdown":  {shutdown, fail, errAsked, controller.ExitOK},
-		"before Force":    {fail, (*controller.Controller).Force, errPort, controller.ExitFailed},
-		"after Force":     {(*controller.Controller).Force, fail, controller.ErrForced, controller.ExitForced},
+		"alone":           {fail, func(*controller.Controller) {}, errPort, report.ExitFailed},
+		"nil":             {func(c *controller.Controller) { c.Fail(nil) }, fail, controller.ErrShutdown, report.ExitFailed},
+		"twice":           {fail, func(c *controller.Controller) { c.Fail(errAsked) }, errPort, report.ExitFailed},
+		"before Shutdown": {fail, shutdown, errPort, report.ExitFailed},
+		"after Shutdown":  {shutdown, fail, errAsked, report.ExitOK},
+		"before Force":    {fail, (*controller.Controller).Force, errPort, report.ExitFailed},
+		"after Force":     {(*controller.Controller).Force, fail, controller.ErrForced, report.ExitForced},
 	} {
 		for when, apart := range map[string]time.Duration{"at once": 0, "later": 500 * time.Millisecond} {
 			t.Run(name+" "+when, func(t *testing.T) {
@@ -51,7 +53,7 @@ func TestG6_Fail(t *testing.T) {
 					if r.Cause != tt.cause || r.CauseText != tt.cause.Error() || !r.Triggered.Equal(d.start.Add(time.Minute)) { //nolint:errorlint // the same value is what G6 promises
 						t.Errorf("the cause is %v, %v after the start", r.Cause, r.Triggered.Sub(d.start))
 					}
-					if failed := tt.exit == controller.ExitFailed; errors.Is(r.Err(), tt.cause) != failed {
+					if failed := tt.exit == report.ExitFailed; errors.Is(r.Err(), tt.cause) != failed {
 						t.Errorf("the error is %v", r.Err())
 					}
 					if want := fmt.Sprintf(`"exit_code":%d,`, tt.exit); strings.Count(out.String(), want) != 1 {
@@ -83,8 +85,8 @@ func TestG6_FailBeforeRun(t *testing.T) {
 		r := c.Run(context.Background())
 		d.want(t, "s graceful 1m0s", "added later 1m0s", "redis 1m0s", "postgres 1m0s")
 		wantTook(t, r.Took(), time.Second)
-		wantExit(t, r, controller.ExitFailed)
-		if !errors.Is(r.Err(), errPort) || r.Settle != controller.SettleNotReady {
+		wantExit(t, r, report.ExitFailed)
+		if !errors.Is(r.Err(), errPort) || r.Settle != report.SettleNotReady {
 			t.Errorf("error %v, settle %q", r.Err(), r.Settle)
 		}
 	})
@@ -102,14 +104,14 @@ func TestG6_FailFromAnywhere(t *testing.T) {
 				return nil
 			}),
 			controller.WithCloser("c", func() { c.Fail(errAsked) }),
-			controller.WithObserver("o", func(controller.Step) { c.Fail(errAsked) }))
+			controller.WithObserver("o", func(report.Step) { c.Fail(errAsked) }))
 		r := c.Run(context.Background())
 		c.Fail(errAsked)
 		again, err := c.Wait(context.Background())
 		if errors.Is(again.Cause, errAsked) && !errors.Is(r.Cause, errAsked) || err != nil || again.CauseText != r.CauseText {
 			t.Errorf("Fail after Run changed the report to %v, error %v", again, err)
 		}
-		wantExit(t, r, controller.ExitFailed)
+		wantExit(t, r, report.ExitFailed)
 		synctest.Wait()
 	})
 	var zero controller.Controller
@@ -159,7 +161,7 @@ func TestG1_Deadline(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) { // a force near the deadline moves the timer only
 		s := newServer(d, "s", 0)
 		s.drain = time.Hour
-		c := mustNew(t, controller.Budget{Total: 2 * time.Second, Reserve: time.Second}, noSignals, controller.WithServer("s", s),
+		c := mustNew(t, lastcall.Budget{Total: 2 * time.Second, Reserve: time.Second}, noSignals, controller.WithServer("s", s),
 			controller.WithCloser("c", func() { time.Sleep(500 * time.Millisecond) }))
 		time.AfterFunc(time.Minute+1200*time.Millisecond, c.Force)
 		r, _ := runAfter(c, time.Minute)
@@ -196,16 +198,16 @@ func TestG6_EndsProcess(t *testing.T) {
 		exit     int
 		took     time.Duration
 	}{
-		"returns nil":            {[]controller.WorkerOption{controller.EndsProcess()}, func(_, _ context.Context) error { time.Sleep(10 * s); return nil }, 10 * s, true, controller.ExitOK, 3 * s},
-		"returns nil at once":    {[]controller.WorkerOption{controller.EndsProcess()}, func(_, _ context.Context) error { return nil }, 0, true, controller.ExitOK, 3 * s},
-		"twice the same":         {[]controller.WorkerOption{controller.EndsProcess(), controller.EndsProcess()}, func(_, _ context.Context) error { time.Sleep(10 * s); return nil }, 10 * s, true, controller.ExitOK, 3 * s},
-		"fails":                  {[]controller.WorkerOption{controller.EndsProcess()}, func(_, _ context.Context) error { time.Sleep(10 * s); return errPort }, 10 * s, true, controller.ExitFailed, 3 * s},
-		"panics":                 {[]controller.WorkerOption{controller.EndsProcess()}, func(_, _ context.Context) error { time.Sleep(10 * s); panic("as written") }, 10 * s, true, controller.ExitFailed, 3 * s},
-		"without the option":     {nil, func(_, _ context.Context) error { time.Sleep(10 * s); return nil }, time.Minute, false, controller.ExitOK, 3 * s},
-		"when it is told to":     {[]controller.WorkerOption{controller.EndsProcess()}, func(claim, _ context.Context) error { <-claim.Done(); time.Sleep(s); return nil }, time.Minute, false, controller.ExitOK, 3 * s},
-		"with the claim's error": {[]controller.WorkerOption{controller.EndsProcess()}, func(claim, _ context.Context) error { <-claim.Done(); return context.Cause(claim) }, time.Minute, false, controller.ExitOK, 3 * s},
-		"fails after claim":      {[]controller.WorkerOption{controller.EndsProcess()}, func(claim, _ context.Context) error { <-claim.Done(); time.Sleep(s); return errPort }, time.Minute, false, controller.ExitStep, 3 * s},
-		"after claim, in drain":  {[]controller.WorkerOption{controller.EndsProcess()}, func(claim, _ context.Context) error { <-claim.Done(); time.Sleep(4 * s); return nil }, time.Minute, false, controller.ExitOK, 4 * s},
+		"returns nil":            {[]controller.WorkerOption{controller.EndsProcess()}, func(_, _ context.Context) error { time.Sleep(10 * s); return nil }, 10 * s, true, report.ExitOK, 3 * s},
+		"returns nil at once":    {[]controller.WorkerOption{controller.EndsProcess()}, func(_, _ context.Context) error { return nil }, 0, true, report.ExitOK, 3 * s},
+		"twice the same":         {[]controller.WorkerOption{controller.EndsProcess(), controller.EndsProcess()}, func(_, _ context.Context) error { time.Sleep(10 * s); return nil }, 10 * s, true, report.ExitOK, 3 * s},
+		"fails":                  {[]controller.WorkerOption{controller.EndsProcess()}, func(_, _ context.Context) error { time.Sleep(10 * s); return errPort }, 10 * s, true, report.ExitFailed, 3 * s},
+		"panics":                 {[]controller.WorkerOption{controller.EndsProcess()}, func(_, _ context.Context) error { time.Sleep(10 * s); panic("as written") }, 10 * s, true, report.ExitFailed, 3 * s},
+		"without the option":     {nil, func(_, _ context.Context) error { time.Sleep(10 * s); return nil }, time.Minute, false, report.ExitOK, 3 * s},
+		"when it is told to":     {[]controller.WorkerOption{controller.EndsProcess()}, func(claim, _ context.Context) error { <-claim.Done(); time.Sleep(s); return nil }, time.Minute, false, report.ExitOK, 3 * s},
+		"with the claim's error": {[]controller.WorkerOption{controller.EndsProcess()}, func(claim, _ context.Context) error { <-claim.Done(); return context.Cause(claim) }, time.Minute, false, report.ExitOK, 3 * s},
+		"fails after claim":      {[]controller.WorkerOption{controller.EndsProcess()}, func(claim, _ context.Context) error { <-claim.Done(); time.Sleep(s); return errPort }, time.Minute, false, report.ExitStep, 3 * s},
+		"after claim, in drain":  {[]controller.WorkerOption{controller.EndsProcess()}, func(claim, _ context.Context) error { <-claim.Done(); time.Sleep(4 * s); return nil }, time.Minute, false, report.ExitOK, 4 * s},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, d *diary, _ func()) {
@@ -217,15 +219,15 @@ func TestG6_EndsProcess(t *testing.T) {
 				}
 				wantExit(t, r, tt.exit)
 				took := tt.took
-				if tt.trigger == 0 && r.Settle == controller.SettleNotReady {
+				if tt.trigger == 0 && r.Settle == report.SettleNotReady {
 					took = s
 				}
 				wantTook(t, r.Took(), took)
 				var ended *controller.EndedError
-				if errors.As(r.Cause, &ended) != tt.byItself || tt.byItself && (ended.Op != controller.OpWork || ended.Name != "w") {
+				if errors.As(r.Cause, &ended) != tt.byItself || tt.byItself && (ended.Op != report.OpWork || ended.Name != "w") {
 					t.Errorf("the cause is %v", r.Cause)
 				}
-				if tt.byItself && tt.exit == controller.ExitOK && (r.CauseText != `worker "w" ended by itself` || ended.Result != controller.ResultOK || ended.Err != nil) {
+				if tt.byItself && tt.exit == report.ExitOK && (r.CauseText != `worker "w" ended by itself` || ended.Result != report.ResultOK || ended.Err != nil) {
 					t.Errorf("the cause is %+v: %s", ended, r.CauseText)
 				}
 			})
@@ -241,7 +243,7 @@ func TestG6_EndsProcessInStart(t *testing.T) {
 		c := mustNew(t, budget, controller.WithSignalChannel(signals), controller.WithServer("s", e),
 			controller.WithWorker("w", func(_, _ context.Context) error { time.Sleep(time.Second); return nil }, controller.EndsProcess()))
 		r := c.Run(context.Background())
-		if got := r.Triggered.Sub(d.start); got != time.Second || hasPhase(r, controller.PhaseServe) || r.Settle != controller.SettleNotReady {
+		if got := r.Triggered.Sub(d.start); got != time.Second || hasPhase(r, lastcall.PhaseServe) || r.Settle != report.SettleNotReady {
 			t.Errorf("triggered after %v, settle %q\n%v", got, r.Settle, r)
 		}
 	})

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"github.com/lastcall-go/lastcall/report"
 	"sync"
 	"time"
 )
@@ -9,7 +10,7 @@ import (
 // order, on a goroutine that exists only while there is something to hand over.
 // Whoever puts never waits for the listener.
 type feed struct {
-	op   Op
+	op   report.Op
 	name string
 	idle func() // called when the queue has become empty
 
@@ -74,7 +75,7 @@ func (f *feed) count(r result) {
 	defer f.mu.Unlock()
 	f.inHand = false
 	f.slow = f.slow || r.at.Sub(f.since) > grace
-	if r.result == ResultOK {
+	if r.result == report.ResultOK {
 		f.told++
 	} else {
 		f.failed++
@@ -108,9 +109,9 @@ func (f *feed) freshUntil() time.Time {
 
 // close lets no further item reach the listener, and returns what became of those
 // that were put.
-func (f *feed) close() Delivery {
+func (f *feed) close() report.Delivery {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.closed = true
-	return Delivery{Op: f.op, Name: f.name, Told: f.told, Failed: f.failed, Missed: len(f.queue), Busy: f.inHand}
+	return report.Delivery{Op: f.op, Name: f.name, Told: f.told, Failed: f.failed, Missed: len(f.queue), Busy: f.inHand}
 }

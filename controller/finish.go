@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"slices"
 	"time"
 )
@@ -16,9 +18,9 @@ const grace = 10 * time.Millisecond
 // close closes the dependencies, the last registered first. Whatever was called
 // before and has not come back by now is late, unless it was called just now.
 func (r *run) close() {
-	r.enter(PhaseClose)
+	r.enter(lastcall.PhaseClose)
 	r.expireOld(r.calls)
-	r.inTurn(OpClose, inOrder(r.config.closers), r.share(2))
+	r.inTurn(report.OpClose, inOrder(r.config.closers), r.share(2))
 }
 
 // inOrder returns closers in the order in which they are called: the last one first,
@@ -51,7 +53,7 @@ func (r *run) expireOld(calls []*call) {
 // flush has the last log line written and then everything else that telemetry has
 // kept back.
 func (r *run) flush() {
-	r.enter(PhaseFlush)
+	r.enter(lastcall.PhaseFlush)
 	n := 1
 	if len(r.config.flushers) > 0 {
 		n++
@@ -74,14 +76,14 @@ func (r *run) flush() {
 	var calls []*call
 	end := r.share(1 + behind)
 	for _, f := range r.config.flushers {
-		calls = append(calls, r.step(OpFlush, f, end()))
+		calls = append(calls, r.step(report.OpFlush, f, end()))
 	}
 	r.awaitSteps(calls, end, nothing)
 	r.endLasts()
 }
 
 // finish ends everything that is the controller's own and returns the report.
-func (r *run) finish() Report {
+func (r *run) finish() report.Report {
 	r.await(r.nothingFresh, r.freshUntil)
 	for _, w := range r.workers {
 		if w.call != nil && !w.call.over {

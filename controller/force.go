@@ -2,6 +2,8 @@ package controller
 
 import (
 	"context"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"slices"
 	"time"
 )
@@ -13,7 +15,7 @@ import (
 // Stop will be called, and tells of everything that has not come back in time.
 func (r *run) beginForce() {
 	r.inspectAtTimer()
-	r.measure = OutcomeCancelled // the least: what is late without a server to stop is waited for
+	r.measure = report.OutcomeCancelled // the least: what is late without a server to stop is waited for
 	var late []*call
 	for _, s := range r.servers {
 		if s.graceful.ended() {
@@ -48,14 +50,14 @@ func (r *run) cancelers() []*server {
 }
 
 // firstForce returns the first phase of TIMER_EXPIRED that has something to do.
-func (r *run) firstForce() Phase {
+func (r *run) firstForce() lastcall.Phase {
 	switch {
 	case len(r.cancelers()) > 0 || !r.workersGone():
-		return PhaseCancel
+		return lastcall.PhaseCancel
 	case slices.ContainsFunc(r.servers, func(s *server) bool { return !s.graceful.ended() }):
-		return PhaseStop
+		return lastcall.PhaseStop
 	default:
-		return PhaseWait
+		return lastcall.PhaseWait
 	}
 }
 
@@ -67,7 +69,7 @@ func (r *run) cancel() {
 	if len(cancelers) == 0 && r.workersGone() {
 		return
 	}
-	r.enter(PhaseCancel)
+	r.enter(lastcall.PhaseCancel)
 	end := r.share(6)
 	for _, w := range r.workers {
 		if w.endWork != nil {
@@ -77,8 +79,8 @@ func (r *run) cancel() {
 	var calls []*call
 	for _, s := range cancelers {
 		canceler, _ := s.server.(Canceler)
-		c := r.step(OpCancel, stepConfig{name: s.name, run: func(ctx context.Context) error {
-			canceler.Cancel(ctx, ErrTimer)
+		c := r.step(report.OpCancel, stepConfig{name: s.name, run: func(ctx context.Context) error {
+			canceler.Cancel(ctx, lastcall.ErrTimer)
 			return nil
 		}}, end())
 		c.due = time.Time{}
@@ -104,13 +106,13 @@ func (r *run) stop() {
 	}
 	r.takeIn() // what has come back in this instant needed no Stop
 	if !gone(r.victims) {
-		r.measure = OutcomeStopped
+		r.measure = report.OutcomeStopped
 	}
-	r.enter(PhaseStop)
+	r.enter(lastcall.PhaseStop)
 	end := r.share(5)
 	var calls []*call
 	for _, s := range r.victims {
-		calls = append(calls, r.call(OpStop, s.name, func() error {
+		calls = append(calls, r.call(report.OpStop, s.name, func() error {
 			s.halt()
 			return nil
 		}, nil))
@@ -148,12 +150,12 @@ func (r *run) cut() {
 			continue
 		}
 		if calls == nil {
-			r.enter(PhaseCut)
+			r.enter(lastcall.PhaseCut)
 		}
 		closed := 0
-		calls = append(calls, r.call(OpCut, s.name, func() error { closed = cutter.Cut(); return nil }, func(result) {
+		calls = append(calls, r.call(report.OpCut, s.name, func() error { closed = cutter.Cut(); return nil }, func(result) {
 			if closed > 0 {
-				r.measure = OutcomeCut
+				r.measure = report.OutcomeCut
 			}
 		}))
 	}
@@ -166,11 +168,11 @@ func (r *run) cut() {
 func (r *run) wait() {
 	r.takeIn()
 	if !r.allGone() {
-		r.enter(PhaseWait)
+		r.enter(lastcall.PhaseWait)
 		r.await(r.allGone, r.share(3))
 	}
 	r.outcome = r.measure
 	if !r.allGone() {
-		r.outcome = OutcomeAbandoned
+		r.outcome = report.OutcomeAbandoned
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"os"
 	"runtime"
 	"slices"
@@ -31,12 +33,12 @@ func TestG1_EverythingHangs(t *testing.T) {
 			controller.WithCloser("c1", hang),
 			controller.WithCloser("c2", hang),
 			controller.WithFlusher("f", hang),
-			controller.WithObserver("o", func(controller.Step) { hang() }),
+			controller.WithObserver("o", func(report.Step) { hang() }),
 			controller.WithLogger(zerolog.New(writer(func([]byte) (int, error) { hang(); return 0, nil }))))
 		r, took := runAfter(c, time.Minute)
 		wantTook(t, took, budget.Total)
 		wantPath(t, r, true)
-		wantExit(t, r, controller.ExitAbandoned)
+		wantExit(t, r, report.ExitAbandoned)
 		if n := len(r.Abandoned()); n != 8 { // Serve, GracefulStop, Stop, worker, announcer, two closers, flusher
 			t.Errorf("%d calls abandoned, want 8\n%v", n, r)
 		}
@@ -69,14 +71,14 @@ func TestG1_ForeignErrorMethods(t *testing.T) {
 			controller.WithLogger(zerolog.New(&bytes.Buffer{})))
 		time.AfterFunc(time.Minute, func() { c.Shutdown(hostile) })
 		r := c.Run(context.Background())
-		if step(t, r, controller.OpText, "cause").Result != controller.ResultTimedOut {
+		if step(t, r, report.OpText, "cause").Result != report.ResultTimedOut {
 			t.Errorf("the cause's Error method is not named\n%v", r)
 		}
-		if s := step(t, r, controller.OpClose, "c"); s.Result != controller.ResultTimedOut || !s.Abandoned {
+		if s := step(t, r, report.OpClose, "c"); s.Result != report.ResultTimedOut || !s.Abandoned {
 			t.Errorf("%v, want it abandoned", s)
 		}
 		for _, name := range []string{"p", "g"} {
-			if s := step(t, r, controller.OpClose, name); s.Result != controller.ResultFailed || s.Text == "" {
+			if s := step(t, r, report.OpClose, name); s.Result != report.ResultFailed || s.Text == "" {
 				t.Errorf("%v, want failed, with a text of ours", s)
 			}
 		}
@@ -101,14 +103,14 @@ func TestG1_PanicValues(t *testing.T) {
 		"nested":   {nested{}, "(the value of the panic has no text)"},
 		"map":      {shared, "(a value of type map[string]int)"},
 		"nil":      {nil, new(runtime.PanicNilError).Error()}, // the text is the Go release's
-		"stringer": {controller.PhaseDrain, "drain"},
+		"stringer": {lastcall.PhaseDrain, "drain"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, d *diary, _ func()) {
 				c := mustNew(t, budget, noSignals, controller.WithCloser("c", func() { panic(tt.value) }))
 				r, _ := runAfter(c, time.Minute)
-				s := step(t, r, controller.OpClose, "c")
-				if s.Result != controller.ResultPanicked || s.Text != tt.want {
+				s := step(t, r, report.OpClose, "c")
+				if s.Result != report.ResultPanicked || s.Text != tt.want {
 					t.Errorf("%v, want it panicked with %q", s, tt.want)
 				}
 				if name == "error" && !errors.Is(r.Err(), errAsked) {
@@ -147,7 +149,7 @@ func TestG2_Order(t *testing.T) {
 			controller.WithCloser("second", note("close second", time.Second)),
 			controller.WithFlusher("f", note("flush", 0)))
 		r, _ := runAfter(c, time.Minute)
-		wantExit(t, r, controller.ExitOK)
+		wantExit(t, r, report.ExitOK)
 		d.want(t, "announce 1m0s", "s graceful 1m2.1s", "worker over 1m3.5s", "close second 1m3.5s", "close first 1m4.5s", "flush 1m4.5s")
 	})
 }
@@ -161,7 +163,7 @@ func TestG2_ClosersAfterWait(t *testing.T) {
 		c := mustNew(t, budget, noSignals, controller.WithServer("s", s),
 			controller.WithCloser("c", func() { d.note("close") }))
 		r, _ := runAfter(c, time.Minute)
-		if r.Outcome != controller.OutcomeAbandoned {
+		if r.Outcome != report.OutcomeAbandoned {
 			t.Errorf("outcome %v, want abandoned", r.Outcome)
 		}
 		// The timer fires after 6 s; Stop returns at once; with 3 phases left of 4 s, wait has a third.
@@ -185,7 +187,7 @@ func TestG3_NothingIsForced(t *testing.T) {
 		r, took := runAfter(c, time.Minute)
 		wantTook(t, took, 6*time.Second-1)
 		wantPath(t, r, false)
-		wantExit(t, r, controller.ExitOK)
+		wantExit(t, r, report.ExitOK)
 		d.want(t, "s graceful 1m2s")
 	})
 }
@@ -201,7 +203,7 @@ func TestG3_ServeMustReturnToo(t *testing.T) {
 		}
 		r, took := runAfter(mustNew(t, budget, noSignals, controller.WithServer("s", s)), time.Minute)
 		wantTook(t, took, 4*time.Second)
-		wantExit(t, r, controller.ExitOK)
+		wantExit(t, r, report.ExitOK)
 	})
 }
 
@@ -215,7 +217,7 @@ func TestG4_NoTimeForNothing(t *testing.T) {
 			controller.WithAnnouncer("a", func() {}), controller.WithLogger(zerolog.New(&bytes.Buffer{})))
 		r, took := runAfter(c, time.Minute)
 		wantTook(t, took, 0)
-		wantExit(t, r, controller.ExitOK)
+		wantExit(t, r, report.ExitOK)
 	})
 }
 
@@ -229,7 +231,7 @@ func TestG4_SettleEndsWithTheLastServer(t *testing.T) {
 		}
 		r, took := runAfter(mustNew(t, budget, noSignals, controller.WithServer("s", s)), time.Minute)
 		wantTook(t, took, time.Second)
-		wantExit(t, r, controller.ExitOK)
+		wantExit(t, r, report.ExitOK)
 	})
 }
 
@@ -244,8 +246,8 @@ func TestG5_StopOnThoseNotDown(t *testing.T) {
 		r, took := runAfter(c, time.Minute)
 		wantTook(t, took, 6*time.Second)
 		wantPath(t, r, true)
-		wantExit(t, r, controller.ExitForced)
-		if r.Outcome != controller.OutcomeStopped {
+		wantExit(t, r, report.ExitForced)
+		if r.Outcome != report.OutcomeStopped {
 			t.Errorf("outcome %v, want stopped", r.Outcome)
 		}
 		slices.Sort(d.lines)
@@ -277,7 +279,7 @@ func TestG5_Behind(t *testing.T) {
 			controller.WithServer("back", back, controller.Behind("front")))
 		r, took := runAfter(c, time.Minute)
 		wantTook(t, took, 4*time.Second)
-		wantExit(t, r, controller.ExitOK)
+		wantExit(t, r, report.ExitOK)
 		d.want(t, "front graceful 1m2s", "back graceful 1m3s")
 	})
 	bubble(t, func(t *testing.T, d *diary, hang func()) {
@@ -310,7 +312,7 @@ func TestG6_FirstCauseWins(t *testing.T) {
 		}
 		// A preStop hook's trigger and then kubelet's only SIGTERM: that must not force.
 		time.AfterFunc(time.Minute+time.Second, func() { sigterm(signals) })
-		reports := make(chan controller.Report, 3)
+		reports := make(chan report.Report, 3)
 		for range 3 {
 			go func() {
 				r, err := c.Wait(context.Background())
@@ -330,7 +332,7 @@ func TestG6_FirstCauseWins(t *testing.T) {
 				t.Errorf("Wait gave another report:\n%v\n%v", got, r)
 			}
 		}
-		if again := c.Run(ctx); !errors.Is(again.Err(), controller.ErrRan) || again.ExitCode() != controller.ExitNotRun {
+		if again := c.Run(ctx); !errors.Is(again.Err(), controller.ErrRan) || again.ExitCode() != report.ExitNotRun {
 			t.Errorf("a second Run: %v, exit code %d", again.Err(), again.ExitCode())
 		}
 	})
@@ -342,23 +344,23 @@ func TestG7_Readers(t *testing.T) {
 		s := newServer(d, "s", time.Hour)
 		s.stop = func() { time.Sleep(100 * time.Millisecond) }
 		c := mustNew(t, budget, noSignals, controller.WithServer("s", s), controller.WithCloser("c", func() { time.Sleep(time.Second) }))
-		look := func(at time.Duration, state fsm.State, phase controller.Phase, ready bool) {
+		look := func(at time.Duration, state fsm.State, phase lastcall.Phase, ready bool) {
 			time.AfterFunc(at, func() {
 				if c.State() != state || c.Phase() != phase || c.Ready() != ready {
 					t.Errorf("after %v: %v, %v, ready %v; want %v, %v, %v", at, c.State(), c.Phase(), c.Ready(), state, phase, ready)
 				}
 			})
 		}
-		if c.State() != fsm.Serving || c.Phase() != controller.PhaseStart || c.Ready() {
+		if c.State() != fsm.Serving || c.Phase() != lastcall.PhaseStart || c.Ready() {
 			t.Errorf("before Run: %v, %v, ready %v", c.State(), c.Phase(), c.Ready())
 		}
-		look(time.Second, fsm.Serving, controller.PhaseServe, true)
-		look(time.Minute+time.Second, fsm.Serving, controller.PhaseSettle, false)
-		look(time.Minute+3*time.Second, fsm.GracefulShutdown, controller.PhaseDrain, false)
-		look(time.Minute+6*time.Second+1, fsm.TimerExpired, controller.PhaseStop, false)
-		look(time.Minute+6500*time.Millisecond, fsm.Terminated, controller.PhaseClose, false)
+		look(time.Second, fsm.Serving, lastcall.PhaseServe, true)
+		look(time.Minute+time.Second, fsm.Serving, lastcall.PhaseSettle, false)
+		look(time.Minute+3*time.Second, fsm.GracefulShutdown, lastcall.PhaseDrain, false)
+		look(time.Minute+6*time.Second+1, fsm.TimerExpired, lastcall.PhaseStop, false)
+		look(time.Minute+6500*time.Millisecond, fsm.Terminated, lastcall.PhaseClose, false)
 		runAfter(c, time.Minute)
-		if c.State() != fsm.Terminated || c.Phase() != controller.PhaseFlush {
+		if c.State() != fsm.Terminated || c.Phase() != lastcall.PhaseFlush {
 			t.Errorf("after Run: %v, %v", c.State(), c.Phase())
 		}
 	})
@@ -406,21 +408,21 @@ func TestG8_ClosersAreIsolated(t *testing.T) {
 		wantTook(t, took, share+100*time.Millisecond)
 		at := func(d time.Duration) string { return (time.Minute + d).String() }
 		d.want(t, "hangs 1m0s", "obeys "+at(share), "panics "+at(took), "fails "+at(took), "leaves "+at(took), "fine "+at(took))
-		for name, want := range map[string]controller.Result{
-			"fine": controller.ResultOK, "leaves": controller.ResultGoexit, "fails": controller.ResultFailed,
-			"panics": controller.ResultPanicked, "hangs": controller.ResultTimedOut,
+		for name, want := range map[string]report.Result{
+			"fine": report.ResultOK, "leaves": report.ResultGoexit, "fails": report.ResultFailed,
+			"panics": report.ResultPanicked, "hangs": report.ResultTimedOut,
 		} {
-			if got := step(t, r, controller.OpClose, name); got.Result != want {
+			if got := step(t, r, report.OpClose, name); got.Result != want {
 				t.Errorf("%v, want %v", got, want)
 			}
 		}
-		if s := step(t, r, controller.OpClose, "panics"); s.Text != "closed twice" || !strings.Contains(s.Stack, "guarantees_test.go") {
+		if s := step(t, r, report.OpClose, "panics"); s.Text != "closed twice" || !strings.Contains(s.Stack, "guarantees_test.go") {
 			t.Errorf("the panic is reported as %q at\n%s", s.Text, s.Stack)
 		}
 		if err := r.Err(); !errors.Is(err, failure) || !strings.Contains(err.Error(), `closer "fails" failed: disk full`) {
 			t.Errorf("Err() is %v", err)
 		}
-		wantExit(t, r, controller.ExitStep)
+		wantExit(t, r, report.ExitStep)
 		for _, name := range []string{"leaves", "fails", "panics", "hangs"} {
 			if !strings.Contains(log.String(), `"name":"`+name+`"`) {
 				t.Errorf("the log does not name %q:\n%s", name, &log)
@@ -436,9 +438,9 @@ func TestG9_Observers(t *testing.T) {
 		var fast, broken []string
 		slow := 0
 		c := mustNew(t, budget, noSignals, controller.WithServer("s", newServer(d, "s", time.Second)),
-			controller.WithObserver("fast", func(s controller.Step) { fast = append(fast, s.String()) }),
-			controller.WithObserver("slow", func(controller.Step) { slow++; hang() }),
-			controller.WithObserver("broken", func(s controller.Step) {
+			controller.WithObserver("fast", func(s report.Step) { fast = append(fast, s.String()) }),
+			controller.WithObserver("slow", func(report.Step) { slow++; hang() }),
+			controller.WithObserver("broken", func(s report.Step) {
 				broken = append(broken, s.String())
 				if len(broken)%2 == 0 {
 					runtime.Goexit()
@@ -448,7 +450,7 @@ func TestG9_Observers(t *testing.T) {
 		r, took := runAfter(c, time.Minute)
 		synctest.Wait()
 		wantTook(t, took, 3*time.Second)
-		wantExit(t, r, controller.ExitOK)
+		wantExit(t, r, report.ExitOK)
 		want := []string{
 			"phase start", "phase serve", "phase announce", "phase settle", "GRACEFUL_SHUTDOWN on graceful_shutdown",
 			"phase drain", `GracefulStop "s" ok`, `Serve "s" ok`, "TERMINATED on drained", "phase close", "phase flush",
@@ -460,10 +462,10 @@ func TestG9_Observers(t *testing.T) {
 			t.Errorf("the broken observer was told %q\nwant %q", broken, want)
 		}
 		n := len(want)
-		deliveries := []controller.Delivery{
-			{Op: controller.OpObserve, Name: "fast", Told: n},
-			{Op: controller.OpObserve, Name: "slow", Missed: n - 1, Busy: true},
-			{Op: controller.OpObserve, Name: "broken", Failed: n},
+		deliveries := []report.Delivery{
+			{Op: report.OpObserve, Name: "fast", Told: n},
+			{Op: report.OpObserve, Name: "slow", Missed: n - 1, Busy: true},
+			{Op: report.OpObserve, Name: "broken", Failed: n},
 		}
 		if slow != 1 || !slices.Equal(r.Listeners, deliveries) {
 			t.Errorf("listeners %+v, want %+v", r.Listeners, deliveries)
@@ -476,7 +478,7 @@ func TestG9_Observers(t *testing.T) {
 func TestG9_SlowObserver(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
 		c := mustNew(t, budget, noSignals, controller.WithServer("s", newServer(d, "s", time.Second)),
-			controller.WithObserver("slow", func(controller.Step) { time.Sleep(time.Second) }))
+			controller.WithObserver("slow", func(report.Step) { time.Sleep(time.Second) }))
 		r, took := runAfter(c, time.Minute)
 		wantTook(t, took, 3*time.Second)
 		if l := r.Listeners[0]; l.Missed == 0 {
@@ -493,9 +495,9 @@ func TestG9_RealTime(t *testing.T) {
 	for range 300 {
 		told := 0
 		s := &server{d: newDiary(), down: make(chan struct{})}
-		c := mustNew(t, controller.Budget{Total: time.Minute, Reserve: time.Second}, noSignals, controller.WithServer("s", s),
+		c := mustNew(t, lastcall.Budget{Total: time.Minute, Reserve: time.Second}, noSignals, controller.WithServer("s", s),
 			controller.WithCloser("c", func() {}), controller.WithFlusher("f", func() {}),
-			controller.WithObserver("o", func(controller.Step) { told++ }))
+			controller.WithObserver("o", func(report.Step) { told++ }))
 		time.AfterFunc(100*time.Microsecond, func() { c.Shutdown(nil) })
 		r := c.Run(context.Background())
 		if d := r.Listeners[0]; d.Busy || d.Missed != 0 {
@@ -519,11 +521,11 @@ func TestG10_NothingLeft(t *testing.T) {
 		c := mustNew(t, budget, controller.WithServer("s", s), controller.WithSignalChannel(signals),
 			controller.WithWorker("w", func(claim, _ context.Context) error { <-claim.Done(); return nil }),
 			controller.WithCloser("c", func() {}), controller.WithFlusher("f", func() {}),
-			controller.WithObserver("o", func(controller.Step) {}),
+			controller.WithObserver("o", func(report.Step) {}),
 			controller.WithLogger(zerolog.New(&bytes.Buffer{})))
 		time.AfterFunc(time.Minute, func() { c.Shutdown(nil) })
 		r := c.Run(ctx)
-		wantExit(t, r, controller.ExitOK)
+		wantExit(t, r, report.ExitOK)
 		synctest.Wait()
 		if n := alive(); n > 0 {
 			t.Errorf("%d goroutines of the controller are alive", n)
@@ -555,7 +557,7 @@ func TestG11_SaidLast(t *testing.T) {
 				return errors.New("flusher failed")
 			}))
 		r, _ := runAfter(c, time.Minute)
-		wantExit(t, r, controller.ExitStep)
+		wantExit(t, r, report.ExitStep)
 		synctest.Wait()
 		if strings.Contains(log.String(), "flusher failed") {
 			t.Errorf("something was logged after the last line:\n%s", &log)
@@ -568,7 +570,7 @@ func TestG11_SaidLast(t *testing.T) {
 		r, took := runAfter(c, time.Minute)
 		wantTook(t, took, time.Second)
 		d.want(t, "flush 1m1s")
-		if l := r.Listeners[0]; l.Op != controller.OpLog || !l.Busy || l.Missed == 0 {
+		if l := r.Listeners[0]; l.Op != report.OpLog || !l.Busy || l.Missed == 0 {
 			t.Errorf("the logger is reported as %+v", l)
 		}
 	})

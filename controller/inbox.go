@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"github.com/lastcall-go/lastcall/report"
 	"sync"
 	"time"
 )
@@ -9,7 +10,7 @@ import (
 type result struct {
 	call   *call
 	at     time.Time
-	result Result
+	result report.Result
 	err    error
 	text   string
 	stack  string

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"runtime"
 	"slices"
 	"strings"
@@ -19,12 +21,12 @@ import (
 // telling is a server that tells of its work.
 type telling struct {
 	*server
-	inFlight func(n int) []controller.Work // the nth call, from 1
+	inFlight func(n int) []lastcall.Work // the nth call, from 1
 	notes    func() []string
 	calls    int
 }
 
-func (s *telling) InFlight() []controller.Work {
+func (s *telling) InFlight() []lastcall.Work {
 	s.d.mu.Lock() // calls may overlap
 	s.calls++
 	n := s.calls
@@ -42,8 +44,8 @@ func (s *telling) Notes() []string {
 }
 
 // numbered returns work that tells one call from another.
-func numbered(n int) []controller.Work {
-	return []controller.Work{{Server: "?", Name: "/a.B/C", Kind: controller.WorkUnary, Completed: n}, {Name: "/a.B/D", Kind: controller.WorkStream, Cut: n}}
+func numbered(n int) []lastcall.Work {
+	return []lastcall.Work{{Server: "?", Name: "/a.B/C", Kind: lastcall.WorkUnary, Completed: n}, {Name: "/a.B/D", Kind: lastcall.WorkStream, Cut: n}}
 }
 
 // InFlight is called at the drain, the timer and the end, Notes at the end, and the
@@ -55,11 +57,11 @@ func TestInFlightAndNotes(t *testing.T) {
 		q := &telling{server: newServer(d, "q", 0), inFlight: numbered, notes: func() []string { return []string{"three"} }}
 		r, took := runAfter(mustNew(t, budget, noSignals, controller.WithServer("s", s), controller.WithServer("q", q)), time.Minute)
 		wantTook(t, took, 6*time.Second+100*time.Millisecond)
-		wantExit(t, r, controller.ExitForced)
+		wantExit(t, r, report.ExitForced)
 		slices.Sort(d.lines)
 		d.want(t, "q graceful 1m2s", "q inflight 1m2s", "q inflight 1m6.1s", "q inflight 1m6s", "q notes 1m6.1s",
 			"s graceful 1m2s", "s inflight 1m2s", "s inflight 1m6.1s", "s inflight 1m6s", "s notes 1m6.1s", "s stop 1m6s")
-		var work []controller.Work
+		var work []lastcall.Work
 		for _, name := range []string{"s", "q"} {
 			for _, w := range numbered(3) {
 				w.Server = name
@@ -69,10 +71,10 @@ func TestInFlightAndNotes(t *testing.T) {
 		if !slices.Equal(r.Work, work) {
 			t.Errorf("the report has the work\n%v, want\n%v", r.Work, work)
 		}
-		if notes := []controller.Note{{"s", "one"}, {"s", "two"}, {"q", "three"}}; !slices.Equal(r.Notes, notes) {
+		if notes := []report.Note{{"s", "one"}, {"s", "two"}, {"q", "three"}}; !slices.Equal(r.Notes, notes) {
 			t.Errorf("the report has the notes %v, want %v", r.Notes, notes)
 		}
-		if slices.ContainsFunc(r.Steps, func(s controller.Step) bool { return s.Op == controller.OpInFlight || s.Op == controller.OpNotes }) {
+		if slices.ContainsFunc(r.Steps, func(s report.Step) bool { return s.Op == report.OpInFlight || s.Op == report.OpNotes }) {
 			t.Errorf("calls that came back are among the steps\n%v", r)
 		}
 	})
@@ -83,19 +85,19 @@ func TestInFlightAndNotes(t *testing.T) {
 func TestG8_InFlightFails(t *testing.T) {
 	for name, tt := range map[string]struct {
 		last   func(hang func())
-		result controller.Result
+		result report.Result
 		took   time.Duration // after the closer began
 	}{
-		"hangs":    {func(hang func()) { hang() }, controller.ResultTimedOut, 10 * time.Millisecond},
-		"panics":   {func(func()) { panic("as drawn") }, controller.ResultPanicked, 0},
-		"exits":    {func(func()) { runtime.Goexit() }, controller.ResultGoexit, 0},
-		"is slow":  {func(func()) { time.Sleep(20 * time.Millisecond) }, controller.ResultTimedOut, 10 * time.Millisecond},
-		"is quick": {func(func()) { time.Sleep(9 * time.Millisecond) }, controller.ResultOK, 9 * time.Millisecond},
+		"hangs":    {func(hang func()) { hang() }, report.ResultTimedOut, 10 * time.Millisecond},
+		"panics":   {func(func()) { panic("as drawn") }, report.ResultPanicked, 0},
+		"exits":    {func(func()) { runtime.Goexit() }, report.ResultGoexit, 0},
+		"is slow":  {func(func()) { time.Sleep(20 * time.Millisecond) }, report.ResultTimedOut, 10 * time.Millisecond},
+		"is quick": {func(func()) { time.Sleep(9 * time.Millisecond) }, report.ResultOK, 9 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, d *diary, hang func()) {
 				var log bytes.Buffer
-				s := &telling{server: newServer(d, "s", time.Second), inFlight: func(n int) []controller.Work {
+				s := &telling{server: newServer(d, "s", time.Second), inFlight: func(n int) []lastcall.Work {
 					if n == 2 {
 						tt.last(hang)
 					}
@@ -109,24 +111,24 @@ func TestG8_InFlightFails(t *testing.T) {
 				if !slices.Contains(d.lines, "close 1m3s") {
 					t.Errorf("the closer had to wait: %q", d.lines)
 				}
-				if tt.result == controller.ResultOK {
+				if tt.result == report.ResultOK {
 					if len(r.Work) != 2 || r.Work[0].Completed != 2 || len(r.Notes) != 1 || !strings.Contains(log.String(), `"completed":2,`) {
 						t.Errorf("the report has the work %v and the notes %v, the log is\n%s", r.Work, r.Notes, &log)
 					}
-					wantExit(t, r, controller.ExitOK)
+					wantExit(t, r, report.ExitOK)
 					return
 				}
-				if tt.result == controller.ResultTimedOut {
-					wantExit(t, r, controller.ExitOK)
+				if tt.result == report.ResultTimedOut {
+					wantExit(t, r, report.ExitOK)
 				} else {
-					wantExit(t, r, controller.ExitStep)
+					wantExit(t, r, report.ExitStep)
 				}
 				if r.Work != nil || r.Notes != nil || strings.Contains(log.String(), "completed") {
 					t.Errorf("the report has the work %v and the notes %v, the log is\n%s", r.Work, r.Notes, &log)
 				}
-				for _, op := range []controller.Op{controller.OpInFlight, controller.OpNotes} {
+				for _, op := range []report.Op{report.OpInFlight, report.OpNotes} {
 					got := step(t, r, op, "s")
-					if got.Result != tt.result || got.Abandoned != (tt.result == controller.ResultTimedOut) || got.Phase != controller.PhaseClose {
+					if got.Result != tt.result || got.Abandoned != (tt.result == report.ResultTimedOut) || got.Phase != lastcall.PhaseClose {
 						t.Errorf("%v, abandoned: %v, begun in phase %v", got, got.Abandoned, got.Phase)
 					}
 					if !strings.Contains(log.String(), fmt.Sprintf(`"message":"%s \"s\" %v"`, op, tt.result)) {
@@ -145,7 +147,7 @@ func TestG8_InFlightFails(t *testing.T) {
 // takes nothing from the last one.
 func TestG8_FirstInFlightHangs(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, hang func()) {
-		s := &telling{server: newServer(d, "s", time.Second), inFlight: func(n int) []controller.Work {
+		s := &telling{server: newServer(d, "s", time.Second), inFlight: func(n int) []lastcall.Work {
 			if n == 1 {
 				hang()
 			}
@@ -156,10 +158,10 @@ func TestG8_FirstInFlightHangs(t *testing.T) {
 		if len(r.Work) != 2 || r.Work[0].Completed != 2 {
 			t.Errorf("the report has the work %v", r.Work)
 		}
-		if got := step(t, r, controller.OpInFlight, "s"); !got.Abandoned || got.Phase != controller.PhaseDrain {
+		if got := step(t, r, report.OpInFlight, "s"); !got.Abandoned || got.Phase != lastcall.PhaseDrain {
 			t.Errorf("%v, abandoned: %v", got, got.Abandoned)
 		}
-		if !slices.IsSortedFunc(r.Steps, func(a, b controller.Step) int { return a.Start.Compare(b.Start) }) {
+		if !slices.IsSortedFunc(r.Steps, func(a, b report.Step) int { return a.Start.Compare(b.Start) }) {
 			t.Errorf("the steps are out of order: %v", r.Steps)
 		}
 	})
@@ -169,14 +171,14 @@ func TestG8_FirstInFlightHangs(t *testing.T) {
 func TestStaleInFlight(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
 		var log bytes.Buffer
-		s := &telling{server: newServer(d, "s", time.Hour), inFlight: func(n int) []controller.Work {
+		s := &telling{server: newServer(d, "s", time.Hour), inFlight: func(n int) []lastcall.Work {
 			switch n {
 			case 1:
 				time.Sleep(4*time.Second + 50*time.Millisecond) // till after the timer
 			case 2:
 				time.Sleep(10 * time.Millisecond)
 			}
-			return []controller.Work{{Name: fmt.Sprintf("/call/%d", n), Kind: controller.WorkUnary, Running: n}}
+			return []lastcall.Work{{Name: fmt.Sprintf("/call/%d", n), Kind: lastcall.WorkUnary, Running: n}}
 		}}
 		s.stop = func() { time.Sleep(100 * time.Millisecond) }
 		r, _ := runAfter(mustNew(t, budget, noSignals, controller.WithServer("s", s), controller.WithLogger(zerolog.New(&log))), time.Minute)
@@ -194,7 +196,7 @@ func TestStaleInFlight(t *testing.T) {
 func TestG6_WorkIsCopied(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
 		work, notes := numbered(7), []string{"a note"}
-		s := &telling{server: newServer(d, "s", 0), inFlight: func(int) []controller.Work { return work }, notes: func() []string { return notes }}
+		s := &telling{server: newServer(d, "s", 0), inFlight: func(int) []lastcall.Work { return work }, notes: func() []string { return notes }}
 		c := mustNew(t, budget, noSignals, controller.WithServer("s", s), controller.WithCloser("c", func() {
 			synctest.Wait() // both have come back
 			if work[0].Server != "?" {
@@ -204,7 +206,7 @@ func TestG6_WorkIsCopied(t *testing.T) {
 		}))
 		r, _ := runAfter(c, time.Minute)
 		r.Work[1].Cut, r.Notes[0].Server = 9, "another"
-		if again, _ := c.Wait(t.Context()); again.Work[0].Completed != 7 || again.Work[1].Cut != 7 || again.Notes[0] != (controller.Note{Server: "s", Text: "a note"}) {
+		if again, _ := c.Wait(t.Context()); again.Work[0].Completed != 7 || again.Work[1].Cut != 7 || again.Notes[0] != (report.Note{Server: "s", Text: "a note"}) {
 			t.Errorf("work %v, notes %v", again.Work, again.Notes)
 		}
 	})
@@ -215,13 +217,13 @@ func TestStrangeWork(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
 		var log bytes.Buffer
 		far := time.Date(20000, 1, 1, 0, 0, 0, 0, time.FixedZone("far", 99*3600))
-		s := &telling{server: newServer(d, "s", time.Hour), inFlight: func(int) []controller.Work {
-			work := []controller.Work{
+		s := &telling{server: newServer(d, "s", time.Hour), inFlight: func(int) []lastcall.Work {
+			work := []lastcall.Work{
 				{Name: "line\nbreak", Kind: "unheard of", Running: 3, Oldest: far, Peer: "a\nb"},
-				{Name: "negative", Kind: controller.WorkUnary, Running: -1, Completed: -5},
+				{Name: "negative", Kind: lastcall.WorkUnary, Running: -1, Completed: -5},
 			}
 			for i := range 12 {
-				work = append(work, controller.Work{Name: fmt.Sprintf("/m/%d", i), Kind: controller.WorkUnary, Running: i})
+				work = append(work, lastcall.Work{Name: fmt.Sprintf("/m/%d", i), Kind: lastcall.WorkUnary, Running: i})
 			}
 			return work
 		}, notes: func() []string { return []string{"first\nsecond", ""} }}

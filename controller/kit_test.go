@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"os"
 	"regexp"
 	"runtime"
@@ -18,7 +20,7 @@ import (
 	"github.com/lastcall-go/lastcall/fsm"
 )
 
-var budget = controller.Budget{Total: 10 * time.Second, Settle: 2 * time.Second, Reserve: 4 * time.Second}
+var budget = lastcall.Budget{Total: 10 * time.Second, Settle: 2 * time.Second, Reserve: 4 * time.Second}
 
 // diary is what happened, in order, with the virtual time since it was opened.
 type diary struct {
@@ -108,7 +110,7 @@ func bubble(t *testing.T, f func(t *testing.T, d *diary, hang func())) {
 // noSignals keeps package os/signal out of a bubble, where it does not work.
 var noSignals = controller.WithSignals()
 
-func mustNew(t *testing.T, b controller.Budget, opts ...controller.Option) *controller.Controller {
+func mustNew(t *testing.T, b lastcall.Budget, opts ...controller.Option) *controller.Controller {
 	t.Helper()
 	c, err := controller.New(b, opts...)
 	if err != nil {
@@ -119,7 +121,7 @@ func mustNew(t *testing.T, b controller.Budget, opts ...controller.Option) *cont
 
 // runAfter asks for the shutdown after some time, runs, and returns the report and
 // how long after the trigger Run returned.
-func runAfter(c *controller.Controller, after time.Duration) (controller.Report, time.Duration) {
+func runAfter(c *controller.Controller, after time.Duration) (report.Report, time.Duration) {
 	asked := time.Now().Add(after)
 	time.AfterFunc(after, func() { c.Shutdown(errAsked) })
 	r := c.Run(context.Background())
@@ -129,22 +131,22 @@ func runAfter(c *controller.Controller, after time.Duration) (controller.Report,
 var errAsked = errors.New("asked for")
 
 // step returns the call of that kind and name.
-func step(t *testing.T, r controller.Report, op controller.Op, name string) controller.Step {
+func step(t *testing.T, r report.Report, op report.Op, name string) report.Step {
 	t.Helper()
 	for _, s := range r.Steps {
-		if s.Kind == controller.KindCall && s.Op == op && s.Name == name {
+		if s.Kind == report.KindCall && s.Op == op && s.Name == name {
 			return s
 		}
 	}
 	t.Fatalf("no step %s %q in\n%v", op, name, r)
-	return controller.Step{}
+	return report.Step{}
 }
 
-func hasPhase(r controller.Report, p controller.Phase) bool {
-	return slices.ContainsFunc(r.Steps, func(s controller.Step) bool { return s.Kind == controller.KindPhase && s.Phase == p })
+func hasPhase(r report.Report, p lastcall.Phase) bool {
+	return slices.ContainsFunc(r.Steps, func(s report.Step) bool { return s.Kind == report.KindPhase && s.Phase == p })
 }
 
-func wantPath(t *testing.T, r controller.Report, forced bool) {
+func wantPath(t *testing.T, r report.Report, forced bool) {
 	t.Helper()
 	want := []fsm.State{fsm.Serving, fsm.GracefulShutdown, fsm.Terminated}
 	if forced {
@@ -162,7 +164,7 @@ func wantTook(t *testing.T, got, want time.Duration) {
 	}
 }
 
-func wantExit(t *testing.T, r controller.Report, want int) {
+func wantExit(t *testing.T, r report.Report, want int) {
 	t.Helper()
 	if got := r.ExitCode(); got != want {
 		t.Errorf("exit code %d, want %d\n%v", got, want, r)

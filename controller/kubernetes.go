@@ -3,6 +3,7 @@ package controller
 import (
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
 	"math"
 	"strings"
 	"text/tabwriter"
@@ -36,13 +37,13 @@ const (
 // The error names the numbers, and the shortest terminationGracePeriod with which
 // there is a budget: one that leaves the drain 1 s. [Budget.Explain] tells where
 // the numbers come from.
-func KubernetesBudget(terminationGracePeriod, preStop time.Duration) (Budget, error) {
+func KubernetesBudget(terminationGracePeriod, preStop time.Duration) (lastcall.Budget, error) {
 	if err := checkPod(terminationGracePeriod, preStop); err != nil {
-		return Budget{}, err
+		return lastcall.Budget{}, err
 	}
 	b := kubernetesBudget(terminationGracePeriod, preStop)
 	if drain := b.Total - b.Settle - b.Reserve; drain < leastDrain {
-		return Budget{}, fmt.Errorf("controller: KubernetesBudget: terminationGracePeriod %v less preStop %v and %v until SIGKILL leaves Total %v, "+
+		return lastcall.Budget{}, fmt.Errorf("controller: KubernetesBudget: terminationGracePeriod %v less preStop %v and %v until SIGKILL leaves Total %v, "+
 			"of which Settle %v and Reserve %v leave %v for the drain, must be at least %v: raise terminationGracePeriodSeconds to at least %d",
 			terminationGracePeriod, preStop, killMargin, b.Total, b.Settle, b.Reserve, drain, leastDrain, shortestGrace(preStop)/time.Second)
 	}
@@ -70,9 +71,9 @@ func checkPod(terminationGracePeriod, preStop time.Duration) error {
 }
 
 // kubernetesBudget reckons without asking whether the result is any good.
-func kubernetesBudget(terminationGracePeriod, preStop time.Duration) Budget {
+func kubernetesBudget(terminationGracePeriod, preStop time.Duration) lastcall.Budget {
 	total := terminationGracePeriod - preStop - killMargin
-	return Budget{
+	return lastcall.Budget{
 		Total:   total,
 		Settle:  max(0, propagation-preStop),
 		Reserve: min(max(total/5, leastReserve), mostReserve),
@@ -98,7 +99,7 @@ func shortestGrace(preStop time.Duration) time.Duration {
 // drain, timer, deadline and SIGKILL come, counted from the pod's deletion and from
 // SIGTERM. It says so if SIGKILL comes too early. For numbers that are no budget
 // or no pod's the text is that of the error.
-func (b Budget) Explain(terminationGracePeriod, preStop time.Duration) string {
+func (b lastcall.Budget) Explain(terminationGracePeriod, preStop time.Duration) string {
 	if err := errors.Join(b.Validate(), checkPod(terminationGracePeriod, preStop)); err != nil {
 		return err.Error() + "\n"
 	}
@@ -123,7 +124,7 @@ func (b Budget) Explain(terminationGracePeriod, preStop time.Duration) string {
 }
 
 // explainNumbers writes one line for each number of the budget.
-func (b Budget) explainNumbers(w *tabwriter.Writer, terminationGracePeriod, preStop time.Duration) {
+func (b lastcall.Budget) explainNumbers(w *tabwriter.Writer, terminationGracePeriod, preStop time.Duration) {
 	ours := kubernetesBudget(terminationGracePeriod, preStop)
 	row := func(name string, is, ours time.Duration, why string) {
 		if is != ours {
@@ -158,7 +159,7 @@ func (b Budget) explainNumbers(w *tabwriter.Writer, terminationGracePeriod, preS
 }
 
 // explainTimes writes one line for each instant, in order.
-func (b Budget) explainTimes(w *tabwriter.Writer, terminationGracePeriod, preStop time.Duration) {
+func (b lastcall.Budget) explainTimes(w *tabwriter.Writer, terminationGracePeriod, preStop time.Duration) {
 	// kubelet ends a hook that takes longer than the grace period, sends SIGTERM all
 	// the same, and then waits for 2 s.
 	sigterm := min(preStop, terminationGracePeriod)

@@ -2,6 +2,7 @@ package controller_test
 
 import (
 	"fmt"
+	"github.com/lastcall-go/lastcall"
 	"math"
 	"regexp"
 	"strconv"
@@ -69,15 +70,15 @@ func TestKubernetesBudget(t *testing.T) {
 	const s, ms = time.Second, time.Millisecond
 	tests := []struct {
 		grace, preStop time.Duration
-		want           controller.Budget
+		want           lastcall.Budget
 	}{
-		{30 * s, 0, controller.Budget{Total: 28 * s, Settle: 5 * s, Reserve: 5 * s}},
-		{30 * s, 5 * s, controller.Budget{Total: 23 * s, Reserve: 4600 * ms}},
-		{30 * s, 2 * s, controller.Budget{Total: 26 * s, Settle: 3 * s, Reserve: 5 * s}},
-		{30 * s, 15 * s, controller.Budget{Total: 13 * s, Reserve: 2600 * ms}},
-		{10 * s, 0, controller.Budget{Total: 8 * s, Settle: 5 * s, Reserve: 1600 * ms}},
-		{9 * s, 5 * s, controller.Budget{Total: 2 * s, Reserve: s}},
-		{3600 * s, 0, controller.Budget{Total: 3598 * s, Settle: 5 * s, Reserve: 5 * s}},
+		{30 * s, 0, lastcall.Budget{Total: 28 * s, Settle: 5 * s, Reserve: 5 * s}},
+		{30 * s, 5 * s, lastcall.Budget{Total: 23 * s, Reserve: 4600 * ms}},
+		{30 * s, 2 * s, lastcall.Budget{Total: 26 * s, Settle: 3 * s, Reserve: 5 * s}},
+		{30 * s, 15 * s, lastcall.Budget{Total: 13 * s, Reserve: 2600 * ms}},
+		{10 * s, 0, lastcall.Budget{Total: 8 * s, Settle: 5 * s, Reserve: 1600 * ms}},
+		{9 * s, 5 * s, lastcall.Budget{Total: 2 * s, Reserve: s}},
+		{3600 * s, 0, lastcall.Budget{Total: 3598 * s, Settle: 5 * s, Reserve: 5 * s}},
 	}
 	for _, tt := range tests {
 		if got, err := controller.KubernetesBudget(tt.grace, tt.preStop); err != nil || got != tt.want {
@@ -102,7 +103,7 @@ func TestKubernetesBudgetErrors(t *testing.T) {
 	}
 	for name, tt := range tests {
 		got, err := controller.KubernetesBudget(tt.grace, tt.preStop)
-		if err == nil || got != (controller.Budget{}) {
+		if err == nil || got != (lastcall.Budget{}) {
 			t.Errorf("%s: it is %+v, %v, want an error", name, got, err)
 			continue
 		}
@@ -150,7 +151,7 @@ func TestKubernetesBudgetProperty(t *testing.T) {
 	})
 }
 
-func checkKubernetesBudget(t *rapid.T, b controller.Budget, grace, preStop time.Duration) {
+func checkKubernetesBudget(t *rapid.T, b lastcall.Budget, grace, preStop time.Duration) {
 	if err := b.Validate(); err != nil {
 		t.Fatal(err)
 	}
@@ -184,24 +185,24 @@ func TestKubernetesRuleOfThumb(t *testing.T) {
 func TestExplain(t *testing.T) {
 	const s = time.Second
 	tests := map[string]struct {
-		budget         controller.Budget
+		budget         lastcall.Budget
 		grace, preStop time.Duration
 		want           []string
 	}{
-		"default": {controller.DefaultBudget(), 30 * s, 0, []string{
+		"default": {lastcall.DefaultBudget(), 30 * s, 0, []string{
 			"Total    25s  given; KubernetesBudget reckons 28s", "drain    15s", "\n  30s       30s      SIGKILL by kubelet, if the process is still there\n"}},
-		"default with preStop": {controller.DefaultBudget(), 30 * s, 5 * s, []string{
+		"default with preStop": {lastcall.DefaultBudget(), 30 * s, 5 * s, []string{
 			"has returned\n  30s       25s      SIGKILL by kubelet, if", "SIGKILL comes 0s after the deadline, less than 2s: raise terminationGracePeriodSeconds to at least 32.\n"}},
-		"killed in the drain": {controller.DefaultBudget(), 20 * s, 5 * s, []string{
+		"killed in the drain": {lastcall.DefaultBudget(), 20 * s, 5 * s, []string{
 			"\n  20s       15s      SIGKILL by kubelet\n  25s       20s      timer", "SIGKILL comes before the deadline: raise terminationGracePeriodSeconds to at least 32.\n"}},
-		"killed in preStop": {controller.DefaultBudget(), 3 * s, 5 * s, []string{
+		"killed in preStop": {lastcall.DefaultBudget(), 3 * s, 5 * s, []string{
 			"\n  3s        0s       SIGTERM", "\n  5s        2s       SIGKILL by kubelet\n  8s        5s       drain"}}, // kubelet gives a hook no more than the grace period, and the process 2 s
-		"quiet":        {controller.Budget{Total: 25 * s, Settle: 5 * s, Quiet: s, Reserve: 5 * s}, 30 * s, 0, []string{"Quiet    1s   ends settle early"}},
-		"part preStop": {controller.Budget{Total: 26 * s, Settle: 3 * s, Reserve: 5 * s}, 30 * s, 2 * s, []string{"Settle   3s   5s until every proxy has dropped the endpoint, less the 2s of preStop"}},
-		"least":        {controller.Budget{Total: 2 * s, Reserve: s}, 9 * s, 5 * s, []string{"Reserve  1s  a fifth of Total, at least 1s: cancel"}},
-		"for ever":     {controller.Budget{Total: math.MaxInt64, Reserve: s}, 30 * s, 5 * s, []string{"\n  30s                       25s                       SIGKILL by kubelet\n", "SIGKILL comes before the deadline"}},
-		"no budget":    {controller.Budget{}, 30 * s, 0, []string{"the zero Budget has no time for anything"}},
-		"no pod":       {controller.DefaultBudget(), 30, 5, []string{"terminationGracePeriod is 30ns", "preStop is 5ns"}},
+		"quiet":        {lastcall.Budget{Total: 25 * s, Settle: 5 * s, Quiet: s, Reserve: 5 * s}, 30 * s, 0, []string{"Quiet    1s   ends settle early"}},
+		"part preStop": {lastcall.Budget{Total: 26 * s, Settle: 3 * s, Reserve: 5 * s}, 30 * s, 2 * s, []string{"Settle   3s   5s until every proxy has dropped the endpoint, less the 2s of preStop"}},
+		"least":        {lastcall.Budget{Total: 2 * s, Reserve: s}, 9 * s, 5 * s, []string{"Reserve  1s  a fifth of Total, at least 1s: cancel"}},
+		"for ever":     {lastcall.Budget{Total: math.MaxInt64, Reserve: s}, 30 * s, 5 * s, []string{"\n  30s                       25s                       SIGKILL by kubelet\n", "SIGKILL comes before the deadline"}},
+		"no budget":    {lastcall.Budget{}, 30 * s, 0, []string{"the zero Budget has no time for anything"}},
+		"no pod":       {lastcall.DefaultBudget(), 30, 5, []string{"terminationGracePeriod is 30ns", "preStop is 5ns"}},
 	}
 	for name, tt := range tests {
 		text := tt.budget.Explain(tt.grace, tt.preStop)

@@ -1,5 +1,6 @@
 package controller
 
+import "github.com/lastcall-go/lastcall/report"
 import "time"
 
 // lastTime bounds the GracefulStop of servers that are Last, and lastStopTime what
@@ -22,7 +23,7 @@ func (r *run) endLasts() {
 	var stops []*call
 	for _, s := range r.lasts {
 		if !s.graceful.ended() {
-			stops = append(stops, r.call(OpStop, s.name, func() error { s.halt(); return nil }, nil))
+			stops = append(stops, r.call(report.OpStop, s.name, func() error { s.halt(); return nil }, nil))
 		}
 	}
 	start, rest := time.Now(), r.share(1)

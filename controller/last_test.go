@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"runtime"
 	"slices"
 	"strings"
@@ -35,7 +37,7 @@ func (d *diary) sort(from, to int) {
 }
 
 // withLast registers a server that is Last.
-func withLast(name string, s controller.Server) controller.Option {
+func withLast(name string, s lastcall.Server) controller.Option {
 	return controller.WithServer(name, s, controller.Last())
 }
 
@@ -60,8 +62,8 @@ func TestG2_LastOutlivesTheFlushers(t *testing.T) {
 			controller.WithCloser("c", up("close", 200*time.Millisecond)),
 			controller.WithFlusher("quick", up("flush", 0)),
 			controller.WithFlusher("slow", up("flush", 300*time.Millisecond)),
-			controller.WithObserver("o", func(s controller.Step) {
-				if s.Kind != controller.KindCall && !admin.serves() {
+			controller.WithObserver("o", func(s report.Step) {
+				if s.Kind != report.KindCall && !admin.serves() {
 					t.Errorf("%v: the server that is Last does not answer any more", s)
 				}
 			}))
@@ -69,9 +71,9 @@ func TestG2_LastOutlivesTheFlushers(t *testing.T) {
 		d.sort(0, 2) // they begin in the same instant
 		d.want(t, "announce 1m0s", "worker 1m0s", "s graceful 1m2.1s", "close 1m3.1s", "flush 1m3.3s", "flush 1m3.3s", "admin graceful 1m3.6s")
 		wantTook(t, took, 3640*time.Millisecond)
-		wantExit(t, r, controller.ExitOK)
+		wantExit(t, r, report.ExitOK)
 		wantPath(t, r, false)
-		for _, op := range []controller.Op{controller.OpServe, controller.OpGracefulStop} {
+		for _, op := range []report.Op{report.OpServe, report.OpGracefulStop} {
 			if s := step(t, r, op, "admin"); s.Failed() {
 				t.Errorf("%v", s)
 			}
@@ -84,8 +86,8 @@ func TestG2_LastOutlivesTheFlushers(t *testing.T) {
 // GracefulStop has not returned by then, and the deadline holds whatever they do.
 func TestG5_StopOfAServerThatIsLast(t *testing.T) {
 	const ms = time.Millisecond
-	long := controller.Budget{Total: 10 * time.Second, Reserve: 4 * time.Second}
-	short := controller.Budget{Total: 100 * ms, Reserve: 50 * ms}
+	long := lastcall.Budget{Total: 10 * time.Second, Reserve: 4 * time.Second}
+	short := lastcall.Budget{Total: 100 * ms, Reserve: 50 * ms}
 	wait := func(d time.Duration) func(func()) func() {
 		return func(func()) func() { return func() { time.Sleep(d) } }
 	}
@@ -93,7 +95,7 @@ func TestG5_StopOfAServerThatIsLast(t *testing.T) {
 	panics := func(func()) func() { return func() { panic("as written") } }
 	goexits := func(func()) func() { return func() { runtime.Goexit() } }
 	tests := map[string]struct {
-		budget            controller.Budget
+		budget            lastcall.Budget
 		graceful, stop    func(hang func()) func() // nil: the server's own
 		serve             func(hang func()) func()
 		drain             time.Duration
@@ -110,15 +112,15 @@ func TestG5_StopOfAServerThatIsLast(t *testing.T) {
 		"it returns in half of the rest":  {budget: short, drain: 49 * ms, stopped: -1, took: 49 * ms},
 		"half of the rest is not enough":  {budget: short, drain: 51 * ms, stopped: 50 * ms, took: 50 * ms},
 		"Serve comes back later":          {budget: long, serve: wait(time.Minute + 150*ms), stopped: -1, took: 150 * ms},
-		"GracefulStop panics":             {budget: long, graceful: panics, stopped: 100 * ms, took: 100 * ms, exit: controller.ExitStep, failed: []string{`GracefulStop "admin" panicked: as written`}},
-		"GracefulStop exits":              {budget: long, graceful: goexits, stopped: 100 * ms, took: 100 * ms, exit: controller.ExitStep, failed: []string{`GracefulStop "admin" called runtime.Goexit`}},
-		"GracefulStop panics, no Serve":   {budget: long, bare: true, graceful: panics, exit: controller.ExitStep, failed: []string{`GracefulStop "admin" panicked: as written`}},
-		"Stop panics":                     {budget: long, drain: 200 * ms, stop: panics, stopped: 100 * ms, took: 200 * ms, exit: controller.ExitStep, failed: []string{`Stop "admin" panicked: as written`}},
+		"GracefulStop panics":             {budget: long, graceful: panics, stopped: 100 * ms, took: 100 * ms, exit: report.ExitStep, failed: []string{`GracefulStop "admin" panicked: as written`}},
+		"GracefulStop exits":              {budget: long, graceful: goexits, stopped: 100 * ms, took: 100 * ms, exit: report.ExitStep, failed: []string{`GracefulStop "admin" called runtime.Goexit`}},
+		"GracefulStop panics, no Serve":   {budget: long, bare: true, graceful: panics, exit: report.ExitStep, failed: []string{`GracefulStop "admin" panicked: as written`}},
+		"Stop panics":                     {budget: long, drain: 200 * ms, stop: panics, stopped: 100 * ms, took: 200 * ms, exit: report.ExitStep, failed: []string{`Stop "admin" panicked: as written`}},
 		"Stop is slow":                    {budget: long, drain: 101 * ms, stop: wait(300 * ms), stopped: 100 * ms, took: 400 * ms},
-		"GracefulStop hangs":              {budget: long, graceful: hangs, stopped: 100 * ms, took: 1100 * ms, exit: controller.ExitStep, abandoned: []string{"GracefulStop admin"}, failed: []string{`GracefulStop "admin" timed out`}},
-		"GracefulStop hangs, little time": {budget: short, graceful: hangs, stopped: 50 * ms, took: 100 * ms, exit: controller.ExitStep, abandoned: []string{"GracefulStop admin"}, failed: []string{`GracefulStop "admin" timed out`}},
-		"Serve hangs":                     {budget: long, serve: hangs, stopped: -1, took: 1100 * ms, exit: controller.ExitStep, abandoned: []string{"Serve admin"}, failed: []string{`Serve "admin" timed out`}},
-		"everything hangs": {budget: long, serve: hangs, graceful: hangs, stop: hangs, stopped: 100 * ms, took: 1100 * ms, exit: controller.ExitStep,
+		"GracefulStop hangs":              {budget: long, graceful: hangs, stopped: 100 * ms, took: 1100 * ms, exit: report.ExitStep, abandoned: []string{"GracefulStop admin"}, failed: []string{`GracefulStop "admin" timed out`}},
+		"GracefulStop hangs, little time": {budget: short, graceful: hangs, stopped: 50 * ms, took: 100 * ms, exit: report.ExitStep, abandoned: []string{"GracefulStop admin"}, failed: []string{`GracefulStop "admin" timed out`}},
+		"Serve hangs":                     {budget: long, serve: hangs, stopped: -1, took: 1100 * ms, exit: report.ExitStep, abandoned: []string{"Serve admin"}, failed: []string{`Serve "admin" timed out`}},
+		"everything hangs": {budget: long, serve: hangs, graceful: hangs, stop: hangs, stopped: 100 * ms, took: 1100 * ms, exit: report.ExitStep,
 			abandoned: []string{"GracefulStop admin", "Serve admin", "Stop admin"},
 			failed:    []string{`Serve "admin" timed out`, `GracefulStop "admin" timed out`, `Stop "admin" timed out`}},
 	}
@@ -136,9 +138,9 @@ func TestG5_StopOfAServerThatIsLast(t *testing.T) {
 					serve := tt.serve(hang)
 					admin.serve = func() error { serve(); return nil }
 				}
-				var s controller.Server = admin
+				var s lastcall.Server = admin
 				if tt.bare {
-					s = struct{ controller.Server }{admin} // hides Serve
+					s = struct{ lastcall.Server }{admin} // hides Serve
 				}
 				other := newServer(d, "other", 0) // what one does is nothing to the other
 				c := mustNew(t, tt.budget, noSignals, withLast("admin", s), withLast("other", other))
@@ -166,7 +168,7 @@ func TestG5_StopOfAServerThatIsLast(t *testing.T) {
 				if !slices.Equal(failed, tt.failed) {
 					t.Errorf("G8: failed %q, want %q", failed, tt.failed)
 				}
-				if r.Outcome != controller.OutcomeDrained {
+				if r.Outcome != report.OutcomeDrained {
 					t.Errorf("outcome %v, want drained", r.Outcome)
 				}
 			})
@@ -192,7 +194,7 @@ func TestG3_LastHasNoPartInDrainAndForce(t *testing.T) {
 		d.sort(4, 6)
 		d.want(t, "stuck graceful 1m2s", "stuck stop 1m6s", "admin graceful "+flush.String(), "admin stop "+end, "InFlight "+end, "Notes "+end)
 		wantTook(t, took, flush+100*time.Millisecond-time.Minute)
-		wantExit(t, r, controller.ExitAbandoned)
+		wantExit(t, r, report.ExitAbandoned)
 		wantPath(t, r, true)
 		if len(r.Work) != 1 || r.Work[0].Server != "admin" || len(r.Notes) != 1 {
 			t.Errorf("the report has the work %v and the notes %v, want those that the server told at its end", r.Work, r.Notes)
@@ -203,9 +205,9 @@ func TestG3_LastHasNoPartInDrainAndForce(t *testing.T) {
 // inquisitive notes the questions that a server is asked.
 type inquisitive struct{ *extended }
 
-func (i *inquisitive) InFlight() []controller.Work {
+func (i *inquisitive) InFlight() []lastcall.Work {
 	i.d.note("InFlight")
-	return []controller.Work{{Name: "net.Conn.Close", Kind: controller.WorkCall, Running: 1}}
+	return []lastcall.Work{{Name: "net.Conn.Close", Kind: lastcall.WorkCall, Running: 1}}
 }
 func (i *inquisitive) Notes() []string { i.d.note("Notes"); return []string{"a note"} }
 
@@ -225,9 +227,9 @@ func TestG4_OnlyLast(t *testing.T) {
 		r, took := runAfter(c, time.Minute)
 		d.want(t, "attach 1s", "serve 1s", "announce 1m0.2s", "admin graceful 1m0.2s")
 		wantTook(t, took, 230*time.Millisecond)
-		wantExit(t, r, controller.ExitOK) // an error of Serve after GracefulStop is the end that was asked for
+		wantExit(t, r, report.ExitOK) // an error of Serve after GracefulStop is the end that was asked for
 		wantPath(t, r, false)
-		if r.Settle != controller.SettleNobody || hasPhase(r, controller.PhaseSettle) {
+		if r.Settle != report.SettleNobody || hasPhase(r, lastcall.PhaseSettle) {
 			t.Errorf("settle ended with %q\n%v", r.Settle, r)
 		}
 	})
@@ -243,7 +245,7 @@ func TestG4_FlushDoesNotWaitForLast(t *testing.T) {
 		r, took := runAfter(c, time.Millisecond)
 		d.want(t, "flush 1ms", "admin graceful 1ms")
 		wantTook(t, took, 0)
-		wantExit(t, r, controller.ExitOK)
+		wantExit(t, r, report.ExitOK)
 	})
 }
 
@@ -259,12 +261,12 @@ func TestG6_LastThatEndsByItself(t *testing.T) {
 		exit     int
 		ended    bool // that is the cause
 	}{
-		"fails before the trigger":   {failure, 30 * time.Second, time.Minute, 30 * time.Second, 3 * time.Second, controller.ExitFailed, true},
-		"returns before the trigger": {nil, 30 * time.Second, time.Minute, 30 * time.Second, 3 * time.Second, controller.ExitOK, true},
-		"fails in settle":            {failure, time.Minute + time.Second, time.Minute, time.Minute, 3 * time.Second, controller.ExitFailed, false},
-		"fails in drain":             {failure, time.Minute + 2500*time.Millisecond, time.Minute, time.Minute, 3 * time.Second, controller.ExitFailed, false},
-		"returns in drain":           {nil, time.Minute + 2500*time.Millisecond, time.Minute, time.Minute, 3 * time.Second, controller.ExitOK, false},
-		"fails when it was told to":  {failure, time.Minute + 3050*time.Millisecond, time.Minute, time.Minute, 3050 * time.Millisecond, controller.ExitOK, false},
+		"fails before the trigger":   {failure, 30 * time.Second, time.Minute, 30 * time.Second, 3 * time.Second, report.ExitFailed, true},
+		"returns before the trigger": {nil, 30 * time.Second, time.Minute, 30 * time.Second, 3 * time.Second, report.ExitOK, true},
+		"fails in settle":            {failure, time.Minute + time.Second, time.Minute, time.Minute, 3 * time.Second, report.ExitFailed, false},
+		"fails in drain":             {failure, time.Minute + 2500*time.Millisecond, time.Minute, time.Minute, 3 * time.Second, report.ExitFailed, false},
+		"returns in drain":           {nil, time.Minute + 2500*time.Millisecond, time.Minute, time.Minute, 3 * time.Second, report.ExitOK, false},
+		"fails when it was told to":  {failure, time.Minute + 3050*time.Millisecond, time.Minute, time.Minute, 3050 * time.Millisecond, report.ExitOK, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, d *diary, _ func()) {
@@ -281,10 +283,10 @@ func TestG6_LastThatEndsByItself(t *testing.T) {
 				switch {
 				case errors.As(r.Cause, &ended) != tt.ended, !tt.ended && !errors.Is(r.Cause, errAsked):
 					t.Errorf("the cause is %v", r.Cause)
-				case tt.ended && (ended.Op != controller.OpServe || ended.Name != "admin"):
+				case tt.ended && (ended.Op != report.OpServe || ended.Name != "admin"):
 					t.Errorf("the cause is %+v", ended)
 				}
-				if s := step(t, r, controller.OpServe, "admin"); s.Failed() != (tt.exit == controller.ExitFailed) || !errors.Is(s.Err, tt.serve) {
+				if s := step(t, r, report.OpServe, "admin"); s.Failed() != (tt.exit == report.ExitFailed) || !errors.Is(s.Err, tt.serve) {
 					t.Errorf("%+v", s)
 				}
 			})
@@ -299,10 +301,10 @@ func TestG6_AttachOfLast(t *testing.T) {
 		attach  func(hang func()) func()
 		trigger time.Duration
 		exit    int
-		result  controller.Result
+		result  report.Result
 	}{
-		"panics": {func(func()) func() { return func() { panic("as written") } }, 0, controller.ExitFailed, controller.ResultPanicked},
-		"hangs":  {func(hang func()) func() { return hang }, time.Minute, controller.ExitStep, controller.ResultTimedOut},
+		"panics": {func(func()) func() { return func() { panic("as written") } }, 0, report.ExitFailed, report.ResultPanicked},
+		"hangs":  {func(hang func()) func() { return hang }, time.Minute, report.ExitStep, report.ResultTimedOut},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, d *diary, hang func()) {
@@ -314,7 +316,7 @@ func TestG6_AttachOfLast(t *testing.T) {
 				d.want(t, "admin graceful "+tt.trigger.String())
 				wantTook(t, r.Took(), 0)
 				wantExit(t, r, tt.exit)
-				if got := step(t, r, controller.OpAttach, "admin").Result; got != tt.result || hasPhase(r, controller.PhaseServe) {
+				if got := step(t, r, report.OpAttach, "admin").Result; got != tt.result || hasPhase(r, lastcall.PhaseServe) {
 					t.Errorf("Attach %v, want %v\n%v", got, tt.result, r)
 				}
 			})
@@ -336,7 +338,7 @@ func TestG6_TriggerBeforeRunWithLast(t *testing.T) {
 		r := c.Run(context.Background())
 		d.want(t, "announce 1s", "close 1s", "flush 1s", "admin graceful 1s")
 		wantTook(t, r.Took(), 10*time.Millisecond)
-		wantExit(t, r, controller.ExitOK)
+		wantExit(t, r, report.ExitOK)
 	})
 }
 
@@ -355,7 +357,7 @@ func TestG1_ForceWhileLastStops(t *testing.T) {
 			bubble(t, func(t *testing.T, d *diary, hang func()) {
 				admin := newServer(d, "admin", 0)
 				admin.graceful, admin.stop = hang, hang
-				c := mustNew(t, controller.Budget{Total: 10 * time.Second, Reserve: 100 * ms}, noSignals, withLast("admin", admin))
+				c := mustNew(t, lastcall.Budget{Total: 10 * time.Second, Reserve: 100 * ms}, noSignals, withLast("admin", admin))
 				if tt.force > 0 {
 					time.AfterFunc(time.Minute+tt.force, c.Force)
 				}
@@ -372,7 +374,7 @@ func TestG1_ForceWhileLastStops(t *testing.T) {
 // log that hangs leaves two thirds to both.
 func TestG8_FlushersLeaveTimeForLast(t *testing.T) {
 	const ms = time.Millisecond
-	tight := controller.Budget{Total: 1200 * ms, Reserve: 600 * ms}
+	tight := lastcall.Budget{Total: 1200 * ms, Reserve: 600 * ms}
 	for name, tt := range map[string]struct {
 		logs, flushes, last bool
 		flush               time.Duration // since the trigger
@@ -401,7 +403,7 @@ func TestG8_FlushersLeaveTimeForLast(t *testing.T) {
 							t.Errorf("the flusher's context ends at %v, want %v", due.Sub(d.start), at(tt.until))
 						}
 						<-ctx.Done()
-						if !errors.Is(context.Cause(ctx), controller.ErrStepTime) || time.Since(d.start) != time.Minute+tt.until {
+						if !errors.Is(context.Cause(ctx), lastcall.ErrStepTime) || time.Since(d.start) != time.Minute+tt.until {
 							t.Errorf("the flusher's context ended at %v with %v", time.Since(d.start), context.Cause(ctx))
 						}
 						hang()
@@ -443,7 +445,7 @@ func TestG11_LastLineBeforeLast(t *testing.T) {
 		if lines == 0 || len(r.Failures()) != 1 {
 			t.Errorf("%d lines\n%v", lines, r)
 		}
-		wantExit(t, r, controller.ExitStep)
+		wantExit(t, r, report.ExitStep)
 	})
 }
 
@@ -455,7 +457,7 @@ func TestG4_QuietDoesNotAskLast(t *testing.T) {
 		c := mustNew(t, quietBudget, noSignals, withLast("plain", newServer(d, "plain", 0)), withLast("busy", busy), controller.WithServer("idle", idle))
 		r, took := runAfter(c, time.Minute)
 		wantTook(t, took, 500*time.Millisecond)
-		if r.Settle != controller.SettleQuiet || busy.asked.Load() != 1 { // by WithServer
+		if r.Settle != report.SettleQuiet || busy.asked.Load() != 1 { // by WithServer
 			t.Errorf("settle ended with %q, the server that is Last was asked %d times", r.Settle, busy.asked.Load())
 		}
 	})
@@ -470,7 +472,7 @@ func TestG11_LastLineWhileLastServes(t *testing.T) {
 		var log bytes.Buffer
 		c := mustNew(t, budget, noSignals, withLast("admin", &extended{server: s}), controller.WithLogger(zerolog.New(&log)))
 		r, _ := runAfter(c, time.Minute)
-		wantExit(t, r, controller.ExitOK)
+		wantExit(t, r, report.ExitOK)
 		if !strings.Contains(log.String(), `"level":"info","outcome":"drained"`) || !strings.Contains(log.String(), `"failed_steps":0,"exit_code":0,"message":"shutdown complete`) {
 			t.Errorf("the log is\n%s", &log)
 		}

@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -14,17 +16,17 @@ type logger struct{ zerolog.Logger }
 
 // step writes a step. Its times are those in which it is told: now is a step that
 // begins then.
-func (l *logger) step(s, now Step) {
+func (l *logger) step(s, now report.Step) {
 	switch s.Kind {
-	case KindTransition:
+	case report.KindTransition:
 		e := where(l.WithLevel(level(s)), now).Stringer("event", s.Transition.Event)
 		if s.settle != "" {
 			e = e.Str("settle", string(s.settle))
 		}
 		e.Msg("state " + s.State.String())
-	case KindPhase:
+	case report.KindPhase:
 		where(l.Info(), now).Msg("phase " + s.Phase.String())
-	case KindCall:
+	case report.KindCall:
 		if !s.Failed() && s.Err == nil {
 			return
 		}
@@ -51,12 +53,12 @@ func (l *logger) step(s, now Step) {
 
 // beganBefore says whether a step began before the trigger, when later is one that
 // began after it: how long it took says nothing about the shutdown then.
-func (s Step) beganBefore(later Step) bool {
+func (s report.Step) beganBefore(later report.Step) bool {
 	return later.Remaining != 0 && s.Start.Before(later.Start.Add(-later.Elapsed))
 }
 
 // level is a warning for the transitions that mean force.
-func level(s Step) zerolog.Level {
+func level(s report.Step) zerolog.Level {
 	if s.Transition.Call == fsm.CallStop {
 		return zerolog.WarnLevel
 	}
@@ -64,7 +66,7 @@ func level(s Step) zerolog.Level {
 }
 
 // where adds where the shutdown is. Before the trigger there is no time to tell.
-func where(e *zerolog.Event, now Step) *zerolog.Event {
+func where(e *zerolog.Event, now report.Step) *zerolog.Event {
 	e = e.Stringer("state", now.State).Stringer("phase", now.Phase)
 	if now.Remaining != 0 || now.Elapsed != 0 {
 		e = e.Str("elapsed", round(now.Elapsed)).Str("remaining", round(now.Remaining))
@@ -73,12 +75,12 @@ func where(e *zerolog.Event, now Step) *zerolog.Event {
 }
 
 // cause writes why the server shuts down, and how long that may take.
-func (l *logger) cause(cause error, failed bool, text string, b Budget, timer time.Time) {
+func (l *logger) cause(cause error, failed bool, text string, b lastcall.Budget, timer time.Time) {
 	e := l.Info()
 	if failed {
 		e = l.Error()
 	}
-	if ended, ok := cause.(*EndedError); ok && ended != nil && ended.Result != ResultOK { //nolint:errorlint // our own value, which nobody has wrapped
+	if ended, ok := cause.(*EndedError); ok && ended != nil && ended.Result != report.ResultOK { //nolint:errorlint // our own value, which nobody has wrapped
 		e = l.Error().Str("op", string(ended.Op)).Str("name", ended.Name)
 	}
 	e = e.Str("cause", text).Stringer("total", b.Total).Stringer("settle", b.Settle)
@@ -88,11 +90,11 @@ func (l *logger) cause(cause error, failed bool, text string, b Budget, timer ti
 	e.Stringer("reserve", b.Reserve).Time("timer_at", timer).Msg("shutting down")
 }
 
-func (l *logger) summary(r Report) {
+func (l *logger) summary(r report.Report) {
 	level := zerolog.InfoLevel
 	switch r.ExitCode() {
-	case ExitOK:
-	case ExitForced, ExitStep:
+	case report.ExitOK:
+	case report.ExitForced, report.ExitStep:
 		level = zerolog.WarnLevel
 	default:
 		level = zerolog.ErrorLevel

@@ -1,12 +1,14 @@
 package controller
 
+import "github.com/lastcall-go/lastcall/report"
+import "github.com/lastcall-go/lastcall"
 import "github.com/rs/zerolog"
 
 // maxListed is how many names a line lists at most.
 const maxListed = 10
 
 // inFlight writes how much work a server has when the drain begins, if it has any.
-func (l *logger) inFlight(server string, work []Work, now Step) {
+func (l *logger) inFlight(server string, work []lastcall.Work, now report.Step) {
 	t := totalOf(work)
 	if t.running+t.infrastructure > 0 {
 		counts(where(l.Info(), now), server, t).Msg("in flight")
@@ -15,7 +17,7 @@ func (l *logger) inFlight(server string, work []Work, now Step) {
 
 // stillInFlight writes which work of a server the timer interrupts, if there is
 // any: the names with most of it.
-func (l *logger) stillInFlight(server string, work []Work, now Step) {
+func (l *logger) stillInFlight(server string, work []lastcall.Work, now report.Step) {
 	running := stillRunning(work)
 	if len(running) == 0 {
 		return
@@ -44,7 +46,7 @@ func counts(e *zerolog.Event, server string, t total) *zerolog.Event {
 }
 
 // became adds what became of all work, if any server has told.
-func became(e *zerolog.Event, work []Work) *zerolog.Event {
+func became(e *zerolog.Event, work []lastcall.Work) *zerolog.Event {
 	if len(work) == 0 {
 		return e
 	}

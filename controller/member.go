@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"github.com/lastcall-go/lastcall"
 	"slices"
 )
 
@@ -13,9 +14,9 @@ type server struct {
 	begun    chan struct{} // closed right before GracefulStop is called
 	foreign  bool          // somebody else serves it
 
-	inspection *call    // the last call of InFlight
-	work       []Work   // what InFlight returned in phase close
-	notes      []string // what Notes returned
+	inspection *call           // the last call of InFlight
+	work       []lastcall.Work // what InFlight returned in phase close
+	notes      []string        // what Notes returned
 }
 
 // worker is a registered worker and the call that runs it.

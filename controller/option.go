@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"os"
 	"slices"
 	"syscall"
@@ -39,7 +41,7 @@ func Timeout(d time.Duration) StepOption {
 
 // WithServer registers a server under a name, which logs and reports use. It calls
 // Check and LastArrival of a server that has them.
-func WithServer(name string, server Server, opts ...ServerOption) Option {
+func WithServer(name string, server lastcall.Server, opts ...ServerOption) Option {
 	s := serverConfig{name: name, server: server}
 	if !isNil(server) {
 		if a, ok := server.(Acceptor); ok {
@@ -172,7 +174,7 @@ func WithFlusher[F Callable](name string, f F, opts ...StepOption) Option {
 // WithObserver registers a function that is given every Step: transitions and
 // phases as they begin, calls as they end. Each observer has a queue of its own
 // and sees the Steps one at a time and in order.
-func WithObserver(name string, observe func(Step)) Option {
+func WithObserver(name string, observe func(report.Step)) Option {
 	return func(c *config) error {
 		c.observers = append(c.observers, observerConfig{name: name, observe: observe})
 		return nil

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
 	"io"
 	"os"
 	"os/exec"
@@ -41,7 +42,7 @@ func TestParentChild(t *testing.T) {
 	if kind == "no signals" {
 		opts = append(opts, controller.WithSignals())
 	}
-	c, err := controller.New(controller.Budget{Total: time.Minute, Reserve: time.Second}, opts...)
+	c, err := controller.New(lastcall.Budget{Total: time.Minute, Reserve: time.Second}, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}

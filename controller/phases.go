@@ -3,6 +3,8 @@ package controller
 import (
 	"context"
 	"errors"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"slices"
 	"time"
 
@@ -10,8 +12,8 @@ import (
 )
 
 // run walks the phases, in order.
-func (r *run) run() Report {
-	r.enter(PhaseStart)
+func (r *run) run() report.Report {
+	r.enter(lastcall.PhaseStart)
 	r.takeInEarly()
 	if r.at.IsZero() {
 		r.start()
@@ -44,8 +46,8 @@ func (r *run) start() {
 			r.startServing(s)
 			continue
 		}
-		attaching = append(attaching, r.call(OpAttach, s.name,
-			func() error { a.Attach(Life{r.life}); return nil },
+		attaching = append(attaching, r.call(report.OpAttach, s.name,
+			func() error { a.Attach(lastcall.Life{r.life}); return nil },
 			func(res result) { r.attached(s, res) }))
 	}
 	for _, w := range r.workers {
@@ -57,8 +59,8 @@ func (r *run) start() {
 // attached goes on with a server's Serve, unless the shutdown has begun.
 func (r *run) attached(s *server, res result) {
 	switch {
-	case res.result != ResultOK:
-		r.endedByItself(OpAttach, s.name, res)
+	case res.result != report.ResultOK:
+		r.endedByItself(report.OpAttach, s.name, res)
 	case r.trigger.Load() == nil:
 		r.startServing(s)
 	}
@@ -66,7 +68,7 @@ func (r *run) attached(s *server, res result) {
 
 func (r *run) startServing(s *server) {
 	if s.serve != nil {
-		s.serving = r.call(OpServe, s.name, s.serve, func(res result) { r.served(s, res) })
+		s.serving = r.call(report.OpServe, s.name, s.serve, func(res result) { r.served(s, res) })
 		s.serving.lasts = s.last
 	}
 }
@@ -75,13 +77,13 @@ func (r *run) startServing(s *server) {
 func (r *run) served(s *server, res result) {
 	step := s.serving.step
 	switch {
-	case res.err == ErrServedElsewhere: //nolint:errorlint // errors.Is would call a foreign method
+	case res.err == lastcall.ErrServedElsewhere: //nolint:errorlint // errors.Is would call a foreign method
 		s.serving, s.foreign = nil, true
-		step.Result, step.Err, step.Text = ResultOK, nil, ""
+		step.Result, step.Err, step.Text = report.ResultOK, nil, ""
 	case s.graceful == nil:
-		r.endedByItself(OpServe, s.name, res)
-	case step.Result == ResultFailed: // the end that was asked for
-		step.Result = ResultOK
+		r.endedByItself(report.OpServe, s.name, res)
+	case step.Result == report.ResultFailed: // the end that was asked for
+		step.Result = report.ResultOK
 	}
 	r.stopNext()
 }
@@ -91,7 +93,7 @@ func (r *run) startWorker(w *worker) {
 	work, w.endWork = context.WithCancelCause(r.base)
 	claim, w.endClaim = context.WithCancelCause(work)
 	obeyed := false // it returned the error of a context that told it to end
-	w.call = r.call(OpWork, w.name, func() error {
+	w.call = r.call(report.OpWork, w.name, func() error {
 		err := w.run(claim, work)
 		for _, ctx := range []context.Context{claim, work, r.outer} {
 			obeyed = obeyed || ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx)))
@@ -100,20 +102,20 @@ func (r *run) startWorker(w *worker) {
 	}, func(res result) {
 		r.end(func() { w.endWork(nil) })
 		switch {
-		case res.result == ResultFailed && obeyed:
-			if w.call.step.Result == ResultFailed {
-				w.call.step.Result = ResultOK
+		case res.result == report.ResultFailed && obeyed:
+			if w.call.step.Result == report.ResultFailed {
+				w.call.step.Result = report.ResultOK
 			}
-		case (res.result != ResultOK || w.endsProcess) && !w.claimOver:
-			r.endedByItself(OpWork, w.name, res)
+		case (res.result != report.ResultOK || w.endsProcess) && !w.claimOver:
+			r.endedByItself(report.OpWork, w.name, res)
 		}
 	})
 }
 
 // endedByItself makes the end of a server or worker a trigger, and a failure if
 // it did not end well.
-func (r *run) endedByItself(op Op, name string, res result) {
-	if res.result != ResultOK {
+func (r *run) endedByItself(op report.Op, name string, res result) {
+	if res.result != report.ResultOK {
 		r.failed = true
 	}
 	r.request(trigger{at: res.at, cause: &EndedError{Op: op, Name: name, Result: res.result, Err: res.err, Text: res.text}})
@@ -125,7 +127,7 @@ func (r *run) serve() {
 		return
 	}
 	r.ready = true
-	r.enter(PhaseServe)
+	r.enter(lastcall.PhaseServe)
 	r.await(func() bool { return !r.at.IsZero() }, never)
 }
 
@@ -133,7 +135,7 @@ func (r *run) serve() {
 func (r *run) announce() {
 	end := r.at.Add(r.config.budget.announce())
 	r.describeCause()
-	r.enter(PhaseAnnounce)
+	r.enter(lastcall.PhaseAnnounce)
 	var waitFor []*call
 	for _, w := range r.workers {
 		w.claimOver = true
@@ -143,11 +145,11 @@ func (r *run) announce() {
 	}
 	for _, s := range slices.Concat(r.servers, r.lasts) {
 		if a, ok := s.server.(Announcer); ok {
-			waitFor = append(waitFor, r.step(OpAnnounce, stepConfig{name: s.name, run: a.Announce}, end))
+			waitFor = append(waitFor, r.step(report.OpAnnounce, stepConfig{name: s.name, run: a.Announce}, end))
 		}
 	}
 	for _, a := range r.config.announcers {
-		waitFor = append(waitFor, r.step(OpAnnouncer, a, end))
+		waitFor = append(waitFor, r.step(report.OpAnnouncer, a, end))
 	}
 	r.awaitSteps(waitFor, func() time.Time { return end }, r.timeIsUp)
 }

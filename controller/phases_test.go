@@ -3,6 +3,8 @@ package controller_test
 import (
 	"context"
 	"errors"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -18,7 +20,7 @@ type extended struct {
 	cause                         error
 }
 
-func (e *extended) Attach(controller.Life) {
+func (e *extended) Attach(lastcall.Life) {
 	if e.attach != nil {
 		e.attach()
 	}
@@ -68,10 +70,10 @@ func TestG1_ShareOfEachPhase(t *testing.T) {
 		begins(3)
 		d.want(t, append(want, "close "+at.String())...)
 		synctest.Wait()
-		if !errors.Is(e.cause, controller.ErrTimer) {
+		if !errors.Is(e.cause, lastcall.ErrTimer) {
 			t.Errorf("the server was cancelled with %v, want ErrTimer", e.cause)
 		}
-		wantExit(t, r, controller.ExitAbandoned)
+		wantExit(t, r, report.ExitAbandoned)
 	})
 }
 
@@ -85,7 +87,7 @@ func TestG2_NothingStartsAfterTheTrigger(t *testing.T) {
 			controller.WithAnnouncer("a", func() { time.Sleep(500 * time.Millisecond) }))
 		r, took := runAfter(c, time.Minute-100*time.Millisecond)
 		wantTook(t, took, 500*time.Millisecond) // never ready: no settle
-		wantExit(t, r, controller.ExitOK)
+		wantExit(t, r, report.ExitOK)
 		d.want(t, "s graceful 1m0.4s")
 	})
 }
@@ -97,7 +99,7 @@ func TestG3_NothingIsCutThatHasEnded(t *testing.T) {
 		e.stop = func() { e.halt(); time.Sleep(time.Millisecond) }
 		r, _ := runAfter(mustNew(t, budget, noSignals, controller.WithServer("s", e)), time.Minute)
 		d.want(t, "s graceful 1m2s", "s cancel 1m6s", "s stop 1m6.01s")
-		if r.Outcome != controller.OutcomeStopped {
+		if r.Outcome != report.OutcomeStopped {
 			t.Errorf("outcome %v, want stopped", r.Outcome)
 		}
 	})
@@ -122,7 +124,7 @@ func TestG8_ContextsOfStepsEnd(t *testing.T) {
 		step := func(name string) func(context.Context) error {
 			return func(ctx context.Context) error {
 				<-ctx.Done()
-				if !errors.Is(context.Cause(ctx), controller.ErrStepTime) {
+				if !errors.Is(context.Cause(ctx), lastcall.ErrStepTime) {
 					t.Errorf("the context of %s ended with %v", name, context.Cause(ctx))
 				}
 				d.note(name)
@@ -156,7 +158,7 @@ func TestG8_LateIsToldAtTheTimer(t *testing.T) {
 		c := mustNew(t, budget, noSignals, controller.WithServer("slow", slow),
 			controller.WithServer("stuck", newServer(d, "stuck", time.Hour)),
 			controller.WithWorker("w", func(_, _ context.Context) error { hang(); return nil }),
-			controller.WithObserver("o", func(s controller.Step) {
+			controller.WithObserver("o", func(s report.Step) {
 				if s.Failed() {
 					d.note(string(s.Op) + " " + s.Name)
 				}
@@ -196,7 +198,7 @@ func TestTimerAtAfterForce(t *testing.T) {
 
 type attached struct {
 	*server
-	life atomic.Pointer[controller.Life]
+	life atomic.Pointer[lastcall.Life]
 }
 
-func (a *attached) Attach(l controller.Life) { a.life.Store(&l) }
+func (a *attached) Attach(l lastcall.Life) { a.life.Store(&l) }

@@ -6,6 +6,8 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"os"
 	"os/exec"
@@ -40,10 +42,10 @@ func child(kind string) int {
 		s.graceful = func() { <-hang }
 		s.stop = s.graceful
 	}
-	b := controller.Budget{Total: 10 * time.Minute, Settle: 100 * time.Millisecond, Reserve: 2 * time.Second}
+	b := lastcall.Budget{Total: 10 * time.Minute, Settle: 100 * time.Millisecond, Reserve: 2 * time.Second}
 	opts := []controller.Option{
 		controller.WithServer("s", s),
-		controller.WithObserver("stdout", func(s controller.Step) { fmt.Println(s) }),
+		controller.WithObserver("stdout", func(s report.Step) { fmt.Println(s) }),
 	}
 	switch kind {
 	case "settles": // for longer than any test waits
@@ -147,7 +149,7 @@ func TestProcessSIGTERM(t *testing.T) {
 	p.until("phase serve")
 	p.signal(syscall.SIGTERM)
 	status, said := p.end()
-	if status.ExitStatus() != controller.ExitOK || !strings.Contains(said, "SERVING -> GRACEFUL_SHUTDOWN -> TERMINATED") || !strings.Contains(said, "(signal: terminated)") {
+	if status.ExitStatus() != report.ExitOK || !strings.Contains(said, "SERVING -> GRACEFUL_SHUTDOWN -> TERMINATED") || !strings.Contains(said, "(signal: terminated)") {
 		t.Errorf("exit status %d, having said\n%s", status.ExitStatus(), said)
 	}
 }
@@ -178,7 +180,7 @@ func TestProcessSecondSIGTERM(t *testing.T) {
 	p.until("phase drain")
 	p.signal(syscall.SIGTERM)
 	status, said := p.end()
-	if status.ExitStatus() != controller.ExitAbandoned || !strings.Contains(said, `GracefulStop "s" timed out`) {
+	if status.ExitStatus() != report.ExitAbandoned || !strings.Contains(said, `GracefulStop "s" timed out`) {
 		t.Errorf("exit status %d, having said\n%s", status.ExitStatus(), said)
 	}
 }
@@ -196,7 +198,7 @@ func TestProcessSignalDuringStart(t *testing.T) {
 			t.Errorf("it has not said %q", want)
 		}
 	}
-	if status.ExitStatus() != controller.ExitOK || strings.Contains(said, "phase serve") {
+	if status.ExitStatus() != report.ExitOK || strings.Contains(said, "phase serve") {
 		t.Errorf("exit status %d, having said\n%s", status.ExitStatus(), said)
 	}
 }
@@ -243,7 +245,7 @@ func TestProcessThirdParty(t *testing.T) {
 	p.until("third party told")
 	p.signal(syscall.SIGTERM)
 	status, said := p.end()
-	if status.ExitStatus() != controller.ExitStep {
+	if status.ExitStatus() != report.ExitStep {
 		t.Errorf("it ended with status %d, having said\n%s", status.ExitStatus(), said)
 	}
 }
@@ -257,7 +259,7 @@ func TestProcessCtrlC(t *testing.T) {
 	p.until("phase serve")
 	p.signal(os.Interrupt)
 	status, said := p.end()
-	if status.ExitStatus() != controller.ExitOK || strings.Contains(said, "phase settle") {
+	if status.ExitStatus() != report.ExitOK || strings.Contains(said, "phase settle") {
 		t.Errorf("exit status %d, having said\n%s", status.ExitStatus(), said)
 	}
 }
@@ -278,7 +280,7 @@ func TestProcessInterruptWithoutTerminal(t *testing.T) {
 	p.signal(os.Interrupt)
 	status, said := p.end()
 	// The drain takes no time: its end and the force may come in either order.
-	if code := status.ExitStatus(); code != controller.ExitForced && code != controller.ExitOK {
+	if code := status.ExitStatus(); code != report.ExitForced && code != report.ExitOK {
 		t.Errorf("exit status %d, having said\n%s", status.ExitStatus(), said)
 	}
 }

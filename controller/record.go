@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"github.com/lastcall-go/lastcall/report"
 	"slices"
 	"time"
 
@@ -11,34 +12,34 @@ import (
 // record is what a run remembers and tells: its steps and path, and the feeds of
 // those who listen.
 type record struct {
-	steps      []*Step
-	phase      *Step // the one that is running
+	steps      []*report.Step
+	phase      *report.Step // the one that is running
 	path       []fsm.State
 	causeText  string
 	lastSaid   bool // nothing is logged any more
 	observers  []*feed
-	observe    []func(Step)
+	observe    []func(report.Step)
 	log        *feed
 	logger     *logger
-	deliveries []Delivery
+	deliveries []report.Delivery
 }
 
 func newRecord(c config, idle func()) record {
-	r := record{path: []fsm.State{transitions.Shutdown().Initial()}, log: &feed{op: OpLog, idle: idle}}
+	r := record{path: []fsm.State{transitions.Shutdown().Initial()}, log: &feed{op: report.OpLog, idle: idle}}
 	if c.logger != nil {
 		r.logger = &logger{*c.logger}
 	}
 	for _, o := range c.observers {
-		r.observers = append(r.observers, &feed{op: OpObserve, name: o.name, idle: idle})
+		r.observers = append(r.observers, &feed{op: report.OpObserve, name: o.name, idle: idle})
 		r.observe = append(r.observe, o.observe)
 	}
 	return r
 }
 
-func (r *record) add(s *Step) { r.steps = append(r.steps, s) }
+func (r *record) add(s *report.Step) { r.steps = append(r.steps, s) }
 
 // addLate adds a step that began a while ago, where it belongs.
-func (r *record) addLate(s *Step) {
+func (r *record) addLate(s *report.Step) {
 	i := len(r.steps)
 	for i > 0 && r.steps[i-1].Start.After(s.Start) {
 		i--
@@ -47,7 +48,7 @@ func (r *record) addLate(s *Step) {
 }
 
 // tell hands a step to everybody who listens. It never waits.
-func (r *record) tell(s, now Step) {
+func (r *record) tell(s, now report.Step) {
 	for i, f := range r.observers {
 		observe := r.observe[i]
 		f.put(func() { observe(s) })
@@ -65,7 +66,7 @@ func (r *record) say(line func(*logger)) {
 }
 
 // sayLast hands the summary to the logger.
-func (r *record) sayLast(report Report) {
+func (r *record) sayLast(report report.Report) {
 	r.say(func(l *logger) { l.summary(report) })
 	r.lastSaid = true
 }
@@ -99,9 +100,9 @@ func (r *record) endPhase(now time.Time) {
 }
 
 // newStep returns a step that begins now.
-func (r *run) newStep(kind Kind, name string) *Step {
+func (r *run) newStep(kind report.Kind, name string) *report.Step {
 	state, phase := r.progress.get()
-	s := &Step{Kind: kind, Name: name, State: state, Phase: phase, Start: time.Now()}
+	s := &report.Step{Kind: kind, Name: name, State: state, Phase: phase, Start: time.Now()}
 	if !r.at.IsZero() {
 		s.Elapsed, s.Remaining = s.Start.Sub(r.at), r.deadline.Sub(s.Start)
 	}
@@ -109,4 +110,4 @@ func (r *run) newStep(kind Kind, name string) *Step {
 }
 
 // tell hands a step to everybody who listens, with where the shutdown is now.
-func (r *run) tell(s Step) { r.record.tell(s, *r.newStep(s.Kind, s.Name)) }
+func (r *run) tell(s report.Step) { r.record.tell(s, *r.newStep(s.Kind, s.Name)) }

@@ -2,6 +2,8 @@ package controller
 
 import (
 	"context"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"os"
 	"sync/atomic"
 	"time"
@@ -35,11 +37,11 @@ type run struct {
 	workers []*worker
 	victims []*server // those on which Stop is called
 	calls   []*call
-	endings endings      // contexts that will end
-	ending  atomic.Int32 // contexts that are being ended
-	measure Outcome      // the last thing done to what did not end by itself
-	settled SettleEnd
-	outcome Outcome
+	endings endings        // contexts that will end
+	ending  atomic.Int32   // contexts that are being ended
+	measure report.Outcome // the last thing done to what did not end by itself
+	settled report.SettleEnd
+	outcome report.Outcome
 	failed  bool // a server or worker failed by itself
 	broken  error
 
@@ -52,12 +54,12 @@ func newRun(ctx context.Context, c *Controller, config config) *run {
 		Controller: c,
 		config:     config,
 		timer:      time.NewTimer(time.Hour), // await resets it
-		outcome:    OutcomeDrained,
+		outcome:    report.OutcomeDrained,
 		signals:    from,
 		outer:      ctx,
 		ended:      ctx.Done(),
 		cause:      func() error { return &ContextError{Err: context.Cause(ctx)} },
-		base:       NewContext(context.WithoutCancel(ctx), Life{c.life}),
+		base:       lastcall.NewContext(context.WithoutCancel(ctx), lastcall.Life{c.life}),
 		begun:      time.Now(),
 	}
 	r.machine = fsm.New(transitions.Shutdown(), r.entered)

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"github.com/lastcall-go/lastcall"
 )
 
 // Server is what can be stopped: a *grpc.Server and an *xds.GRPCServer are
@@ -40,7 +41,7 @@ type Checker interface{ Check() error }
 
 // Attacher is a Server that is given the Life of the controller in phase
 // start, before Serve is called.
-type Attacher interface{ Attach(Life) }
+type Attacher interface{ Attach(lastcall.Life) }
 
 // Announcer is a Server that is told in phase announce that it is going
 // to leave. It takes its readiness down and goes on serving. The context ends
@@ -69,7 +70,7 @@ type ServerOption func(*serverConfig)
 // serverConfig is a server as it was registered.
 type serverConfig struct {
 	name    string
-	server  Server
+	server  lastcall.Server
 	serve   func() error
 	behind  []string
 	last    bool

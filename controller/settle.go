@@ -1,5 +1,7 @@
 package controller
 
+import "github.com/lastcall-go/lastcall"
+import "github.com/lastcall-go/lastcall/report"
 import "time"
 
 // SettleEnd says why phase settle ended, or why it was left out.
@@ -7,21 +9,21 @@ type SettleEnd string
 
 const (
 	// SettleUnplanned: left out, as Settle is 0.
-	SettleUnplanned SettleEnd = "not in the budget"
+	SettleUnplanned report.SettleEnd = "not in the budget"
 	// SettleNotReady: left out, as the server was never ready.
-	SettleNotReady SettleEnd = "never ready"
+	SettleNotReady report.SettleEnd = "never ready"
 	// SettleTyped: left out, as somebody has pressed Ctrl-C at a terminal.
-	SettleTyped SettleEnd = "asked for at a terminal"
+	SettleTyped report.SettleEnd = "asked for at a terminal"
 	// SettleNobody: ended, or was left out, as no server serves any more.
-	SettleNobody SettleEnd = "no server serves"
+	SettleNobody report.SettleEnd = "no server serves"
 	// SettleForced: ended, or was left out, as the shutdown was forced.
-	SettleForced SettleEnd = "forced"
+	SettleForced report.SettleEnd = "forced"
 	// SettleQuiet: no new work had come for Quiet.
-	SettleQuiet SettleEnd = "quiet"
+	SettleQuiet report.SettleEnd = "quiet"
 	// SettleTime: the time of Settle was over.
-	SettleTime SettleEnd = "full time"
+	SettleTime report.SettleEnd = "full time"
 	// SettleTimer: the timer fired.
-	SettleTimer SettleEnd = "the timer fired"
+	SettleTimer report.SettleEnd = "the timer fired"
 )
 
 // settle goes on serving while the network learns that this server leaves.
@@ -29,44 +31,44 @@ func (r *run) settle() {
 	budget := r.config.budget
 	switch {
 	case budget.Settle == 0:
-		r.settled = SettleUnplanned
+		r.settled = report.SettleUnplanned
 	case !r.ready:
-		r.settled = SettleNotReady
+		r.settled = report.SettleNotReady
 	case r.trigger.Load().typed:
-		r.settled = SettleTyped
+		r.settled = report.SettleTyped
 	case !r.serves():
-		r.settled = SettleNobody
+		r.settled = report.SettleNobody
 	case r.timeIsUp():
 		r.settled = r.timerOrForce()
 	default:
-		r.enter(PhaseSettle)
+		r.enter(lastcall.PhaseSettle)
 		r.settled = r.awaitSettled(time.Now())
 	}
 }
 
 // awaitSettled waits for the end of phase settle.
-func (r *run) awaitSettled(start time.Time) SettleEnd {
+func (r *run) awaitSettled(start time.Time) report.SettleEnd {
 	budget := r.config.budget
 	over := func() bool { return r.forced || !r.serves() }
 	end := func() time.Time { return earlier(start.Add(budget.Settle), r.timerAt) }
 	if budget.Quiet > 0 && r.awaitQuiet(start, over, end) {
-		return SettleQuiet
+		return report.SettleQuiet
 	}
 	switch {
 	case r.await(over, end) && !r.serves():
-		return SettleNobody
+		return report.SettleNobody
 	case r.timeIsUp():
 		return r.timerOrForce()
 	default:
-		return SettleTime
+		return report.SettleTime
 	}
 }
 
-func (r *run) timerOrForce() SettleEnd {
+func (r *run) timerOrForce() report.SettleEnd {
 	if r.forced {
-		return SettleForced
+		return report.SettleForced
 	}
-	return SettleTimer
+	return report.SettleTimer
 }
 
 // awaitQuiet waits until no new work has come for Quiet, and says whether that was
@@ -102,7 +104,7 @@ func (r *run) lastArrival(over func() bool, end func() time.Time) (latest time.T
 			continue // New has refused it
 		}
 		var at time.Time
-		calls = append(calls, r.ask(OpLastArrival, s.name, func() { at = arrivals.LastArrival() }, func() {
+		calls = append(calls, r.ask(report.OpLastArrival, s.name, func() { at = arrivals.LastArrival() }, func() {
 			if !at.IsZero() {
 				told++
 				latest = later(latest, at)

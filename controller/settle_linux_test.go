@@ -3,6 +3,7 @@ package controller_test
 import (
 	"bytes"
 	"context"
+	"github.com/lastcall-go/lastcall/report"
 	"os"
 	"strings"
 	"testing"
@@ -23,11 +24,11 @@ func TestG4_SettleTyped(t *testing.T) {
 	defer func() { os.Stdin = stdin }()
 	for name, tt := range map[string]struct {
 		send func(chan<- os.Signal)
-		want controller.SettleEnd
+		want report.SettleEnd
 		took time.Duration
 	}{
-		"Ctrl-C":  {func(ch chan<- os.Signal) { ch <- os.Interrupt }, controller.SettleTyped, 0},
-		"SIGTERM": {sigterm, controller.SettleTime, 2 * time.Second},
+		"Ctrl-C":  {func(ch chan<- os.Signal) { ch <- os.Interrupt }, report.SettleTyped, 0},
+		"SIGTERM": {sigterm, report.SettleTime, 2 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, d *diary, _ func()) {
@@ -46,7 +47,7 @@ func TestG4_SettleTyped(t *testing.T) {
 			})
 		})
 	}
-	if got := string(controller.SettleTyped); got != "asked for at a terminal" {
+	if got := string(report.SettleTyped); got != "asked for at a terminal" {
 		t.Errorf("the report says %q", got)
 	}
 }

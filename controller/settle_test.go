@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -44,10 +46,10 @@ func arrivals(d *diary, after ...time.Duration) func() time.Time {
 }
 
 // enteredAt returns when the machine entered a state.
-func enteredAt(t *testing.T, r controller.Report, state fsm.State) time.Time {
+func enteredAt(t *testing.T, r report.Report, state fsm.State) time.Time {
 	t.Helper()
 	for _, s := range r.Steps {
-		if s.Kind == controller.KindTransition && s.State == state {
+		if s.Kind == report.KindTransition && s.State == state {
 			return s.Start
 		}
 	}
@@ -55,7 +57,7 @@ func enteredAt(t *testing.T, r controller.Report, state fsm.State) time.Time {
 	return time.Time{}
 }
 
-var quietBudget = controller.Budget{Total: 10 * time.Second, Settle: 2 * time.Second, Quiet: 500 * time.Millisecond, Reserve: 4 * time.Second}
+var quietBudget = lastcall.Budget{Total: 10 * time.Second, Settle: 2 * time.Second, Quiet: 500 * time.Millisecond, Reserve: 4 * time.Second}
 
 // G4: settle ends when no work has come for Quiet, and nobody polls for that. What
 // does not answer, or cannot, never lets it end early.
@@ -70,7 +72,7 @@ func TestG4_QuietEndsSettle(t *testing.T) {
 		last      func(d *diary, hang func()) func() time.Time
 		want      time.Duration // the length of settle
 		questions int
-		failure   controller.Result
+		failure   report.Result
 	}{
 		"nothing comes":      {func(d *diary, _ func()) func() time.Time { return arrivals(d) }, 500 * ms, 1, 0},
 		"long before":        {func(d *diary, _ func()) func() time.Time { return arrivals(d, at(-100*ms)) }, 500 * ms, 1, 0},
@@ -81,8 +83,8 @@ func TestG4_QuietEndsSettle(t *testing.T) {
 		"busy to the end": {func(d *diary, _ func()) func() time.Time {
 			return arrivals(d, at(450*ms), at(900*ms), at(1350*ms), at(1800*ms))
 		}, 2 * time.Second, 4, 0},
-		"hangs":         {func(_ *diary, hang func()) func() time.Time { return func() time.Time { hang(); return time.Now() } }, 2 * time.Second, 1, controller.ResultTimedOut},
-		"panics":        {func(*diary, func()) func() time.Time { return func() time.Time { panic("no clock") } }, 2 * time.Second, 1, controller.ResultPanicked},
+		"hangs":         {func(_ *diary, hang func()) func() time.Time { return func() time.Time { hang(); return time.Now() } }, 2 * time.Second, 1, report.ResultTimedOut},
+		"panics":        {func(*diary, func()) func() time.Time { return func() time.Time { panic("no clock") } }, 2 * time.Second, 1, report.ResultPanicked},
 		"has forgotten": {func(*diary, func()) func() time.Time { return func() time.Time { return time.Time{} } }, 2 * time.Second, 1, 0},
 		"in the far future": {func(*diary, func()) func() time.Time {
 			return func() time.Time { return time.Now().AddDate(200, 0, 0) }
@@ -105,7 +107,7 @@ func TestG4_QuietEndsSettle(t *testing.T) {
 				c := mustNew(t, quietBudget, noSignals, controller.WithServer("a", a), controller.WithServer("idle", idle))
 				r, _ := runAfter(c, time.Minute)
 				for _, s := range r.Steps {
-					if s.Kind == controller.KindPhase && s.Phase == controller.PhaseSettle && s.Duration != tt.want {
+					if s.Kind == report.KindPhase && s.Phase == lastcall.PhaseSettle && s.Duration != tt.want {
 						t.Errorf("settle lasted %v, want %v", s.Duration, tt.want)
 					}
 				}
@@ -114,8 +116,8 @@ func TestG4_QuietEndsSettle(t *testing.T) {
 				}
 				switch {
 				case tt.failure == 0:
-					wantExit(t, r, controller.ExitOK)
-				case step(t, r, controller.OpLastArrival, "a").Result != tt.failure:
+					wantExit(t, r, report.ExitOK)
+				case step(t, r, report.OpLastArrival, "a").Result != tt.failure:
 					t.Errorf("want LastArrival to be %v\n%v", tt.failure, r)
 				}
 			})
@@ -150,7 +152,7 @@ func TestQuietRefuses(t *testing.T) {
 		{1, 1, ""},
 	}
 	for _, tt := range tests {
-		err := controller.Budget{Total: 10 * s, Settle: tt.settle, Quiet: tt.quiet, Reserve: s}.Validate()
+		err := lastcall.Budget{Total: 10 * s, Settle: tt.settle, Quiet: tt.quiet, Reserve: s}.Validate()
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("Quiet %v with Settle %v: error %v, want %q", tt.quiet, tt.settle, err, tt.want)
 		}
@@ -192,19 +194,19 @@ func TestG4_MinSettle(t *testing.T) {
 		come      []time.Duration
 		want      time.Duration // the length of settle
 		questions int
-		end       controller.SettleEnd
+		end       report.SettleEnd
 	}{
-		"none":                     {0, nil, 500 * ms, 1, controller.SettleQuiet},
-		"shorter than Quiet":       {300 * ms, nil, 500 * ms, 1, controller.SettleQuiet},
-		"as long as Quiet":         {500 * ms, nil, 500 * ms, 1, controller.SettleQuiet},
-		"nothing comes":            {1200 * ms, nil, 1200 * ms, 1, controller.SettleQuiet},
-		"work in the beginning":    {1200 * ms, []time.Duration{at(100 * ms), at(700 * ms)}, 1200 * ms, 1, controller.SettleQuiet},
-		"work near its end":        {1200 * ms, []time.Duration{at(900 * ms)}, 1400 * ms, 2, controller.SettleQuiet},
-		"work after it":            {1200 * ms, []time.Duration{at(1100 * ms), at(1300 * ms)}, 1800 * ms, 3, controller.SettleQuiet},
-		"work goes on":             {1200 * ms, []time.Duration{at(1100 * ms), at(1550 * ms)}, 2000 * ms, 2, controller.SettleTime},
-		"as long as Settle":        {2000 * ms, nil, 2000 * ms, 0, controller.SettleTime},
-		"a moment before its end":  {1999 * ms, nil, 1999 * ms, 1, controller.SettleQuiet},
-		"shorter, work comes late": {100 * ms, []time.Duration{at(400 * ms)}, 900 * ms, 2, controller.SettleQuiet},
+		"none":                     {0, nil, 500 * ms, 1, report.SettleQuiet},
+		"shorter than Quiet":       {300 * ms, nil, 500 * ms, 1, report.SettleQuiet},
+		"as long as Quiet":         {500 * ms, nil, 500 * ms, 1, report.SettleQuiet},
+		"nothing comes":            {1200 * ms, nil, 1200 * ms, 1, report.SettleQuiet},
+		"work in the beginning":    {1200 * ms, []time.Duration{at(100 * ms), at(700 * ms)}, 1200 * ms, 1, report.SettleQuiet},
+		"work near its end":        {1200 * ms, []time.Duration{at(900 * ms)}, 1400 * ms, 2, report.SettleQuiet},
+		"work after it":            {1200 * ms, []time.Duration{at(1100 * ms), at(1300 * ms)}, 1800 * ms, 3, report.SettleQuiet},
+		"work goes on":             {1200 * ms, []time.Duration{at(1100 * ms), at(1550 * ms)}, 2000 * ms, 2, report.SettleTime},
+		"as long as Settle":        {2000 * ms, nil, 2000 * ms, 0, report.SettleTime},
+		"a moment before its end":  {1999 * ms, nil, 1999 * ms, 1, report.SettleQuiet},
+		"shorter, work comes late": {100 * ms, []time.Duration{at(400 * ms)}, 900 * ms, 2, report.SettleQuiet},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, d *diary, _ func()) {
@@ -219,7 +221,7 @@ func TestG4_MinSettle(t *testing.T) {
 				if r.Settle != tt.end {
 					t.Errorf("settle ended with %q, want %q", r.Settle, tt.end)
 				}
-				wantExit(t, r, controller.ExitOK)
+				wantExit(t, r, report.ExitOK)
 				text, err := r.MarshalJSON()
 				if want := fmt.Sprintf(`"min_settle_seconds":%v,`, tt.least.Seconds()); err != nil || !strings.Contains(string(text), want) {
 					t.Errorf("the JSON report does not say %s: %s, error %v", want, text, err)
@@ -248,7 +250,7 @@ func TestMinSettleRefuses(t *testing.T) {
 		{0, s, 2 * s, nil},
 		{0, 0, 0, nil},
 	} {
-		b := controller.Budget{Total: 10 * s, Settle: tt.settle, Quiet: tt.quiet, MinSettle: tt.least, Reserve: s}
+		b := lastcall.Budget{Total: 10 * s, Settle: tt.settle, Quiet: tt.quiet, MinSettle: tt.least, Reserve: s}
 		err := b.Validate()
 		if (err == nil) != (len(tt.want) == 0) {
 			t.Errorf("%+v: error %v, want %q", b, err, tt.want)
@@ -269,11 +271,11 @@ func TestMinSettleRefuses(t *testing.T) {
 func TestG4_SettleEnd(t *testing.T) {
 	const ms = time.Millisecond
 	at := func(after time.Duration) time.Duration { return time.Minute + after }
-	tight := controller.Budget{Total: 3 * time.Second, Settle: 1900 * ms, Reserve: time.Second}
+	tight := lastcall.Budget{Total: 3 * time.Second, Settle: 1900 * ms, Reserve: time.Second}
 	slow := controller.WithAnnouncer("slow", func() { time.Sleep(200 * ms) })
 	for name, tt := range map[string]struct {
-		budget controller.Budget
-		want   controller.SettleEnd
+		budget lastcall.Budget
+		want   report.SettleEnd
 		text   string
 		phase  string // how Report.String tells it; "": it was left out
 		took   time.Duration
@@ -282,21 +284,21 @@ func TestG4_SettleEnd(t *testing.T) {
 		ask    func(c *controller.Controller)
 		last   func(d *diary) func() time.Time
 	}{
-		"no Settle":         {budget: controller.Budget{Total: 3 * time.Second, Reserve: time.Second}, want: controller.SettleUnplanned, text: "not in the budget"},
-		"no Settle, forced": {budget: controller.Budget{Total: 3 * time.Second, Reserve: time.Second}, want: controller.SettleUnplanned, text: "not in the budget", ask: (*controller.Controller).Force},
-		"never ready": {budget: budget, want: controller.SettleNotReady, text: "never ready",
+		"no Settle":         {budget: lastcall.Budget{Total: 3 * time.Second, Reserve: time.Second}, want: report.SettleUnplanned, text: "not in the budget"},
+		"no Settle, forced": {budget: lastcall.Budget{Total: 3 * time.Second, Reserve: time.Second}, want: report.SettleUnplanned, text: "not in the budget", ask: (*controller.Controller).Force},
+		"never ready": {budget: budget, want: report.SettleNotReady, text: "never ready",
 			opts: []controller.Option{controller.WithServer("starts", &extended{server: newServer(newDiary(), "starts", 0), attach: func() { time.Sleep(time.Hour) }})}},
-		"no server":           {budget: budget, want: controller.SettleNobody, text: "no server serves", took: 200 * ms, serve: at(100 * ms), opts: []controller.Option{slow}},
-		"no server any more":  {budget: budget, want: controller.SettleNobody, text: "no server serves", phase: "settle 700ms (no server serves)", took: 700 * ms, serve: at(700 * ms)},
-		"forced":              {budget: budget, want: controller.SettleForced, text: "forced", ask: (*controller.Controller).Force},
-		"forced in announce":  {budget: budget, want: controller.SettleForced, text: "forced", took: 100 * ms, opts: []controller.Option{slow}, ask: func(c *controller.Controller) { c.Shutdown(nil); time.Sleep(100 * ms); c.Force() }},
-		"forced in settle":    {budget: budget, want: controller.SettleForced, text: "forced", phase: "settle 300ms (forced)", took: 300 * ms, ask: func(c *controller.Controller) { c.Shutdown(nil); time.Sleep(300 * ms); c.Force() }},
-		"quiet":               {budget: quietBudget, want: controller.SettleQuiet, text: "quiet", phase: "settle 500ms (quiet)", took: 500 * ms},
-		"busy":                {budget: quietBudget, want: controller.SettleTime, text: "full time", phase: "settle 2s (full time)", took: 2 * time.Second, last: func(*diary) func() time.Time { return time.Now }},
-		"busy, then forced":   {budget: quietBudget, want: controller.SettleForced, text: "forced", phase: "settle 900ms (forced)", took: 900 * ms, last: func(*diary) func() time.Time { return time.Now }, ask: func(c *controller.Controller) { c.Shutdown(nil); time.Sleep(900 * ms); c.Force() }},
-		"busy, then nobody":   {budget: quietBudget, want: controller.SettleNobody, text: "no server serves", phase: "settle 900ms (no server serves)", took: 900 * ms, serve: at(900 * ms), last: func(*diary) func() time.Time { return time.Now }},
-		"Settle is over":      {budget: budget, want: controller.SettleTime, text: "full time", phase: "settle 2s (full time)", took: 2 * time.Second},
-		"the timer is sooner": {budget: tight, want: controller.SettleTimer, text: "the timer fired", phase: "settle 1.8s (the timer fired)", took: 2 * time.Second, opts: []controller.Option{slow}},
+		"no server":           {budget: budget, want: report.SettleNobody, text: "no server serves", took: 200 * ms, serve: at(100 * ms), opts: []controller.Option{slow}},
+		"no server any more":  {budget: budget, want: report.SettleNobody, text: "no server serves", phase: "settle 700ms (no server serves)", took: 700 * ms, serve: at(700 * ms)},
+		"forced":              {budget: budget, want: report.SettleForced, text: "forced", ask: (*controller.Controller).Force},
+		"forced in announce":  {budget: budget, want: report.SettleForced, text: "forced", took: 100 * ms, opts: []controller.Option{slow}, ask: func(c *controller.Controller) { c.Shutdown(nil); time.Sleep(100 * ms); c.Force() }},
+		"forced in settle":    {budget: budget, want: report.SettleForced, text: "forced", phase: "settle 300ms (forced)", took: 300 * ms, ask: func(c *controller.Controller) { c.Shutdown(nil); time.Sleep(300 * ms); c.Force() }},
+		"quiet":               {budget: quietBudget, want: report.SettleQuiet, text: "quiet", phase: "settle 500ms (quiet)", took: 500 * ms},
+		"busy":                {budget: quietBudget, want: report.SettleTime, text: "full time", phase: "settle 2s (full time)", took: 2 * time.Second, last: func(*diary) func() time.Time { return time.Now }},
+		"busy, then forced":   {budget: quietBudget, want: report.SettleForced, text: "forced", phase: "settle 900ms (forced)", took: 900 * ms, last: func(*diary) func() time.Time { return time.Now }, ask: func(c *controller.Controller) { c.Shutdown(nil); time.Sleep(900 * ms); c.Force() }},
+		"busy, then nobody":   {budget: quietBudget, want: report.SettleNobody, text: "no server serves", phase: "settle 900ms (no server serves)", took: 900 * ms, serve: at(900 * ms), last: func(*diary) func() time.Time { return time.Now }},
+		"Settle is over":      {budget: budget, want: report.SettleTime, text: "full time", phase: "settle 2s (full time)", took: 2 * time.Second},
+		"the timer is sooner": {budget: tight, want: report.SettleTimer, text: "the timer fired", phase: "settle 1.8s (the timer fired)", took: 2 * time.Second, opts: []controller.Option{slow}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, d *diary, _ func()) {
@@ -321,7 +323,7 @@ func TestG4_SettleEnd(t *testing.T) {
 				if got := enteredAt(t, r, fsm.GracefulShutdown).Sub(r.Triggered); got != tt.took {
 					t.Errorf("GRACEFUL_SHUTDOWN was entered %v after the trigger, want %v", got, tt.took)
 				}
-				if hasPhase(r, controller.PhaseSettle) != (tt.phase != "") || !strings.Contains(r.String(), tt.phase) || tt.phase == "" && strings.Contains(r.String(), "settle") {
+				if hasPhase(r, lastcall.PhaseSettle) != (tt.phase != "") || !strings.Contains(r.String(), tt.phase) || tt.phase == "" && strings.Contains(r.String(), "settle") {
 					t.Errorf("the report does not say %q:\n%v", tt.phase, r)
 				}
 				text, err := r.MarshalJSON()
@@ -352,7 +354,7 @@ func TestWithDraining(t *testing.T) {
 		e := &attached{server: newServer(d, "s", time.Second)}
 		c := mustNew(t, budget, noSignals, controller.WithServer("s", e))
 		own := make(chan struct{})
-		var later atomic.Pointer[controller.Life]
+		var later atomic.Pointer[lastcall.Life]
 		time.AfterFunc(time.Second, func() {
 			life := e.life.Load().WithDraining(own)
 			later.Store(&life)
@@ -361,12 +363,12 @@ func TestWithDraining(t *testing.T) {
 			}
 		})
 		check := func() {
-			ctx := controller.NewContext(context.Background(), *later.Load())
+			ctx := lastcall.NewContext(context.Background(), *later.Load())
 			want, known := e.life.Load().TimerAt()
-			if got, ok := controller.TimerAt(ctx); !known || !ok || !got.Equal(want) {
+			if got, ok := lastcall.TimerAt(ctx); !known || !ok || !got.Equal(want) {
 				t.Errorf("the timer is said to fire at %v, want %v", got, want)
 			}
-			if controller.Draining(ctx) != (<-chan struct{})(own) {
+			if lastcall.Draining(ctx) != (<-chan struct{})(own) {
 				t.Error("Draining is not the channel that was given")
 			}
 		}
@@ -379,7 +381,7 @@ func TestWithDraining(t *testing.T) {
 		}
 	})
 	own := make(chan struct{})
-	life := controller.Life{}.WithDraining(own)
+	life := lastcall.Life{}.WithDraining(own)
 	if at, known := life.TimerAt(); known || life.Draining() != (<-chan struct{})(own) {
 		t.Errorf("the zero Life with a channel knows a timer (%v, %v), or has lost the channel", at, known)
 	}

@@ -1,5 +1,6 @@
 package controller
 
+import "github.com/lastcall-go/lastcall/report"
 import "time"
 
 // share returns the end of a phase that starts now and may use the k-th part of
@@ -14,7 +15,7 @@ func (r *run) share(k int) func() time.Time {
 
 // inTurn runs groups of steps one after the other, the steps of a group at the same
 // time. With n groups left each may use the n-th part of the time until end.
-func (r *run) inTurn(op Op, groups [][]stepConfig, end func() time.Time) {
+func (r *run) inTurn(op report.Op, groups [][]stepConfig, end func() time.Time) {
 	for i, steps := range groups {
 		start, left := time.Now(), time.Duration(len(groups)-i)
 		own := func() time.Time { return start.Add(max(0, end().Sub(start)) / left) }

@@ -3,6 +3,7 @@ package controller_test
 import (
 	"context"
 	"errors"
+	"github.com/lastcall-go/lastcall/report"
 	"os"
 	"strings"
 	"syscall"
@@ -24,10 +25,10 @@ func TestG6_Starting(t *testing.T) {
 		forced bool
 	}{
 		"signal":                 {early: func(_ *controller.Controller, s chan<- os.Signal) { s <- syscall.SIGTERM }, cause: isSignal},
-		"signal, and one more":   {early: func(_ *controller.Controller, s chan<- os.Signal) { s <- syscall.SIGTERM }, later: 1, cause: isSignal, exit: controller.ExitForced, forced: true},
+		"signal, and one more":   {early: func(_ *controller.Controller, s chan<- os.Signal) { s <- syscall.SIGTERM }, later: 1, cause: isSignal, exit: report.ExitForced, forced: true},
 		"Shutdown, and a signal": {early: func(c *controller.Controller, _ chan<- os.Signal) { c.Shutdown(errAsked) }, later: 1, cause: isAsked},
-		"Shutdown, and two":      {early: func(c *controller.Controller, _ chan<- os.Signal) { c.Shutdown(errAsked) }, later: 2, cause: isAsked, exit: controller.ExitForced, forced: true},
-		"Fail":                   {early: func(c *controller.Controller, _ chan<- os.Signal) { c.Fail(errAsked) }, cause: isAsked, exit: controller.ExitFailed},
+		"Shutdown, and two":      {early: func(c *controller.Controller, _ chan<- os.Signal) { c.Shutdown(errAsked) }, later: 2, cause: isAsked, exit: report.ExitForced, forced: true},
+		"Fail":                   {early: func(c *controller.Controller, _ chan<- os.Signal) { c.Fail(errAsked) }, cause: isAsked, exit: report.ExitFailed},
 		"signal, and the Fail it has": {early: func(c *controller.Controller, s chan<- os.Signal) {
 			s <- syscall.SIGTERM
 			synctest.Wait()
@@ -129,7 +130,7 @@ func TestStartingRefuses(t *testing.T) {
 		}
 		close(signals) // no more come
 		c.Shutdown(errAsked)
-		wantExit(t, c.Run(context.Background()), controller.ExitOK)
+		wantExit(t, c.Run(context.Background()), report.ExitOK)
 	})
 	heard := mustNew(t, budget) // SIGTERM and SIGINT, for the time of this test
 	heard.Starting(t.Context())
@@ -139,5 +140,5 @@ func TestStartingRefuses(t *testing.T) {
 		}
 	}
 	heard.Shutdown(errAsked)
-	wantExit(t, heard.Run(context.Background()), controller.ExitOK)
+	wantExit(t, heard.Run(context.Background()), report.ExitOK)
 }

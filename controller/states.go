@@ -1,11 +1,13 @@
 package controller
 
+import "github.com/lastcall-go/lastcall/report"
+import "github.com/lastcall-go/lastcall"
 import "github.com/lastcall-go/lastcall/fsm"
 
 // enter begins a phase.
-func (r *run) enter(p Phase) {
+func (r *run) enter(p lastcall.Phase) {
 	r.progress.set(r.machine.State(), p)
-	s := r.newStep(KindPhase, p.String())
+	s := r.newStep(report.KindPhase, p.String())
 	r.record.endPhase(s.Start)
 	r.record.phase = s
 	r.record.add(s)
@@ -23,7 +25,7 @@ func (r *run) fire(e fsm.Event) {
 // entered is the machine's hook. It only starts things: what the state calls.
 func (r *run) entered(t fsm.Transition) {
 	r.progress.set(t.To, r.firstPhase(t.To))
-	s := r.newStep(KindTransition, t.Event.String())
+	s := r.newStep(report.KindTransition, t.Event.String())
 	s.Transition = t
 	if t.Call == fsm.CallGracefulStop {
 		s.settle = r.settled
@@ -38,7 +40,7 @@ func (r *run) entered(t fsm.Transition) {
 			r.inspectAtEnd(r.servers)
 		}
 	case fsm.CallGracefulStop:
-		r.enter(PhaseDrain)
+		r.enter(lastcall.PhaseDrain)
 		r.beginDrain()
 	case fsm.CallStop:
 		r.beginForce()
@@ -46,15 +48,15 @@ func (r *run) entered(t fsm.Transition) {
 }
 
 // firstPhase returns the phase with which a state begins.
-func (r *run) firstPhase(s fsm.State) Phase {
+func (r *run) firstPhase(s fsm.State) lastcall.Phase {
 	switch s {
 	case fsm.GracefulShutdown:
-		return PhaseDrain
+		return lastcall.PhaseDrain
 	case fsm.TimerExpired:
 		return r.firstForce()
 	case fsm.Terminated:
-		return PhaseClose
+		return lastcall.PhaseClose
 	default:
-		return PhaseStart
+		return lastcall.PhaseStart
 	}
 }

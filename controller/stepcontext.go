@@ -3,6 +3,7 @@ package controller
 import (
 	"container/heap"
 	"context"
+	"github.com/lastcall-go/lastcall"
 	"sync"
 	"time"
 )
@@ -116,7 +117,7 @@ func (r *run) endContexts() time.Time {
 }
 
 // timeOver ends the context of a step because its time is over.
-func (r *run) timeOver(c *call) { r.endContext(c, context.DeadlineExceeded, ErrStepTime) }
+func (r *run) timeOver(c *call) { r.endContext(c, context.DeadlineExceeded, lastcall.ErrStepTime) }
 
 // endContext ends the context of a step, if it has one that has not ended. What
 // depends on it ends on goroutines of its own: nobody knows how much that is.

@@ -3,6 +3,8 @@ package controller_test
 import (
 	"context"
 	"errors"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,14 +53,14 @@ func TestStepContextAtItsTime(t *testing.T) {
 
 			<-ctx.Done()
 			synctest.Wait() // children end on goroutines of their own
-			wantEnded(t, "step", ctx, context.DeadlineExceeded, controller.ErrStepTime)
-			wantEnded(t, "child", child, context.DeadlineExceeded, controller.ErrStepTime)
-			wantEnded(t, "child with a timer", timed, context.DeadlineExceeded, controller.ErrStepTime)
+			wantEnded(t, "step", ctx, context.DeadlineExceeded, lastcall.ErrStepTime)
+			wantEnded(t, "child", child, context.DeadlineExceeded, lastcall.ErrStepTime)
+			wantEnded(t, "child with a timer", timed, context.DeadlineExceeded, lastcall.ErrStepTime)
 			wantEnded(t, "child that was cancelled before", left, context.Canceled, context.Canceled)
 			late, cancelLate := context.WithCancel(ctx)
 			defer cancelLate()
 			synctest.Wait()
-			wantEnded(t, "late child", late, context.DeadlineExceeded, controller.ErrStepTime)
+			wantEnded(t, "late child", late, context.DeadlineExceeded, lastcall.ErrStepTime)
 			if now := time.Now(); now != at || <-after != at {
 				t.Errorf("the context ended %v after its Deadline", now.Sub(at))
 			}
@@ -71,8 +73,8 @@ func TestStepContextAtItsTime(t *testing.T) {
 		time.AfterFunc(time.Minute, func() { c.Shutdown(errAsked) })
 		r := c.Run(context.WithValue(context.Background(), key{}, "value"))
 		d.want(t, "closer 1m1s")
-		s := step(t, r, controller.OpClose, "c")
-		if s.Result != controller.ResultTimedOut || s.Duration != time.Second || !errors.Is(s.Err, context.DeadlineExceeded) {
+		s := step(t, r, report.OpClose, "c")
+		if s.Result != report.ResultTimedOut || s.Duration != time.Second || !errors.Is(s.Err, context.DeadlineExceeded) {
 			t.Errorf("%v after %v, error %v", s, s.Duration, s.Err)
 		}
 	})
@@ -100,7 +102,7 @@ func TestStepContextAfterItsStep(t *testing.T) {
 // might have lasted: the loop ends it while it is in another phase.
 func TestStepContextOutlivesItsPhase(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, hang func()) {
-		b := controller.Budget{Total: time.Minute, Settle: time.Second, Reserve: 30 * time.Second}
+		b := lastcall.Budget{Total: time.Minute, Settle: time.Second, Reserve: 30 * time.Second}
 		s := newServer(d, "s", time.Hour)
 		s.stop = hang
 		var due time.Duration
@@ -109,7 +111,7 @@ func TestStepContextOutlivesItsPhase(t *testing.T) {
 				at, _ := ctx.Deadline()
 				due = at.Sub(d.start)
 				<-ctx.Done()
-				wantEnded(t, "announcer", ctx, context.DeadlineExceeded, controller.ErrStepTime)
+				wantEnded(t, "announcer", ctx, context.DeadlineExceeded, lastcall.ErrStepTime)
 				d.note("a")
 			}))
 		time.AfterFunc(time.Millisecond, c.Force)

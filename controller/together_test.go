@@ -2,6 +2,8 @@ package controller_test
 
 import (
 	"context"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"runtime"
 	"slices"
 	"strings"
@@ -36,7 +38,7 @@ func wantSets(t *testing.T, d *diary, sets ...[]string) {
 func TestG2_Together(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
 		const s = time.Second
-		c := mustNew(t, controller.Budget{Total: time.Minute, Reserve: 50 * s}, noSignals,
+		c := mustNew(t, lastcall.Budget{Total: time.Minute, Reserve: 50 * s}, noSignals,
 			withNoted(d, "first", s),
 			controller.Together(withNoted(d, "a", s), withNoted(d, "b", 3*s), withNoted(d, "c", 2*s)),
 			controller.Together(withNoted(d, "alone", s)),
@@ -49,7 +51,7 @@ func TestG2_Together(t *testing.T) {
 		wantSets(t, d, []string{"last 1m0s"}, []string{"later 1 1m1s", "later 2 1m1s"}, []string{"x 1m2s", "y 1m2s", "z 1m2s"},
 			[]string{"alone 1m4s"}, []string{"a 1m5s", "b 1m5s", "c 1m5s"}, []string{"first 1m8s"})
 		wantTook(t, took, 9*s)
-		wantExit(t, r, controller.ExitOK)
+		wantExit(t, r, report.ExitOK)
 	})
 }
 
@@ -67,7 +69,7 @@ func TestG8_TogetherShareOneStep(t *testing.T) {
 		hangs := func(name string) controller.Option {
 			return controller.WithCloser(name, func(ctx context.Context) { due(ctx, name); hang() })
 		}
-		c := mustNew(t, controller.Budget{Total: 12 * time.Second, Reserve: time.Second}, noSignals,
+		c := mustNew(t, lastcall.Budget{Total: 12 * time.Second, Reserve: time.Second}, noSignals,
 			hangs("first"),
 			controller.Together(hangs("h"),
 				controller.WithCloser("own", func(ctx context.Context) { due(ctx, "own"); hang() }, controller.Timeout(500*time.Millisecond)),
@@ -83,16 +85,16 @@ func TestG8_TogetherShareOneStep(t *testing.T) {
 			[]string{"h until 1m4s from 1m2s", "own until 1m2.5s from 1m2s", "fine until 1m4s from 1m2s"},
 			[]string{"first until 1m6s from 1m4s"}, []string{"flush 1m6s"})
 		wantTook(t, took, 6*time.Second)
-		wantExit(t, r, controller.ExitStep)
-		for name, want := range map[string]controller.Result{
-			"first": controller.ResultTimedOut, "h": controller.ResultTimedOut, "own": controller.ResultTimedOut, "last": controller.ResultTimedOut,
-			"fails": controller.ResultFailed, "panics": controller.ResultPanicked, "exits": controller.ResultGoexit, "fine": controller.ResultOK,
+		wantExit(t, r, report.ExitStep)
+		for name, want := range map[string]report.Result{
+			"first": report.ResultTimedOut, "h": report.ResultTimedOut, "own": report.ResultTimedOut, "last": report.ResultTimedOut,
+			"fails": report.ResultFailed, "panics": report.ResultPanicked, "exits": report.ResultGoexit, "fine": report.ResultOK,
 		} {
-			if s := step(t, r, controller.OpClose, name); s.Result != want || s.Phase != controller.PhaseClose {
+			if s := step(t, r, report.OpClose, name); s.Result != want || s.Phase != lastcall.PhaseClose {
 				t.Errorf("%v, begun in phase %v; want %v", s, s.Phase, want)
 			}
 		}
-		if got := step(t, r, controller.OpClose, "own").Duration; got != 500*time.Millisecond {
+		if got := step(t, r, report.OpClose, "own").Duration; got != 500*time.Millisecond {
 			t.Errorf("the closer with a Timeout of its own had %v", got)
 		}
 	})
@@ -120,7 +122,7 @@ func TestG1_ForceWhileTogether(t *testing.T) {
 				return context.Cause(ctx)
 			})
 		}
-		c := mustNew(t, controller.Budget{Total: time.Minute, Reserve: 3 * time.Second}, noSignals, controller.Together(wait("a"), wait("b")))
+		c := mustNew(t, lastcall.Budget{Total: time.Minute, Reserve: 3 * time.Second}, noSignals, controller.Together(wait("a"), wait("b")))
 		time.AfterFunc(time.Minute+time.Second, c.Force)
 		_, took := runAfter(c, time.Minute)
 		synctest.Wait()
@@ -147,7 +149,7 @@ func TestTogetherRefuses(t *testing.T) {
 		"a worker":          {[]controller.Option{controller.Together(closer("a"), controller.WithWorker("w", func(_, _ context.Context) error { return nil }))}, only},
 		"a flusher":         {[]controller.Option{controller.Together(controller.WithFlusher("f", nothing))}, only},
 		"an announcer":      {[]controller.Option{controller.Together(closer("a"), controller.WithAnnouncer("f", nothing))}, only},
-		"an observer":       {[]controller.Option{controller.Together(closer("a"), controller.WithObserver("o", func(controller.Step) {}))}, only},
+		"an observer":       {[]controller.Option{controller.Together(closer("a"), controller.WithObserver("o", func(report.Step) {}))}, only},
 		"a logger":          {[]controller.Option{controller.Together(closer("a"), controller.WithLogger(zerolog.Nop()))}, only},
 		"signals":           {[]controller.Option{controller.Together(closer("a"), controller.WithSignals())}, only},
 		"a name twice":      {[]controller.Option{controller.Together(closer("a"), closer("a"))}, `there are two closers with the name "a"`},
@@ -168,7 +170,7 @@ func TestTogetherRefuses(t *testing.T) {
 				}
 				r, _ := runAfter(c, time.Minute)
 				wantSets(t, d, []string{"x 1m0s", "y 1m0s"}, []string{"mine 1m1s"})
-				wantExit(t, r, controller.ExitOK)
+				wantExit(t, r, report.ExitOK)
 			})
 		})
 	}

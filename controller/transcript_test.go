@@ -6,6 +6,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -35,7 +37,7 @@ func TestTranscripts(t *testing.T) {
 				}),
 				controller.WithCloser("postgres", func() { time.Sleep(20 * time.Millisecond) }),
 				controller.WithFlusher("traces", func() { time.Sleep(30 * time.Millisecond) }),
-				controller.WithObserver("metrics", func(controller.Step) {}))
+				controller.WithObserver("metrics", func(report.Step) {}))
 		},
 		// The timer fires: a server hangs, a worker is cancelled, closers fail in all ways.
 		"abandoned": func(d *diary, hang func(), log zerolog.Logger) (*controller.Controller, error) {
@@ -56,7 +58,7 @@ func TestTranscripts(t *testing.T) {
 				controller.WithCloser("redis", func() { panic("closed twice") }),
 				controller.WithCloser("postgres", hang),
 				controller.WithFlusher("traces", hang),
-				controller.WithObserver("metrics", func(controller.Step) { hang() }))
+				controller.WithObserver("metrics", func(report.Step) { hang() }))
 		},
 		// A server fails by itself, and somebody loses patience.
 		"failed": func(d *diary, _ func(), log zerolog.Logger) (*controller.Controller, error) {
@@ -76,16 +78,16 @@ func TestTranscripts(t *testing.T) {
 			grpc := &telling{server: newServer(d, "grpc", 0), notes: func() []string { return []string{"the listener was closed by somebody else"} }}
 			grpc.graceful = hang
 			grpc.stop = func() { time.Sleep(10 * time.Millisecond) } // so that not all of it comes back in one instant
-			grpc.inFlight = func(n int) []controller.Work {
-				unary := controller.Work{Name: "/orders.Orders/Get", Kind: controller.WorkUnary, Before: 12, Arrived: 30, Late: 2}
-				stream := controller.Work{Name: "/orders.Orders/Watch", Kind: controller.WorkStream, Before: 4}
-				infra := controller.Work{Name: "/grpc.health.v1.Health/Watch", Kind: controller.WorkInfra, Before: 1, Running: 1, Oldest: start, Peer: "10.0.0.9:4321"}
-				call := controller.Work{Name: "net.Listener.Close", Kind: controller.WorkCall, Arrived: 1, Running: 1, Oldest: start.Add(62 * time.Second)}
+			grpc.inFlight = func(n int) []lastcall.Work {
+				unary := lastcall.Work{Name: "/orders.Orders/Get", Kind: lastcall.WorkUnary, Before: 12, Arrived: 30, Late: 2}
+				stream := lastcall.Work{Name: "/orders.Orders/Watch", Kind: lastcall.WorkStream, Before: 4}
+				infra := lastcall.Work{Name: "/grpc.health.v1.Health/Watch", Kind: lastcall.WorkInfra, Before: 1, Running: 1, Oldest: start, Peer: "10.0.0.9:4321"}
+				call := lastcall.Work{Name: "net.Listener.Close", Kind: lastcall.WorkCall, Arrived: 1, Running: 1, Oldest: start.Add(62 * time.Second)}
 				switch n {
 				case 1:
 					unary.Running, unary.Completed, unary.Oldest, unary.Peer = 5, 37, start.Add(time.Minute), "10.0.0.1:1234"
 					stream.Running, stream.Oldest = 4, start.Add(time.Second)
-					return []controller.Work{unary, stream, infra}
+					return []lastcall.Work{unary, stream, infra}
 				case 2:
 					time.Sleep(time.Millisecond)
 					unary.Running, unary.Completed, unary.Oldest, unary.Peer = 2, 40, start.Add(61*time.Second), "10.0.0.1:1234"
@@ -94,11 +96,11 @@ func TestTranscripts(t *testing.T) {
 					unary.Cancelled, unary.Completed = 2, 40
 					stream.Running, stream.Oldest, stream.Peer, stream.Cancelled, stream.Cut = 1, start.Add(time.Second), "10.0.0.2:1234", 2, 1
 				}
-				return []controller.Work{unary, stream, infra, call}
+				return []lastcall.Work{unary, stream, infra, call}
 			}
-			web := &telling{server: newServer(d, "web", 200*time.Millisecond), inFlight: func(n int) []controller.Work {
+			web := &telling{server: newServer(d, "web", 200*time.Millisecond), inFlight: func(n int) []lastcall.Work {
 				time.Sleep(2 * time.Millisecond)
-				return []controller.Work{{Name: "GET /", Kind: controller.WorkUnary, Before: 1, Running: max(0, 2-n), Completed: min(1, n-1)}}
+				return []lastcall.Work{{Name: "GET /", Kind: lastcall.WorkUnary, Before: 1, Running: max(0, 2-n), Completed: min(1, n-1)}}
 			}}
 			b := quietBudget
 			return controller.New(b, noSignals, controller.WithLogger(log),

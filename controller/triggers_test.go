@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"os"
 	"strings"
 	"testing"
@@ -19,15 +21,15 @@ func TestEndedByItself(t *testing.T) {
 	tests := map[string]struct {
 		serve  func() error
 		work   func() error
-		op     controller.Op
-		result controller.Result
+		op     report.Op
+		result report.Result
 		exit   int
 		text   string
 	}{
-		"Serve fails":    {serve: func() error { return failure }, op: controller.OpServe, result: controller.ResultFailed, exit: controller.ExitFailed, text: `Serve "s" ended by itself: port in use`},
-		"Serve returns":  {serve: func() error { return nil }, op: controller.OpServe, result: controller.ResultOK, exit: controller.ExitOK, text: `Serve "s" ended by itself`},
-		"Serve panics":   {serve: func() error { panic("at last") }, op: controller.OpServe, result: controller.ResultPanicked, exit: controller.ExitFailed, text: `Serve "s" ended by itself: panicked: at last`},
-		"a worker fails": {work: func() error { return failure }, op: controller.OpWork, result: controller.ResultFailed, exit: controller.ExitFailed, text: `worker "w" ended by itself: port in use`},
+		"Serve fails":    {serve: func() error { return failure }, op: report.OpServe, result: report.ResultFailed, exit: report.ExitFailed, text: `Serve "s" ended by itself: port in use`},
+		"Serve returns":  {serve: func() error { return nil }, op: report.OpServe, result: report.ResultOK, exit: report.ExitOK, text: `Serve "s" ended by itself`},
+		"Serve panics":   {serve: func() error { panic("at last") }, op: report.OpServe, result: report.ResultPanicked, exit: report.ExitFailed, text: `Serve "s" ended by itself: panicked: at last`},
+		"a worker fails": {work: func() error { return failure }, op: report.OpWork, result: report.ResultFailed, exit: report.ExitFailed, text: `worker "w" ended by itself: port in use`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -52,7 +54,7 @@ func TestEndedByItself(t *testing.T) {
 				}
 				wantExit(t, r, tt.exit)
 				wantPath(t, r, false)
-				if tt.exit == controller.ExitFailed && tt.result == controller.ResultFailed && !errors.Is(r.Err(), failure) {
+				if tt.exit == report.ExitFailed && tt.result == report.ResultFailed && !errors.Is(r.Err(), failure) {
 					t.Errorf("Err() is %v", r.Err())
 				}
 			})
@@ -66,7 +68,7 @@ func TestWorkerThatFinishes(t *testing.T) {
 		c := mustNew(t, budget, noSignals, controller.WithWorker("once", func(_, _ context.Context) error { return nil }))
 		r, took := runAfter(c, time.Hour)
 		wantTook(t, took, 0)
-		wantExit(t, r, controller.ExitOK)
+		wantExit(t, r, report.ExitOK)
 	})
 }
 
@@ -76,15 +78,15 @@ func TestWorkerIsCancelled(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
 		c := mustNew(t, budget, noSignals, controller.WithWorker("w", func(claim, work context.Context) error {
 			<-claim.Done()
-			if work.Err() != nil || !errors.Is(context.Cause(claim), controller.ErrClaim) {
+			if work.Err() != nil || !errors.Is(context.Cause(claim), lastcall.ErrClaim) {
 				t.Errorf("claim ended with %v, work with %v", context.Cause(claim), work.Err())
 			}
-			if at, ok := controller.TimerAt(work); !ok || !at.Equal(time.Now().Add(6*time.Second)) {
+			if at, ok := lastcall.TimerAt(work); !ok || !at.Equal(time.Now().Add(6*time.Second)) {
 				t.Errorf("TimerAt says %v, %v", at, ok)
 			}
 			<-work.Done()
 			d.note("cancelled")
-			if !errors.Is(context.Cause(work), controller.ErrTimer) {
+			if !errors.Is(context.Cause(work), lastcall.ErrTimer) {
 				t.Errorf("work ended with %v, want ErrTimer", context.Cause(work))
 			}
 			time.Sleep(time.Second)
@@ -93,8 +95,8 @@ func TestWorkerIsCancelled(t *testing.T) {
 		r, took := runAfter(c, time.Minute)
 		wantTook(t, took, 7*time.Second)
 		wantPath(t, r, true)
-		wantExit(t, r, controller.ExitForced)
-		if r.Outcome != controller.OutcomeCancelled || hasPhase(r, controller.PhaseStop) {
+		wantExit(t, r, report.ExitForced)
+		if r.Outcome != report.OutcomeCancelled || hasPhase(r, lastcall.PhaseStop) {
 			t.Errorf("outcome %v, want cancelled, and no phase stop\n%v", r.Outcome, r)
 		}
 		d.want(t, "cancelled 1m6s")
@@ -124,7 +126,7 @@ func TestTriggeredBeforeRun(t *testing.T) {
 				time.Sleep(time.Minute)
 				r := c.Run(ctx)
 				wantTook(t, r.Took(), 0)
-				wantExit(t, r, controller.ExitOK)
+				wantExit(t, r, report.ExitOK)
 				wantPath(t, r, false)
 				if !errors.Is(r.Cause, errAsked) {
 					t.Errorf("cause %v", r.Cause)
@@ -142,7 +144,7 @@ func TestNilPointerCauses(t *testing.T) {
 			c := mustNew(t, budget, noSignals)
 			c.Shutdown(cause)
 			r := c.Run(context.Background())
-			wantExit(t, r, controller.ExitOK)
+			wantExit(t, r, report.ExitOK)
 			if r.CauseText == "" {
 				t.Error("the cause has no text")
 			}
@@ -154,13 +156,13 @@ func TestNilPointerCauses(t *testing.T) {
 func TestWorkerWithRunsContext(t *testing.T) {
 	for range 200 { // it wakes in the same instant as the loop
 		ctx, cancel := context.WithCancel(context.Background())
-		c := mustNew(t, controller.Budget{Total: time.Minute, Reserve: time.Second}, noSignals,
+		c := mustNew(t, lastcall.Budget{Total: time.Minute, Reserve: time.Second}, noSignals,
 			controller.WithWorker("w", func(_, _ context.Context) error {
 				<-ctx.Done()
 				return ctx.Err()
 			}))
 		time.AfterFunc(100*time.Microsecond, cancel)
-		wantExit(t, c.Run(ctx), controller.ExitOK)
+		wantExit(t, c.Run(ctx), report.ExitOK)
 	}
 }
 
@@ -171,7 +173,7 @@ func TestForceOfAnIdleServer(t *testing.T) {
 		c := mustNew(t, budget, noSignals, controller.WithServer("s", newServer(d, "s", time.Millisecond)))
 		time.AfterFunc(time.Minute, c.Force)
 		r := c.Run(context.Background())
-		wantExit(t, r, controller.ExitForced)
+		wantExit(t, r, report.ExitForced)
 		if len(r.Failures()) > 0 {
 			t.Errorf("something is called a failure:\n%v", r)
 		}
@@ -190,7 +192,7 @@ func TestForceInRealTime(t *testing.T) {
 			c.Force()
 		})
 		r := c.Run(context.Background())
-		if r.ExitCode() != controller.ExitOK || r.CauseText != errAsked.Error() {
+		if r.ExitCode() != report.ExitOK || r.CauseText != errAsked.Error() {
 			late++
 		}
 	}
@@ -223,7 +225,7 @@ func TestSecondSignalForces(t *testing.T) {
 		r := c.Run(context.Background())
 		wantTook(t, r.Took(), time.Second)
 		wantPath(t, r, true)
-		wantExit(t, r, controller.ExitForced)
+		wantExit(t, r, report.ExitForced)
 		d.want(t, "s graceful 1m1s", "s stop 1m1s")
 		var cause *controller.SignalError
 		if !errors.As(r.Cause, &cause) || r.CauseText != "signal: terminated" {
@@ -258,7 +260,7 @@ func TestContextsOfSteps(t *testing.T) {
 		c := mustNew(t, budget, noSignals, controller.WithAnnouncer("a", check), controller.WithCloser("c", check), controller.WithFlusher("f", check))
 		time.AfterFunc(time.Minute, cancel)
 		r := c.Run(ctx)
-		wantExit(t, r, controller.ExitOK)
+		wantExit(t, r, report.ExitOK)
 		if !errors.Is(r.Cause, context.Canceled) {
 			t.Errorf("cause %v", r.Cause)
 		}
@@ -267,10 +269,10 @@ func TestContextsOfSteps(t *testing.T) {
 
 // Without a Life in the context both functions say that they know nothing.
 func TestNoLife(t *testing.T) {
-	if controller.Draining(context.Background()) != nil {
+	if lastcall.Draining(context.Background()) != nil {
 		t.Error("Draining of a bare context is not nil")
 	}
-	if _, ok := controller.TimerAt(context.Background()); ok {
+	if _, ok := lastcall.TimerAt(context.Background()); ok {
 		t.Error("TimerAt of a bare context knows a time")
 	}
 }
@@ -278,7 +280,7 @@ func TestNoLife(t *testing.T) {
 func TestReportJSON(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, hang func()) {
 		c := mustNew(t, budget, noSignals, controller.WithServer("s", newServer(d, "s", time.Second)),
-			controller.WithCloser("stuck", hang), controller.WithObserver("o", func(controller.Step) {}))
+			controller.WithCloser("stuck", hang), controller.WithObserver("o", func(report.Step) {}))
 		r, _ := runAfter(c, time.Minute)
 		text, err := json.Marshal(r)
 		if err != nil {
@@ -297,7 +299,7 @@ func TestReportJSON(t *testing.T) {
 		if err := json.Unmarshal(text, &got); err != nil {
 			t.Fatal(err)
 		}
-		if got.Outcome != "drained" || got.ExitCode != controller.ExitStep || got.Cause != "asked for" || got.Took != 6.5 ||
+		if got.Outcome != "drained" || got.ExitCode != report.ExitStep || got.Cause != "asked for" || got.Took != 6.5 ||
 			strings.Join(got.Path, " ") != "SERVING GRACEFUL_SHUTDOWN TERMINATED" ||
 			len(got.Abandoned) != 1 || got.Abandoned[0] != `closer "stuck"` || len(got.Listeners) != 1 || len(got.Steps) != len(r.Steps) {
 			t.Errorf("%s\nis not what happened:\n%v", text, r)

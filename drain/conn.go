@@ -3,6 +3,7 @@ package drain
 import (
 	"context"
 	"errors"
+	"github.com/lastcall-go/lastcall"
 	"io"
 	"net"
 	"sync"
@@ -19,7 +20,7 @@ import (
 // one goes on as if nothing had happened, until it is idle again: see Idle. So a
 // request of which a byte was read is served to its end, and none is half-read.
 // A connection of which Idle is never called is waited for until it is closed;
-// Tell and controller.Draining are for those.
+// Tell and lastcall.Draining are for those.
 //
 // All methods may be called by any number of goroutines. Those that are not
 // described here are those of the connection inside.
@@ -77,7 +78,7 @@ func (c *Conn) Idle() bool {
 }
 
 // Read reads from the connection. It returns io.EOF if the connection is idle and
-// the group has closed, and the cause of the cancellation, which is controller.ErrTimer,
+// the group has closed, and the cause of the cancellation, which is lastcall.ErrTimer,
 // after that.
 func (c *Conn) Read(b []byte) (int, error) {
 	for {

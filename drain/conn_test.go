@@ -3,6 +3,8 @@ package drain_test
 import (
 	"context"
 	"errors"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"net"
 	"os"
@@ -12,7 +14,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/drain"
 )
 
@@ -65,8 +66,8 @@ func TestDrainOfConnections(t *testing.T) {
 		if r.took != 4*time.Second {
 			t.Errorf("Run returned after %v, want 4s: with the last connection", r.took)
 		}
-		wantOutcome(t, report, controller.OutcomeDrained, controller.ExitOK)
-		wantWork(t, report.Work, controller.Work{Name: "lines", Kind: controller.WorkConn, Before: 5, Completed: 5})
+		wantOutcome(t, report, report.OutcomeDrained, report.ExitOK)
+		wantWork(t, report.Work, lastcall.Work{Name: "lines", Kind: lastcall.WorkConn, Before: 5, Completed: 5})
 		wantNotes(t, report)
 		if len(e.partial) > 0 {
 			t.Errorf("%q were half-read", e.partial)
@@ -187,7 +188,7 @@ func TestByteInTheInstantOfTheDrain(t *testing.T) {
 		if s := <-got; s != "xyz" {
 			t.Errorf("read %q, want xyz", s)
 		}
-		wantOutcome(t, r.wait(t), controller.OutcomeDrained, controller.ExitOK)
+		wantOutcome(t, r.wait(t), report.OutcomeDrained, report.ExitOK)
 		if r.took != 2*time.Second {
 			t.Errorf("Run returned after %v, want 2s", r.took)
 		}
@@ -259,7 +260,7 @@ func TestDeadlineInTheInstantOfTheDrain(t *testing.T) {
 			}
 			synctest.Wait()
 			close(letRead)
-			wantOutcome(t, r.wait(t), controller.OutcomeDrained, controller.ExitOK)
+			wantOutcome(t, r.wait(t), report.OutcomeDrained, report.ExitOK)
 			if r.took != 0 {
 				t.Errorf("Run returned after %v, want 0s", r.took)
 			}
@@ -292,10 +293,10 @@ func TestCancelOfConnections(t *testing.T) {
 			if _, err := c.Read(b); err != nil {
 				t.Error(err)
 			}
-			if _, err := c.Read(b); !errors.Is(err, controller.ErrTimer) || time.Since(start) != usualTimer {
+			if _, err := c.Read(b); !errors.Is(err, lastcall.ErrTimer) || time.Since(start) != usualTimer {
 				t.Errorf("Read returned %v after %v", err, time.Since(start))
 			}
-			if cause := context.Cause(c.Context()); !errors.Is(cause, controller.ErrTimer) {
+			if cause := context.Cause(c.Context()); !errors.Is(cause, lastcall.ErrTimer) {
 				t.Errorf("the context's cause is %v", cause)
 			}
 			if _, err := c.Write([]byte("too late")); !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -307,7 +308,7 @@ func TestCancelOfConnections(t *testing.T) {
 			if _, err := c.Write([]byte("bye\n")); err != nil {
 				t.Errorf("Write returned %v", err)
 			}
-			if _, err := c.Read(b); !errors.Is(err, controller.ErrTimer) {
+			if _, err := c.Read(b); !errors.Is(err, lastcall.ErrTimer) {
 				t.Errorf("Read returned %v", err)
 			}
 		}()
@@ -332,8 +333,8 @@ func TestCancelOfConnections(t *testing.T) {
 		if r.took != usualTimer {
 			t.Errorf("Run returned after %v, want %v", r.took, usualTimer)
 		}
-		wantOutcome(t, report, controller.OutcomeCancelled, controller.ExitForced)
-		wantWork(t, report.Work, controller.Work{Name: "c", Kind: controller.WorkConn, Before: 2, Cancelled: 2})
+		wantOutcome(t, report, report.OutcomeCancelled, report.ExitForced)
+		wantWork(t, report.Work, lastcall.Work{Name: "c", Kind: lastcall.WorkConn, Before: 2, Cancelled: 2})
 		wantNotes(t, report)
 	})
 }
@@ -370,8 +371,8 @@ func TestStopOfConnections(t *testing.T) {
 		if r.took != usualTimer+fullCancel {
 			t.Errorf("Run returned after %v", r.took)
 		}
-		wantOutcome(t, report, controller.OutcomeStopped, controller.ExitForced)
-		wantWork(t, report.Work, controller.Work{Name: "c", Kind: controller.WorkConn, Before: 1, Cut: 1})
+		wantOutcome(t, report, report.OutcomeStopped, report.ExitForced)
+		wantWork(t, report.Work, lastcall.Work{Name: "c", Kind: lastcall.WorkConn, Before: 1, Cut: 1})
 	})
 }
 
@@ -412,42 +413,42 @@ func TestBadConnections(t *testing.T) {
 		panics  bool
 		over    bool
 		took    time.Duration
-		outcome controller.Outcome
+		outcome report.Outcome
 		exit    int
-		work    []controller.Work
+		work    []lastcall.Work
 		notes   []string
 	}{
 		"Close hangs": {
-			method: "Close", took: hungClose, outcome: controller.OutcomeAbandoned, exit: controller.ExitAbandoned,
-			work: []controller.Work{
-				{Name: "c", Kind: controller.WorkConn, Before: 1, Running: 1},
-				{Name: "net.Conn.Close", Kind: controller.WorkCall, Running: 1},
+			method: "Close", took: hungClose, outcome: report.OutcomeAbandoned, exit: report.ExitAbandoned,
+			work: []lastcall.Work{
+				{Name: "c", Kind: lastcall.WorkConn, Before: 1, Running: 1},
+				{Name: "net.Conn.Close", Kind: lastcall.WorkCall, Running: 1},
 			},
 		},
 		"Close hangs, and Cut reaches what is below": {
-			method: "Close", over: true, took: stopped, outcome: controller.OutcomeCut, exit: controller.ExitForced,
-			work: []controller.Work{{Name: "c", Kind: controller.WorkConn, Before: 1, Cancelled: 1}},
+			method: "Close", over: true, took: stopped, outcome: report.OutcomeCut, exit: report.ExitForced,
+			work: []lastcall.Work{{Name: "c", Kind: lastcall.WorkConn, Before: 1, Cancelled: 1}},
 		},
 		"Close panics": {
-			method: "Close", panics: true, outcome: controller.OutcomeDrained, exit: controller.ExitOK,
-			work:  []controller.Work{{Name: "c", Kind: controller.WorkConn, Before: 1, Completed: 1}},
+			method: "Close", panics: true, outcome: report.OutcomeDrained, exit: report.ExitOK,
+			work:  []lastcall.Work{{Name: "c", Kind: lastcall.WorkConn, Before: 1, Completed: 1}},
 			notes: []string{"net.Conn.Close panicked: no Close"},
 		},
 		"SetReadDeadline hangs": {
-			method: "Deadline", took: usualTimer + fullCancel + grace, outcome: controller.OutcomeStopped, exit: controller.ExitForced,
-			work: []controller.Work{
-				{Name: "c", Kind: controller.WorkConn, Before: 1, Cut: 1},
-				{Name: "net.Conn.SetDeadline", Kind: controller.WorkCall, Running: 2},
+			method: "Deadline", took: usualTimer + fullCancel + grace, outcome: report.OutcomeStopped, exit: report.ExitForced,
+			work: []lastcall.Work{
+				{Name: "c", Kind: lastcall.WorkConn, Before: 1, Cut: 1},
+				{Name: "net.Conn.SetDeadline", Kind: lastcall.WorkCall, Running: 2},
 			},
 		},
 		"SetReadDeadline panics": {
-			method: "Deadline", panics: true, took: usualTimer + fullCancel, outcome: controller.OutcomeStopped, exit: controller.ExitForced,
-			work:  []controller.Work{{Name: "c", Kind: controller.WorkConn, Before: 1, Cut: 1}},
+			method: "Deadline", panics: true, took: usualTimer + fullCancel, outcome: report.OutcomeStopped, exit: report.ExitForced,
+			work:  []lastcall.Work{{Name: "c", Kind: lastcall.WorkConn, Before: 1, Cut: 1}},
 			notes: []string{"net.Conn.SetDeadline failed: drain: setting a deadline panicked: no Deadline", "net.Conn.SetDeadline failed: drain: setting a deadline panicked: no Deadline", "net.Conn.SetDeadline failed: drain: setting a deadline panicked: no Deadline"},
 		},
 		"RemoteAddr panics": {
-			method: "RemoteAddr", panics: true, outcome: controller.OutcomeDrained, exit: controller.ExitOK,
-			work: []controller.Work{{Name: "c", Kind: controller.WorkConn, Before: 1, Completed: 1}},
+			method: "RemoteAddr", panics: true, outcome: report.OutcomeDrained, exit: report.ExitOK,
+			work: []lastcall.Work{{Name: "c", Kind: lastcall.WorkConn, Before: 1, Completed: 1}},
 		},
 	}
 	for name, tt := range tests {
@@ -568,7 +569,7 @@ func TestReaderBesideHandler(t *testing.T) {
 				t.Errorf("the peer reads %q, want %q", got, want)
 			}
 		}
-		wantOutcome(t, r.wait(t), controller.OutcomeDrained, controller.ExitOK)
+		wantOutcome(t, r.wait(t), report.OutcomeDrained, report.ExitOK)
 		if r.took != 3*time.Second {
 			t.Errorf("Run returned after %v, want 3s", r.took)
 		}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"net"
 	"strings"
 	"time"
@@ -63,7 +65,7 @@ func Example() {
 	}
 	g := drain.New()
 	lis = g.Listen(lis)
-	ctl, err := controller.New(controller.Budget{Total: 10 * time.Second, Reserve: 2 * time.Second},
+	ctl, err := controller.New(lastcall.Budget{Total: 10 * time.Second, Reserve: 2 * time.Second},
 		controller.WithServer("lines", g,
 			controller.Serving(func() error { return accept(lis, g.Watcher()) })),
 		controller.WithSignals()) // in a real program without this: SIGTERM and SIGINT
@@ -121,7 +123,7 @@ func Example() {
 func ExampleWatcher_Go() {
 	orders := drain.New() // stands for a server with handlers; "grpc" or "http" as well
 	background := drain.New()
-	ctl, err := controller.New(controller.Budget{Total: 10 * time.Second, Reserve: 2 * time.Second},
+	ctl, err := controller.New(lastcall.Budget{Total: 10 * time.Second, Reserve: 2 * time.Second},
 		controller.WithServer("orders", orders),
 		controller.WithServer("background", background, controller.Behind("orders")),
 		controller.WithCloser("mail", func() { fmt.Println("the connection to the mail server is closed") }),
@@ -136,7 +138,7 @@ func ExampleWatcher_Go() {
 	began := make(chan struct{})
 	err = orders.Watcher().Go(context.Background(), "handler", func(ctx context.Context) {
 		close(began)
-		<-controller.Draining(ctx)
+		<-lastcall.Draining(ctx)
 		err := tasks.Go(ctx, "confirmation", func(context.Context) {
 			fmt.Println("a mail is sent")
 		})
@@ -161,7 +163,7 @@ func ExampleWatcher_Go() {
 // A protocol in which the server says goodbye.
 func ExampleHandle_Tell() {
 	g := drain.New()
-	ctl, err := controller.New(controller.Budget{Total: 10 * time.Second, Reserve: 2 * time.Second},
+	ctl, err := controller.New(lastcall.Budget{Total: 10 * time.Second, Reserve: 2 * time.Second},
 		controller.WithServer("sessions", g), controller.WithSignals())
 	if err != nil {
 		fmt.Println(err)

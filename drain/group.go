@@ -2,7 +2,7 @@
 // adapter knows: the connections of an accept loop of one's own, and what handlers
 // leave running in the background.
 //
-// A [Group] is a controller.Server. Its [Watcher] is for those who do the work: who
+// A [Group] is a lastcall.Server. Its [Watcher] is for those who do the work: who
 // has it can have work waited for, and can neither close the group nor cancel
 // anything. Drained means closed and empty: a Group takes work until GracefulStop
 // is called and refuses it from then on, and GracefulStop returns when the last
@@ -30,6 +30,7 @@ package drain
 
 import (
 	"errors"
+	"github.com/lastcall-go/lastcall"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -43,7 +44,7 @@ import (
 // work has not been begun, and nobody will wait for it.
 var ErrClosed = errors.New("drain: the group is closed and takes no new work")
 
-// Group is work in flight as package controller wants it: a controller.Server,
+// Group is work in flight as package controller wants it: a lastcall.Server,
 // Acceptor, Attacher, Announcer, Canceler, Cutter, Checker, Inspector, Noter and
 // Arrivals, whose methods the controller calls. A user calls New, Watcher and Listen.
 // Make one with New. All methods may be called by any number of goroutines.
@@ -95,7 +96,7 @@ func New() *Group {
 		running: map[*Handle]struct{}{},
 		ledger:  ledger{},
 	}
-	g.scope.Store(scopeOf(controller.Life{}.WithDraining(g.closed)))
+	g.scope.Store(scopeOf(lastcall.Life{}.WithDraining(g.closed)))
 	return g
 }
 
@@ -116,9 +117,9 @@ func (g *Group) Check() error {
 var errNotMade = errors.New("drain: this Group was not made by New")
 
 // Attach is called by the controller, before it calls Serve. From then on
-// controller.Draining and controller.TimerAt know that controller, in the contexts
+// lastcall.Draining and lastcall.TimerAt know that controller, in the contexts
 // of work that runs already, too. A second call does nothing.
-func (g *Group) Attach(l controller.Life) {
+func (g *Group) Attach(l lastcall.Life) {
 	if g.attached.CompareAndSwap(false, true) {
 		g.scope.Store(scopeOf(l))
 	}
@@ -149,7 +150,7 @@ func (g *Group) Serve() error {
 }
 
 var (
-	_ controller.Server    = (*Group)(nil)
+	_ lastcall.Server      = (*Group)(nil)
 	_ controller.Acceptor  = (*Group)(nil)
 	_ controller.Attacher  = (*Group)(nil)
 	_ controller.Announcer = (*Group)(nil)

@@ -2,9 +2,8 @@ package drain
 
 import (
 	"context"
+	"github.com/lastcall-go/lastcall"
 	"time"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // Handle is a piece of work that a group waits for. Its methods may be called by any
@@ -25,7 +24,7 @@ type Handle struct {
 }
 
 // Context returns the work's context. It has the values of the context that Watch
-// was given; controller.Draining and controller.TimerAt work with it. It ends when
+// was given; lastcall.Draining and lastcall.TimerAt work with it. It ends when
 // the shutdown's timer fires, with that cause (context.Cause), and with Done.
 func (h *Handle) Context() context.Context {
 	if h == nil || h.ctx == nil {
@@ -43,7 +42,7 @@ func (h *Handle) Done() {
 
 // Tell has f called once, on a goroutine of its own, when the group closes, which
 // is when the work should come to an end: in the drain, but behind the servers
-// that the group is controller.Behind. controller.Draining tells earlier then. If the
+// that the group is controller.Behind. lastcall.Draining tells earlier then. If the
 // group is closed already f is called at once; after Done it is not called any more.
 // Of several functions each is called. Nothing waits for f; if it panics, or is nil,
 // a note in the report says so.
@@ -124,8 +123,8 @@ func (g *Group) settle() {
 // scope is a context that others look into.
 type scope struct{ context.Context }
 
-func scopeOf(l controller.Life) *scope {
-	return &scope{controller.NewContext(context.Background(), l)}
+func scopeOf(l lastcall.Life) *scope {
+	return &scope{lastcall.NewContext(context.Background(), l)}
 }
 
 // values are those of a context under those of a group, which may come later.

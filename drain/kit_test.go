@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"net"
 	"regexp"
@@ -23,7 +25,7 @@ import (
 
 // usual is a budget without a settle: the drain begins with the trigger, and the
 // timer fires 10 s after it.
-var usual = controller.Budget{Total: 16 * time.Second, Reserve: 6 * time.Second}
+var usual = lastcall.Budget{Total: 16 * time.Second, Reserve: 6 * time.Second}
 
 const (
 	usualTimer = 10 * time.Second
@@ -36,24 +38,24 @@ var errAsked = errors.New("asked for")
 // running is a controller that runs.
 type running struct {
 	*controller.Controller
-	report controller.Report
+	report report.Report
 	took   time.Duration // from the trigger
 	done   chan struct{}
 	asked  time.Time
 }
 
 // begin runs a controller with the group, and waits until it serves.
-func begin(t *testing.T, g *drain.Group, b controller.Budget) *running {
+func begin(t *testing.T, g *drain.Group, b lastcall.Budget) *running {
 	t.Helper()
 	return beginWith(t, b, controller.WithServer("g", g))
 }
 
-func beginWith(t *testing.T, b controller.Budget, opts ...controller.Option) *running {
+func beginWith(t *testing.T, b lastcall.Budget, opts ...controller.Option) *running {
 	t.Helper()
 	ready := make(chan struct{})
 	ctl, err := controller.New(b, append(opts, controller.WithSignals(),
-		controller.WithObserver("ready", func(s controller.Step) {
-			if s.Kind == controller.KindPhase && s.Phase == controller.PhaseServe {
+		controller.WithObserver("ready", func(s report.Step) {
+			if s.Kind == report.KindPhase && s.Phase == lastcall.PhaseServe {
 				close(ready)
 			}
 		}))...)
@@ -77,7 +79,7 @@ func (r *running) trigger() {
 }
 
 // wait waits for the end and checks what holds for every shutdown.
-func (r *running) wait(t *testing.T) controller.Report {
+func (r *running) wait(t *testing.T) report.Report {
 	t.Helper()
 	<-r.done
 	if r.report.Ended.After(r.report.Deadline) {
@@ -88,23 +90,23 @@ func (r *running) wait(t *testing.T) controller.Report {
 }
 
 // shutdown is trigger and wait.
-func (r *running) shutdown(t *testing.T) controller.Report {
+func (r *running) shutdown(t *testing.T) report.Report {
 	t.Helper()
 	r.trigger()
 	return r.wait(t)
 }
 
-func addUp(t *testing.T, work []controller.Work) {
+func addUp(t *testing.T, work []lastcall.Work) {
 	t.Helper()
 	for _, w := range work {
-		if w.Kind != controller.WorkCall && w.Before+w.Arrived != w.Completed+w.Cancelled+w.Cut+w.Running {
+		if w.Kind != lastcall.WorkCall && w.Before+w.Arrived != w.Completed+w.Cancelled+w.Cut+w.Running {
 			t.Errorf("the numbers do not add up: %+v", w)
 		}
 	}
 }
 
 // wantWork compares what is known of names, leaving out Server, Oldest and Peer.
-func wantWork(t *testing.T, got []controller.Work, want ...controller.Work) {
+func wantWork(t *testing.T, got []lastcall.Work, want ...lastcall.Work) {
 	t.Helper()
 	got = slices.Clone(got)
 	for i := range got {
@@ -115,14 +117,14 @@ func wantWork(t *testing.T, got []controller.Work, want ...controller.Work) {
 	}
 }
 
-func wantOutcome(t *testing.T, r controller.Report, want controller.Outcome, exit int) {
+func wantOutcome(t *testing.T, r report.Report, want report.Outcome, exit int) {
 	t.Helper()
 	if r.Outcome != want || r.ExitCode() != exit {
 		t.Errorf("outcome %v, exit code %d; want %v, %d\n%v", r.Outcome, r.ExitCode(), want, exit, r)
 	}
 }
 
-func wantNotes(t *testing.T, r controller.Report, want ...string) {
+func wantNotes(t *testing.T, r report.Report, want ...string) {
 	t.Helper()
 	var got []string
 	for _, n := range r.Notes {
@@ -254,7 +256,7 @@ func (e *echo) serve(c *drain.Conn) {
 }
 
 // serveEcho runs an echo server in memory.
-func serveEcho(t *testing.T, b controller.Budget) (*echo, *pipes, *running) {
+func serveEcho(t *testing.T, b lastcall.Budget) (*echo, *pipes, *running) {
 	t.Helper()
 	e, p := &echo{g: drain.New()}, newPipes()
 	lis := e.g.Listen(p)

@@ -2,10 +2,9 @@ package drain
 
 import (
 	"cmp"
+	"github.com/lastcall-go/lastcall"
 	"slices"
 	"time"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // maxNames is of how many names a group keeps the numbers; those of all others are
@@ -17,7 +16,7 @@ const (
 
 type key struct {
 	name string
-	kind controller.WorkKind
+	kind lastcall.WorkKind
 }
 
 // entry is what is known of one name. All of it is guarded by the group's mutex.
@@ -77,15 +76,15 @@ func (l ledger) count() {
 }
 
 // work returns what there is to tell of each name, in the order of the names.
-func (l ledger) work() []controller.Work {
-	var all []controller.Work
+func (l ledger) work() []lastcall.Work {
+	var all []lastcall.Work
 	for _, e := range l {
-		all = append(all, controller.Work{
+		all = append(all, lastcall.Work{
 			Name: e.name, Kind: e.kind, Running: e.running, Before: e.before, Arrived: e.arrived,
 			Completed: e.completed, Cancelled: e.cancelled, Cut: e.cut,
 		})
 	}
-	slices.SortFunc(all, func(a, b controller.Work) int {
+	slices.SortFunc(all, func(a, b lastcall.Work) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Kind, b.Kind))
 	})
 	return all
@@ -96,7 +95,7 @@ func (l ledger) work() []controller.Work {
 // given to Tell that have not returned. What a connection needs to close counts
 // as running. A task that has panicked has completed. The numbers of a name belong
 // to one instant. It may be called at any time, for metrics, too.
-func (g *Group) InFlight() []controller.Work {
+func (g *Group) InFlight() []lastcall.Work {
 	if g.closed == nil {
 		return nil
 	}

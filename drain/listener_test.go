@@ -3,6 +3,8 @@ package drain_test
 import (
 	"context"
 	"errors"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"net"
 	"runtime"
 	"strings"
@@ -62,10 +64,10 @@ func TestListenersThatHang(t *testing.T) {
 		}
 		r := beginWith(t, usual, controller.WithServer("g", g, controller.Serving(serve)))
 		report := r.shutdown(t)
-		wantOutcome(t, report, controller.OutcomeDrained, controller.ExitOK)
+		wantOutcome(t, report, report.OutcomeDrained, report.ExitOK)
 		wantWork(t, report.Work,
-			controller.Work{Name: "net.Listener.Accept", Kind: controller.WorkCall, Running: 1},
-			controller.Work{Name: "net.Listener.Close", Kind: controller.WorkCall, Running: 1})
+			lastcall.Work{Name: "net.Listener.Accept", Kind: lastcall.WorkCall, Running: 1},
+			lastcall.Work{Name: "net.Listener.Close", Kind: lastcall.WorkCall, Running: 1})
 		if r.took != grace {
 			t.Errorf("Run returned after %v, want %v", r.took, grace)
 		}

@@ -7,6 +7,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -17,7 +19,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/drain"
 )
 
@@ -116,7 +117,7 @@ func TestEachIsRefusedOrWaitedFor(t *testing.T) {
 		spin(200)
 		for i, stop := range []func(){
 			g.GracefulStop,
-			func() { g.Cancel(context.Background(), controller.ErrTimer) }, // ends what is obedient
+			func() { g.Cancel(context.Background(), lastcall.ErrTimer) }, // ends what is obedient
 			g.Stop,
 			func() { g.Cut() },
 			func() { g.InFlight(); g.Notes(); g.LastArrival() },
@@ -133,9 +134,9 @@ func TestEachIsRefusedOrWaitedFor(t *testing.T) {
 		n := taken.Load()
 		workers.Wait()
 		stops.Wait()
-		sum := controller.Work{}
+		sum := lastcall.Work{}
 		for _, w := range g.InFlight() {
-			if w.Kind == controller.WorkCall {
+			if w.Kind == lastcall.WorkCall {
 				continue
 			}
 			sum.Arrived += w.Arrived
@@ -285,7 +286,7 @@ func TestPeersSeeTheEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := begin(t, g, controller.Budget{Total: 600 * time.Millisecond, Reserve: 500 * time.Millisecond})
+	r := begin(t, g, lastcall.Budget{Total: 600 * time.Millisecond, Reserve: 500 * time.Millisecond})
 	c, err := g.Watcher().WatchConn(t.Context(), "c", inside)
 	if err != nil {
 		t.Fatal(err)
@@ -309,7 +310,7 @@ func TestPeersSeeTheEnd(t *testing.T) {
 		t.Errorf("the peer reads %d, %v", n, err)
 	}
 	close(closed)
-	wantOutcome(t, r.wait(t), controller.OutcomeStopped, controller.ExitForced)
+	wantOutcome(t, r.wait(t), report.OutcomeStopped, report.ExitForced)
 }
 
 // A connection that is closed in the drain while there is more to read gives its

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
 	"net"
 
-	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/internal/foreign"
 )
 
@@ -74,9 +74,9 @@ func (w Watcher) watch(ctx context.Context, name string, conn *Conn, arrives boo
 	case name == "":
 		return nil, errors.New("drain: a piece of work has no name")
 	}
-	kind := controller.WorkTask
+	kind := lastcall.WorkTask
 	if conn != nil {
-		kind = controller.WorkConn
+		kind = lastcall.WorkConn
 	}
 	return w.group.admit(ctx, key{name, kind}, conn, arrives)
 }

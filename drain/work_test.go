@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"net"
 	"runtime"
 	"strings"
@@ -27,7 +29,7 @@ func TestContexts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		early := controller.Draining(before.Context())
+		early := lastcall.Draining(before.Context())
 		r := begin(t, g, usual)
 		after, err := g.Watcher().Watch(ctx, "after Run")
 		if err != nil {
@@ -43,14 +45,14 @@ func TestContexts(t *testing.T) {
 			if _, bounded := ctx.Deadline(); ctx.Value(keyOf{}) != "kept" || ctx.Err() != nil || bounded {
 				t.Errorf("%d: value %v, ended %v", i, ctx.Value(keyOf{}), ctx.Err())
 			}
-			if _, known := controller.TimerAt(ctx); known {
+			if _, known := lastcall.TimerAt(ctx); known {
 				t.Errorf("%d: there is a timer already", i)
 			}
 		}
 		r.trigger()
 		for i, ctx := range all {
-			<-controller.Draining(ctx)
-			if at, _ := controller.TimerAt(ctx); !at.Equal(r.asked.Add(usualTimer)) {
+			<-lastcall.Draining(ctx)
+			if at, _ := lastcall.TimerAt(ctx); !at.Equal(r.asked.Add(usualTimer)) {
 				t.Errorf("%d: the timer fires at %v", i, at)
 			}
 			if time.Since(r.asked) != 0 || ctx.Err() != nil {
@@ -60,18 +62,18 @@ func TestContexts(t *testing.T) {
 		<-early
 		for i, ctx := range all {
 			<-ctx.Done()
-			if cause := context.Cause(ctx); !errors.Is(cause, controller.ErrTimer) || time.Since(r.asked) != usualTimer {
+			if cause := context.Cause(ctx); !errors.Is(cause, lastcall.ErrTimer) || time.Since(r.asked) != usualTimer {
 				t.Errorf("%d: ended after %v by %v", i, time.Since(r.asked), cause)
 			}
 		}
 		before.Done()
 		after.Done()
 		report := r.wait(t)
-		wantOutcome(t, report, controller.OutcomeCancelled, controller.ExitForced)
+		wantOutcome(t, report, report.OutcomeCancelled, report.ExitForced)
 		wantWork(t, report.Work,
-			controller.Work{Name: "after Run", Kind: controller.WorkTask, Before: 1, Cancelled: 1},
-			controller.Work{Name: "before Run", Kind: controller.WorkTask, Before: 1, Cancelled: 1},
-			controller.Work{Name: "task", Kind: controller.WorkTask, Before: 1, Cancelled: 1})
+			lastcall.Work{Name: "after Run", Kind: lastcall.WorkTask, Before: 1, Cancelled: 1},
+			lastcall.Work{Name: "before Run", Kind: lastcall.WorkTask, Before: 1, Cancelled: 1},
+			lastcall.Work{Name: "task", Kind: lastcall.WorkTask, Before: 1, Cancelled: 1})
 		if r.took != usualTimer {
 			t.Errorf("Run returned after %v, want %v", r.took, usualTimer)
 		}
@@ -103,7 +105,7 @@ func TestDone(t *testing.T) {
 		if r.took != 3*time.Second {
 			t.Errorf("Run returned after %v, want 3s", r.took)
 		}
-		wantWork(t, r.report.Work, controller.Work{Name: "work", Kind: controller.WorkTask, Before: 1, Completed: 1})
+		wantWork(t, r.report.Work, lastcall.Work{Name: "work", Kind: lastcall.WorkTask, Before: 1, Completed: 1})
 	})
 }
 
@@ -129,13 +131,13 @@ func TestStopAlone(t *testing.T) {
 		}
 		h.Done()
 		wantWork(t, g.InFlight(),
-			controller.Work{Name: "conn", Kind: controller.WorkConn, Before: 1, Running: 1},
-			controller.Work{Name: "work", Kind: controller.WorkTask, Before: 1, Cut: 1})
+			lastcall.Work{Name: "conn", Kind: lastcall.WorkConn, Before: 1, Running: 1},
+			lastcall.Work{Name: "work", Kind: lastcall.WorkTask, Before: 1, Cut: 1})
 		c.Close()
 		g.GracefulStop()
 		wantWork(t, g.InFlight(),
-			controller.Work{Name: "conn", Kind: controller.WorkConn, Before: 1, Cut: 1},
-			controller.Work{Name: "work", Kind: controller.WorkTask, Before: 1, Cut: 1})
+			lastcall.Work{Name: "conn", Kind: lastcall.WorkConn, Before: 1, Cut: 1},
+			lastcall.Work{Name: "work", Kind: lastcall.WorkTask, Before: 1, Cut: 1})
 	})
 }
 
@@ -144,7 +146,7 @@ func TestCountsAndRefusals(t *testing.T) {
 	bubble(t, func(t *testing.T, later func(func())) {
 		g := drain.New()
 		w := g.Watcher()
-		r := begin(t, g, controller.Budget{Total: 16 * time.Second, Settle: 2 * time.Second, Reserve: 6 * time.Second})
+		r := begin(t, g, lastcall.Budget{Total: 16 * time.Second, Settle: 2 * time.Second, Reserve: 6 * time.Second})
 		forgotten, _ := w.Watch(context.Background(), "work")
 		forgotten.Done()
 		first, _ := w.Watch(context.Background(), "work")
@@ -163,8 +165,8 @@ func TestCountsAndRefusals(t *testing.T) {
 			t.Errorf("Go returned %v", err)
 		}
 		second.Done()
-		wantOutcome(t, r.wait(t), controller.OutcomeDrained, controller.ExitOK)
-		wantWork(t, r.report.Work, controller.Work{Name: "work", Kind: controller.WorkTask, Before: 1, Arrived: 1, Completed: 2})
+		wantOutcome(t, r.wait(t), report.OutcomeDrained, report.ExitOK)
+		wantWork(t, r.report.Work, lastcall.Work{Name: "work", Kind: lastcall.WorkTask, Before: 1, Arrived: 1, Completed: 2})
 		wantNotes(t, r.report, "2 pieces of work came after the group was closed and were refused")
 		if r.took != 3*time.Second {
 			t.Errorf("Run returned after %v", r.took)
@@ -197,15 +199,15 @@ func TestNeverDone(t *testing.T) {
 		if want := waits + (usual.Total-waits)/3; r.took != want {
 			t.Errorf("Run returned after %v, want %v", r.took, want)
 		}
-		wantOutcome(t, report, controller.OutcomeAbandoned, controller.ExitAbandoned)
+		wantOutcome(t, report, report.OutcomeAbandoned, report.ExitAbandoned)
 		wantWork(t, report.Work,
-			controller.Work{Name: "deaf", Kind: controller.WorkTask, Before: 1, Running: 1},
-			controller.Work{Name: "lost", Kind: controller.WorkTask, Before: 4, Running: 4})
+			lastcall.Work{Name: "deaf", Kind: lastcall.WorkTask, Before: 1, Running: 1},
+			lastcall.Work{Name: "lost", Kind: lastcall.WorkTask, Before: 4, Running: 4})
 		if !report.Work[1].Oldest.Equal(began) || report.Work[1].Server != "g" {
 			t.Errorf("%+v", report.Work[1])
 		}
 		for _, s := range report.Failures() {
-			if s.Op != controller.OpGracefulStop {
+			if s.Op != report.OpGracefulStop {
 				t.Errorf("%v", s)
 			}
 		}
@@ -259,11 +261,11 @@ func TestTell(t *testing.T) {
 		if want := time.Second + grace; r.took != want || len(calls) > 0 { // a moment for what may be about to return
 			t.Errorf("Run returned after %v, want %v; %d calls too many", r.took, want, len(calls))
 		}
-		wantOutcome(t, report, controller.OutcomeDrained, controller.ExitOK)
+		wantOutcome(t, report, report.OutcomeDrained, report.ExitOK)
 		wantWork(t, report.Work,
-			controller.Work{Name: "over", Kind: controller.WorkTask, Before: 1, Completed: 1},
-			controller.Work{Name: "work", Kind: controller.WorkTask, Before: 1, Completed: 1},
-			controller.Work{Name: "Tell of work", Kind: controller.WorkCall, Running: 1})
+			lastcall.Work{Name: "over", Kind: lastcall.WorkTask, Before: 1, Completed: 1},
+			lastcall.Work{Name: "work", Kind: lastcall.WorkTask, Before: 1, Completed: 1},
+			lastcall.Work{Name: "Tell of work", Kind: lastcall.WorkCall, Running: 1})
 		for _, want := range []string{"Tell of work panicked: asked for", "Tell of work called runtime.Goexit", "Tell of work was given a nil function"} {
 			found := 0
 			for _, n := range report.Notes {
@@ -297,7 +299,7 @@ func TestTasksThatFail(t *testing.T) {
 				g := drain.New()
 				r := begin(t, g, usual)
 				stays := make(chan struct{})
-				if err := g.Watcher().Go(context.Background(), "other", func(ctx context.Context) { <-controller.Draining(ctx); close(stays) }); err != nil {
+				if err := g.Watcher().Go(context.Background(), "other", func(ctx context.Context) { <-lastcall.Draining(ctx); close(stays) }); err != nil {
 					t.Fatal(err)
 				}
 				time.Sleep(time.Second)
@@ -306,7 +308,7 @@ func TestTasksThatFail(t *testing.T) {
 				}
 				<-stays
 				report := r.wait(t)
-				wantOutcome(t, report, controller.OutcomeDrained, controller.ExitFailed)
+				wantOutcome(t, report, report.OutcomeDrained, report.ExitFailed)
 				if want := `Serve "g" ended by itself: ` + tt.text; !strings.EqualFold(report.CauseText, want) {
 					t.Errorf("cause %q, want %q", report.CauseText, want)
 				}
@@ -347,14 +349,14 @@ func TestFailuresAreNoted(t *testing.T) {
 		<-over
 		h.Done()
 		report := r.wait(t)
-		wantOutcome(t, report, controller.OutcomeDrained, controller.ExitOK)
+		wantOutcome(t, report, report.OutcomeDrained, report.ExitOK)
 		wantNotes(t, report, append(want, "4 more failed")...)
 	})
 }
 
 // What arrives from outside keeps a settle from ending early; tasks do not.
 func TestQuiet(t *testing.T) {
-	settle := controller.Budget{Total: 26 * time.Second, Settle: 10 * time.Second, Quiet: 2 * time.Second, Reserve: 6 * time.Second}
+	settle := lastcall.Budget{Total: 26 * time.Second, Settle: 10 * time.Second, Quiet: 2 * time.Second, Reserve: 6 * time.Second}
 	bubble(t, func(t *testing.T, later func(func())) {
 		e, p, r := serveEcho(t, settle)
 		c := newClient(p.dial())
@@ -376,7 +378,7 @@ func TestQuiet(t *testing.T) {
 				t.Errorf("after %v Go returned %v", at, err)
 			}
 		}
-		wantOutcome(t, r.wait(t), controller.OutcomeDrained, controller.ExitOK)
+		wantOutcome(t, r.wait(t), report.OutcomeDrained, report.ExitOK)
 		if want := 4500 * time.Millisecond; r.took != want {
 			t.Errorf("Run returned after %v, want %v", r.took, want)
 		}
@@ -394,7 +396,7 @@ func TestBehind(t *testing.T) {
 		r.trigger()
 		time.Sleep(2 * time.Second)
 		err := back.Watcher().Go(handler.Context(), "task", func(ctx context.Context) {
-			<-controller.Draining(ctx) // at once: the controller drains
+			<-lastcall.Draining(ctx) // at once: the controller drains
 			time.Sleep(3 * time.Second)
 			ended <- time.Since(r.asked)
 		})
@@ -411,7 +413,7 @@ func TestBehind(t *testing.T) {
 		if at := <-ended; at != 5*time.Second {
 			t.Errorf("the task ended after %v", at)
 		}
-		wantOutcome(t, r.wait(t), controller.OutcomeDrained, controller.ExitOK)
+		wantOutcome(t, r.wait(t), report.OutcomeDrained, report.ExitOK)
 		if r.took != 5*time.Second {
 			t.Errorf("Run returned after %v", r.took)
 		}
@@ -511,27 +513,27 @@ func TestUnusualLives(t *testing.T) {
 		ctl.Shutdown(errAsked)
 		time.AfterFunc(2*time.Second, h.Done)
 		report := ctl.Run(context.Background())
-		wantOutcome(t, report, controller.OutcomeDrained, controller.ExitOK)
+		wantOutcome(t, report, report.OutcomeDrained, report.ExitOK)
 		if report.Took() != 2*time.Second {
 			t.Errorf("Run returned after %v, want 2s", report.Took())
 		}
 
 		shared := drain.New()
-		first, second := begin(t, shared, usual), make(chan controller.Report)
+		first, second := begin(t, shared, usual), make(chan report.Report)
 		synctest.Wait() // its Serve was called
 		held, _ := shared.Watcher().Watch(context.Background(), "held")
 		time.AfterFunc(time.Second, func() {
-			if at, known := controller.TimerAt(held.Context()); !known || time.Until(at) != usualTimer-time.Second {
+			if at, known := lastcall.TimerAt(held.Context()); !known || time.Until(at) != usualTimer-time.Second {
 				t.Errorf("the timer fires in %v, %v; want the first controller's", time.Until(at), known)
 			}
 			held.Done()
 		})
-		again, err := controller.New(controller.Budget{Total: time.Hour, Reserve: time.Second}, controller.WithServer("shared", shared), controller.WithSignals())
+		again, err := controller.New(lastcall.Budget{Total: time.Hour, Reserve: time.Second}, controller.WithServer("shared", shared), controller.WithSignals())
 		if err != nil {
 			t.Fatal(err)
 		}
 		go func() { second <- again.Run(context.Background()) }()
-		if r := <-second; r.ExitCode() != controller.ExitFailed || !strings.Contains(r.CauseText, "belongs to one controller") {
+		if r := <-second; r.ExitCode() != report.ExitFailed || !strings.Contains(r.CauseText, "belongs to one controller") {
 			t.Errorf("the second controller says %v", r)
 		}
 		if _, err := shared.Watcher().Watch(context.Background(), "late"); !errors.Is(err, drain.ErrClosed) {

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"net/http"
 	"os"
@@ -19,8 +21,6 @@ import (
 	echopb "google.golang.org/grpc/examples/features/proto/echo"
 	hellopb "google.golang.org/grpc/examples/helloworld/helloworld"
 	"google.golang.org/grpc/status"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // The production checklist for a shutdown: each item in a process, with real
@@ -39,7 +39,7 @@ func TestChecklist_BinaryReceivesSIGTERM(t *testing.T) {
 	if e := g.await(t, "shutting down"); !strings.Contains(e.Cause, "terminated") {
 		t.Errorf("cause %q, want the signal", e.Cause)
 	}
-	g.ends(t, controller.ExitOK)
+	g.ends(t, report.ExitOK)
 }
 
 // TestChecklist_ReadinessFlipsBeforeDrain: readiness over HTTP and health over gRPC
@@ -68,7 +68,7 @@ func TestChecklist_ReadinessFlipsBeforeDrain(t *testing.T) {
 	if _, err := upload.CloseAndRecv(); err != nil {
 		t.Error(err)
 	}
-	if code, _ := g.exit(t); code != controller.ExitOK {
+	if code, _ := g.exit(t); code != report.ExitOK {
 		t.Errorf("exit code %d", code)
 	}
 }
@@ -92,7 +92,7 @@ func TestChecklist_SettleCoversPropagation(t *testing.T) {
 	if arrived == 0 {
 		t.Error("the machine is too slow: no call was made in the settle")
 	}
-	g.ends(t, controller.ExitOK)
+	g.ends(t, report.ExitOK)
 }
 
 // TestChecklist_HardBound: a GracefulStop that does not return, because a client does
@@ -106,7 +106,7 @@ func TestChecklist_HardBound(t *testing.T) {
 		g := open(t, t.TempDir(), tight...)
 		upload := g.upload(t)
 		g.terminate(t)
-		took := g.ends(t, controller.ExitForced)
+		took := g.ends(t, report.ExitForced)
 		if took < total-time.Second || took >= sigkill(total) { // the timer is a second before the deadline
 			t.Errorf("the process ended after %v, want between the timer and %v", took, total)
 		}
@@ -127,7 +127,7 @@ func TestChecklist_HardBound(t *testing.T) {
 			ended <- err
 		}() // it has a whole settle to get there
 		g.terminate(t)
-		if took := g.ends(t, controller.ExitAbandoned); took < total-time.Second || took >= sigkill(total) {
+		if took := g.ends(t, report.ExitAbandoned); took < total-time.Second || took >= sigkill(total) {
 			t.Errorf("the process ended after %v, want between the timer and %v", took, total)
 		}
 		if err := <-ended; status.Code(err) != codes.Unavailable {
@@ -171,7 +171,7 @@ func TestChecklist_StreamsHaveAStrategy(t *testing.T) {
 	if reply, err := upload.CloseAndRecv(); err != nil || reply.GetMessage() != "last" {
 		t.Errorf("the upload ended with %v, %v", reply, err)
 	}
-	g.ends(t, controller.ExitOK)
+	g.ends(t, report.ExitOK)
 }
 
 // TestChecklist_ConsumersStopOnCancellation: the worker claims nobody who signs after
@@ -185,7 +185,7 @@ func TestChecklist_ConsumersStopOnCancellation(t *testing.T) {
 	if _, err := overGRPC(g.greeter(t))("nobody thanks me"); err != nil {
 		t.Fatal(err)
 	}
-	g.ends(t, controller.ExitOK)
+	g.ends(t, report.ExitOK)
 	if _, unthanked := readBook(t, g.book); !unthanked[1] {
 		t.Errorf("unthanked %v, want guest 1: the worker has claimed in phase settle; events %q", unthanked, g.told(t))
 	}
@@ -211,7 +211,7 @@ func TestChecklist_DependenciesCloseLast(t *testing.T) {
 	if took := time.Since(g.signalled); took < settle {
 		t.Errorf("the request ended %v after the signal, in the settle", took)
 	}
-	g.ends(t, controller.ExitOK)
+	g.ends(t, report.ExitOK)
 	if events, want := g.told(t), []string{"signed 1", "mailed 1", "closed 0"}; !slices.Equal(events, want) {
 		t.Errorf("events %q, want %q", events, want)
 	}
@@ -228,14 +228,14 @@ func TestChecklist_InFlightIsVisible(t *testing.T) {
 	if e.Server != "grpc" || e.Streams != 1 {
 		t.Errorf("the log says %+v, want one stream", e)
 	}
-	want := fmt.Sprintf("in_flight{server=%q,kind=%q,name=%q} 1", "grpc", controller.WorkStream, echopb.Echo_ClientStreamingEcho_FullMethodName)
+	want := fmt.Sprintf("in_flight{server=%q,kind=%q,name=%q} 1", "grpc", lastcall.WorkStream, echopb.Echo_ClientStreamingEcho_FullMethodName)
 	if page := g.page(t, "/metrics"); !strings.Contains(page, want) {
 		t.Errorf("the page says %s, want %s", page, want)
 	}
 	if _, err := upload.CloseAndRecv(); err != nil {
 		t.Error(err)
 	}
-	g.ends(t, controller.ExitOK)
+	g.ends(t, report.ExitOK)
 }
 
 // TestChecklist_LogsAndTracesFlush: what is in memory when the signal comes is on the
@@ -254,7 +254,7 @@ func TestChecklist_LogsAndTracesFlush(t *testing.T) {
 		t.Errorf("events %q are on the disk already: the test shows nothing", events)
 	}
 	g.terminate(t)
-	g.ends(t, controller.ExitOK)
+	g.ends(t, report.ExitOK)
 	events := g.told(t)
 	for guest := 1; guest <= guests; guest++ {
 		if signed := fmt.Sprint("signed ", guest); !slices.Contains(events, signed) {
@@ -312,7 +312,7 @@ func TestChecklist_NoGoroutineLeaks(t *testing.T) {
 		t.Error(err)
 	}
 	http.DefaultClient.CloseIdleConnections()
-	g.ends(t, controller.ExitOK)
+	g.ends(t, report.ExitOK)
 	text, err := os.ReadFile(profile)
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"net/http"
 	"strings"
@@ -19,8 +20,6 @@ import (
 	hellopb "google.golang.org/grpc/examples/helloworld/helloworld"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // TestFull puts a guest book under load, through gRPC and through REST, sends it
@@ -69,7 +68,7 @@ func TestFull(t *testing.T) {
 	if err := drainStream(stream); !errors.Is(err, io.EOF) {
 		t.Errorf("the stream ended with %v, want a clean end", err)
 	}
-	g.ends(t, controller.ExitOK)
+	g.ends(t, report.ExitOK)
 	load.compare(t, g)
 
 	// A second life, on the same files: the numbers go on.
@@ -79,7 +78,7 @@ func TestFull(t *testing.T) {
 		t.Errorf("after a restart: %q, %v, want %q", reply.GetMessage(), err, want)
 	}
 	g.terminate(t)
-	g.ends(t, controller.ExitOK)
+	g.ends(t, report.ExitOK)
 }
 
 // warm is how many calls each client makes before the signal.

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"net/http"
 	"os"
@@ -21,8 +22,6 @@ import (
 	"google.golang.org/grpc"
 	echopb "google.golang.org/grpc/examples/features/proto/echo"
 	hellopb "google.golang.org/grpc/examples/helloworld/helloworld"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // settle is long enough for a health message to reach a client, and for a call to come,
@@ -82,11 +81,11 @@ func (g *guestBook) ends(t *testing.T, code int) time.Duration {
 	if got != code {
 		t.Errorf("exit code %d, want %d", got, code)
 	}
-	if code == controller.ExitOK {
+	if code == report.ExitOK {
 		if want := whole(); !slices.Equal(messages, want) {
 			t.Errorf("log %q, want %q", messages, want)
 		}
-		if last := g.last(); last.Outcome != controller.OutcomeDrained.String() || last.Forced || last.Code != code {
+		if last := g.last(); last.Outcome != report.OutcomeDrained.String() || last.Forced || last.Code != code {
 			t.Errorf("summary %+v, want outcome drained, not forced", last)
 		}
 	}

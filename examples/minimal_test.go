@@ -3,6 +3,8 @@
 package examples_test
 
 import (
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"slices"
 	"testing"
 	"time"
@@ -10,8 +12,6 @@ import (
 	"google.golang.org/grpc/codes"
 	hellopb "google.golang.org/grpc/examples/helloworld/helloworld"
 	"google.golang.org/grpc/status"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // TestMinimal calls without a pause while SIGTERM arrives. All calls succeed for
@@ -39,12 +39,12 @@ func TestMinimal(t *testing.T) {
 	if status.Code(err) != codes.Unavailable {
 		t.Errorf("a call failed with %v, want Unavailable", err)
 	}
-	if served, want := time.Since(signalled), controller.DefaultBudget().Settle; served < want {
+	if served, want := time.Since(signalled), lastcall.DefaultBudget().Settle; served < want {
 		t.Errorf("a call failed %v after SIGTERM, during the settle phase of %v: %v", served, want, err)
 	}
 	code, messages := c.exit(t)
-	if code != controller.ExitOK {
-		t.Errorf("exit code %d, want %d", code, controller.ExitOK)
+	if code != report.ExitOK {
+		t.Errorf("exit code %d, want %d", code, report.ExitOK)
 	}
 	if want := append([]string{"listening", "phase start", "phase serve"}, shutdown...); !slices.Equal(messages, want) {
 		t.Errorf("log %q, want %q", messages, want)

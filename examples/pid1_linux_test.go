@@ -2,14 +2,13 @@ package examples_test
 
 import (
 	"fmt"
+	"github.com/lastcall-go/lastcall/report"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // TestChecklist_BinaryReceivesSIGTERM_AsPID1: as the first process of a container the
@@ -30,5 +29,5 @@ func TestChecklist_BinaryReceivesSIGTERM_AsPID1(t *testing.T) {
 		t.Fatalf("%v, or not process 1 of a namespace: %s", err, status)
 	}
 	g.terminate(t)
-	g.ends(t, controller.ExitOK)
+	g.ends(t, report.ExitOK)
 }

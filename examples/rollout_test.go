@@ -5,6 +5,7 @@ package examples_test
 import (
 	"context"
 	"fmt"
+	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"net"
 	"net/http"
@@ -20,8 +21,6 @@ import (
 	hellopb "google.golang.org/grpc/examples/helloworld/helloworld"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/resolver/manual"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 const (
@@ -77,7 +76,7 @@ func TestRollout(t *testing.T) {
 		cluster.schedule(t)
 		old.terminate(t)
 		time.AfterFunc(lag, func() { cluster.remove(old) })
-		old.ends(t, controller.ExitOK)
+		old.ends(t, report.ExitOK)
 	}
 	end()
 	calls.Wait()
@@ -117,7 +116,7 @@ func TestRESTClientsMoveInSettle(t *testing.T) {
 	if !closes() {
 		t.Error("connections are kept in the settle")
 	}
-	g.ends(t, controller.ExitOK)
+	g.ends(t, report.ExitOK)
 }
 
 // cluster has the processes that calls may go to.

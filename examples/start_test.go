@@ -3,6 +3,7 @@
 package examples_test
 
 import (
+	"github.com/lastcall-go/lastcall/report"
 	"net"
 	"path/filepath"
 	"slices"
@@ -12,8 +13,6 @@ import (
 
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // notStarted checks the log and the code of a process that has not served.
@@ -44,7 +43,7 @@ func TestPortInUse(t *testing.T) {
 			if e := g.await(t, "cannot start"); !strings.Contains(e.Error, lis.Addr().String()) {
 				t.Errorf("error %q, want one that says %v", e.Error, lis.Addr())
 			}
-			notStarted(t, g, controller.ExitFailed)
+			notStarted(t, g, report.ExitFailed)
 			if events := g.told(t); !slices.Equal(events, []string{"closed 0"}) {
 				t.Errorf("events %q: the guest book was not closed, or the events not flushed", events)
 			}
@@ -62,7 +61,7 @@ func TestDatabaseLocked(t *testing.T) {
 	if e := g.await(t, "cannot start"); !strings.Contains(e.Error, bbolterrors.ErrTimeout.Error()) {
 		t.Errorf("error %q, want one that says %q", e.Error, bbolterrors.ErrTimeout)
 	}
-	notStarted(t, g, controller.ExitFailed)
+	notStarted(t, g, report.ExitFailed)
 }
 
 // TestSignalDuringStart: SIGTERM comes while the process waits for the guest book. It
@@ -77,7 +76,7 @@ func TestSignalDuringStart(t *testing.T) {
 	if e := g.await(t, "shutting down"); !strings.Contains(e.Cause, "terminated") {
 		t.Errorf("cause %q, want the signal", e.Cause)
 	}
-	notStarted(t, g, controller.ExitOK)
+	notStarted(t, g, report.ExitOK)
 }
 
 // TestWrongFlags: numbers that are no budget are wrong usage, and the text says which

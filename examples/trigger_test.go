@@ -3,12 +3,11 @@
 package examples_test
 
 import (
+	"github.com/lastcall-go/lastcall/report"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // TestRemoteTrigger: whoever has the token shuts the process down with a request, as a
@@ -46,7 +45,7 @@ func TestRemoteTrigger(t *testing.T) {
 	if _, err := upload.CloseAndRecv(); err != nil {
 		t.Errorf("the upload ended with %v", err)
 	}
-	if code, _ := g.exit(t); code != controller.ExitOK || g.last().Forced {
+	if code, _ := g.exit(t); code != report.ExitOK || g.last().Forced {
 		t.Errorf("exit code %d, summary %+v, want 0 and not forced", code, g.last())
 	}
 }
@@ -59,7 +58,7 @@ func TestSecondSignalForces(t *testing.T) {
 	g.terminate(t)
 	g.await(t, "phase settle")
 	g.terminate(t)
-	if took := g.ends(t, controller.ExitForced); took > 5*time.Second+2*time.Second {
+	if took := g.ends(t, report.ExitForced); took > 5*time.Second+2*time.Second {
 		t.Errorf("the process ended %v after the second signal, want at most the reserve of 5 s", took)
 	}
 	if !g.last().Forced {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
 	"slices"
 	"strings"
 	"sync"
@@ -52,7 +53,7 @@ func isInfrastructure(service string) bool {
 
 // WithEndlessStreams adds methods ("/package.Service/Method") to [EndlessStreams]:
 // streams that go on for as long as the client likes, and whose handlers do not
-// look at controller.Draining. In the drain each of them ends with Unavailable, when
+// look at lastcall.Draining. In the drain each of them ends with Unavailable, when
 // it is idle: a handler that reads requests is idle while it waits for the next
 // one, another one while it is not sending. From that instant on the handler gets
 // no request any more, and its SendMsg and RecvMsg return an error: so a request that

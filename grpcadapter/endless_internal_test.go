@@ -2,13 +2,12 @@ package grpcadapter
 
 import (
 	"context"
+	"github.com/lastcall-go/lastcall"
 	"testing"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // busyStream is a grpc.ServerStream on which the next request has come already.
@@ -31,7 +30,7 @@ func (s *busyStream) SendMsg(any) error { return nil }
 func newBusyStream(t *testing.T, asks bool) (*endlessStream, *busyStream) {
 	t.Helper()
 	inner := &busyStream{}
-	m := &method{server: newServer(), kind: controller.WorkStream, endless: true}
+	m := &method{server: newServer(), kind: lastcall.WorkStream, endless: true}
 	return newEndlessStream(&stream{ServerStream: inner, rpc: &rpc{Context: context.Background(), method: m}}, asks), inner
 }
 

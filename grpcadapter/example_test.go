@@ -3,6 +3,8 @@ package grpcadapter_test
 import (
 	"context"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"log"
 	"net"
@@ -38,7 +40,7 @@ func Example() {
 	g := grpcadapter.New(lis)
 	testgrpc.RegisterTestServiceServer(g.NewServer(), orders{}) // your own service here
 
-	ctl, err := controller.New(controller.DefaultBudget(),
+	ctl, err := controller.New(lastcall.DefaultBudget(),
 		controller.WithServer("grpc", g),
 		controller.WithWorker("consumer", consume),
 		controller.WithCloser("postgres", db.Close),
@@ -61,7 +63,7 @@ func ExampleServer_NewServer() {
 	}
 	g := grpcadapter.New(lis)
 	testgrpc.RegisterTestServiceServer(g.NewServer(), ticker{})
-	budget := controller.Budget{Total: 25 * time.Second, Reserve: 5 * time.Second} // no settle: nobody else has to learn
+	budget := lastcall.Budget{Total: 25 * time.Second, Reserve: 5 * time.Second} // no settle: nobody else has to learn
 	ctl, err := controller.New(budget, controller.WithServer("grpc", g), controller.WithSignals())
 	if err != nil {
 		fmt.Println(err)
@@ -107,7 +109,7 @@ func (ticker) StreamingOutputCall(_ *testgrpc.StreamingOutputCallRequest, stream
 		return err
 	}
 	select {
-	case <-controller.Draining(stream.Context()):
+	case <-lastcall.Draining(stream.Context()):
 		return stream.Send(text("last message"))
 	case <-stream.Context().Done():
 		return stream.Context().Err()

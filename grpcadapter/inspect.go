@@ -2,9 +2,8 @@ package grpcadapter
 
 import (
 	"fmt"
+	"github.com/lastcall-go/lastcall"
 	"time"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // idleTime is for how long GracefulStop may go on after the last RPC before that is
@@ -16,7 +15,7 @@ const idleTime = 500 * time.Millisecond
 // connections that have not returned. A server from [Use] has only these. The
 // numbers of a method belong to one instant. It may be called at any time, for
 // metrics, too.
-func (s *Server) InFlight() []controller.Work {
+func (s *Server) InFlight() []lastcall.Work {
 	if s.isZero() {
 		return nil
 	}

@@ -2,10 +2,9 @@ package grpcadapter
 
 import (
 	"bytes"
+	"github.com/lastcall-go/lastcall"
 	"testing"
 	"time"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // What the tests of the listener, which are outside, see of its inside.
@@ -18,7 +17,7 @@ func (l *Listener) ClosedEarly() (int, int)       { return l.closedEarly() }
 func (l *Listener) Drained() <-chan struct{}      { return l.drained() }
 func (l *Listener) Closed() <-chan struct{}       { return l.closed() }
 func (l *Listener) WatchGoAways() <-chan struct{} { return l.watchGoAways() }
-func (l *Listener) Left() []controller.Work       { return l.left() }
+func (l *Listener) Left() []lastcall.Work         { return l.left() }
 func (l *Listener) AwaitCloses()                  { l.awaitCloses() }
 func (l *Listener) Failures() int                 { return l.foreign.Failures() }
 

@@ -1,6 +1,7 @@
 package grpcadapter
 
 import (
+	"github.com/lastcall-go/lastcall"
 	"net"
 	"time"
 
@@ -35,7 +36,7 @@ func WithListener(lis net.Listener) Option {
 func WithUnaryContexts() Option { return func(s *Server) { s.ownContexts = true } }
 
 // WithGoAwayFirst makes the Server tell its handlers of the drain
-// (controller.Draining) only when every connection has been sent its GOAWAY, so
+// (lastcall.Draining) only when every connection has been sent its GOAWAY, so
 // that a client that then opens a stream again goes to another server. It waits at
 // most limit, which must be positive, counted from the beginning of the drain; while a
 // peer is in its handshake no GOAWAY is sent, so it should be longer than

@@ -2,25 +2,24 @@ package grpcadapter
 
 import (
 	"context"
+	"github.com/lastcall-go/lastcall"
 	"sync/atomic"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // scope is a context that others look into.
 type scope struct{ context.Context }
 
 // Attach is called by the controller before Serve.
-func (s *Server) Attach(l controller.Life) {
+func (s *Server) Attach(l lastcall.Life) {
 	if s.isZero() {
 		return
 	}
 	if s.goAwayFirst > 0 {
-		s.http.Store(&scope{controller.NewContext(context.Background(), l)})
+		s.http.Store(&scope{lastcall.NewContext(context.Background(), l)})
 		l = l.WithDraining(s.told)
 	}
 	s.life.Store(&l)
-	s.scope.Store(&scope{controller.NewContext(context.Background(), l)})
+	s.scope.Store(&scope{lastcall.NewContext(context.Background(), l)})
 }
 
 // scopeOf returns where the scope of an RPC is. Who came over HTTP gets no GOAWAY of

@@ -8,12 +8,13 @@
 //	ctl, err := controller.New(budget, controller.WithServer("grpc", g))
 //
 // A server that somebody else built goes in with [Use]. A *grpc.Server is also a
-// controller.Server as it is: it is then drained and stopped, and nothing more.
+// lastcall.Server as it is: it is then drained and stopped, and nothing more.
 package grpcadapter
 
 import (
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
 	"net"
 	"slices"
 	"sync"
@@ -22,7 +23,6 @@ import (
 
 	"google.golang.org/grpc"
 
-	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/internal/foreign"
 )
 
@@ -36,7 +36,7 @@ type GRPCServer interface {
 	GetServiceInfo() map[string]grpc.ServiceInfo
 }
 
-// Server is a gRPC server as package controller wants it: a controller.Server,
+// Server is a gRPC server as package controller wants it: a lastcall.Server,
 // Acceptor, Attacher, Announcer, Canceler, Cutter, Checker, Inspector, Noter and
 // Arrivals, whose methods the controller calls. A user calls New and NewServer (or
 // Use, or ServerOptions and Adopt) and perhaps Health. All methods may be called by
@@ -48,7 +48,7 @@ type Server struct {
 	streams  endlessStreams
 	telling  telling
 	foreign  foreign.Calls
-	life     atomic.Pointer[controller.Life]
+	life     atomic.Pointer[lastcall.Life]
 	scope    atomic.Pointer[scope] // what handlers' contexts carry of ours
 	http     atomic.Pointer[scope] // the same for RPCs that came over HTTP, with WithGoAwayFirst
 	over     atomic.Pointer[scope] // what those carry that were cancelled
@@ -118,9 +118,9 @@ func New(lis net.Listener, opts ...Option) *Server {
 // gives it a listener, somebody else also serves it, and the controller learns of
 // its end only through GracefulStop. It is drained and stopped within the deadline
 // like any other. Without the interceptors of [Server.ServerOptions] there is no
-// controller.Draining for its handlers, no status for RPCs that are cancelled, no
+// lastcall.Draining for its handlers, no status for RPCs that are cancelled, no
 // end of endless streams before the timer, no number of RPCs in the report, and no
-// controller.Budget.Quiet. A nil server is an error from controller.New.
+// lastcall.Budget.Quiet. A nil server is an error from controller.New.
 func Use(srv GRPCServer, opts ...Option) *Server {
 	s := newServer()
 	s.foreignBuilt = true
@@ -180,7 +180,7 @@ func (s *Server) NewServer(opts ...grpc.ServerOption) *grpc.Server {
 // what comes with grpc.UnaryInterceptor or grpc.StreamInterceptor runs in front of
 // every chained interceptor, and so of the adapter's: while an RPC waits there it is
 // in no number, is given no status at the timer, and its context carries no
-// controller.Draining. With grpc.ChainUnaryInterceptor and grpc.ChainStreamInterceptor
+// lastcall.Draining. With grpc.ChainUnaryInterceptor and grpc.ChainStreamInterceptor
 // it is and does.
 func (s *Server) ServerOptions(opts ...grpc.ServerOption) []grpc.ServerOption {
 	s.mu.Lock()
@@ -270,7 +270,7 @@ func (s *Server) Serve() error {
 		return errZero
 	}
 	if s.listener == nil {
-		return controller.ErrServedElsewhere
+		return lastcall.ErrServedElsewhere
 	}
 	srv, err := s.begin()
 	if errors.Is(err, errServed) {

@@ -3,6 +3,8 @@ package grpcadapter_test
 import (
 	"context"
 	"errors"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -26,7 +28,7 @@ import (
 	"github.com/lastcall-go/lastcall/internal/mempipe"
 )
 
-var budget = controller.Budget{Total: 10 * time.Second, Settle: 2 * time.Second, Reserve: 4 * time.Second}
+var budget = lastcall.Budget{Total: 10 * time.Second, Settle: 2 * time.Second, Reserve: 4 * time.Second}
 
 // service runs a function as its unary handler.
 type service struct {
@@ -78,7 +80,7 @@ func bubble(t *testing.T, f func(t *testing.T, lis *mempipe.Listener, over <-cha
 }
 
 // shutdownAfter asks for the shutdown after a minute and returns the report.
-func shutdownAfter(c *controller.Controller) controller.Report {
+func shutdownAfter(c *controller.Controller) report.Report {
 	time.AfterFunc(time.Minute, func() { c.Shutdown(errors.New("asked for")) })
 	return c.Run(context.Background())
 }
@@ -123,7 +125,7 @@ func TestHealthGoesDownFirst(t *testing.T) {
 			}
 		})
 		r := shutdownAfter(c)
-		if r.ExitCode() != controller.ExitOK || r.Took() != budget.Settle {
+		if r.ExitCode() != report.ExitOK || r.Took() != budget.Settle {
 			t.Errorf("exit code %d after %v\n%v", r.ExitCode(), r.Took(), r)
 		}
 	})
@@ -149,7 +151,7 @@ func TestHealthOptions(t *testing.T) {
 					t.Errorf("a server without health answers %v", err)
 				}
 			})
-			if r := shutdownAfter(mustNew(t, controller.WithServer("grpc", g))); r.ExitCode() != controller.ExitOK {
+			if r := shutdownAfter(mustNew(t, controller.WithServer("grpc", g))); r.ExitCode() != report.ExitOK {
 				t.Error(r)
 			}
 		})
@@ -160,7 +162,7 @@ func TestHealthOptions(t *testing.T) {
 			healthpb.RegisterHealthServer(srv, health.NewServer())
 			g := grpcadapter.Use(srv, grpcadapter.WithListener(lis))
 			r := shutdownAfter(mustNew(t, controller.WithServer("grpc", g)))
-			if r.ExitCode() != controller.ExitFailed || !strings.Contains(r.CauseText, "give it to WithHealth") {
+			if r.ExitCode() != report.ExitFailed || !strings.Contains(r.CauseText, "give it to WithHealth") {
 				t.Errorf("exit code %d, cause %q", r.ExitCode(), r.CauseText)
 			}
 		})
@@ -171,7 +173,7 @@ func TestHealthOptions(t *testing.T) {
 			healthpb.RegisterHealthServer(srv, health.NewServer())
 			go func() { _ = srv.Serve(lis) }()
 			r := shutdownAfter(mustNew(t, controller.WithServer("grpc", grpcadapter.Use(srv))))
-			if r.ExitCode() != controller.ExitStep || !strings.Contains(r.String(), "give it to WithHealth") {
+			if r.ExitCode() != report.ExitStep || !strings.Contains(r.String(), "give it to WithHealth") {
 				t.Errorf("exit code %d\n%v", r.ExitCode(), r)
 			}
 		})
@@ -191,7 +193,7 @@ func wantHealthDown(t *testing.T, g *grpcadapter.Server, lis *mempipe.Listener) 
 			t.Errorf("in settle: %v", got)
 		}
 	})
-	if r := shutdownAfter(mustNew(t, controller.WithServer("grpc", g))); r.ExitCode() != controller.ExitOK {
+	if r := shutdownAfter(mustNew(t, controller.WithServer("grpc", g))); r.ExitCode() != report.ExitOK {
 		t.Error(r)
 	}
 }
@@ -204,12 +206,12 @@ func TestHandlersHearOfTheDrain(t *testing.T) {
 				var heard time.Time
 				g := grpcadapter.New(lis)
 				testgrpc.RegisterTestServiceServer(g.NewServer(), service{unary: func(ctx context.Context) error {
-					if _, ok := controller.TimerAt(ctx); ok {
+					if _, ok := lastcall.TimerAt(ctx); ok {
 						t.Error("the timer is known before the trigger")
 					}
-					<-controller.Draining(ctx)
+					<-lastcall.Draining(ctx)
 					heard = time.Now()
-					if at, ok := controller.TimerAt(ctx); !ok || !at.Equal(heard.Add(4*time.Second)) {
+					if at, ok := lastcall.TimerAt(ctx); !ok || !at.Equal(heard.Add(4*time.Second)) {
 						t.Errorf("TimerAt says %v, %v", at, ok)
 					}
 					time.Sleep(time.Second)
@@ -235,7 +237,7 @@ func TestHandlersHearOfTheDrain(t *testing.T) {
 				if got := heard.Sub(start); got != time.Minute+2*time.Second {
 					t.Errorf("the handler heard of the drain after %v", got)
 				}
-				if r.Took() != 3*time.Second || r.ExitCode() != controller.ExitOK {
+				if r.Took() != 3*time.Second || r.ExitCode() != report.ExitOK {
 					t.Errorf("%v", r)
 				}
 				if err != nil && err.Error() != "EOF" {
@@ -261,12 +263,12 @@ func TestStopIsBounded(t *testing.T) {
 				}
 			})
 			r := shutdownAfter(mustNew(t, controller.WithServer("grpc", g), controller.WithCloser("c", func() {})))
-			if r.Took() >= budget.Total || r.Outcome != controller.OutcomeAbandoned || r.ExitCode() != controller.ExitAbandoned {
+			if r.Took() >= budget.Total || r.Outcome != report.OutcomeAbandoned || r.ExitCode() != report.ExitAbandoned {
 				t.Errorf("WaitForHandlers(%v): %v", waits, r)
 			}
 			stop := false
 			for _, s := range r.Failures() {
-				stop = stop || s.Op == controller.OpStop
+				stop = stop || s.Op == report.OpStop
 			}
 			if stop != waits {
 				t.Errorf("WaitForHandlers(%v): Stop is reported as late: %v\n%v", waits, stop, r)
@@ -281,14 +283,14 @@ func TestPlainServer(t *testing.T) {
 		bubble(t, func(t *testing.T, lis *mempipe.Listener, _ <-chan struct{}) {
 			srv := grpc.NewServer()
 			r := shutdownAfter(mustNew(t, controller.WithServer("grpc", srv, controller.Serving(func() error { return srv.Serve(lis) }))))
-			if r.ExitCode() != controller.ExitOK || r.Took() != budget.Settle {
+			if r.ExitCode() != report.ExitOK || r.Took() != budget.Settle {
 				t.Error(r)
 			}
 		})
 	})
-	for name, server := range map[string]func(*grpc.Server) controller.Server{
-		"served elsewhere": func(s *grpc.Server) controller.Server { return s },
-		"Use":              func(s *grpc.Server) controller.Server { return grpcadapter.Use(s) },
+	for name, server := range map[string]func(*grpc.Server) lastcall.Server{
+		"served elsewhere": func(s *grpc.Server) lastcall.Server { return s },
+		"Use":              func(s *grpc.Server) lastcall.Server { return grpcadapter.Use(s) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, lis *mempipe.Listener, _ <-chan struct{}) {
@@ -296,7 +298,7 @@ func TestPlainServer(t *testing.T) {
 				served := make(chan error, 1)
 				go func() { served <- srv.Serve(lis) }()
 				r := shutdownAfter(mustNew(t, controller.WithServer("grpc", server(srv))))
-				if r.ExitCode() != controller.ExitOK || r.Took() != budget.Settle {
+				if r.ExitCode() != report.ExitOK || r.Took() != budget.Settle {
 					t.Error(r)
 				}
 				if err := <-served; err != nil {
@@ -331,7 +333,7 @@ func TestShutdownAroundServe(t *testing.T) {
 				}
 				time.AfterFunc(after, func() { c.Shutdown(nil) })
 				r := c.Run(context.Background())
-				if r.ExitCode() != controller.ExitOK {
+				if r.ExitCode() != report.ExitOK {
 					t.Error(r)
 				}
 				if n := lis.closed.Load(); n != 1 {
@@ -360,7 +362,7 @@ func TestListenerFails(t *testing.T) {
 		time.AfterFunc(time.Second, func() { lis.Close() })
 		r := mustNew(t, controller.WithServer("grpc", g)).Run(context.Background())
 		var ended *controller.EndedError
-		if r.ExitCode() != controller.ExitFailed || !errors.As(r.Cause, &ended) || ended.Name != "grpc" {
+		if r.ExitCode() != report.ExitFailed || !errors.As(r.Cause, &ended) || ended.Name != "grpc" {
 			t.Errorf("exit code %d, cause %v", r.ExitCode(), r.Cause)
 		}
 	})
@@ -375,7 +377,7 @@ func TestUsersInterceptors(t *testing.T) {
 			return h(ctx, req)
 		}
 		chained := func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
-			if controller.Draining(ctx) == nil {
+			if lastcall.Draining(ctx) == nil {
 				t.Error("a chained interceptor does not hear of the drain")
 			}
 			return h(ctx, req)
@@ -415,12 +417,12 @@ func TestServedTwice(t *testing.T) {
 			if err := g.Serve(); err == nil || !strings.Contains(err.Error(), "belongs to one controller") {
 				t.Errorf("a second Serve: %v", err)
 			}
-			if first.Phase() != controller.PhaseServe {
+			if first.Phase() != lastcall.PhaseServe {
 				t.Errorf("the first one is in phase %v after a second Serve", first.Phase())
 			}
 			first.Shutdown(nil)
 		})
-		if r := first.Run(context.Background()); r.ExitCode() != controller.ExitOK {
+		if r := first.Run(context.Background()); r.ExitCode() != report.ExitOK {
 			t.Error(r)
 		}
 	})
@@ -489,7 +491,7 @@ func TestMadeWrong(t *testing.T) {
 				g := grpcadapter.New(lis, grpcadapter.WithEndlessStreams(method))
 				testgrpc.RegisterTestServiceServer(g.NewServer(), testgrpc.UnimplementedTestServiceServer{})
 				r := mustNew(t, controller.WithServer("grpc", g)).Run(context.Background())
-				if r.ExitCode() != controller.ExitFailed || !strings.Contains(r.CauseText, want) {
+				if r.ExitCode() != report.ExitFailed || !strings.Contains(r.CauseText, want) {
 					t.Errorf("exit code %d, cause %q", r.ExitCode(), r.CauseText)
 				}
 			})
@@ -498,7 +500,7 @@ func TestMadeWrong(t *testing.T) {
 	t.Run("no NewServer", func(t *testing.T) {
 		bubble(t, func(t *testing.T, lis *mempipe.Listener, _ <-chan struct{}) {
 			r := mustNew(t, controller.WithServer("grpc", grpcadapter.New(lis))).Run(context.Background())
-			if r.ExitCode() != controller.ExitFailed || !strings.Contains(r.CauseText, "neither NewServer nor Adopt was called") {
+			if r.ExitCode() != report.ExitFailed || !strings.Contains(r.CauseText, "neither NewServer nor Adopt was called") {
 				t.Errorf("exit code %d, cause %q", r.ExitCode(), r.CauseText)
 			}
 		})
@@ -510,7 +512,7 @@ func TestZeroValues(t *testing.T) {
 	var g grpcadapter.Server
 	testgrpc.RegisterTestServiceServer(g.NewServer(), answers{})
 	g.Adopt(grpc.NewServer(g.ServerOptions()...))
-	g.Attach(controller.Life{})
+	g.Attach(lastcall.Life{})
 	if err := g.Serve(); err == nil || !strings.Contains(err.Error(), "not made by New or Use") {
 		t.Errorf("Serve returned %v", err)
 	}

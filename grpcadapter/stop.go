@@ -3,6 +3,7 @@ package grpcadapter
 import (
 	"context"
 	"errors"
+	"github.com/lastcall-go/lastcall"
 	"time"
 
 	"github.com/lastcall-go/lastcall/controller"
@@ -228,7 +229,7 @@ func (s *Server) timerAt() (time.Time, bool) {
 }
 
 var (
-	_ controller.Server    = (*Server)(nil)
+	_ lastcall.Server      = (*Server)(nil)
 	_ controller.Acceptor  = (*Server)(nil)
 	_ controller.Attacher  = (*Server)(nil)
 	_ controller.Announcer = (*Server)(nil)

@@ -2,6 +2,8 @@ package grpcadapter_test
 
 import (
 	"context"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"net"
 	"sync"
 	"testing"
@@ -64,7 +66,7 @@ func adapt(b *testing.B, lis net.Listener, service testgrpc.TestServiceServer) *
 	b.Helper()
 	g := grpcadapter.New(lis)
 	testgrpc.RegisterTestServiceServer(g.NewServer(), service)
-	c, err := controller.New(controller.Budget{Total: 30 * time.Second, Reserve: 20 * time.Second},
+	c, err := controller.New(lastcall.Budget{Total: 30 * time.Second, Reserve: 20 * time.Second},
 		controller.WithServer("grpc", g), controller.WithSignals())
 	if err != nil {
 		b.Fatal(err)
@@ -98,7 +100,7 @@ func BenchmarkLastRPC(b *testing.B) {
 		h = newHeld(1)
 		lis, client = listen(b)
 		c := adapt(b, lis, h)
-		reports := make(chan controller.Report)
+		reports := make(chan report.Report)
 		go func() { reports <- c.Run(context.Background()) }()
 		go func() {
 			_, _ = client.UnaryCall(context.Background(), &testgrpc.SimpleRequest{}, grpc.WaitForReady(true))
@@ -109,7 +111,7 @@ func BenchmarkLastRPC(b *testing.B) {
 		start = time.Now()
 		close(h.release)
 		for _, s := range (<-reports).Steps {
-			if s.Kind == controller.KindTransition && s.State == fsm.Terminated {
+			if s.Kind == report.KindTransition && s.State == fsm.Terminated {
 				ours = append(ours, s.Start.Sub(start))
 			}
 		}

@@ -2,6 +2,7 @@ package grpcadapter
 
 import (
 	"cmp"
+	"github.com/lastcall-go/lastcall"
 	"maps"
 	"math/rand/v2"
 	"runtime"
@@ -11,8 +12,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // tracker knows the RPCs in flight, and counts them once the shutdown has begun.
@@ -51,7 +50,7 @@ type shard struct {
 type method struct {
 	server  *Server
 	name    string
-	kind    controller.WorkKind
+	kind    lastcall.WorkKind
 	endless bool
 	watch   bool // of the health service
 	seen    atomic.Bool
@@ -63,7 +62,7 @@ func newTracker(s *Server) *tracker {
 	return &tracker{
 		made:    time.Now(),
 		shards:  make([]shard, min(64, 2*runtime.GOMAXPROCS(0))),
-		other:   &method{server: s, name: "(methods that the server does not know)", kind: controller.WorkStream},
+		other:   &method{server: s, name: "(methods that the server does not know)", kind: lastcall.WorkStream},
 		changed: make(chan struct{}, 1),
 	}
 }
@@ -76,12 +75,12 @@ func (t *tracker) freeze(s *Server, services map[string]grpc.ServiceInfo) map[st
 		for _, m := range info.Methods {
 			name := "/" + service + "/" + m.Name
 			streams := m.IsClientStream || m.IsServerStream
-			kind := controller.WorkUnary
+			kind := lastcall.WorkUnary
 			switch {
 			case isInfrastructure(service):
-				kind = controller.WorkInfra
+				kind = lastcall.WorkInfra
 			case streams:
-				kind = controller.WorkStream
+				kind = lastcall.WorkStream
 			}
 			methods[name] = &method{
 				server: s, name: name, kind: kind,
@@ -128,7 +127,7 @@ func (t *tracker) begin(r *rpc) bool {
 func (t *tracker) arrive(r *rpc) bool {
 	m := r.method
 	m.arrived.Add(1)
-	if m.kind != controller.WorkInfra {
+	if m.kind != lastcall.WorkInfra {
 		t.last.Store(int64(r.began))
 	}
 	if t.stage >= draining {
@@ -246,8 +245,8 @@ func (t *tracker) lastEnd() time.Time { return t.made.Add(time.Duration(t.ended.
 
 // work returns what there is to tell of each method, by name. It takes all locks
 // for as long as that needs.
-func (t *tracker) work() []controller.Work {
-	byMethod := map[*method]controller.Work{}
+func (t *tracker) work() []lastcall.Work {
+	byMethod := map[*method]lastcall.Work{}
 	oldest := map[*method]*rpc{}
 	t.lock()
 	for r := range t.all {
@@ -270,7 +269,7 @@ func (t *tracker) work() []controller.Work {
 		byMethod[m] = w
 	}
 	t.unlock()
-	var work []controller.Work
+	var work []lastcall.Work
 	for m, w := range byMethod {
 		if w.Running == 0 && w.Before == 0 && w.Arrived == 0 {
 			continue
@@ -280,6 +279,6 @@ func (t *tracker) work() []controller.Work {
 		}
 		work = append(work, w)
 	}
-	slices.SortFunc(work, func(a, b controller.Work) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(work, func(a, b lastcall.Work) int { return cmp.Compare(a.Name, b.Name) })
 	return work
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
 	"io"
 	"net"
 	"net/http"
@@ -51,7 +52,7 @@ func TestUsersFields(t *testing.T) {
 				states = append(states, s)
 			},
 			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				at, ok := controller.TimerAt(r.Context())
+				at, ok := lastcall.TimerAt(r.Context())
 				_, _ = fmt.Fprint(w, r.Context().Value(key{}), r.Context().Value(http.ServerContextKey).(*http.Server).ReadTimeout, at.IsZero(), ok)
 			}),
 		}
@@ -139,8 +140,8 @@ func TestNames(t *testing.T) {
 	mux.HandleFunc("/any/", wait)
 	mux.HandleFunc("GET /readyz", wait)
 	mux.HandleFunc("GET /internal/", wait)
-	request := controller.Work{Kind: controller.WorkRequest, Before: 1, Completed: 1}
-	infra := controller.Work{Kind: controller.WorkInfra, Before: 1, Completed: 1}
+	request := lastcall.Work{Kind: lastcall.WorkRequest, Before: 1, Completed: 1}
+	infra := lastcall.Work{Kind: lastcall.WorkInfra, Before: 1, Completed: 1}
 	outer := func(w http.ResponseWriter, r *http.Request) {
 		mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), key{}, 1)))
 	}
@@ -152,7 +153,7 @@ func TestNames(t *testing.T) {
 		method, path string
 		agent        string
 		want         string
-		work         controller.Work
+		work         lastcall.Work
 	}{
 		"a pattern with a method":       {mux, nil, "GET", "/orders/17", "", "GET /orders/{id}", request},
 		"HEAD":                          {mux, nil, "HEAD", "/orders/17", "", "GET /orders/{id}", request},
@@ -195,7 +196,7 @@ func TestQuiet(t *testing.T) {
 				n := memory()
 				l := begin(t, n, setup{
 					handler: func(http.ResponseWriter, *http.Request) {},
-					budget:  controller.Budget{Total: 16 * time.Second, Settle: 5 * time.Second, Quiet: time.Second, Reserve: 6 * time.Second},
+					budget:  lastcall.Budget{Total: 16 * time.Second, Settle: 5 * time.Second, Quiet: time.Second, Reserve: 6 * time.Second},
 				})
 				c := n.client(t, h1)
 				go func() {
@@ -255,7 +256,7 @@ func TestGRPC(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		wantWork(t, r, "POST (no pattern)", controller.Work{Kind: controller.WorkRequest, Before: 100, Completed: 100})
+		wantWork(t, r, "POST (no pattern)", lastcall.Work{Kind: lastcall.WorkRequest, Before: 100, Completed: 100})
 	})
 }
 
@@ -299,7 +300,7 @@ func TestBadInput(t *testing.T) {
 			if err := tt.server.Serve(); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("Serve: %v", err)
 			}
-			tt.server.Attach(controller.Life{})
+			tt.server.Attach(lastcall.Life{})
 			_ = tt.server.Announce(t.Context())
 			tt.server.GracefulStop() // and nothing hangs
 			tt.server.Cancel(t.Context(), errAsked)
@@ -404,7 +405,7 @@ func TestStubbornListener(t *testing.T) {
 				l.wantTook(t, 10*time.Millisecond) // a moment, so that the report names only what hangs
 				found := false
 				for _, w := range r.Work {
-					found = found || w.Kind == controller.WorkCall && w.Name == tt.left && w.Running == 1
+					found = found || w.Kind == lastcall.WorkCall && w.Name == tt.left && w.Running == 1
 				}
 				if !found {
 					t.Errorf("%+v", r.Work)
@@ -478,7 +479,7 @@ func TestDefaultServeMux(t *testing.T) {
 		time.Sleep(time.Second)
 		r := l.shutdown(t)
 		(<-came).wantOK(t, "ok")
-		wantWork(t, r, "GET /of-the-default-mux", controller.Work{Kind: controller.WorkRequest, Before: 1, Completed: 1})
+		wantWork(t, r, "GET /of-the-default-mux", lastcall.Work{Kind: lastcall.WorkRequest, Before: 1, Completed: 1})
 	})
 }
 

@@ -2,10 +2,9 @@ package httpadapter
 
 import (
 	"cmp"
+	"github.com/lastcall-go/lastcall"
 	"slices"
 	"time"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // counting says whether the shutdown has begun.
@@ -24,7 +23,7 @@ func (t *tracker) count(r *request, name string) {
 	defer t.mu.Unlock()
 	w := t.counts[l]
 	if w == nil {
-		w = &controller.Work{}
+		w = &lastcall.Work{}
 		t.counts[l] = w
 	}
 	appear(w, r)
@@ -39,7 +38,7 @@ func (t *tracker) count(r *request, name string) {
 }
 
 // appear counts that there is a request.
-func appear(w *controller.Work, r *request) {
+func appear(w *lastcall.Work, r *request) {
 	if r.before {
 		w.Before++
 		return
@@ -169,14 +168,14 @@ func (t *tracker) lastEnd() time.Time { return t.made.Add(time.Duration(t.ended.
 // running is what work says of one request in flight.
 type running struct {
 	request *request
-	kind    controller.WorkKind
-	counted controller.Work // Before, Arrived and Late
+	kind    lastcall.WorkKind
+	counted lastcall.Work // Before, Arrived and Late
 }
 
 // work returns what there is to tell of the requests, by name. It takes all locks for
 // as long as it needs to copy what is there.
-func (t *tracker) work() []controller.Work {
-	byLabel := map[label]controller.Work{}
+func (t *tracker) work() []lastcall.Work {
+	byLabel := map[label]lastcall.Work{}
 	var inFlight []running
 	t.lock()
 	for r := range t.all {
@@ -204,12 +203,12 @@ func (t *tracker) work() []controller.Work {
 		}
 		byLabel[l] = w
 	}
-	work := make([]controller.Work, 0, len(byLabel))
+	work := make([]lastcall.Work, 0, len(byLabel))
 	for l, w := range byLabel {
 		w.Name, w.Kind = l.name, l.kind
 		work = append(work, w)
 	}
-	slices.SortFunc(work, func(a, b controller.Work) int {
+	slices.SortFunc(work, func(a, b lastcall.Work) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Kind, b.Kind))
 	})
 	return work

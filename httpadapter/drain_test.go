@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
 	"io"
 	"net"
 	"net/http"
@@ -19,7 +20,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/httpadapter"
 )
 
@@ -61,7 +61,7 @@ func TestSilentConnections(t *testing.T) {
 		options []httpadapter.Option
 		before  time.Duration // the connection's age at the trigger
 		after   time.Duration // when a request comes on it; 0: none
-		budget  controller.Budget
+		budget  lastcall.Budget
 		want    time.Duration
 		note    bool
 	}{
@@ -70,7 +70,7 @@ func TestSilentConnections(t *testing.T) {
 		"old":                {before: 2 * time.Second, want: 0, note: true},
 		"very old":           {before: time.Minute, want: 0}, // net/http takes it for idle
 		"with another time":  {options: []httpadapter.Option{httpadapter.WithHandshakeTime(3 * time.Second)}, want: 3 * time.Second, note: true},
-		"with little budget": {budget: controller.Budget{Total: 3 * time.Second, Reserve: 2 * time.Second}, want: 500 * time.Millisecond, note: true},
+		"with little budget": {budget: lastcall.Budget{Total: 3 * time.Second, Reserve: 2 * time.Second}, want: 500 * time.Millisecond, note: true},
 		"in time":            {after: 300 * time.Millisecond, want: 300 * time.Millisecond},
 	}
 	for name, tt := range tests {
@@ -241,7 +241,7 @@ func TestAnswerInTheSendBuffer(t *testing.T) {
 	l := begin(t, n, setup{
 		handler: func(w http.ResponseWriter, r *http.Request) {
 			close(entered)
-			<-controller.Draining(r.Context())
+			<-lastcall.Draining(r.Context())
 			time.Sleep(10 * time.Millisecond) // GracefulStop is called
 			_, _ = w.Write(make([]byte, size))
 		},
@@ -308,7 +308,7 @@ func TestWorkOnItsWay(t *testing.T) {
 						_ = http.NewResponseController(w).Flush()
 						select {
 						case <-time.After(time.Second):
-						case <-controller.Draining(r.Context()):
+						case <-lastcall.Draining(r.Context()):
 							_, _ = fmt.Fprint(w, "event: bye\n\n")
 							return
 						}
@@ -330,8 +330,8 @@ func TestWorkOnItsWay(t *testing.T) {
 				r := l.report(t)
 				wantDrained(t, r)
 				l.wantTook(t, 2*time.Second)
-				wantWork(t, r, "POST /upload", controller.Work{Kind: controller.WorkRequest, Before: 1, Completed: 1})
-				wantWork(t, r, "GET /events", controller.Work{Kind: controller.WorkRequest, Before: 1, Completed: 1})
+				wantWork(t, r, "POST /upload", lastcall.Work{Kind: lastcall.WorkRequest, Before: 1, Completed: 1})
+				wantWork(t, r, "GET /events", lastcall.Work{Kind: lastcall.WorkRequest, Before: 1, Completed: 1})
 			})
 		})
 	}

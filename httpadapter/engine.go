@@ -4,12 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"github.com/lastcall-go/lastcall"
 	"maps"
 	"net"
 	"net/http"
 	"reflect"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // Two copies of the user's http.Server do the work. The front serves. The back never
@@ -106,7 +105,7 @@ func (s *Server) newFront(back *http.Server) *http.Server {
 // Cancel and Stop give it.
 func (s *Server) scope(base context.Context) context.Context {
 	if l := s.life.Load(); l != nil {
-		base = controller.NewContext(base, *l)
+		base = lastcall.NewContext(base, *l)
 	}
 	ctx, cancel := context.WithCancelCause(base)
 	s.mu.Lock()

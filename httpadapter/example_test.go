@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"net"
 	"net/http"
@@ -23,12 +25,12 @@ func Example() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /orders/{id}", func(w http.ResponseWriter, r *http.Request) {
 		close(began)
-		<-controller.Draining(r.Context()) // it takes its time
+		<-lastcall.Draining(r.Context()) // it takes its time
 		_, _ = fmt.Fprintln(w, "order", r.PathValue("id"))
 	})
 
 	h := httpadapter.New(lis, &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second})
-	ctl, err := controller.New(controller.Budget{Total: 10 * time.Second, Reserve: 2 * time.Second},
+	ctl, err := controller.New(lastcall.Budget{Total: 10 * time.Second, Reserve: 2 * time.Second},
 		controller.WithServer("http", h),
 		controller.WithSignals(),
 	)
@@ -80,7 +82,7 @@ func Example_stream() {
 				if http.NewResponseController(w).Flush() != nil {
 					return
 				}
-			case <-controller.Draining(r.Context()):
+			case <-lastcall.Draining(r.Context()):
 				_, _ = fmt.Fprint(w, "retry: 100\n\n")
 				return
 			case <-r.Context().Done():
@@ -101,7 +103,7 @@ func ExampleNew() {
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	h := httpadapter.New(lis, &http.Server{Protocols: protocols, Handler: http.NotFoundHandler()})
-	ctl, err := controller.New(controller.DefaultBudget(), controller.WithServer("h2c", h), controller.WithSignals())
+	ctl, err := controller.New(lastcall.DefaultBudget(), controller.WithServer("h2c", h), controller.WithSignals())
 	if err != nil {
 		panic(err)
 	}

@@ -4,14 +4,14 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // A request that the timer interrupts: its context ends with the cause, a read that is
@@ -82,13 +82,13 @@ func TestCancel(t *testing.T) {
 						}
 					}
 					synctest.Wait()
-					if !errors.Is(cause, controller.ErrTimer) {
+					if !errors.Is(cause, lastcall.ErrTimer) {
 						t.Errorf("cause %v", cause)
 					}
-					if r.Outcome != controller.OutcomeCancelled {
+					if r.Outcome != report.OutcomeCancelled {
 						t.Errorf("outcome %v\n%v", r.Outcome, r)
 					}
-					wantWork(t, r, "POST (no pattern)", controller.Work{Kind: controller.WorkRequest, Before: 1, Cancelled: 1})
+					wantWork(t, r, "POST (no pattern)", lastcall.Work{Kind: lastcall.WorkRequest, Before: 1, Cancelled: 1})
 					if at := a.at.Sub(l.asked); at < usualTimer || at > usualTimer+150*time.Millisecond {
 						t.Errorf("answered after %v", at)
 					}
@@ -148,15 +148,15 @@ func TestStubbornHandler(t *testing.T) {
 				came := c.start("GET", "/stuck/7", nil)
 				time.Sleep(time.Second)
 				r := l.shutdown(t)
-				if r.Outcome != controller.OutcomeAbandoned {
+				if r.Outcome != report.OutcomeAbandoned {
 					t.Errorf("outcome %v\n%v", r.Outcome, r)
 				}
 				if a := <-came; a.err == nil {
 					t.Errorf("the client sees %d", a.status)
 				}
-				wantWork(t, r, "GET /stuck/{id}", controller.Work{Kind: controller.WorkRequest, Running: 1, Before: 1})
+				wantWork(t, r, "GET /stuck/{id}", lastcall.Work{Kind: lastcall.WorkRequest, Running: 1, Before: 1})
 				for _, w := range r.Work {
-					if w.Kind == controller.WorkRequest && (w.Oldest.IsZero() || w.Peer == "") {
+					if w.Kind == lastcall.WorkRequest && (w.Oldest.IsZero() || w.Peer == "") {
 						t.Errorf("%+v", w)
 					}
 				}
@@ -206,7 +206,7 @@ func TestPanics(t *testing.T) {
 					}
 					wantDrained(t, r)
 					l.wantTook(t, time.Second)
-					wantWork(t, r, "POST (no pattern)", controller.Work{Kind: controller.WorkRequest, Before: 1, Completed: 1})
+					wantWork(t, r, "POST (no pattern)", lastcall.Work{Kind: lastcall.WorkRequest, Before: 1, Completed: 1})
 				})
 			})
 		}
@@ -228,7 +228,7 @@ func TestHijacked(t *testing.T) {
 		then(r.Context(), rw)
 	}
 	bye := func(ctx context.Context, rw *bufio.ReadWriter) {
-		<-controller.Draining(ctx)
+		<-lastcall.Draining(ctx)
 		time.Sleep(3 * time.Second)
 		_, _ = rw.WriteString("bye")
 		_ = rw.Flush()
@@ -243,7 +243,7 @@ func TestHijacked(t *testing.T) {
 			r := l.shutdown(t)
 			wantDrained(t, r)
 			l.wantTook(t, 3*time.Second)
-			wantWork(t, r, "GET /ws", controller.Work{Kind: controller.WorkConn, Before: 1, Completed: 1})
+			wantWork(t, r, "GET /ws", lastcall.Work{Kind: lastcall.WorkConn, Before: 1, Completed: 1})
 			b, err := io.ReadAll(c)
 			if err != nil || !strings.HasSuffix(string(b), "bye") {
 				t.Errorf("%q, %v", b, err)
@@ -255,7 +255,7 @@ func TestHijacked(t *testing.T) {
 			n := memory()
 			l := begin(t, n, setup{handler: func(w http.ResponseWriter, r *http.Request) {
 				c, _, _ := http.NewResponseController(w).Hijack()
-				draining := controller.Draining(r.Context())
+				draining := lastcall.Draining(r.Context())
 				go func() {
 					<-draining
 					time.Sleep(2 * time.Second)
@@ -268,7 +268,7 @@ func TestHijacked(t *testing.T) {
 			r := l.shutdown(t)
 			wantDrained(t, r)
 			l.wantTook(t, 2*time.Second)
-			wantWork(t, r, "GET (no pattern)", controller.Work{Kind: controller.WorkConn, Before: 1, Completed: 1})
+			wantWork(t, r, "GET (no pattern)", lastcall.Work{Kind: lastcall.WorkConn, Before: 1, Completed: 1})
 		})
 	})
 	t.Run("cut", func(t *testing.T) {
@@ -285,10 +285,10 @@ func TestHijacked(t *testing.T) {
 			raw(t, c, "GET /ws HTTP/1.1\r\nHost: x\r\n\r\n")
 			time.Sleep(time.Second)
 			r := l.shutdown(t)
-			if r.Outcome != controller.OutcomeCut {
+			if r.Outcome != report.OutcomeCut {
 				t.Errorf("outcome %v\n%v", r.Outcome, r)
 			}
-			if !errors.Is(cause, controller.ErrTimer) {
+			if !errors.Is(cause, lastcall.ErrTimer) {
 				t.Errorf("cause %v", cause)
 			}
 			if w := work(r, "GET (no pattern)"); w.Before != 1 || w.Cancelled != 1 {
@@ -315,7 +315,7 @@ func TestHijacked(t *testing.T) {
 			r := l.shutdown(t)
 			wantDrained(t, r)
 			l.wantTook(t, 0)
-			wantWork(t, r, "GET (no pattern)", controller.Work{Kind: controller.WorkConn, Before: 1, Running: 1})
+			wantWork(t, r, "GET (no pattern)", lastcall.Work{Kind: lastcall.WorkConn, Before: 1, Running: 1})
 			close(release)
 			if b, e := io.ReadAll(c); e != nil || !strings.HasSuffix(string(b), "still here") || err != nil {
 				t.Errorf("%q, %v, cause %v", b, e, err)

@@ -2,10 +2,9 @@ package httpadapter
 
 import (
 	"fmt"
+	"github.com/lastcall-go/lastcall"
 	"slices"
 	"time"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // idleTime is for how long GracefulStop may go on after the last request before that
@@ -15,18 +14,18 @@ const idleTime = 500 * time.Millisecond
 // InFlight returns the requests by the pattern of their route, as far as there were
 // any in flight when the shutdown began or afterwards, and the calls into the
 // listener and its connections that have not returned. A request whose handler has
-// taken the connection over is a controller.WorkConn until that is closed and the
+// taken the connection over is a lastcall.WorkConn until that is closed and the
 // handler has returned; where net/http has a *tls.Conn of the listener's, until the
 // handler has returned. The numbers of the requests belong to one instant, those of the
 // calls to one shortly before. It blocks only for as long as the function of
 // [WithPattern] does, which it calls. It may be called at any time, for metrics, too.
-func (s *Server) InFlight() []controller.Work {
+func (s *Server) InFlight() []lastcall.Work {
 	if s.isZero() {
 		return nil
 	}
 	calls := s.foreign.Left()
 	if !s.isDraining() { // it is to run
-		calls = slices.DeleteFunc(calls, func(w controller.Work) bool { return w.Name == callServe })
+		calls = slices.DeleteFunc(calls, func(w lastcall.Work) bool { return w.Name == callServe })
 	}
 	return append(s.tracker.work(), calls...)
 }

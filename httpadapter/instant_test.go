@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
 	"io"
 	"net"
 	"net/http"
@@ -17,7 +18,6 @@ import (
 	"golang.org/x/net/http2"
 	xh2c "golang.org/x/net/http2/h2c" //nolint:staticcheck // people use it
 
-	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/httpadapter"
 )
 
@@ -112,7 +112,7 @@ func TestForceAsTheTrigger(t *testing.T) {
 			time.Sleep(time.Second)
 			l.Force()
 			r := l.report(t)
-			wantWork(t, r, "GET (no pattern)", controller.Work{Kind: controller.WorkRequest, Before: 1, Cancelled: 1})
+			wantWork(t, r, "GET (no pattern)", lastcall.Work{Kind: lastcall.WorkRequest, Before: 1, Cancelled: 1})
 			if a := <-came; a.status != http.StatusServiceUnavailable {
 				t.Errorf("got %d, %v", a.status, a.err)
 			}
@@ -186,8 +186,8 @@ func TestHijackedAreLeftAtTheTimer(t *testing.T) {
 		r := l.shutdown(t)
 		<-came
 		l.wantTook(t, usualTimer+900*time.Millisecond)
-		wantWork(t, r, "POST /left", controller.Work{Kind: controller.WorkConn, Before: 1, Running: 1})
-		wantWork(t, r, "GET /slow", controller.Work{Kind: controller.WorkRequest, Before: 1, Cancelled: 1})
+		wantWork(t, r, "POST /left", lastcall.Work{Kind: lastcall.WorkConn, Before: 1, Running: 1})
+		wantWork(t, r, "GET /slow", lastcall.Work{Kind: lastcall.WorkRequest, Before: 1, Cancelled: 1})
 		close(stop)
 		synctest.Wait()
 		if failed != nil {
@@ -203,7 +203,7 @@ func TestH2CHandler(t *testing.T) {
 		h2s := &http2.Server{} //nolint:staticcheck // the same
 		srv := &http.Server{Protocols: setProtocols(h1)}
 		srv.Handler = xh2c.NewHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { //nolint:staticcheck // the same
-			<-controller.Draining(r.Context())
+			<-lastcall.Draining(r.Context())
 			time.Sleep(2 * time.Second)
 			_, _ = io.WriteString(w, "ok")
 		}), h2s)
@@ -219,7 +219,7 @@ func TestH2CHandler(t *testing.T) {
 		if l.took < 2*time.Second || l.took > 3*time.Second {
 			t.Errorf("the shutdown took %v", l.took)
 		}
-		wantWork(t, r, "(other method) (no pattern)", controller.Work{Kind: controller.WorkConn, Before: 1, Completed: 1})
+		wantWork(t, r, "(other method) (no pattern)", lastcall.Work{Kind: lastcall.WorkConn, Before: 1, Completed: 1})
 	})
 }
 
@@ -230,7 +230,7 @@ func TestPatternEndsItsGoroutine(t *testing.T) {
 		l := begin(t, n, setup{
 			adapter: []httpadapter.Option{httpadapter.WithPattern(func(*http.Request) string { goexit(); return "" })},
 			handler: func(w http.ResponseWriter, r *http.Request) {
-				<-controller.Draining(context.WithoutCancel(r.Context()))
+				<-lastcall.Draining(context.WithoutCancel(r.Context()))
 				_, _ = io.WriteString(w, "ok")
 			},
 		})
@@ -240,6 +240,6 @@ func TestPatternEndsItsGoroutine(t *testing.T) {
 		wantDrained(t, r)
 		l.wantTook(t, 0)
 		(<-came).wantOK(t, "ok")
-		wantWork(t, r, "GET (no pattern)", controller.Work{Kind: controller.WorkRequest, Before: 1, Completed: 1})
+		wantWork(t, r, "GET (no pattern)", lastcall.Work{Kind: lastcall.WorkRequest, Before: 1, Completed: 1})
 	})
 }

@@ -6,6 +6,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"log"
 	"net"
@@ -31,8 +33,8 @@ import (
 
 // usual is a budget without a settle: the drain begins with the trigger, and the
 // timer fires 10 s after it.
-func usual() controller.Budget {
-	return controller.Budget{Total: 16 * time.Second, Reserve: 6 * time.Second}
+func usual() lastcall.Budget {
+	return lastcall.Budget{Total: 16 * time.Second, Reserve: 6 * time.Second}
 }
 
 const (
@@ -199,7 +201,7 @@ func (c *client) start(method, path string, body io.Reader) <-chan answer {
 type setup struct {
 	handler    http.HandlerFunc
 	server     *http.Server
-	budget     controller.Budget
+	budget     lastcall.Budget
 	adapter    []httpadapter.Option
 	controller []controller.Option
 }
@@ -209,7 +211,7 @@ type lastcall struct {
 	*controller.Controller
 	adapter *httpadapter.Server
 	asked   time.Time
-	last    controller.Report
+	last    report.Report
 	took    time.Duration
 	over    chan struct{}
 }
@@ -229,15 +231,15 @@ func begin(t testing.TB, n *network, s setup) *lastcall {
 	if srv.TLSConfig == nil {
 		srv.TLSConfig = n.cert
 	}
-	if s.budget == (controller.Budget{}) {
+	if s.budget == (lastcall.Budget{}) {
 		s.budget = usual()
 	}
 	l := &lastcall{adapter: httpadapter.New(n.Listener, srv, s.adapter...), over: make(chan struct{})}
 	ready := make(chan struct{})
 	ctl, err := controller.New(s.budget, append(s.controller, controller.WithSignals(),
 		controller.WithServer("http", l.adapter),
-		controller.WithObserver("ready", func(step controller.Step) {
-			if step.Kind == controller.KindPhase && step.Phase == controller.PhaseServe {
+		controller.WithObserver("ready", func(step report.Step) {
+			if step.Kind == report.KindPhase && step.Phase == lastcall.PhaseServe {
 				close(ready)
 			}
 		}))...)
@@ -263,7 +265,7 @@ func (l *lastcall) trigger() {
 
 // report waits for the end and checks what holds for every shutdown: the deadline and
 // the sums.
-func (l *lastcall) report(t testing.TB) controller.Report {
+func (l *lastcall) report(t testing.TB) report.Report {
 	t.Helper()
 	<-l.over
 	r := l.last
@@ -271,7 +273,7 @@ func (l *lastcall) report(t testing.TB) controller.Report {
 		t.Errorf("Run returned %v after the deadline", r.Ended.Sub(r.Deadline))
 	}
 	for _, w := range r.Work {
-		if w.Kind != controller.WorkCall && w.Before+w.Arrived != w.Completed+w.Cancelled+w.Cut+w.Running {
+		if w.Kind != lastcall.WorkCall && w.Before+w.Arrived != w.Completed+w.Cancelled+w.Cut+w.Running {
 			t.Errorf("%s %q does not add up: %+v", w.Kind, w.Name, w)
 		}
 	}
@@ -282,7 +284,7 @@ func (l *lastcall) report(t testing.TB) controller.Report {
 }
 
 // shutdown is trigger and report.
-func (l *lastcall) shutdown(t testing.TB) controller.Report {
+func (l *lastcall) shutdown(t testing.TB) report.Report {
 	t.Helper()
 	l.trigger()
 	return l.report(t)
@@ -297,9 +299,9 @@ func (l *lastcall) wantTook(t testing.TB, want time.Duration) {
 }
 
 // wantDrained checks that nothing was forced.
-func wantDrained(t testing.TB, r controller.Report) {
+func wantDrained(t testing.TB, r report.Report) {
 	t.Helper()
-	if r.Outcome != controller.OutcomeDrained || r.ExitCode() != 0 {
+	if r.Outcome != report.OutcomeDrained || r.ExitCode() != 0 {
 		t.Errorf("outcome %v, exit code %d\n%v", r.Outcome, r.ExitCode(), r)
 	}
 	if got := r.Path[len(r.Path)-1]; got != fsm.Terminated {
@@ -308,18 +310,18 @@ func wantDrained(t testing.TB, r controller.Report) {
 }
 
 // work returns the work of a name.
-func work(r controller.Report, name string) controller.Work {
+func work(r report.Report, name string) lastcall.Work {
 	for _, w := range r.Work {
 		if w.Name == name {
 			w.Server, w.Name, w.Oldest, w.Peer = "", "", time.Time{}, ""
 			return w
 		}
 	}
-	return controller.Work{}
+	return lastcall.Work{}
 }
 
 // wantWork checks the numbers of a name.
-func wantWork(t testing.TB, r controller.Report, name string, want controller.Work) {
+func wantWork(t testing.TB, r report.Report, name string, want lastcall.Work) {
 	t.Helper()
 	if got := work(r, name); got != want {
 		t.Errorf("%q: %+v, want %+v\nall: %+v", name, got, want, r.Work)

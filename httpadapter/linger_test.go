@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
 	"io"
 	"net"
 	"net/http"
@@ -13,8 +14,6 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // upload sends a body piece by piece, then reads the answer.
@@ -72,7 +71,7 @@ func TestEarlyAnswer(t *testing.T) {
 // longer than half of the time to the timer.
 func TestTalkativePeer(t *testing.T) {
 	n := tcp(t)
-	budget := controller.Budget{Total: 6 * time.Second, Reserve: 2 * time.Second} // the timer fires after 4 s
+	budget := lastcall.Budget{Total: 6 * time.Second, Reserve: 2 * time.Second} // the timer fires after 4 s
 	l := begin(t, n, setup{budget: budget, handler: func(http.ResponseWriter, *http.Request) {}})
 	c := n.connect(t)
 	raw(t, c, "%s", http2.ClientPreface)

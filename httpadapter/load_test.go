@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"net/http"
 	"os"
@@ -12,8 +14,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // load is clients that make one request after the other until they are refused.
@@ -96,7 +96,7 @@ func TestNoAnswerIsLost(t *testing.T) {
 				n := on(t, tcp(t), how)
 				lc := begin(t, n, setup{
 					handler: l.handler(func(id int) { time.Sleep(time.Duration(id%5) * time.Millisecond) }),
-					budget:  controller.Budget{Total: 20 * time.Second, Reserve: 5 * time.Second},
+					budget:  lastcall.Budget{Total: 20 * time.Second, Reserve: 5 * time.Second},
 				})
 				l.run(t, 16, n, how)
 				time.Sleep(30 * time.Millisecond) // they are busy
@@ -140,11 +140,11 @@ func tail(t testing.TB, how string, drain time.Duration, ours bool) time.Duratio
 	n := on(t, tcp(t), how)
 	var stop func() time.Time
 	if ours {
-		lc := begin(t, n, setup{handler: counted, budget: controller.Budget{Total: 40 * time.Second, Reserve: 5 * time.Second}})
+		lc := begin(t, n, setup{handler: counted, budget: lastcall.Budget{Total: 40 * time.Second, Reserve: 5 * time.Second}})
 		stop = func() time.Time {
 			r := lc.shutdown(t)
 			for _, s := range r.Steps {
-				if s.Op == controller.OpGracefulStop {
+				if s.Op == report.OpGracefulStop {
 					return s.Start.Add(s.Duration)
 				}
 			}

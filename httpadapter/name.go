@@ -2,12 +2,11 @@ package httpadapter
 
 import (
 	"cmp"
+	"github.com/lastcall-go/lastcall"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // noPattern is the name of what no pattern is known for.
@@ -88,13 +87,13 @@ func nameOf(method, pattern string) string {
 }
 
 // kind returns what sort of work a request is. Its shard is locked.
-func (s *settings) kind(r *request) controller.WorkKind {
+func (s *settings) kind(r *request) lastcall.WorkKind {
 	switch {
 	case r.hijacked:
-		return controller.WorkConn
+		return lastcall.WorkConn
 	case r.probe || s.isInfra(r.path):
-		return controller.WorkInfra
+		return lastcall.WorkInfra
 	default:
-		return controller.WorkRequest
+		return lastcall.WorkRequest
 	}
 }

@@ -1,6 +1,7 @@
 package httpadapter
 
 import (
+	"github.com/lastcall-go/lastcall"
 	"net/http"
 	"strings"
 	"time"
@@ -86,8 +87,8 @@ func WithInfrastructurePaths(paths ...string) Option {
 }
 
 // InfrastructurePaths returns the paths whose requests are not what a service is for:
-// probes and metrics. They are counted as controller.WorkInfra and are no arrivals
-// for controller.Budget.Quiet, and so are requests of kubelet's probes to any path.
+// probes and metrics. They are counted as lastcall.WorkInfra and are no arrivals
+// for lastcall.Budget.Quiet, and so are requests of kubelet's probes to any path.
 func InfrastructurePaths() []string {
 	return []string{"/health", "/healthz", "/livez", "/readyz", "/metrics", "/debug/pprof/"}
 }

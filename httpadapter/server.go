@@ -32,7 +32,7 @@
 // or (over TLS) was not read, when that was closed; if its header was not complete
 // within the time of WithHandshakeTime; or if it comes after a GOAWAY. In each case its
 // handler has not been called, so that it may be sent again; a client that cannot do
-// that should be given time to notice that the server leaves (controller.Budget.Settle).
+// that should be given time to notice that the server leaves (lastcall.Budget.Settle).
 //
 // # What is taken from the http.Server
 //
@@ -80,18 +80,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
 	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/listener"
 )
 
-// Server is an http.Server as package controller wants it: a controller.Server,
+// Server is an http.Server as package controller wants it: a lastcall.Server,
 // Acceptor, Attacher, Announcer, Canceler, Cutter, Checker, Inspector, Noter and
 // Arrivals, whose methods the controller calls. Make one with [New]. It belongs to one
 // controller: in a second one, its Serve fails. All methods may be called by any number
@@ -104,7 +104,7 @@ type Server struct {
 	tracker  *tracker
 	conns    connections
 	foreign  foreign.Calls
-	life     atomic.Pointer[controller.Life]
+	life     atomic.Pointer[lastcall.Life]
 	sparing  atomic.Bool   // idle connections are being closed
 	spared   chan struct{} // closed when they have been
 	draining atomic.Bool   // they have been: HTTP/1.1 answers close theirs, and HTTP/2 connections send GOAWAY
@@ -198,7 +198,7 @@ func (s *Server) Check() error {
 }
 
 // Attach is called by the controller before Serve.
-func (s *Server) Attach(l controller.Life) {
+func (s *Server) Attach(l lastcall.Life) {
 	if !s.isZero() {
 		s.life.Store(&l)
 	}

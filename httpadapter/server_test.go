@@ -1,14 +1,13 @@
 package httpadapter_test
 
 import (
+	"github.com/lastcall-go/lastcall"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // A drain ends in the instant in which the last request does, for each way to speak,
@@ -43,8 +42,8 @@ func TestG4_DrainEndsWithTheLastRequest(t *testing.T) {
 				r := l.report(t)
 				wantDrained(t, r)
 				l.wantTook(t, 2*time.Second)
-				wantWork(t, r, "GET (no pattern)", controller.Work{Kind: controller.WorkRequest, Before: 1, Completed: 1})
-				wantWork(t, r, "POST (no pattern)", controller.Work{Kind: controller.WorkRequest, Before: 1, Completed: 1})
+				wantWork(t, r, "GET (no pattern)", lastcall.Work{Kind: lastcall.WorkRequest, Before: 1, Completed: 1})
+				wantWork(t, r, "POST (no pattern)", lastcall.Work{Kind: lastcall.WorkRequest, Before: 1, Completed: 1})
 			})
 		})
 	}

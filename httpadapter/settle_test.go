@@ -2,12 +2,11 @@ package httpadapter_test
 
 import (
 	"bufio"
+	"github.com/lastcall-go/lastcall"
 	"net/http"
 	"slices"
 	"testing"
 	"time"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // In settle HTTP/1.1 answers carry "Connection: close", so that clients have left
@@ -19,7 +18,7 @@ func TestAnswersInSettleCloseTheConnection(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				n := on(t, memory(), how)
 				handler := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
-				l := begin(t, n, setup{handler: handler, budget: controller.Budget{Total: 10 * time.Second, Settle: 4 * time.Second, Reserve: 2 * time.Second}})
+				l := begin(t, n, setup{handler: handler, budget: lastcall.Budget{Total: 10 * time.Second, Settle: 4 * time.Second, Reserve: 2 * time.Second}})
 				c := n.client(t, how)
 				closes := func() bool {
 					t.Helper()
@@ -59,7 +58,7 @@ func TestAnswersInSettleCloseTheConnection(t *testing.T) {
 				}
 				_ = conn.Close()
 			}
-			l := begin(t, n, setup{handler: handler, budget: controller.Budget{Total: 10 * time.Second, Settle: 4 * time.Second, Reserve: 2 * time.Second}})
+			l := begin(t, n, setup{handler: handler, budget: lastcall.Budget{Total: 10 * time.Second, Settle: 4 * time.Second, Reserve: 2 * time.Second}})
 			l.trigger()
 			time.Sleep(time.Second)
 			c := n.connect(t)
@@ -88,7 +87,7 @@ func TestInFlightWhileServing(t *testing.T) {
 		<-in
 		var calls []string
 		for _, w := range l.adapter.InFlight() {
-			if w.Kind == controller.WorkCall && w.Name != "net.Listener.Accept" {
+			if w.Kind == lastcall.WorkCall && w.Name != "net.Listener.Accept" {
 				calls = append(calls, w.Name)
 			}
 		}

@@ -3,6 +3,7 @@ package httpadapter
 import (
 	"context"
 	"errors"
+	"github.com/lastcall-go/lastcall"
 	"net/http"
 	"time"
 
@@ -236,7 +237,7 @@ func (s *Server) Cut() int {
 }
 
 var (
-	_ controller.Server    = (*Server)(nil)
+	_ lastcall.Server      = (*Server)(nil)
 	_ controller.Acceptor  = (*Server)(nil)
 	_ controller.Attacher  = (*Server)(nil)
 	_ controller.Announcer = (*Server)(nil)

@@ -1,13 +1,12 @@
 package httpadapter
 
 import (
+	"github.com/lastcall-go/lastcall"
 	"math/rand/v2"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // tracker knows the requests in flight, and counts them once the shutdown has begun.
@@ -23,13 +22,13 @@ type tracker struct {
 	shows atomic.Uint32 // the stage, for who needs it only to save work
 
 	mu     sync.Mutex // guards counts; taken after a shard's
-	counts map[label]*controller.Work
+	counts map[label]*lastcall.Work
 }
 
 // label is what belongs together in the numbers.
 type label struct {
 	name string
-	kind controller.WorkKind
+	kind lastcall.WorkKind
 }
 
 // stage says how far the shutdown is.
@@ -55,7 +54,7 @@ func newTracker(s *Server) *tracker {
 		server: s,
 		made:   time.Now(),
 		shards: make([]shard, min(64, 2*runtime.GOMAXPROCS(0))),
-		counts: map[label]*controller.Work{},
+		counts: map[label]*lastcall.Work{},
 	}
 }
 
@@ -67,7 +66,7 @@ func (t *tracker) begin(r *request) bool {
 	sh.mu.Lock()
 	if t.stage != serving {
 		r.moves, r.late = true, t.stage >= draining
-		if t.server.kind(r) != controller.WorkInfra {
+		if t.server.kind(r) != lastcall.WorkInfra {
 			t.last.Store(int64(r.began))
 		}
 	}

@@ -3,6 +3,8 @@ package systemd_test
 import (
 	"context"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/systemd"
@@ -11,7 +13,7 @@ import (
 // A service that tells systemd when it is ready and when it stops. Here nobody has
 // set NOTIFY_SOCKET, so nothing is sent.
 func ExampleNotify() {
-	ctl, err := controller.New(controller.DefaultBudget(),
+	ctl, err := controller.New(lastcall.DefaultBudget(),
 		systemd.Notify(),
 		controller.WithCloser("postgres", func() { fmt.Println("postgres closed") }),
 	)

@@ -2,9 +2,9 @@ package systemd
 
 import (
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"time"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // margin is how long after the deadline systemd may still wait: for what a program
@@ -13,14 +13,14 @@ const margin = 2 * time.Second
 
 // message returns the variables that tell of a phase that has begun, the most
 // important one first. Now is when they are sent, which may be later.
-func message(s controller.Step, now time.Time) []string {
+func message(s report.Step, now time.Time) []string {
 	var variables []string
 	switch s.Phase {
-	case controller.PhaseStart:
+	case lastcall.PhaseStart:
 		return []string{"STATUS=starting"}
-	case controller.PhaseServe:
+	case lastcall.PhaseServe:
 		return []string{"READY=1", "STATUS=ready"}
-	case controller.PhaseAnnounce:
+	case lastcall.PhaseAnnounce:
 		variables = []string{"STOPPING=1"}
 	default:
 	}

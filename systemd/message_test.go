@@ -1,11 +1,11 @@
 package systemd
 
 import (
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"slices"
 	"testing"
 	"time"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // TestMessages: what is sent in each phase. The step began at 12:00:00 and left 20 s.
@@ -14,25 +14,25 @@ func TestMessages(t *testing.T) {
 	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	const left = 20 * time.Second
 	tests := map[string]struct {
-		phase     controller.Phase
+		phase     lastcall.Phase
 		remaining time.Duration
 		late      time.Duration // how long the message had to wait for those before it
 		want      []string
 	}{
-		"start":    {controller.PhaseStart, 0, 0, []string{"STATUS=starting"}},
-		"serve":    {controller.PhaseServe, 0, 0, []string{"READY=1", "STATUS=ready"}},
-		"announce": {controller.PhaseAnnounce, left, 0, []string{"STOPPING=1", "EXTEND_TIMEOUT_USEC=22000000", "STATUS=shutting down: announce, at most 20s left, until 12:00:20 UTC"}},
-		"drain":    {controller.PhaseDrain, left, 0, []string{"EXTEND_TIMEOUT_USEC=22000000", "STATUS=shutting down: drain, at most 20s left, until 12:00:20 UTC"}},
-		"flush":    {controller.PhaseFlush, 1234567 * time.Microsecond, 0, []string{"EXTEND_TIMEOUT_USEC=3234567", "STATUS=shutting down: flush, at most 1.2s left, until 12:00:01 UTC"}},
+		"start":    {lastcall.PhaseStart, 0, 0, []string{"STATUS=starting"}},
+		"serve":    {lastcall.PhaseServe, 0, 0, []string{"READY=1", "STATUS=ready"}},
+		"announce": {lastcall.PhaseAnnounce, left, 0, []string{"STOPPING=1", "EXTEND_TIMEOUT_USEC=22000000", "STATUS=shutting down: announce, at most 20s left, until 12:00:20 UTC"}},
+		"drain":    {lastcall.PhaseDrain, left, 0, []string{"EXTEND_TIMEOUT_USEC=22000000", "STATUS=shutting down: drain, at most 20s left, until 12:00:20 UTC"}},
+		"flush":    {lastcall.PhaseFlush, 1234567 * time.Microsecond, 0, []string{"EXTEND_TIMEOUT_USEC=3234567", "STATUS=shutting down: flush, at most 1.2s left, until 12:00:01 UTC"}},
 		// The deadline stays where it is, however late the message is.
-		"late":     {controller.PhaseSettle, left, 5 * time.Second, []string{"EXTEND_TIMEOUT_USEC=17000000", "STATUS=shutting down: settle, at most 15s left, until 12:00:20 UTC"}},
-		"too late": {controller.PhaseClose, left, 21 * time.Second, []string{"EXTEND_TIMEOUT_USEC=1000000", "STATUS=shutting down: close, at most 0s left, until 12:00:20 UTC"}},
-		"far late": {controller.PhaseClose, left, 22 * time.Second, []string{"STATUS=shutting down: close, at most 0s left, until 12:00:20 UTC"}},
+		"late":     {lastcall.PhaseSettle, left, 5 * time.Second, []string{"EXTEND_TIMEOUT_USEC=17000000", "STATUS=shutting down: settle, at most 15s left, until 12:00:20 UTC"}},
+		"too late": {lastcall.PhaseClose, left, 21 * time.Second, []string{"EXTEND_TIMEOUT_USEC=1000000", "STATUS=shutting down: close, at most 0s left, until 12:00:20 UTC"}},
+		"far late": {lastcall.PhaseClose, left, 22 * time.Second, []string{"STATUS=shutting down: close, at most 0s left, until 12:00:20 UTC"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			step := controller.Step{Kind: controller.KindPhase, Phase: tt.phase, Start: noon, Remaining: tt.remaining}
+			step := report.Step{Kind: report.KindPhase, Phase: tt.phase, Start: noon, Remaining: tt.remaining}
 			if got := message(step, noon.Add(tt.late)); !slices.Equal(got, tt.want) {
 				t.Errorf("got  %q\nwant %q", got, tt.want)
 			}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -29,7 +31,7 @@ const name = "systemd"
 // An announcer, "systemd", waits for STOPPING=1 to be sent, for nine tenths of the time
 // of phase announce at most. It fails if READY=1 or STOPPING=1 could not be sent, or
 // if the socket has not taken them by then: that is in the log and in the report, and
-// the exit code is controller.ExitStep if nothing worse happened. So a READY=1 that
+// the exit code is report.ExitStep if nothing worse happened. So a READY=1 that
 // was lost is told at the end only. The service does its work until then, but systemd
 // sends SIGTERM to one of Type=notify that is not ready after TimeoutStartSec. Messages
 // of later phases only repeat what was said; if one cannot be sent nobody is told.
@@ -38,7 +40,7 @@ func Notify() controller.Option {
 	if os.Getenv("NOTIFY_SOCKET") == "" {
 		// It is registered all the same, so that two of them are refused everywhere, and
 		// not in production only.
-		return controller.WithObserver(name, func(controller.Step) {})
+		return controller.WithObserver(name, func(report.Step) {})
 	}
 	return both(controller.WithObserver(name, n.observe), controller.WithAnnouncer(name, n.announce))
 }
@@ -59,8 +61,8 @@ type notifier struct {
 
 // observe sends a message if the step is a phase. It blocks for as long as the
 // socket takes no message.
-func (n *notifier) observe(s controller.Step) {
-	if s.Kind != controller.KindPhase {
+func (n *notifier) observe(s report.Step) {
+	if s.Kind != report.KindPhase {
 		return
 	}
 	variables := message(s, time.Now())
@@ -71,10 +73,10 @@ func (n *notifier) observe(s controller.Step) {
 		err = errors.New("NOTIFY_SOCKET was set, and is not any more")
 	}
 	// STATUS alone is a courtesy, and what comes after STOPPING=1 repeats it.
-	if err != nil && (s.Phase == controller.PhaseServe || s.Phase == controller.PhaseAnnounce) {
+	if err != nil && (s.Phase == lastcall.PhaseServe || s.Phase == lastcall.PhaseAnnounce) {
 		n.errs = append(n.errs, fmt.Errorf("systemd: %s was not sent: %w", first, err))
 	}
-	if s.Phase == controller.PhaseAnnounce {
+	if s.Phase == lastcall.PhaseAnnounce {
 		close(n.told)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"net"
 	"os"
@@ -49,12 +51,12 @@ const (
 // child is a service. It says its process id and how it ends, and it ends when
 // nobody writes to it any more.
 func child() int {
-	budget := controller.Budget{Total: total, Settle: settle, Reserve: reserve}
+	budget := lastcall.Budget{Total: total, Settle: settle, Reserve: reserve}
 	opts := []controller.Option{
 		systemd.Notify(),
 		controller.WithServer("s", &server{down: make(chan struct{})}),
 		controller.WithFlusher("test", func() { _, _ = io.Copy(io.Discard, os.Stdin) }),
-		controller.WithObserver("stdout", func(s controller.Step) { fmt.Println(s) }),
+		controller.WithObserver("stdout", func(s report.Step) { fmt.Println(s) }),
 	}
 	if os.Getenv(childVariable) == "unsets" {
 		_ = os.Unsetenv(socketVariable)
@@ -245,7 +247,7 @@ func TestNotify(t *testing.T) {
 				}
 			}
 			code, r := s.end()
-			if result, text, _ := r.announcer(t); code != controller.ExitOK || result != "ok" || text != "" {
+			if result, text, _ := r.announcer(t); code != report.ExitOK || result != "ok" || text != "" {
 				t.Errorf("exit code %d, announcer %s %q", code, result, text)
 			}
 		})
@@ -259,7 +261,7 @@ func TestNotifyWithoutSocket(t *testing.T) {
 	s.until("phase serve")
 	s.sigterm()
 	code, r := s.end()
-	if code != controller.ExitOK {
+	if code != report.ExitOK {
 		t.Errorf("exit code %d", code)
 	}
 	for _, step := range r.Steps {
@@ -293,7 +295,7 @@ func TestNotifyNobodyListens(t *testing.T) {
 			s.sigterm()
 			code, r := s.end()
 			result, text, _ := r.announcer(t)
-			if code != controller.ExitStep || result != "failed" {
+			if code != report.ExitStep || result != "failed" {
 				t.Errorf("exit code %d, announcer %s", code, result)
 			}
 			for _, want := range []string{"systemd: READY=1 was not sent: ", "systemd: STOPPING=1 was not sent: ", tt.want} {
@@ -330,7 +332,7 @@ func TestNotifyHangs(t *testing.T) {
 			s.until("phase flush")
 			code, r := s.end()
 			result, text, seconds := r.announcer(t)
-			if code != controller.ExitStep || result != "failed" || seconds < 0.8 || !strings.Contains(text, "nobody takes "+tt.stuck+" from NOTIFY_SOCKET") {
+			if code != report.ExitStep || result != "failed" || seconds < 0.8 || !strings.Contains(text, "nobody takes "+tt.stuck+" from NOTIFY_SOCKET") {
 				t.Errorf("exit code %d, announcer %s after %v s: %s", code, result, seconds, text)
 			}
 			if r.Took > total.Seconds() {
@@ -379,7 +381,7 @@ func TestNotifyTwice(t *testing.T) {
 	for name, socket := range map[string]string{"without": "", "with": "/nowhere"} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(socketVariable, socket)
-			_, err := controller.New(controller.DefaultBudget(), systemd.Notify(), systemd.Notify())
+			_, err := controller.New(lastcall.DefaultBudget(), systemd.Notify(), systemd.Notify())
 			if err == nil || !strings.Contains(err.Error(), `"systemd"`) {
 				t.Errorf("New gave %v", err)
 			}

@@ -3,6 +3,8 @@ package xdstest_test
 import (
 	"context"
 	"errors"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"net"
 	"slices"
@@ -17,12 +19,11 @@ import (
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
 
-	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/grpcadapter"
 )
 
 // roomy is a budget whose timer no test waits for: what needs it has hung.
-var roomy = controller.Budget{Total: 30 * time.Second, Reserve: 10 * time.Second}
+var roomy = lastcall.Budget{Total: 30 * time.Second, Reserve: 10 * time.Second}
 
 // wantLeaving checks for the status with which lastcall ends an RPC.
 func wantLeaving(t *testing.T, what string, err error) {
@@ -33,7 +34,7 @@ func wantLeaving(t *testing.T, what string, err error) {
 }
 
 // wantWork checks the numbers of the report, all of them.
-func wantWork(t *testing.T, r controller.Report, want ...controller.Work) {
+func wantWork(t *testing.T, r report.Report, want ...lastcall.Work) {
 	t.Helper()
 	for i := range want {
 		want[i].Server = "xds"
@@ -44,9 +45,9 @@ func wantWork(t *testing.T, r controller.Report, want ...controller.Work) {
 }
 
 // wantDrained checks that a server has drained, and long before the timer.
-func wantDrained(t *testing.T, r controller.Report, lis net.Listener) {
+func wantDrained(t *testing.T, r report.Report, lis net.Listener) {
 	t.Helper()
-	if r.Outcome != controller.OutcomeDrained || r.ExitCode() != controller.ExitOK || r.Took() > 5*time.Second || !isClosed(lis) {
+	if r.Outcome != report.OutcomeDrained || r.ExitCode() != report.ExitOK || r.Took() > 5*time.Second || !isClosed(lis) {
 		t.Errorf("%v, exit code %d, after %v, listener closed: %v\n%v", r.Outcome, r.ExitCode(), r.Took(), isClosed(lis), r)
 	}
 }
@@ -66,7 +67,7 @@ func TestDrain(t *testing.T) {
 			if err := s.Send(&testgrpc.StreamingOutputCallResponse{}); err != nil {
 				return err
 			}
-			<-controller.Draining(s.Context())
+			<-lastcall.Draining(s.Context())
 			return s.Send(&testgrpc.StreamingOutputCallResponse{})
 		},
 	})
@@ -107,10 +108,10 @@ func TestDrain(t *testing.T) {
 	wantDrained(t, r, lis)
 	await(t, "the end of the stream to the management server", h.left)
 	wantWork(t, r,
-		controller.Work{Name: csds.ClientStatusDiscoveryService_StreamClientStatus_FullMethodName, Kind: controller.WorkInfra, Before: 1, Completed: 1},
-		controller.Work{Name: healthpb.Health_Watch_FullMethodName, Kind: controller.WorkInfra, Before: 1, Completed: 1},
-		controller.Work{Name: testgrpc.TestService_FullDuplexCall_FullMethodName, Kind: controller.WorkStream, Before: 1, Completed: 1},
-		controller.Work{Name: testgrpc.TestService_UnaryCall_FullMethodName, Kind: controller.WorkUnary, Before: 1, Completed: 1},
+		lastcall.Work{Name: csds.ClientStatusDiscoveryService_StreamClientStatus_FullMethodName, Kind: lastcall.WorkInfra, Before: 1, Completed: 1},
+		lastcall.Work{Name: healthpb.Health_Watch_FullMethodName, Kind: lastcall.WorkInfra, Before: 1, Completed: 1},
+		lastcall.Work{Name: testgrpc.TestService_FullDuplexCall_FullMethodName, Kind: lastcall.WorkStream, Before: 1, Completed: 1},
+		lastcall.Work{Name: testgrpc.TestService_UnaryCall_FullMethodName, Kind: lastcall.WorkUnary, Before: 1, Completed: 1},
 	)
 }
 
@@ -119,7 +120,7 @@ func TestDrain(t *testing.T) {
 func TestTimer(t *testing.T) {
 	t.Parallel()
 	running, cause := make(chan struct{}, 2), make(chan error, 1)
-	budget := controller.Budget{Total: 6 * time.Second, Reserve: 5 * time.Second}
+	budget := lastcall.Budget{Total: 6 * time.Second, Reserve: 5 * time.Second}
 	h := serve(t, budget, adopted, listen(t, "tcp", loopback), service{
 		unary: func(ctx context.Context) error {
 			running <- struct{}{}
@@ -140,19 +141,19 @@ func TestTimer(t *testing.T) {
 	h.Shutdown(nil)
 	wantLeaving(t, "unary", await(t, "the unary answer", answer))
 	wantLeaving(t, "stream", received(stream.Recv()))
-	if err := await(t, "the cause", cause); !errors.Is(err, controller.ErrTimer) {
+	if err := await(t, "the cause", cause); !errors.Is(err, lastcall.ErrTimer) {
 		t.Errorf("the context of the handler ended with %v", err)
 	}
 	r := await(t, "the report", h.report)
-	if r.Outcome != controller.OutcomeCancelled || r.ExitCode() != controller.ExitForced || !isClosed(h.lis) {
+	if r.Outcome != report.OutcomeCancelled || r.ExitCode() != report.ExitForced || !isClosed(h.lis) {
 		t.Errorf("%v, exit code %d, listener closed: %v\n%v", r.Outcome, r.ExitCode(), isClosed(h.lis), r)
 	}
 	if timer := budget.Total - budget.Reserve; r.Took() < timer || r.Took() > budget.Total {
 		t.Errorf("it took %v, the timer is at %v", r.Took(), timer)
 	}
 	wantWork(t, r,
-		controller.Work{Name: testgrpc.TestService_FullDuplexCall_FullMethodName, Kind: controller.WorkStream, Before: 1, Cancelled: 1},
-		controller.Work{Name: testgrpc.TestService_UnaryCall_FullMethodName, Kind: controller.WorkUnary, Before: 1, Cancelled: 1},
+		lastcall.Work{Name: testgrpc.TestService_FullDuplexCall_FullMethodName, Kind: lastcall.WorkStream, Before: 1, Cancelled: 1},
+		lastcall.Work{Name: testgrpc.TestService_UnaryCall_FullMethodName, Kind: lastcall.WorkUnary, Before: 1, Cancelled: 1},
 	)
 }
 
@@ -190,7 +191,7 @@ func TestServesNoMore(t *testing.T) {
 	running := make(chan struct{}, 1)
 	h := serve(t, roomy, adopted, listen(t, "tcp", loopback), service{unary: func(ctx context.Context) error {
 		running <- struct{}{}
-		<-controller.Draining(ctx)
+		<-lastcall.Draining(ctx)
 		return nil
 	}})
 	answer := h.unary(t)
@@ -201,5 +202,5 @@ func TestServesNoMore(t *testing.T) {
 	must(t, await(t, "the answer", answer))
 	r := await(t, "the report", h.report)
 	wantDrained(t, r, h.lis)
-	wantWork(t, r, controller.Work{Name: testgrpc.TestService_UnaryCall_FullMethodName, Kind: controller.WorkUnary, Before: 1, Completed: 1})
+	wantWork(t, r, lastcall.Work{Name: testgrpc.TestService_UnaryCall_FullMethodName, Kind: lastcall.WorkUnary, Before: 1, Completed: 1})
 }

@@ -3,6 +3,8 @@ package xdstest_test
 import (
 	"context"
 	"errors"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"net"
 	"path/filepath"
 	"slices"
@@ -11,12 +13,10 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/xds"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // brief is a budget for tests that reach the deadline, if only by a force.
-var brief = controller.Budget{Total: 21 * time.Second, Reserve: time.Second}
+var brief = lastcall.Budget{Total: 21 * time.Second, Reserve: time.Second}
 
 // nowhere is where no management server is.
 const nowhere = "127.0.0.1:1"
@@ -30,7 +30,7 @@ func listenUnix(t *testing.T) net.Listener {
 // TCP, returns and leaves the listener open, where that of a grpc.Server closes it.
 // With lastcall it is closed.
 func TestHazard27_ServeAfterStop(t *testing.T) {
-	for how, stop := range map[string]func(controller.Server){"Stop": controller.Server.Stop, "GracefulStop": controller.Server.GracefulStop} {
+	for how, stop := range map[string]func(lastcall.Server){"Stop": lastcall.Server.Stop, "GracefulStop": lastcall.Server.GracefulStop} {
 		lis, srv := listen(t, "tcp", loopback), newServer(t, service{}, bootstrap(nowhere))
 		stop(srv)
 		if err := srv.Serve(lis); !errors.Is(err, grpc.ErrServerStopped) || isClosed(lis) {
@@ -65,14 +65,14 @@ func TestHazard27(t *testing.T) {
 		lis        func(*testing.T) net.Listener // nil: TCP
 		early      bool                          // there is a trigger before Run
 		handler    func(ctx context.Context, over <-chan struct{}) error
-		adopt, use controller.Outcome
+		adopt, use report.Outcome
 		code       int
 	}{
-		"Shutdown before Run": {early: true, adopt: controller.OutcomeDrained, use: controller.OutcomeDrained},
-		"Serve fails":         {lis: listenUnix, adopt: controller.OutcomeDrained, use: controller.OutcomeDrained, code: controller.ExitFailed},
-		"drain":               {adopt: controller.OutcomeDrained, use: controller.OutcomeDrained},
-		"force":               {handler: obeys, adopt: controller.OutcomeCancelled, use: controller.OutcomeStopped, code: controller.ExitForced},
-		"force in vain":       {handler: ignores, adopt: controller.OutcomeAbandoned, use: controller.OutcomeAbandoned, code: controller.ExitAbandoned},
+		"Shutdown before Run": {early: true, adopt: report.OutcomeDrained, use: report.OutcomeDrained},
+		"Serve fails":         {lis: listenUnix, adopt: report.OutcomeDrained, use: report.OutcomeDrained, code: report.ExitFailed},
+		"drain":               {adopt: report.OutcomeDrained, use: report.OutcomeDrained},
+		"force":               {handler: obeys, adopt: report.OutcomeCancelled, use: report.OutcomeStopped, code: report.ExitForced},
+		"force in vain":       {handler: ignores, adopt: report.OutcomeAbandoned, use: report.OutcomeAbandoned, code: report.ExitAbandoned},
 	} {
 		for shape, build := range shapes() {
 			t.Run(name+"/"+shape, func(t *testing.T) {
@@ -139,7 +139,7 @@ func TestBlockedModeCallback(t *testing.T) {
 			await(t, "the callback", called)
 			h.Force()
 			r := await(t, "the report", h.report)
-			if late := r.Ended.Sub(r.Deadline); r.Outcome != controller.OutcomeAbandoned || late > 500*time.Millisecond || !isClosed(h.lis) {
+			if late := r.Ended.Sub(r.Deadline); r.Outcome != report.OutcomeAbandoned || late > 500*time.Millisecond || !isClosed(h.lis) {
 				t.Errorf("%v, deadline passed by %v, listener closed: %v\n%v", r.Outcome, max(0, late), isClosed(h.lis), r)
 			}
 			var left []string

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"net"
 	"strconv"
 	"testing"
@@ -156,11 +158,11 @@ type house struct {
 	lis    net.Listener
 	client *grpc.ClientConn
 	modes  chan connectivity.ServingMode // those that the server enters
-	report chan controller.Report
+	report chan report.Report
 }
 
 // serve starts a house and waits until it serves.
-func serve(t *testing.T, budget controller.Budget, build shape, lis net.Listener, s service) *house {
+func serve(t *testing.T, budget lastcall.Budget, build shape, lis net.Listener, s service) *house {
 	t.Helper()
 	h := &house{management: manage(t), lis: lis, modes: make(chan connectivity.ServingMode, 64)}
 	h.control(t, budget, build(t, lis, s, bootstrap(h.addr), xds.ServingModeCallback(func(_ net.Addr, args xds.ServingModeChangeArgs) {
@@ -176,11 +178,11 @@ func serve(t *testing.T, budget controller.Budget, build shape, lis net.Listener
 	return h
 }
 
-func (h *house) control(t *testing.T, budget controller.Budget, g *grpcadapter.Server) {
+func (h *house) control(t *testing.T, budget lastcall.Budget, g *grpcadapter.Server) {
 	t.Helper()
 	c, err := controller.New(budget, controller.WithServer("xds", g), controller.WithSignals())
 	must(t, err)
-	h.Controller, h.report = c, make(chan controller.Report, 1)
+	h.Controller, h.report = c, make(chan report.Report, 1)
 }
 
 func (h *house) run() { go func() { h.report <- h.Run(context.Background()) }() }

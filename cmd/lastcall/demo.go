@@ -5,6 +5,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"slices"
 	"strings"
 	"time"
@@ -15,8 +17,8 @@ import (
 )
 
 // demoBudget is the budget of a demo, unless flags say otherwise.
-func demoBudget() controller.Budget {
-	return controller.Budget{Total: 6 * time.Second, Settle: time.Second, Reserve: 2 * time.Second}
+func demoBudget() lastcall.Budget {
+	return lastcall.Budget{Total: 6 * time.Second, Settle: time.Second, Reserve: 2 * time.Second}
 }
 
 func demoHelp() string {
@@ -36,14 +38,14 @@ scenarios (-scenario) and what the demo then exits with:
 The exit code is that of the controller's report: %d drained and every step fine,
 %d a server or worker failed, %d abandoned, %d cancelled, stopped or cut, %d a step failed.
 %d is wrong usage, and %d that the demo itself could not be given.
-`, controller.ExitOK, controller.ExitFailed, controller.ExitAbandoned, controller.ExitForced, controller.ExitStep, exitUsage, controller.ExitNotRun)
+`, report.ExitOK, report.ExitFailed, report.ExitAbandoned, report.ExitForced, report.ExitStep, exitUsage, report.ExitNotRun)
 	return b.String()
 }
 
 // demoConfig is what the flags of a demo say.
 type demoConfig struct {
 	scenario scenario
-	budget   controller.Budget
+	budget   lastcall.Budget
 	load     time.Duration // from the first call to SIGTERM
 	log      bool
 	diagram  bool

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"github.com/lastcall-go/lastcall/report"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +18,7 @@ import (
 func TestDemoWithoutSignals(t *testing.T) {
 	t.Parallel()
 	code, stdout, stderr := lastcall(t.Context(), append([]string{"demo", "-scenario", "signal", "-diagram"}, roomy...)...)
-	if code != controller.ExitForced || stderr != "" {
+	if code != report.ExitForced || stderr != "" {
 		t.Errorf("exit code %d, stderr %q", code, stderr)
 	}
 	for _, want := range []string{
@@ -40,7 +41,7 @@ func TestDemoWithLostSignal(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	code := shell{stdout: &out, stderr: &out, sigterm: func() error { return nil }}.run(t.Context(), append([]string{"demo"}, roomy...))
-	if want := "in vain (nothing happened within 2s): the demo calls the controller instead"; code != controller.ExitOK || !strings.Contains(out.String(), want) {
+	if want := "in vain (nothing happened within 2s): the demo calls the controller instead"; code != report.ExitOK || !strings.Contains(out.String(), want) {
 		t.Errorf("exit code %d, want 0, and it should say %q:\n%s", code, want, &out)
 	}
 }
@@ -71,8 +72,8 @@ func TestDemoEndedByContext(t *testing.T) {
 			}}
 			code := sh.run(tt.ctx, append([]string{"demo", "-scenario", tt.scenario, "-load", "1m"}, roomy[2:]...))
 			text := tt.out.String()
-			if code != controller.ExitOK {
-				t.Errorf("exit code %d, want %d", code, controller.ExitOK)
+			if code != report.ExitOK {
+				t.Errorf("exit code %d, want %d", code, report.ExitOK)
 			}
 			for _, want := range []string{context.Canceled.Error(), "none failed"} {
 				if !strings.Contains(text, want) {
@@ -111,7 +112,7 @@ func (w *watchedWriter) Write(p []byte) (int, error) {
 func TestDemoLog(t *testing.T) {
 	t.Parallel()
 	code, _, stderr := lastcall(t.Context(), append([]string{"demo", "-log"}, roomy...)...)
-	if code != controller.ExitOK {
+	if code != report.ExitOK {
 		t.Errorf("exit code %d", code)
 	}
 	messages := make(map[string]bool)

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
 	"slices"
 	"strings"
 
-	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/fsm"
 	"github.com/lastcall-go/lastcall/transitions"
 	"github.com/lastcall-go/lastcall/viz"
@@ -79,16 +79,16 @@ func bindDiagram(flags *flag.FlagSet) func(context.Context, shell, []string) (in
 }
 
 // phasesOf are the phases that a state is divided into.
-func phasesOf(s fsm.State) []controller.Phase {
+func phasesOf(s fsm.State) []lastcall.Phase {
 	switch s {
 	case fsm.Serving:
-		return []controller.Phase{controller.PhaseStart, controller.PhaseServe, controller.PhaseAnnounce, controller.PhaseSettle}
+		return []lastcall.Phase{lastcall.PhaseStart, lastcall.PhaseServe, lastcall.PhaseAnnounce, lastcall.PhaseSettle}
 	case fsm.GracefulShutdown:
-		return []controller.Phase{controller.PhaseDrain}
+		return []lastcall.Phase{lastcall.PhaseDrain}
 	case fsm.TimerExpired:
-		return []controller.Phase{controller.PhaseCancel, controller.PhaseStop, controller.PhaseCut, controller.PhaseWait}
+		return []lastcall.Phase{lastcall.PhaseCancel, lastcall.PhaseStop, lastcall.PhaseCut, lastcall.PhaseWait}
 	case fsm.Terminated:
-		return []controller.Phase{controller.PhaseClose, controller.PhaseFlush}
+		return []lastcall.Phase{lastcall.PhaseClose, lastcall.PhaseFlush}
 	default:
 		return nil
 	}

@@ -1,11 +1,11 @@
 package main
 
 import (
+	"github.com/lastcall-go/lastcall"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/fsm"
 	"github.com/lastcall-go/lastcall/transitions"
 	"github.com/lastcall-go/lastcall/viz"
@@ -56,14 +56,14 @@ func TestDiagramFlags(t *testing.T) {
 // TestPhasesOf: every phase that the controller has belongs to one state, in order,
 // and the screen explains it.
 func TestPhasesOf(t *testing.T) {
-	var all []controller.Phase
+	var all []lastcall.Phase
 	for _, s := range []fsm.State{fsm.Serving, fsm.GracefulShutdown, fsm.TimerExpired, fsm.Terminated} {
 		all = append(all, phasesOf(s)...)
 	}
-	var known []controller.Phase
-	for p := controller.Phase(1); !strings.HasPrefix(p.String(), "Phase("); p++ {
+	var known []lastcall.Phase
+	for p := lastcall.Phase(1); !strings.HasPrefix(p.String(), "Phase("); p++ {
 		known = append(known, p)
-		if meaning(p) == "" && p != controller.PhaseStart { // of which the screen shows the state's label
+		if meaning(p) == "" && p != lastcall.PhaseStart { // of which the screen shows the state's label
 			t.Errorf("the screen does not say what %v means", p)
 		}
 	}

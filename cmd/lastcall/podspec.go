@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
 	"io"
 	"maps"
 	"regexp"
@@ -57,7 +58,7 @@ type podspecConfig struct {
 	image          string
 	headless       bool
 
-	budget controller.Budget // set by check
+	budget lastcall.Budget // set by check
 }
 
 func defaultPodspec() podspecConfig {

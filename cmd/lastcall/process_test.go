@@ -5,13 +5,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"github.com/lastcall-go/lastcall/report"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // process runs a demo as a process of its own and takes apart what it prints. The
@@ -80,13 +79,13 @@ func TestScenarios(t *testing.T) {
 		failed  map[place]map[string]int
 		reached bool // the deadline
 	}{
-		"drain":    {roomy, controller.ExitOK, drained, []string{"none failed", work("0 cancelled, 0 cut, 0")}, nil, false},
-		"stream":   {brief, controller.ExitForced, forced, []string{"cancelled in", work("2 cancelled, 0 cut, 0")}, endlessCut, false},
-		"stuck":    {brief, controller.ExitAbandoned, forced, []string{", and has not returned", work("0 cancelled, 0 cut, 1"), "running   " + path(methodStuck) + " x1, oldest "}, stuckCut, false},
-		"silent":   {roomy, controller.ExitOK, drained, []string{"none failed", work("0 cancelled, 0 cut, 0"), "note      \"replica a\": 1 connection had not finished its handshake and was closed"}, nil, false},
-		"closer":   {roomy, controller.ExitStep, drained, []string{`closer "cache" timed out`, "none failed"}, nil, false},
-		"signal":   {roomy, controller.ExitForced, forced, []string{"-> second SIGTERM", "forced in"}, endlessCut, false},
-		"deadline": {brief, controller.ExitAbandoned, forced, []string{`closer "cache" timed out`, `flusher "telemetry" timed out`}, stuckCut, true},
+		"drain":    {roomy, report.ExitOK, drained, []string{"none failed", work("0 cancelled, 0 cut, 0")}, nil, false},
+		"stream":   {brief, report.ExitForced, forced, []string{"cancelled in", work("2 cancelled, 0 cut, 0")}, endlessCut, false},
+		"stuck":    {brief, report.ExitAbandoned, forced, []string{", and has not returned", work("0 cancelled, 0 cut, 1"), "running   " + path(methodStuck) + " x1, oldest "}, stuckCut, false},
+		"silent":   {roomy, report.ExitOK, drained, []string{"none failed", work("0 cancelled, 0 cut, 0"), "note      \"replica a\": 1 connection had not finished its handshake and was closed"}, nil, false},
+		"closer":   {roomy, report.ExitStep, drained, []string{`closer "cache" timed out`, "none failed"}, nil, false},
+		"signal":   {roomy, report.ExitForced, forced, []string{"-> second SIGTERM", "forced in"}, endlessCut, false},
+		"deadline": {brief, report.ExitAbandoned, forced, []string{`closer "cache" timed out`, `flusher "telemetry" timed out`}, stuckCut, true},
 	}
 	if len(tests) != len(scenarios()) {
 		t.Errorf("%d scenarios are tested, there are %v", len(tests), scenarioNames())

@@ -2,12 +2,13 @@ package main
 
 import (
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/fsm"
 	"github.com/lastcall-go/lastcall/transitions"
 	"github.com/lastcall-go/lastcall/viz"
@@ -15,7 +16,7 @@ import (
 
 // result is how a demo went.
 type result struct {
-	report   controller.Report
+	report   report.Report
 	returned time.Time            // when Run had returned
 	rpcs     []rpc                // as the clients saw them
 	silence  *silence             // nil without silent peers
@@ -51,7 +52,7 @@ func indent(text string) string {
 func (r *result) deadline() time.Time {
 	at := r.report.Triggered.Add(r.report.Budget.Total)
 	for _, s := range r.report.Steps {
-		if s.Kind == controller.KindPhase && s.Phase >= controller.PhaseAnnounce {
+		if s.Kind == report.KindPhase && s.Phase >= lastcall.PhaseAnnounce {
 			at = s.Start.Add(s.Remaining)
 		}
 	}
@@ -77,7 +78,7 @@ func (r *result) timing() string {
 
 // path draws the table of transitions, and marks what was taken.
 func (r *result) path() string {
-	taken := make(map[fsm.State]controller.Step) // by the state that was left
+	taken := make(map[fsm.State]report.Step) // by the state that was left
 	for i, s := range transitionSteps(r.report) {
 		taken[r.report.Path[i]] = s
 	}
@@ -116,6 +117,6 @@ func states() []fsm.State {
 	})
 }
 
-func transitionSteps(r controller.Report) []controller.Step {
-	return slices.DeleteFunc(slices.Clone(r.Steps), func(s controller.Step) bool { return s.Kind != controller.KindTransition })
+func transitionSteps(r report.Report) []report.Step {
+	return slices.DeleteFunc(slices.Clone(r.Steps), func(s report.Step) bool { return s.Kind != report.KindTransition })
 }

@@ -1,13 +1,14 @@
 package main
 
 import (
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"strings"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc/codes"
 
-	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/fsm"
 	"github.com/lastcall-go/lastcall/transitions"
 )
@@ -50,17 +51,17 @@ of 7 RPCs 2 failed:
 func TestTiming(t *testing.T) {
 	trigger := time.Now()
 	bare := make(chan time.Duration, 1)
-	report := controller.Report{Triggered: trigger, Budget: controller.Budget{Total: 6 * time.Second}}
+	report := report.Report{Triggered: trigger, Budget: lastcall.Budget{Total: 6 * time.Second}}
 	forced := report
 	forced.Forced = true
-	forced.Steps = []controller.Step{
-		{Kind: controller.KindPhase, Phase: controller.PhaseServe},
-		{Kind: controller.KindPhase, Phase: controller.PhaseDrain, Start: trigger.Add(time.Second), Remaining: 5 * time.Second},
-		{Kind: controller.KindPhase, Phase: controller.PhaseFlush, Start: trigger.Add(2 * time.Second), Remaining: time.Second},
-		{Kind: controller.KindCall, Phase: controller.PhaseServe},
+	forced.Steps = []report.Step{
+		{Kind: report.KindPhase, Phase: lastcall.PhaseServe},
+		{Kind: report.KindPhase, Phase: lastcall.PhaseDrain, Start: trigger.Add(time.Second), Remaining: 5 * time.Second},
+		{Kind: report.KindPhase, Phase: lastcall.PhaseFlush, Start: trigger.Add(2 * time.Second), Remaining: time.Second},
+		{Kind: report.KindCall, Phase: lastcall.PhaseServe},
 	}
 	tests := map[string]struct {
-		report controller.Report
+		report report.Report
 		took   time.Duration
 		want   string
 	}{
@@ -84,12 +85,12 @@ func TestTiming(t *testing.T) {
 }
 
 func TestPath(t *testing.T) {
-	report := controller.Report{Path: []fsm.State{fsm.Serving, fsm.GracefulShutdown, fsm.Terminated}}
+	report := report.Report{Path: []fsm.State{fsm.Serving, fsm.GracefulShutdown, fsm.Terminated}}
 	for i, event := range []fsm.Event{fsm.GracefulShutdownCalled, fsm.Drained} {
 		row, _ := transitions.Shutdown().Next(report.Path[i], event)
 		report.Steps = append(report.Steps,
-			controller.Step{Kind: controller.KindPhase},
-			controller.Step{Kind: controller.KindTransition, Elapsed: time.Duration(i+1) * time.Second, Transition: row})
+			report.Step{Kind: report.KindPhase},
+			report.Step{Kind: report.KindTransition, Elapsed: time.Duration(i+1) * time.Second, Transition: row})
 	}
 	want := `* SERVING
    * 1.000s  Graceful Shutdown Called (with Timeout) -> GRACEFUL_SHUTDOWN

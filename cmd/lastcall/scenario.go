@@ -1,9 +1,9 @@
 package main
 
 import (
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"time"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // scenario is what goes wrong in a demo.
@@ -22,13 +22,13 @@ type scenario struct {
 // scenarios are all of them; the first is the default.
 func scenarios() []scenario {
 	return []scenario{
-		{name: "drain", exit: controller.ExitOK, says: "everything finishes in time, and no RPC is lost"},
-		{name: "stream", exit: controller.ExitForced, says: "streams that never end: the timer fires", trouble: methodEndless},
-		{name: "stuck", exit: controller.ExitAbandoned, says: "a handler that ignores its context: it is abandoned", trouble: methodStuck},
-		{name: "silent", exit: controller.ExitOK, says: "a peer that connects and says nothing, as a port scanner: its connection is closed", silent: true},
-		{name: "closer", exit: controller.ExitStep, says: "a closer that hangs: it gets its share of the time, not more", hungCloser: true},
-		{name: "signal", exit: controller.ExitForced, says: "streams that never end, and a second SIGTERM that forces", trouble: methodEndless, second: true},
-		{name: "deadline", exit: controller.ExitAbandoned, says: "handler, closer and flusher hang: Run returns at the deadline", trouble: methodStuck, hungCloser: true, hungFlusher: true},
+		{name: "drain", exit: report.ExitOK, says: "everything finishes in time, and no RPC is lost"},
+		{name: "stream", exit: report.ExitForced, says: "streams that never end: the timer fires", trouble: methodEndless},
+		{name: "stuck", exit: report.ExitAbandoned, says: "a handler that ignores its context: it is abandoned", trouble: methodStuck},
+		{name: "silent", exit: report.ExitOK, says: "a peer that connects and says nothing, as a port scanner: its connection is closed", silent: true},
+		{name: "closer", exit: report.ExitStep, says: "a closer that hangs: it gets its share of the time, not more", hungCloser: true},
+		{name: "signal", exit: report.ExitForced, says: "streams that never end, and a second SIGTERM that forces", trouble: methodEndless, second: true},
+		{name: "deadline", exit: report.ExitAbandoned, says: "handler, closer and flusher hang: Run returns at the deadline", trouble: methodStuck, hungCloser: true, hungFlusher: true},
 	}
 }
 
@@ -42,12 +42,12 @@ func scenarioNames() []string {
 
 // drainTime is how long the drain may take until the timer fires, if settle takes
 // all of its time.
-func drainTime(b controller.Budget) time.Duration { return b.Total - b.Settle - b.Reserve }
+func drainTime(b lastcall.Budget) time.Duration { return b.Total - b.Settle - b.Reserve }
 
 // slowTime is how long a slow call takes: one that begins right before the
 // shutdown ends some time into the drain; before the drain has closed the
 // connections of silent peers, if there are any.
-func (s scenario) slowTime(b controller.Budget) time.Duration {
+func (s scenario) slowTime(b lastcall.Budget) time.Duration {
 	if s.silent {
 		return b.Settle + min(drainTime(b)/10, 300*time.Millisecond)
 	}
@@ -56,4 +56,4 @@ func (s scenario) slowTime(b controller.Budget) time.Duration {
 
 // secondAfter is how long after the beginning of the drain the second SIGTERM
 // comes: before the slow calls end.
-func secondAfter(b controller.Budget) time.Duration { return min(drainTime(b)/6, time.Second/2) }
+func secondAfter(b lastcall.Budget) time.Duration { return min(drainTime(b)/6, time.Second/2) }

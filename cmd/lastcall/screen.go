@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"os"
 	"strings"
@@ -10,7 +12,6 @@ import (
 
 	"github.com/mattn/go-isatty"
 
-	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/fsm"
 	"github.com/lastcall-go/lastcall/transitions"
 )
@@ -32,7 +33,7 @@ type screen struct {
 
 	mu       sync.Mutex // guards what is below, and out
 	state    fsm.State
-	phase    controller.Phase
+	phase    lastcall.Phase
 	trigger  time.Time // zero before the trigger
 	deadline time.Time
 	live     int    // how long the live line is
@@ -71,26 +72,26 @@ func (s *screen) print(text string) {
 }
 
 // step shows what the controller tells its observers.
-func (s *screen) step(step controller.Step) {
+func (s *screen) step(step report.Step) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if step.Kind != controller.KindCall {
+	if step.Kind != report.KindCall {
 		s.state = step.State
-		if step.Phase >= controller.PhaseAnnounce {
+		if step.Phase >= lastcall.PhaseAnnounce {
 			s.trigger, s.deadline = step.Start.Add(-step.Elapsed), step.Start.Add(step.Remaining)
 		}
 	}
-	if step.Kind == controller.KindPhase {
+	if step.Kind == report.KindPhase {
 		s.phase = step.Phase
 	}
 	switch {
-	case step.Kind == controller.KindTransition:
+	case step.Kind == report.KindTransition:
 		s.clear()
 		fmt.Fprintf(s.out, "%v  %s\n", step.State, step.Transition.Label)
-	case step.Phase == controller.PhaseStart && step.Kind == controller.KindPhase:
+	case step.Phase == lastcall.PhaseStart && step.Kind == report.KindPhase:
 		s.clear()
 		fmt.Fprintf(s.out, "%v  %s\n", step.State, transitions.Shutdown().Label())
-	case step.Kind == controller.KindPhase:
+	case step.Kind == report.KindPhase:
 		s.row(step.Start, meaning(step.Phase))
 	case step.Failed():
 		s.row(step.Start.Add(step.Duration), step.String())
@@ -98,27 +99,27 @@ func (s *screen) step(step controller.Step) {
 }
 
 // meaning says what a phase does.
-func meaning(p controller.Phase) string {
+func meaning(p lastcall.Phase) string {
 	switch p {
-	case controller.PhaseServe:
+	case lastcall.PhaseServe:
 		return "ready"
-	case controller.PhaseAnnounce:
+	case lastcall.PhaseAnnounce:
 		return "health NOT_SERVING, no new jobs"
-	case controller.PhaseSettle:
+	case lastcall.PhaseSettle:
 		return "still serving, clients move to b"
-	case controller.PhaseDrain:
+	case lastcall.PhaseDrain:
 		return "new connections refused, RPCs finish"
-	case controller.PhaseCancel:
+	case lastcall.PhaseCancel:
 		return "what still runs gets Unavailable, its context ends"
-	case controller.PhaseStop:
+	case lastcall.PhaseStop:
 		return "Stop closes what is still open"
-	case controller.PhaseCut:
+	case lastcall.PhaseCut:
 		return "connections that survived Stop are closed"
-	case controller.PhaseWait:
+	case lastcall.PhaseWait:
 		return "for what was told to end"
-	case controller.PhaseClose:
+	case lastcall.PhaseClose:
 		return "dependencies, last opened first"
-	case controller.PhaseFlush:
+	case lastcall.PhaseFlush:
 		return "logs, traces, metrics"
 	default:
 		return ""
@@ -144,7 +145,7 @@ func (s *screen) tick() {
 
 // show draws the live line, or in a pipe prints a line if there is news.
 func (s *screen) show(now time.Time) {
-	if s.phase < controller.PhaseServe {
+	if s.phase < lastcall.PhaseServe {
 		return
 	}
 	if s.redraw {

@@ -2,11 +2,12 @@ package main
 
 import (
 	"errors"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/fsm"
 	"github.com/lastcall-go/lastcall/transitions"
 )
@@ -18,21 +19,21 @@ func quietScreen(redraw bool) (*screen, *strings.Builder) {
 }
 
 // steps are those of a shutdown that begins at t.
-func steps(t time.Time) []controller.Step {
+func steps(t time.Time) []report.Step {
 	begun, _ := transitions.Shutdown().Next(fsm.Serving, fsm.GracefulShutdownCalled)
 	const total = 6 * time.Second
-	at := func(d time.Duration, s controller.Step) controller.Step {
+	at := func(d time.Duration, s report.Step) report.Step {
 		s.Start, s.Elapsed, s.Remaining = t.Add(d), d, total-d
 		return s
 	}
-	return []controller.Step{
-		{Kind: controller.KindPhase, State: fsm.Serving, Phase: controller.PhaseStart},
-		{Kind: controller.KindPhase, State: fsm.Serving, Phase: controller.PhaseServe},
-		at(0, controller.Step{Kind: controller.KindPhase, State: fsm.Serving, Phase: controller.PhaseAnnounce}),
-		at(time.Second, controller.Step{Kind: controller.KindTransition, State: fsm.GracefulShutdown, Phase: controller.PhaseDrain, Transition: begun}),
-		at(time.Second, controller.Step{Kind: controller.KindPhase, State: fsm.GracefulShutdown, Phase: controller.PhaseDrain}),
-		at(0, controller.Step{Kind: controller.KindCall, State: fsm.Serving, Phase: controller.PhaseServe, Duration: 1500 * time.Millisecond, Op: controller.OpWork, Name: "jobs", Result: controller.ResultFailed, Err: errors.New("no"), Text: "no"}),
-		at(0, controller.Step{Kind: controller.KindCall, Result: controller.ResultOK}),
+	return []report.Step{
+		{Kind: report.KindPhase, State: fsm.Serving, Phase: lastcall.PhaseStart},
+		{Kind: report.KindPhase, State: fsm.Serving, Phase: lastcall.PhaseServe},
+		at(0, report.Step{Kind: report.KindPhase, State: fsm.Serving, Phase: lastcall.PhaseAnnounce}),
+		at(time.Second, report.Step{Kind: report.KindTransition, State: fsm.GracefulShutdown, Phase: lastcall.PhaseDrain, Transition: begun}),
+		at(time.Second, report.Step{Kind: report.KindPhase, State: fsm.GracefulShutdown, Phase: lastcall.PhaseDrain}),
+		at(0, report.Step{Kind: report.KindCall, State: fsm.Serving, Phase: lastcall.PhaseServe, Duration: 1500 * time.Millisecond, Op: report.OpWork, Name: "jobs", Result: report.ResultFailed, Err: errors.New("no"), Text: "no"}),
+		at(0, report.Step{Kind: report.KindCall, Result: report.ResultOK}),
 	}
 }
 

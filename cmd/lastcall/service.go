@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"github.com/lastcall-go/lastcall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -10,8 +11,6 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // serviceName is the demo's gRPC service. It is described by hand, with messages
@@ -49,7 +48,7 @@ func serviceDesc() *grpc.ServiceDesc {
 		},
 		Streams: []grpc.StreamDesc{
 			stream(methodWatch, func(s *service, st grpc.ServerStream) error {
-				return s.watch(st, controller.Draining(st.Context()))
+				return s.watch(st, lastcall.Draining(st.Context()))
 			}),
 			stream(methodEndless, func(s *service, st grpc.ServerStream) error {
 				return s.watch(st, nil)

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"net"
 	"slices"
 	"time"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // bareTime is how long Stop of bare grpc is watched while a silent peer holds it.
@@ -132,11 +132,11 @@ func (s *stage) hangUpSilent() {
 }
 
 // text says it in a line for each replica.
-func (s *silence) text(r controller.Report) string {
+func (s *silence) text(r report.Report) string {
 	return "replica a  with the controller: " + s.ofController(r) + "\nreplica b  bare grpc: " + s.ofBare() + "\n"
 }
 
-func (s *silence) ofController(r controller.Report) string {
+func (s *silence) ofController(r report.Report) string {
 	if !s.ended {
 		return "the peer was still connected when Run had returned"
 	}
@@ -145,8 +145,8 @@ func (s *silence) ofController(r controller.Report) string {
 		what = s.err.Error()
 	}
 	text := fmt.Sprintf("the peer saw %s at %s", what, seconds(s.at.Sub(r.Triggered)))
-	drain := slices.IndexFunc(r.Steps, func(step controller.Step) bool {
-		return step.Kind == controller.KindPhase && step.Phase == controller.PhaseDrain
+	drain := slices.IndexFunc(r.Steps, func(step report.Step) bool {
+		return step.Kind == report.KindPhase && step.Phase == lastcall.PhaseDrain
 	})
 	if drain >= 0 && !s.at.Before(r.Steps[drain].Start) {
 		text += fmt.Sprintf(", %s into the drain", seconds(s.at.Sub(r.Steps[drain].Start)))

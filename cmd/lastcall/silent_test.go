@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"net"
 	"strings"
@@ -10,8 +12,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // pipePeer is a silent peer, and its replica's end of the connection.
@@ -76,10 +76,10 @@ func TestSilence(t *testing.T) {
 func TestSilenceText(t *testing.T) {
 	trigger := time.Now()
 	at := func(d time.Duration) time.Time { return trigger.Add(d) }
-	report := controller.Report{Triggered: trigger, Steps: []controller.Step{
-		{Kind: controller.KindPhase, Phase: controller.PhaseSettle, Start: at(0)},
-		{Kind: controller.KindPhase, Phase: controller.PhaseDrain, Start: at(time.Second)},
-		{Kind: controller.KindCall, Phase: controller.PhaseDrain, Start: at(time.Second)},
+	report := report.Report{Triggered: trigger, Steps: []report.Step{
+		{Kind: report.KindPhase, Phase: lastcall.PhaseSettle, Start: at(0)},
+		{Kind: report.KindPhase, Phase: lastcall.PhaseDrain, Start: at(time.Second)},
+		{Kind: report.KindCall, Phase: lastcall.PhaseDrain, Start: at(time.Second)},
 	}}
 	tests := map[string]struct {
 		seen silence

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"os"
 	"slices"
 	"time"
@@ -133,7 +135,7 @@ func (s *stage) act() error {
 	if err := s.begun(methodSlow); err != nil {
 		return err
 	}
-	if s.ctl.Phase() == controller.PhaseServe {
+	if s.ctl.Phase() == lastcall.PhaseServe {
 		s.sigterm("SIGTERM", s.triggered, func() { s.ctl.Shutdown(nil) })
 	}
 	if s.config.scenario.second {
@@ -150,7 +152,7 @@ func (s *stage) secondSigterm() {
 	case <-time.After(secondAfter(s.config.budget)):
 	case <-s.ctl.Done():
 	}
-	if s.ctl.Phase() == controller.PhaseDrain {
+	if s.ctl.Phase() == lastcall.PhaseDrain {
 		s.sigterm("second SIGTERM", s.drained, s.ctl.Force)
 	}
 }
@@ -184,18 +186,18 @@ func (s *stage) sigterm(which string, effect moment, instead func()) {
 }
 
 // observe takes in how far the controller is.
-func (s *stage) observe(step controller.Step) {
+func (s *stage) observe(step report.Step) {
 	switch {
-	case step.Kind == controller.KindPhase && step.Phase == controller.PhaseServe:
+	case step.Kind == report.KindPhase && step.Phase == lastcall.PhaseServe:
 		s.serving.now()
-	case step.Kind == controller.KindPhase && step.Phase == controller.PhaseAnnounce:
+	case step.Kind == report.KindPhase && step.Phase == lastcall.PhaseAnnounce:
 		deadline := step.Start.Add(step.Remaining)
 		time.AfterFunc(time.Until(deadline), func() { s.bare <- time.Since(deadline) })
 		s.serving.now() // it may have been left out
 		s.triggered.now()
-	case step.Kind == controller.KindTransition && step.State == fsm.GracefulShutdown:
+	case step.Kind == report.KindTransition && step.State == fsm.GracefulShutdown:
 		s.draining.now()
-	case step.Kind == controller.KindTransition && step.State != fsm.Serving: // the drain is over
+	case step.Kind == report.KindTransition && step.State != fsm.Serving: // the drain is over
 		s.drained.now()
 	}
 }

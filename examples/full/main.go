@@ -8,6 +8,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"github.com/lastcall-go/lastcall/report"
 	"os"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 )
 
 // exitUsage is the exit code for flags that cannot be. The others are those of
-// [controller.Report.ExitCode].
+// [report.Report.ExitCode].
 const exitUsage = 2
 
 // config is what the flags and the environment say.

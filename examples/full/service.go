@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
 	"io"
 	"time"
 
@@ -12,8 +13,6 @@ import (
 	echopb "google.golang.org/grpc/examples/features/proto/echo"
 	hellopb "google.golang.org/grpc/examples/helloworld/helloworld"
 	"google.golang.org/grpc/status"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // greeter writes everybody whom it greets into the guest book.
@@ -64,7 +63,7 @@ func (echo) ServerStreamingEcho(in *echopb.EchoRequest, stream grpc.ServerStream
 		}
 		select {
 		case <-tick.C:
-		case <-controller.Draining(ctx):
+		case <-lastcall.Draining(ctx):
 			return nil
 		case <-ctx.Done():
 			return status.FromContextError(ctx.Err()).Err()

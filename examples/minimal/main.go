@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"flag"
+	"github.com/lastcall-go/lastcall"
 	"net"
 	"os"
 
@@ -33,7 +34,7 @@ func main() {
 	srv := g.NewServer()
 	pb.RegisterGreeterServer(srv, greeter{})
 
-	ctl, err := controller.New(controller.DefaultBudget(),
+	ctl, err := controller.New(lastcall.DefaultBudget(),
 		controller.WithServer("grpc", g),
 		controller.WithLogger(log),
 	)

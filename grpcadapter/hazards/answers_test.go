@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"net"
 	"strings"
 	"sync"
@@ -21,7 +23,6 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/tap"
 
-	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/grpcadapter"
 )
 
@@ -90,11 +91,11 @@ func TestHazard22_AnswersOnTheWay(t *testing.T) {
 					t.Errorf("%d of %d answers came", answered, requests-1)
 				}
 				t.Logf("%d of %d answers came", answered, requests-1)
-				wantWork(t, r, controller.Work{
-					Name: unaryMethod, Kind: controller.WorkUnary,
+				wantWork(t, r, lastcall.Work{
+					Name: unaryMethod, Kind: lastcall.WorkUnary,
 					Before: requests, Completed: answered, Cancelled: requests - answered,
 				})
-				if r.Outcome != controller.OutcomeCancelled || cancelTook(r) >= fullCancel {
+				if r.Outcome != report.OutcomeCancelled || cancelTook(r) >= fullCancel {
 					t.Errorf("%v", r)
 				}
 				wantNoServer(t, r)
@@ -196,8 +197,8 @@ func TestHazard23_Retries(t *testing.T) {
 				wantLeaving(t, name, err)
 			}
 			p.want(t, 1, int32(tt.runs))
-			wantEnd(t, r, controller.OutcomeCancelled, usualTimer, late)
-			wantWork(t, r, controller.Work{Name: unaryMethod, Kind: controller.WorkUnary, Before: 1, Cancelled: 1})
+			wantEnd(t, r, report.OutcomeCancelled, usualTimer, late)
+			wantWork(t, r, lastcall.Work{Name: unaryMethod, Kind: lastcall.WorkUnary, Before: 1, Cancelled: 1})
 		})
 	}
 }
@@ -307,9 +308,9 @@ func TestHazard25_BlockedSendAndRecv(t *testing.T) {
 		_, err := b.receiver.Recv()
 		wantLeaving(t, "RecvMsg", err)
 		// Its status waits behind what the client has not read, until Stop.
-		wantEnd(t, r, controller.OutcomeStopped, usualTimer+fullCancel, late)
-		wantWork(t, r, controller.Work{Name: duplexMethod, Kind: controller.WorkStream, Before: 1, Cancelled: 1})
-		wantWork(t, r, controller.Work{Name: outputMethod, Kind: controller.WorkStream, Before: 1, Cancelled: 1})
+		wantEnd(t, r, report.OutcomeStopped, usualTimer+fullCancel, late)
+		wantWork(t, r, lastcall.Work{Name: duplexMethod, Kind: lastcall.WorkStream, Before: 1, Cancelled: 1})
+		wantWork(t, r, lastcall.Work{Name: outputMethod, Kind: lastcall.WorkStream, Before: 1, Cancelled: 1})
 		wantNoServer(t, r)
 	})
 	inVirtualTime(t, "lastcall/the client reads at last", func(t *testing.T, _ <-chan struct{}) {
@@ -330,7 +331,7 @@ func TestHazard25_BlockedSendAndRecv(t *testing.T) {
 		if received != b.sent {
 			t.Errorf("%d messages have come of %d that were sent", received, b.sent)
 		}
-		wantEnd(t, r, controller.OutcomeCancelled, usualTimer+time.Second, late)
+		wantEnd(t, r, report.OutcomeCancelled, usualTimer+time.Second, late)
 		wantNoServer(t, r)
 	})
 	for name, adapter := range map[string][]grpcadapter.Option{
@@ -380,12 +381,12 @@ func TestHazard25_BlockedSendAndRecv(t *testing.T) {
 			<-in
 			<-in
 			r := l.shutdown(t)
-			wantEnd(t, r, controller.OutcomeCancelled, usualTimer, late)
+			wantEnd(t, r, report.OutcomeCancelled, usualTimer, late)
 			wantLeaving(t, "unary", rpc.result())
 			_, err = stream.Recv()
 			wantLeaving(t, "stream", err)
-			all := seen{controller.ErrTimer, controller.ErrTimer, controller.ErrTimer}
-			unary := seen{controller.ErrTimer, context.Canceled, context.Canceled}
+			all := seen{lastcall.ErrTimer, lastcall.ErrTimer, lastcall.ErrTimer}
+			unary := seen{lastcall.ErrTimer, context.Canceled, context.Canceled}
 			if len(adapter) > 0 {
 				unary = all
 			}
@@ -552,27 +553,27 @@ func TestHazard28_HalfSentRequest(t *testing.T) {
 		method string
 		sends  time.Duration // the rest, so long after the trigger; 0: never
 		took   time.Duration
-		out    controller.Outcome
-		work   controller.Work
+		out    report.Outcome
+		work   lastcall.Work
 		client codes.Code
 		failed []string
 	}{
 		"never complete": {
-			method: unaryMethod, took: usualTimer + fullCancel, out: controller.OutcomeStopped, failed: []string{late},
+			method: unaryMethod, took: usualTimer + fullCancel, out: report.OutcomeStopped, failed: []string{late},
 		},
 		"complete in the drain": {
-			method: unaryMethod, sends: 4 * time.Second, took: 4 * time.Second, out: controller.OutcomeDrained,
-			work:   controller.Work{Name: unaryMethod, Kind: controller.WorkUnary, Arrived: 1, Late: 1, Completed: 1},
+			method: unaryMethod, sends: 4 * time.Second, took: 4 * time.Second, out: report.OutcomeDrained,
+			work:   lastcall.Work{Name: unaryMethod, Kind: lastcall.WorkUnary, Arrived: 1, Late: 1, Completed: 1},
 			client: codes.OK,
 		},
 		"complete in phase cancel": {
-			method: unaryMethod, sends: usualTimer + time.Second, took: usualTimer + time.Second, out: controller.OutcomeCancelled,
-			work:   controller.Work{Name: unaryMethod, Kind: controller.WorkUnary, Arrived: 1, Late: 1, Cancelled: 1},
+			method: unaryMethod, sends: usualTimer + time.Second, took: usualTimer + time.Second, out: report.OutcomeCancelled,
+			work:   lastcall.Work{Name: unaryMethod, Kind: lastcall.WorkUnary, Arrived: 1, Late: 1, Cancelled: 1},
 			client: codes.Unavailable, failed: []string{late},
 		},
 		"of a stream": { // whose interceptors have run
-			method: duplexMethod, took: usualTimer, out: controller.OutcomeCancelled,
-			work:   controller.Work{Name: duplexMethod, Kind: controller.WorkStream, Before: 1, Cancelled: 1},
+			method: duplexMethod, took: usualTimer, out: report.OutcomeCancelled,
+			work:   lastcall.Work{Name: duplexMethod, Kind: lastcall.WorkStream, Before: 1, Cancelled: 1},
 			client: codes.Unavailable, failed: []string{late},
 		},
 	} {
@@ -594,7 +595,7 @@ func TestHazard28_HalfSentRequest(t *testing.T) {
 			}
 			// A peer that keeps its connection would hold GracefulStop for another second.
 			gone := start(func() error {
-				if tt.out == controller.OutcomeStopped {
+				if tt.out == report.OutcomeStopped {
 					return nil
 				}
 				end := p.status(t, id)
@@ -638,7 +639,7 @@ func TestHazard29_LateRPC(t *testing.T) {
 	})
 	// The peer does not acknowledge pings, so it may open streams for 5 s after
 	// GracefulStop was called, and the timer fires earlier.
-	budget := controller.Budget{Total: 14 * time.Second, Reserve: 12 * time.Second}
+	budget := lastcall.Budget{Total: 14 * time.Second, Reserve: 12 * time.Second}
 	const timer, cancelShare = 2 * time.Second, 2 * time.Second
 	for _, method := range []string{unaryMethod, duplexMethod} {
 		inVirtualTime(t, "lastcall"+method, func(t *testing.T, _ <-chan struct{}) {
@@ -659,9 +660,9 @@ func TestHazard29_LateRPC(t *testing.T) {
 			if runs := h.runs.Load(); runs != 0 {
 				t.Errorf("its handler ran %d times", runs)
 			}
-			wantEnd(t, r, controller.OutcomeStopped, timer+cancelShare, late)
-			kind := map[string]controller.WorkKind{unaryMethod: controller.WorkUnary, duplexMethod: controller.WorkStream}[method]
-			wantWork(t, r, controller.Work{Name: method, Kind: kind, Arrived: 1, Late: 1, Cancelled: 1})
+			wantEnd(t, r, report.OutcomeStopped, timer+cancelShare, late)
+			kind := map[string]lastcall.WorkKind{unaryMethod: lastcall.WorkUnary, duplexMethod: lastcall.WorkStream}[method]
+			wantWork(t, r, lastcall.Work{Name: method, Kind: kind, Arrived: 1, Late: 1, Cancelled: 1})
 			wantNoServer(t, r)
 		})
 	}
@@ -737,7 +738,7 @@ func TestHazard30_TapRefuses(t *testing.T) {
 			return nil
 		})
 		l := begin(t, n, setup{service: h.service(), grpc: []grpc.ServerOption{grpc.InTapHandle(userTap)},
-			budget: controller.Budget{Total: 14 * time.Second, Reserve: 12 * time.Second}})
+			budget: lastcall.Budget{Total: 14 * time.Second, Reserve: 12 * time.Second}})
 		conn := n.client(t)
 		_, err := testgrpc.NewTestServiceClient(conn).EmptyCall(t.Context(), &testgrpc.Empty{})
 		if status.Code(err) != codes.ResourceExhausted || status.Convert(err).Message() != "from the tap" {
@@ -763,7 +764,7 @@ func TestHazard30_TapRefuses(t *testing.T) {
 		}
 		mu.Unlock()
 		r := l.report(t)
-		wantWork(t, r, controller.Work{Name: unaryMethod, Kind: controller.WorkUnary, Arrived: 1, Late: 1, Cancelled: 1})
+		wantWork(t, r, lastcall.Work{Name: unaryMethod, Kind: lastcall.WorkUnary, Arrived: 1, Late: 1, Cancelled: 1})
 	})
 }
 
@@ -777,7 +778,7 @@ func TestHazard31_ReturnsContextError(t *testing.T) {
 		h := newHandler(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
 		bare(t, n, h.service(), grpc.UnaryInterceptor(
 			func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-				ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, controller.ErrTimer)
+				ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, lastcall.ErrTimer)
 				defer cancel()
 				ctx, end := context.WithCancel(ctx)
 				defer end()
@@ -813,9 +814,9 @@ func TestHazard31_ReturnsContextError(t *testing.T) {
 			r := l.shutdown(t)
 			wantLeaving(t, "unary", unary.result())
 			wantLeaving(t, "stream", stream.result())
-			wantEnd(t, r, controller.OutcomeCancelled, usualTimer, late)
-			wantWork(t, r, controller.Work{Name: unaryMethod, Kind: controller.WorkUnary, Before: 1, Cancelled: 1})
-			wantWork(t, r, controller.Work{Name: duplexMethod, Kind: controller.WorkStream, Before: 1, Cancelled: 1})
+			wantEnd(t, r, report.OutcomeCancelled, usualTimer, late)
+			wantWork(t, r, lastcall.Work{Name: unaryMethod, Kind: lastcall.WorkUnary, Before: 1, Cancelled: 1})
+			wantWork(t, r, lastcall.Work{Name: duplexMethod, Kind: lastcall.WorkStream, Before: 1, Cancelled: 1})
 			wantNoServer(t, r)
 		})
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"testing"
 	"testing/synctest"
@@ -14,8 +16,6 @@ import (
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/protobuf/proto"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // Rows 11 to 14: clients that do not do their part.
@@ -91,12 +91,12 @@ func TestHazard11_ClientDoesNotRead(t *testing.T) {
 			name    string
 			reads   time.Duration // after the trigger; 0: never
 			took    time.Duration
-			outcome controller.Outcome
+			outcome report.Outcome
 			failed  []string
 		}{
-			{"reads in the drain", 5 * time.Second, 5 * time.Second, controller.OutcomeDrained, nil},
-			{"reads in phase cancel", usualTimer + time.Second, usualTimer + time.Second, controller.OutcomeCancelled, []string{late}},
-			{"never reads", 0, usualTimer + fullCancel, controller.OutcomeStopped, []string{late}},
+			{"reads in the drain", 5 * time.Second, 5 * time.Second, report.OutcomeDrained, nil},
+			{"reads in phase cancel", usualTimer + time.Second, usualTimer + time.Second, report.OutcomeCancelled, []string{late}},
+			{"never reads", 0, usualTimer + fullCancel, report.OutcomeStopped, []string{late}},
 		} {
 			inVirtualTime(t, "lastcall/"+name+"/"+tt.name, func(t *testing.T, _ <-chan struct{}) {
 				n := memory()
@@ -161,9 +161,9 @@ func TestHazard12_IdleForeignPeer(t *testing.T) {
 				}
 				synctest.Wait()
 				r := l.shutdown(t)
-				wantEnd(t, r, controller.OutcomeDrained, tt.took)
+				wantEnd(t, r, report.OutcomeDrained, tt.took)
 				wantNote(t, r, tt.note)
-				if r.ExitCode() != controller.ExitOK || len(r.Work) > 0 {
+				if r.ExitCode() != report.ExitOK || len(r.Work) > 0 {
 					t.Errorf("exit code %d, work %+v", r.ExitCode(), r.Work)
 				}
 				if at, err := p.closed(t); at.Sub(r.Triggered) != tt.took || tt.took > 0 && !errors.Is(err, io.EOF) {
@@ -250,8 +250,8 @@ func TestHazard13_LateRPC(t *testing.T) {
 			t.Errorf("a late RPC: %v", got.code)
 		}
 		r := l.report(t)
-		wantEnd(t, r, controller.OutcomeDrained, 5*time.Second)
-		wantWork(t, r, work(unaryMethod, controller.Work{Arrived: 2, Late: 2, Completed: 2}))
+		wantEnd(t, r, report.OutcomeDrained, 5*time.Second)
+		wantWork(t, r, work(unaryMethod, lastcall.Work{Arrived: 2, Late: 2, Completed: 2}))
 		wantNoServer(t, r)
 	})
 	inVirtualTime(t, "lastcall/after the timer", func(t *testing.T, _ <-chan struct{}) {
@@ -277,8 +277,8 @@ func TestHazard13_LateRPC(t *testing.T) {
 		letGo()
 		p.conn.Close()
 		r := l.report(t)
-		wantEnd(t, r, controller.OutcomeCancelled, 2*time.Second, late)
-		wantWork(t, r, work(unaryMethod, controller.Work{Before: 1, Arrived: 1, Late: 1, Cancelled: 2}))
+		wantEnd(t, r, report.OutcomeCancelled, 2*time.Second, late)
+		wantWork(t, r, work(unaryMethod, lastcall.Work{Before: 1, Arrived: 1, Late: 1, Cancelled: 2}))
 		wantNoServer(t, r)
 	})
 	inVirtualTime(t, "lastcall/still running at the timer", func(t *testing.T, _ <-chan struct{}) {
@@ -292,8 +292,8 @@ func TestHazard13_LateRPC(t *testing.T) {
 		id := p.call(t, unaryMethod)
 		r := l.report(t)
 		// After its last stream grpc gives the peer a second to leave.
-		wantEnd(t, r, controller.OutcomeCancelled, usualTimer+time.Second, late)
-		wantWork(t, r, work(unaryMethod, controller.Work{Arrived: 1, Late: 1, Cancelled: 1}))
+		wantEnd(t, r, report.OutcomeCancelled, usualTimer+time.Second, late)
+		wantWork(t, r, work(unaryMethod, lastcall.Work{Arrived: 1, Late: 1, Cancelled: 1}))
 		got := p.status(t, id)
 		if got.code != codes.Unavailable || got.text != ourText || got.at.Sub(r.Triggered) != usualTimer {
 			t.Errorf("a late RPC: %v %q %v after the trigger", got.code, got.text, got.at.Sub(r.Triggered))
@@ -303,10 +303,10 @@ func TestHazard13_LateRPC(t *testing.T) {
 }
 
 // count is how many RPCs run.
-func count(all []controller.Work) int {
+func count(all []lastcall.Work) int {
 	n := 0
 	for _, w := range all {
-		if w.Kind != controller.WorkCall {
+		if w.Kind != lastcall.WorkCall {
 			n += w.Running
 		}
 	}
@@ -352,9 +352,9 @@ func TestHazard14_DeadPeer(t *testing.T) {
 		p := open(t, n, h)
 		r := l.shutdown(t)
 		// After its last stream grpc gives the peer a second to leave.
-		wantEnd(t, r, controller.OutcomeCancelled, usualTimer+time.Second, late)
-		wantWork(t, r, work(outputMethod, controller.Work{Before: 1, Cancelled: 1}))
-		if cause := <-causes; !errors.Is(cause, controller.ErrTimer) {
+		wantEnd(t, r, report.OutcomeCancelled, usualTimer+time.Second, late)
+		wantWork(t, r, work(outputMethod, lastcall.Work{Before: 1, Cancelled: 1}))
+		if cause := <-causes; !errors.Is(cause, lastcall.ErrTimer) {
 			t.Errorf("the handler's context ended because of %v", cause)
 		}
 		p.listen() // a peer that was not dead after all has been told
@@ -382,8 +382,8 @@ func TestHazard14_DeadPeer(t *testing.T) {
 		synctest.Wait()
 		r := l.shutdown(t)
 		// Nothing can be written any more: Stop ends the connection.
-		wantEnd(t, r, controller.OutcomeStopped, usualTimer+fullCancel, late)
-		wantWork(t, r, work(outputMethod, controller.Work{Before: 1, Cancelled: 1}))
+		wantEnd(t, r, report.OutcomeStopped, usualTimer+fullCancel, late)
+		wantWork(t, r, work(outputMethod, lastcall.Work{Before: 1, Cancelled: 1}))
 		if err := <-sent; err == nil {
 			t.Error("SendMsg has succeeded")
 		}
@@ -395,8 +395,8 @@ func TestHazard14_DeadPeer(t *testing.T) {
 		l := begin(t, n, setup{service: h.service(), grpc: []grpc.ServerOption{alive}})
 		open(t, n, h)
 		r := l.shutdown(t)
-		wantEnd(t, r, controller.OutcomeDrained, 4*time.Second)
-		wantWork(t, r, work(outputMethod, controller.Work{Before: 1, Completed: 1}))
+		wantEnd(t, r, report.OutcomeDrained, 4*time.Second)
+		wantWork(t, r, work(outputMethod, lastcall.Work{Before: 1, Completed: 1}))
 		wantNoServer(t, r)
 	})
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"maps"
 	"net"
 	"path/filepath"
@@ -87,7 +89,7 @@ func (h *hooks) stream(name string) grpc.StreamServerInterceptor {
 
 // enter is what every interceptor does: it looks for the Life and leaves its name.
 func (h *hooks) enter(ctx context.Context, name string) context.Context {
-	if controller.Draining(ctx) == nil {
+	if lastcall.Draining(ctx) == nil {
 		h.note(name + " has no Life")
 	}
 	h.note(name)
@@ -135,14 +137,14 @@ func (h *hooks) HandleConn(_ context.Context, s stats.ConnStats) {
 func TestComposeHooks(t *testing.T) {
 	for name, tt := range map[string]struct {
 		until   func(context.Context) <-chan struct{}
-		outcome controller.Outcome
+		outcome report.Outcome
 		saw     codes.Code // by the interceptors inside ours
 		outside codes.Code // by those outside
 		ended   codes.Code // for the stats handler
 		good    func(error) bool
 	}{
-		"drained":   {controller.Draining, controller.OutcomeDrained, codes.OK, codes.OK, codes.OK, func(err error) bool { return err == nil || err.Error() == "EOF" }},
-		"cancelled": {context.Context.Done, controller.OutcomeCancelled, codes.Canceled, codes.Unavailable, codes.Unavailable, isLeaving},
+		"drained":   {lastcall.Draining, report.OutcomeDrained, codes.OK, codes.OK, codes.OK, func(err error) bool { return err == nil || err.Error() == "EOF" }},
+		"cancelled": {context.Context.Done, report.OutcomeCancelled, codes.Canceled, codes.Unavailable, codes.Unavailable, isLeaving},
 	} {
 		inVirtualTime(t, name, func(t *testing.T, _ <-chan struct{}) {
 			n := memory()
@@ -218,12 +220,12 @@ func TestComposeHooks(t *testing.T) {
 // controller: at the same time, each with its own numbers.
 func TestComposeServers(t *testing.T) {
 	t.Run("drained", func(t *testing.T) {
-		shutNetworks(t, controller.Draining, (*controller.Controller).Shutdown, controller.OutcomeDrained,
-			controller.Work{Before: 1, Completed: 1}, func(err error) bool { return err == nil || err.Error() == "EOF" })
+		shutNetworks(t, lastcall.Draining, (*controller.Controller).Shutdown, report.OutcomeDrained,
+			lastcall.Work{Before: 1, Completed: 1}, func(err error) bool { return err == nil || err.Error() == "EOF" })
 	})
 	t.Run("cancelled", func(t *testing.T) {
 		force := func(c *controller.Controller, _ error) { c.Force() }
-		shutNetworks(t, context.Context.Done, force, controller.OutcomeCancelled, controller.Work{Before: 1, Cancelled: 1}, isLeaving)
+		shutNetworks(t, context.Context.Done, force, report.OutcomeCancelled, lastcall.Work{Before: 1, Cancelled: 1}, isLeaving)
 	})
 	inVirtualTime(t, "each by itself", func(t *testing.T, over <-chan struct{}) {
 		quickOne, slowOne, stuckOne := memory(), memory(), memory()
@@ -231,7 +233,7 @@ func TestComposeServers(t *testing.T) {
 		rpcs := make([]*pending, 3)
 		for i, n := range []*network{quickOne, slowOne, stuckOne} {
 			h := newHandler(func(ctx context.Context) error {
-				<-controller.Draining(ctx)
+				<-lastcall.Draining(ctx)
 				switch i {
 				case 0:
 					time.Sleep(time.Second)
@@ -248,7 +250,7 @@ func TestComposeServers(t *testing.T) {
 			time.AfterFunc(time.Second, func() { rpcs[i] = start(call(n.client(t))) })
 		}
 		c := controllerOf(t, usual(), opts...)
-		var r controller.Report
+		var r report.Report
 		run := start(func() error { r = c.Run(context.Background()); return nil })
 		time.Sleep(time.Minute)
 		c.Shutdown(errors.New("asked for"))
@@ -257,12 +259,12 @@ func TestComposeServers(t *testing.T) {
 		wantLeft(t, "controller.", len(r.Abandoned()), r)
 		wantLeft(t, "grpcadapter.", 0, r)
 		wantLeft(t, "internal/foreign.", 0, r)
-		wantEnd(t, r, controller.OutcomeAbandoned, usualTimer+fullCancel+stopGrace+waitIfNot, `GracefulStop "server 1" timed out`, `GracefulStop "server 2" timed out`)
-		for i, want := range []controller.Work{{Before: 1, Completed: 1}, {Before: 1, Cancelled: 1}, {Before: 1, Running: 1}} {
-			want.Server, want.Name, want.Kind = fmt.Sprint("server ", i), unaryMethod, controller.WorkUnary
+		wantEnd(t, r, report.OutcomeAbandoned, usualTimer+fullCancel+stopGrace+waitIfNot, `GracefulStop "server 1" timed out`, `GracefulStop "server 2" timed out`)
+		for i, want := range []lastcall.Work{{Before: 1, Completed: 1}, {Before: 1, Cancelled: 1}, {Before: 1, Running: 1}} {
+			want.Server, want.Name, want.Kind = fmt.Sprint("server ", i), unaryMethod, lastcall.WorkUnary
 			wantWork(t, r, want)
 		}
-		if at := endOf(r, controller.OpGracefulStop, "server 0"); at != time.Second {
+		if at := endOf(r, report.OpGracefulStop, "server 0"); at != time.Second {
 			t.Errorf("GracefulStop of the first returned %v after the trigger", at)
 		}
 		for i, rpc := range rpcs {
@@ -276,7 +278,7 @@ func TestComposeServers(t *testing.T) {
 // shutNetworks shuts down one server on each kind of network, each with one unary
 // RPC and one stream in flight.
 func shutNetworks(t *testing.T, until func(context.Context) <-chan struct{}, shut func(*controller.Controller, error),
-	outcome controller.Outcome, work controller.Work, good func(error) bool,
+	outcome report.Outcome, work lastcall.Work, good func(error) bool,
 ) {
 	t.Helper()
 	networks := map[string]*network{"tcp": tcp(t), "tls": secureTCP(t), "unix": unix(t), "memory": memory(), "memory tls": secureMemory(t)}
@@ -288,8 +290,8 @@ func shutNetworks(t *testing.T, until func(context.Context) <-chan struct{}, shu
 		h.service().register(g.NewServer(networks[name].options...))
 		opts = append(opts, controller.WithServer(name, g))
 	}
-	c := controllerOf(t, controller.Budget{Total: 2 * time.Minute, Reserve: time.Minute}, opts...)
-	var r controller.Report
+	c := controllerOf(t, lastcall.Budget{Total: 2 * time.Minute, Reserve: time.Minute}, opts...)
+	var r report.Report
 	run := start(func() error { r = c.Run(context.Background()); return nil })
 	rpcs := map[string]*pending{}
 	for _, name := range names {
@@ -311,9 +313,9 @@ func shutNetworks(t *testing.T, until func(context.Context) <-chan struct{}, shu
 		}
 	}
 	for _, name := range names {
-		work.Server, work.Name, work.Kind = name, unaryMethod, controller.WorkUnary
+		work.Server, work.Name, work.Kind = name, unaryMethod, lastcall.WorkUnary
 		wantWork(t, r, work)
-		work.Name, work.Kind = duplexMethod, controller.WorkStream
+		work.Name, work.Kind = duplexMethod, lastcall.WorkStream
 		wantWork(t, r, work)
 	}
 	wantLeft(t, "", 0, r)
@@ -345,8 +347,8 @@ func TestComposeKeepalive(t *testing.T) {
 			if err := rpc.result(); (err != nil) != tt.lost || tt.lost && status.Code(err) != codes.Unavailable {
 				t.Errorf("the RPC in flight got %v", err)
 			}
-			wantEnd(t, r, controller.OutcomeDrained, tt.took)
-			wantWork(t, r, controller.Work{Name: unaryMethod, Kind: controller.WorkUnary, Before: 1, Completed: 1})
+			wantEnd(t, r, report.OutcomeDrained, tt.took)
+			wantWork(t, r, lastcall.Work{Name: unaryMethod, Kind: lastcall.WorkUnary, Before: 1, Completed: 1})
 			wantNoServer(t, r)
 		})
 	}
@@ -356,14 +358,14 @@ func TestComposeKeepalive(t *testing.T) {
 func TestComposeWaitForHandlers(t *testing.T) {
 	for name, tt := range map[string]struct {
 		after   time.Duration // the handler returns, counted from the timer; less than 0: never
-		outcome controller.Outcome
+		outcome report.Outcome
 		took    time.Duration
 		failed  []string
 	}{
-		"obeys":               {0, controller.OutcomeCancelled, usualTimer, []string{late}},
-		"obeys after a while": {time.Second, controller.OutcomeCancelled, usualTimer + time.Second, []string{late}},
-		"ends in phase stop":  {4 * time.Second, controller.OutcomeStopped, usualTimer + 4*time.Second, []string{late}},
-		"never ends":          {-1, controller.OutcomeAbandoned, usualTimer + fullCancel + fullStop + waitIfStop, []string{`Serve "grpc" timed out`, late, `Stop "grpc" timed out`}},
+		"obeys":               {0, report.OutcomeCancelled, usualTimer, []string{late}},
+		"obeys after a while": {time.Second, report.OutcomeCancelled, usualTimer + time.Second, []string{late}},
+		"ends in phase stop":  {4 * time.Second, report.OutcomeStopped, usualTimer + 4*time.Second, []string{late}},
+		"never ends":          {-1, report.OutcomeAbandoned, usualTimer + fullCancel + fullStop + waitIfStop, []string{`Serve "grpc" timed out`, late, `Stop "grpc" timed out`}},
 	} {
 		inVirtualTime(t, name, func(t *testing.T, over <-chan struct{}) {
 			n := memory()
@@ -381,7 +383,7 @@ func TestComposeWaitForHandlers(t *testing.T) {
 			r := l.shutdown(t)
 			wantLeaving(t, "the RPC in flight", rpc.result())
 			wantEnd(t, r, tt.outcome, tt.took, tt.failed...)
-			want := controller.Work{Name: unaryMethod, Kind: controller.WorkUnary, Before: 1, Cancelled: 1}
+			want := lastcall.Work{Name: unaryMethod, Kind: lastcall.WorkUnary, Before: 1, Cancelled: 1}
 			if tt.after < 0 {
 				want.Cancelled, want.Running = 0, 1
 			}
@@ -396,13 +398,13 @@ func TestComposeWaitForHandlers(t *testing.T) {
 func TestComposeUse(t *testing.T) {
 	for name, tt := range map[string]struct {
 		takes   time.Duration // of the RPC, from the trigger; less than 0: until its context ends
-		outcome controller.Outcome
+		outcome report.Outcome
 		took    time.Duration
 		failed  []string
 		code    codes.Code
 	}{
-		"drained": {3 * time.Second, controller.OutcomeDrained, 3 * time.Second, nil, codes.OK},
-		"stopped": {-1, controller.OutcomeStopped, usualTimer, []string{late}, codes.Unavailable},
+		"drained": {3 * time.Second, report.OutcomeDrained, 3 * time.Second, nil, codes.OK},
+		"stopped": {-1, report.OutcomeStopped, usualTimer, []string{late}, codes.Unavailable},
 	} {
 		for served, with := range map[string]bool{"with a listener": true, "served elsewhere": false} {
 			inVirtualTime(t, name+", "+served, func(t *testing.T, _ <-chan struct{}) {
@@ -424,7 +426,7 @@ func TestComposeUse(t *testing.T) {
 					g = grpcadapter.Use(bare(t, n, h.service()))
 				}
 				c := controllerOf(t, usual(), controller.WithServer("grpc", g))
-				var r controller.Report
+				var r report.Report
 				run := start(func() error { r = c.Run(context.Background()); return nil })
 				rpc := start(call(n.client(t)))
 				<-h.in
@@ -474,7 +476,7 @@ func TestComposeUse(t *testing.T) {
 		}
 		synctest.Wait()
 		r := l.report(t)
-		wantEnd(t, r, controller.OutcomeDrained, 5*time.Second)
+		wantEnd(t, r, report.OutcomeDrained, 5*time.Second)
 		if !r.Triggered.Equal(triggered) {
 			t.Errorf("triggered %v late", r.Triggered.Sub(triggered))
 		}

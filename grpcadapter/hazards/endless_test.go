@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"sync/atomic"
 	"testing"
@@ -21,7 +23,6 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 
-	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/grpcadapter"
 )
 
@@ -75,7 +76,7 @@ func openHealth(t *testing.T, conn *grpc.ClientConn) *watched[*healthpb.HealthCh
 
 // wantHealth checks what a health Watch got: SERVING before the trigger, NOT_SERVING
 // with it, and our status some time after it.
-func wantHealth(t *testing.T, w *watched[*healthpb.HealthCheckResponse], r controller.Report, end time.Duration) {
+func wantHealth(t *testing.T, w *watched[*healthpb.HealthCheckResponse], r report.Report, end time.Duration) {
 	t.Helper()
 	w.wantAt(t, "a health Watch", r, end)
 	var got []string
@@ -91,8 +92,8 @@ func wantHealth(t *testing.T, w *watched[*healthpb.HealthCheckResponse], r contr
 }
 
 // infra is what a report has of a method that is there for the network.
-func infra(method string, w controller.Work) controller.Work {
-	w.Name, w.Kind = method, controller.WorkInfra
+func infra(method string, w lastcall.Work) lastcall.Work {
+	w.Name, w.Kind = method, lastcall.WorkInfra
 	return w
 }
 
@@ -153,12 +154,12 @@ func TestHazard15_HealthWatch(t *testing.T) {
 			}
 			synctest.Wait()
 			r := l.shutdown(t)
-			wantEnd(t, r, controller.OutcomeDrained, settle)
-			wantWork(t, r, infra(healthpb.Health_Watch_FullMethodName, controller.Work{Before: 100, Completed: 100}))
+			wantEnd(t, r, report.OutcomeDrained, settle)
+			wantWork(t, r, infra(healthpb.Health_Watch_FullMethodName, lastcall.Work{Before: 100, Completed: 100}))
 			for _, w := range all {
 				wantHealth(t, w, r, settle)
 			}
-			if r.ExitCode() != controller.ExitOK {
+			if r.ExitCode() != report.ExitOK {
 				t.Errorf("the exit code is %d", r.ExitCode())
 			}
 			wantNoServer(t, r)
@@ -175,7 +176,7 @@ func TestHazard15_HealthWatch(t *testing.T) {
 			comes(t, "the client's Watch", watches)
 			synctest.Wait()
 			r := l.shutdown(t)
-			wantEnd(t, r, controller.OutcomeDrained, settle)
+			wantEnd(t, r, report.OutcomeDrained, settle)
 			wantNoServer(t, r)
 		})
 	}
@@ -191,8 +192,8 @@ func TestHazard15_HealthWatch(t *testing.T) {
 		}
 		p.ackPings(t)
 		r := l.report(t)
-		wantEnd(t, r, controller.OutcomeDrained, 0)
-		wantWork(t, r, infra(healthpb.Health_Watch_FullMethodName, controller.Work{Arrived: 1, Late: 1, Completed: 1}))
+		wantEnd(t, r, report.OutcomeDrained, 0)
+		wantWork(t, r, infra(healthpb.Health_Watch_FullMethodName, lastcall.Work{Arrived: 1, Late: 1, Completed: 1}))
 		wantNoServer(t, r)
 	})
 }
@@ -351,10 +352,10 @@ func TestHazard16_ReflectionAndORCA(t *testing.T) {
 		synctest.Wait()
 		time.Sleep(45 * time.Second)
 		r := l.shutdown(t)
-		wantEnd(t, r, controller.OutcomeDrained, 0)
-		wantWork(t, r, infra(reflectMethod, controller.Work{Before: 1, Completed: 1}))
-		wantWork(t, r, infra(orcaMethod, controller.Work{Before: 1, Completed: 1}))
-		wantWork(t, r, work(duplexMethod, controller.Work{Before: 1, Completed: 1}))
+		wantEnd(t, r, report.OutcomeDrained, 0)
+		wantWork(t, r, infra(reflectMethod, lastcall.Work{Before: 1, Completed: 1}))
+		wantWork(t, r, infra(orcaMethod, lastcall.Work{Before: 1, Completed: 1}))
+		wantWork(t, r, work(duplexMethod, lastcall.Work{Before: 1, Completed: 1}))
 		for name, w := range map[string]*pending{"reflection": reflected.pending, "ORCA": reported.pending, "the user's own": echoed.pending} {
 			w.wantAt(t, name, r, 0)
 			wantLeaving(t, name, w.result())
@@ -370,8 +371,8 @@ func TestHazard16_ReflectionAndORCA(t *testing.T) {
 		_, echoed := openEcho(t, n.client(t))
 		synctest.Wait()
 		r := l.shutdown(t)
-		wantEnd(t, r, controller.OutcomeCancelled, usualTimer, late)
-		wantWork(t, r, work(duplexMethod, controller.Work{Before: 1, Cancelled: 1}))
+		wantEnd(t, r, report.OutcomeCancelled, usualTimer, late)
+		wantWork(t, r, work(duplexMethod, lastcall.Work{Before: 1, Cancelled: 1}))
 		wantLeaving(t, "the user's own", echoed.result())
 		wantNoServer(t, r)
 	})
@@ -395,7 +396,7 @@ func TestHazard16_ReflectionAndORCA(t *testing.T) {
 			ask()
 			synctest.Wait()
 			r := l.shutdown(t)
-			wantEnd(t, r, controller.OutcomeDrained, max(tt.took, tt.end)) // the handler is waited for
+			wantEnd(t, r, report.OutcomeDrained, max(tt.took, tt.end)) // the handler is waited for
 			w.wantAt(t, "the stream", r, tt.end)
 			wantLeaving(t, "the stream", w.result())
 			if len(w.got) != tt.got+1 {
@@ -465,7 +466,7 @@ func TestHazard16_Pipelined(t *testing.T) {
 			if given.Load() == 0 || lost.Load() > 0 || given.Load() != answered.Load() {
 				t.Errorf("%d requests were given to handlers, which could not answer %d; %d answers came", given.Load(), lost.Load(), answered.Load())
 			}
-			if r.Outcome != controller.OutcomeDrained {
+			if r.Outcome != report.OutcomeDrained {
 				t.Error(r)
 			}
 			wantNoServer(t, r)
@@ -502,7 +503,7 @@ func TestHazard16_Spread(t *testing.T) {
 				time.Sleep(time.Second)
 			}
 			r := l.shutdown(t)
-			wantEnd(t, r, controller.OutcomeDrained, 4*tt.step)
+			wantEnd(t, r, report.OutcomeDrained, 4*tt.step)
 			for i, w := range open {
 				w.wantAt(t, fmt.Sprintf("stream %d", i), r, time.Duration(i)*tt.step)
 				wantLeaving(t, "an endless stream", w.result())
@@ -519,8 +520,8 @@ func TestHazard16_Spread(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		l.Force()
 		r := l.report(t)
-		wantEnd(t, r, controller.OutcomeCancelled, 3*time.Second, late)
-		wantWork(t, r, infra(healthpb.Health_Watch_FullMethodName, controller.Work{Before: 2, Completed: 1, Cancelled: 1}))
+		wantEnd(t, r, report.OutcomeCancelled, 3*time.Second, late)
+		wantWork(t, r, infra(healthpb.Health_Watch_FullMethodName, lastcall.Work{Before: 2, Completed: 1, Cancelled: 1}))
 		for _, w := range open {
 			wantLeaving(t, "a health Watch", w.result())
 		}
@@ -557,7 +558,7 @@ func TestHazard16_RetryPushback(t *testing.T) {
 			p.goAway(t, 0)
 			refused := p.status(t, p.call(t, healthpb.Health_Watch_FullMethodName))
 			r := l.report(t)
-			wantEnd(t, r, controller.OutcomeCancelled, usualTimer, late)
+			wantEnd(t, r, report.OutcomeCancelled, usualTimer, late)
 			wantHealth(t, endless, r, 0)
 			if got := endless.trailer.Get(key); len(got) != 1 || got[0] != tt.want {
 				t.Errorf("the trailer of an endless stream has %q", got)

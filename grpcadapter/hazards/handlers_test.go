@@ -3,6 +3,8 @@ package hazards_test
 import (
 	"context"
 	"errors"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"slices"
 	"strconv"
@@ -60,16 +62,16 @@ func kinds() map[string]func(*grpc.ClientConn) func() error {
 }
 
 // work is what a report has of an RPC's method.
-func work(method string, w controller.Work) controller.Work {
-	w.Name, w.Kind = method, controller.WorkStream
+func work(method string, w lastcall.Work) lastcall.Work {
+	w.Name, w.Kind = method, lastcall.WorkStream
 	if method == unaryMethod {
-		w.Kind = controller.WorkUnary
+		w.Kind = lastcall.WorkUnary
 	}
 	return w
 }
 
 // wantAt checks that something ended in an instant, counted from the trigger.
-func (p *pending) wantAt(t *testing.T, what string, r controller.Report, want time.Duration) {
+func (p *pending) wantAt(t *testing.T, what string, r report.Report, want time.Duration) {
 	t.Helper()
 	synctest.Wait()
 	switch {
@@ -91,9 +93,9 @@ func (p *pending) wantNow(t *testing.T, what string) {
 }
 
 // wantAbandoned checks which calls a report names as not returned.
-func wantAbandoned(t *testing.T, r controller.Report, want ...controller.Op) {
+func wantAbandoned(t *testing.T, r report.Report, want ...report.Op) {
 	t.Helper()
-	var got []controller.Op
+	var got []report.Op
 	for _, s := range r.Abandoned() {
 		got = append(got, s.Op)
 	}
@@ -147,7 +149,7 @@ func TestHazard01_OpenStream(t *testing.T) {
 		inVirtualTime(t, "lastcall/drain signal"+method, func(t *testing.T, _ <-chan struct{}) {
 			n := memory()
 			h := newHandler(func(ctx context.Context) error {
-				<-controller.Draining(ctx)
+				<-lastcall.Draining(ctx)
 				time.Sleep(3 * time.Second)
 				return ctx.Err()
 			})
@@ -155,8 +157,8 @@ func TestHazard01_OpenStream(t *testing.T) {
 			client := start(rpc(n.client(t)))
 			comes(t, "the call of the handler", h.in)
 			r := l.shutdown(t)
-			wantEnd(t, r, controller.OutcomeDrained, 3*time.Second)
-			wantWork(t, r, work(method, controller.Work{Before: 1, Completed: 1}))
+			wantEnd(t, r, report.OutcomeDrained, 3*time.Second)
+			wantWork(t, r, work(method, lastcall.Work{Before: 1, Completed: 1}))
 			client.wantAt(t, "the RPC", r, 3*time.Second)
 			if err := client.result(); err != nil {
 				t.Errorf("the client got %v", err)
@@ -170,11 +172,11 @@ func TestHazard01_OpenStream(t *testing.T) {
 			client := start(rpc(n.client(t)))
 			comes(t, "the call of the handler", h.in)
 			r := l.shutdown(t)
-			wantEnd(t, r, controller.OutcomeCancelled, usualTimer, late)
-			wantWork(t, r, work(method, controller.Work{Before: 1, Cancelled: 1}))
+			wantEnd(t, r, report.OutcomeCancelled, usualTimer, late)
+			wantWork(t, r, work(method, lastcall.Work{Before: 1, Cancelled: 1}))
 			client.wantAt(t, "the RPC", r, usualTimer)
 			wantLeaving(t, "an open RPC", client.result())
-			if cause := <-causes; !errors.Is(cause, controller.ErrTimer) {
+			if cause := <-causes; !errors.Is(cause, lastcall.ErrTimer) {
 				t.Errorf("the handler's context ended because of %v", cause)
 			}
 			wantNoServer(t, r)
@@ -208,9 +210,9 @@ func TestHazard02_HandlerIgnoresContext(t *testing.T) {
 			client := start(rpc(n.client(t)))
 			comes(t, "the call of the handler", h.in)
 			r := l.shutdown(t)
-			wantEnd(t, r, controller.OutcomeAbandoned, usualTimer+fullCancel+stopGrace+waitIfNot, late)
-			wantWork(t, r, work(method, controller.Work{Before: 1, Running: 1}))
-			wantAbandoned(t, r, controller.OpGracefulStop)
+			wantEnd(t, r, report.OutcomeAbandoned, usualTimer+fullCancel+stopGrace+waitIfNot, late)
+			wantWork(t, r, work(method, lastcall.Work{Before: 1, Running: 1}))
+			wantAbandoned(t, r, report.OpGracefulStop)
 			client.wantAt(t, "the RPC", r, usualTimer)
 			wantLeaving(t, "an RPC whose handler ignores its context", client.result())
 			letGo()
@@ -220,10 +222,10 @@ func TestHazard02_HandlerIgnoresContext(t *testing.T) {
 		for _, tt := range []struct {
 			name    string
 			after   time.Duration // the timer
-			outcome controller.Outcome
+			outcome report.Outcome
 		}{
-			{"in phase cancel", 2 * time.Second, controller.OutcomeCancelled},
-			{"in phase wait", 5 * time.Second, controller.OutcomeStopped},
+			{"in phase cancel", 2 * time.Second, report.OutcomeCancelled},
+			{"in phase wait", 5 * time.Second, report.OutcomeStopped},
 		} {
 			inVirtualTime(t, "lastcall/"+tt.name+method, func(t *testing.T, _ <-chan struct{}) {
 				n := memory()
@@ -237,7 +239,7 @@ func TestHazard02_HandlerIgnoresContext(t *testing.T) {
 				comes(t, "the call of the handler", h.in)
 				r := l.shutdown(t)
 				wantEnd(t, r, tt.outcome, usualTimer+tt.after, late)
-				wantWork(t, r, work(method, controller.Work{Before: 1, Cancelled: 1}))
+				wantWork(t, r, work(method, lastcall.Work{Before: 1, Cancelled: 1}))
 				client.wantAt(t, "the RPC", r, usualTimer)
 				wantLeaving(t, "an RPC whose handler is slow to end", client.result())
 				wantNoServer(t, r)
@@ -285,9 +287,9 @@ func TestHazard03_ClientGone(t *testing.T) {
 			synctest.Wait()
 			conn.Close()
 			r := l.report(t)
-			wantEnd(t, r, controller.OutcomeAbandoned, usualTimer+fullCancel+stopGrace+waitIfNot, late)
-			wantWork(t, r, work(method, controller.Work{Before: 1, Running: 1}))
-			wantAbandoned(t, r, controller.OpGracefulStop)
+			wantEnd(t, r, report.OutcomeAbandoned, usualTimer+fullCancel+stopGrace+waitIfNot, late)
+			wantWork(t, r, work(method, lastcall.Work{Before: 1, Running: 1}))
+			wantAbandoned(t, r, report.OpGracefulStop)
 			letGo()
 			wantLeft(t, "", 0, r)
 			wantNoServer(t, r)
@@ -315,10 +317,10 @@ func TestHazard04_WaitForHandlers(t *testing.T) {
 		client := start(call(n.client(t)))
 		comes(t, "the call of the handler", h.in)
 		r := l.shutdown(t)
-		wantEnd(t, r, controller.OutcomeAbandoned, usualTimer+fullCancel+fullStop+waitIfStop,
+		wantEnd(t, r, report.OutcomeAbandoned, usualTimer+fullCancel+fullStop+waitIfStop,
 			`Serve "grpc" timed out`, late, `Stop "grpc" timed out`)
-		wantWork(t, r, work(unaryMethod, controller.Work{Before: 1, Running: 1}))
-		wantAbandoned(t, r, controller.OpGracefulStop, controller.OpStop, controller.OpServe)
+		wantWork(t, r, work(unaryMethod, lastcall.Work{Before: 1, Running: 1}))
+		wantAbandoned(t, r, report.OpGracefulStop, report.OpStop, report.OpServe)
 		client.wantAt(t, "the RPC", r, usualTimer)
 		wantLeaving(t, "an RPC whose handler ignores its context", client.result())
 		letGo()
@@ -332,7 +334,7 @@ func TestHazard04_WaitForHandlers(t *testing.T) {
 		client := start(call(n.client(t)))
 		comes(t, "the call of the handler", h.in)
 		r := l.shutdown(t)
-		wantEnd(t, r, controller.OutcomeCancelled, usualTimer, late)
+		wantEnd(t, r, report.OutcomeCancelled, usualTimer, late)
 		wantLeaving(t, "an open RPC", client.result())
 		wantNoServer(t, r)
 	})
@@ -456,14 +458,14 @@ func TestHazard06_StopInsideHandler(t *testing.T) {
 	for method, rpc := range kinds() {
 		for name, tt := range map[string]struct {
 			handle  func(context.Context, *controller.Controller) error
-			outcome controller.Outcome
+			outcome report.Outcome
 			took    time.Duration
-			work    controller.Work
+			work    lastcall.Work
 			failed  []string
 		}{
 			"Shutdown": {
 				func(_ context.Context, c *controller.Controller) error { c.Shutdown(nil); return nil },
-				controller.OutcomeDrained, 0, controller.Work{Before: 1, Completed: 1}, nil,
+				report.OutcomeDrained, 0, lastcall.Work{Before: 1, Completed: 1}, nil,
 			},
 			"Shutdown, a second's work": {
 				func(_ context.Context, c *controller.Controller) error {
@@ -471,11 +473,11 @@ func TestHazard06_StopInsideHandler(t *testing.T) {
 					time.Sleep(time.Second)
 					return nil
 				},
-				controller.OutcomeDrained, time.Second, controller.Work{Before: 1, Completed: 1}, nil,
+				report.OutcomeDrained, time.Second, lastcall.Work{Before: 1, Completed: 1}, nil,
 			},
 			"Force": {
 				func(ctx context.Context, c *controller.Controller) error { c.Force(); <-ctx.Done(); return ctx.Err() },
-				controller.OutcomeCancelled, 0, controller.Work{Before: 1, Cancelled: 1}, nil,
+				report.OutcomeCancelled, 0, lastcall.Work{Before: 1, Cancelled: 1}, nil,
 			},
 			"Wait": {
 				func(ctx context.Context, c *controller.Controller) error {
@@ -483,7 +485,7 @@ func TestHazard06_StopInsideHandler(t *testing.T) {
 					_, err := c.Wait(ctx)
 					return err
 				},
-				controller.OutcomeCancelled, usualTimer, controller.Work{Before: 1, Cancelled: 1}, []string{late},
+				report.OutcomeCancelled, usualTimer, lastcall.Work{Before: 1, Cancelled: 1}, []string{late},
 			},
 		} {
 			inVirtualTime(t, "lastcall/"+name+method, func(t *testing.T, _ <-chan struct{}) {
@@ -499,7 +501,7 @@ func TestHazard06_StopInsideHandler(t *testing.T) {
 				r := l.report(t)
 				wantEnd(t, r, tt.outcome, tt.took, tt.failed...)
 				client.wantAt(t, "the RPC", r, tt.took)
-				if err := client.result(); tt.outcome == controller.OutcomeCancelled {
+				if err := client.result(); tt.outcome == report.OutcomeCancelled {
 					wantLeaving(t, name, err)
 				} else if err != nil {
 					t.Errorf("the client got %v", err)

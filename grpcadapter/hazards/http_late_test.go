@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -40,10 +42,10 @@ func elsewhere(t *testing.T, h http.Handler) *front {
 }
 
 // shutdownOf runs a controller and shuts it down when everything is at rest.
-func shutdownOf(t *testing.T, meanwhile func(), opts ...controller.Option) controller.Report {
+func shutdownOf(t *testing.T, meanwhile func(), opts ...controller.Option) report.Report {
 	t.Helper()
 	ctl := controllerOf(t, usual(), opts...)
-	var r controller.Report
+	var r report.Report
 	run := start(func() error { r = ctl.Run(context.Background()); return nil })
 	synctest.Wait()
 	ctl.Shutdown(errors.New("asked for"))
@@ -90,7 +92,7 @@ func TestHazard17_LateOverHTTP(t *testing.T) {
 				t.Errorf("a browser gets %d", w.Code)
 			}
 		}, controller.WithServer("grpc", g), controller.WithServer("other", lingering(rpcTime)))
-		wantEnd(t, r, controller.OutcomeDrained, rpcTime)
+		wantEnd(t, r, report.OutcomeDrained, rpcTime)
 		wantNote(t, r, "when the drain of this server began, 0 RPCs were in flight over HTTP, and 3 came later and were refused")
 	})
 	inVirtualTime(t, "lastcall/after Stop", func(t *testing.T, _ <-chan struct{}) {
@@ -192,8 +194,8 @@ func TestHazard17_BothWays(t *testing.T) {
 			if _, err := n.dial(t.Context()); err == nil {
 				t.Error("one second into the drain the listener is open")
 			}
-		}, controller.WithServer("grpc", g), controller.WithObserver("serve", func(s controller.Step) {
-			if s.Kind == controller.KindPhase && s.Phase == controller.PhaseServe {
+		}, controller.WithServer("grpc", g), controller.WithObserver("serve", func(s report.Step) {
+			if s.Kind == report.KindPhase && s.Phase == lastcall.PhaseServe {
 				if err := stream(open)(); err != nil {
 					t.Errorf("over the listener: %v", err)
 				}
@@ -201,16 +203,16 @@ func TestHazard17_BothWays(t *testing.T) {
 				<-h.in
 			}
 		}))
-		wantEnd(t, r, controller.OutcomeDrained, rpcTime)
+		wantEnd(t, r, report.OutcomeDrained, rpcTime)
 		if err := overHTTP.result(); err != nil {
 			t.Errorf("over HTTP: %v", err)
 		}
 		for _, step := range r.Steps {
-			if step.Op == controller.OpServe && step.Err != nil {
+			if step.Op == report.OpServe && step.Err != nil {
 				t.Errorf("Serve returned %v", step.Err)
 			}
 		}
-		if r.ExitCode() != controller.ExitOK || len(r.Notes) != 2 || !strings.Contains(r.Notes[1].Text, "use one Server for each") {
+		if r.ExitCode() != report.ExitOK || len(r.Notes) != 2 || !strings.Contains(r.Notes[1].Text, "use one Server for each") {
 			t.Errorf("%v\n%q", r, r.Notes)
 		}
 	})
@@ -224,7 +226,7 @@ func TestHazard17_GoAwayFirst(t *testing.T) {
 		inVirtualTime(t, fmt.Sprintf("lastcall/behind %v", behind), func(t *testing.T, _ <-chan struct{}) {
 			g := grpcadapter.New(memory(), grpcadapter.OverHTTP(), grpcadapter.WithGoAwayFirst(limit))
 			h := newHandler(func(ctx context.Context) error {
-				<-controller.Draining(ctx)
+				<-lastcall.Draining(ctx)
 				time.Sleep(time.Millisecond) // not before GracefulStop has counted
 				return nil
 			})
@@ -232,7 +234,7 @@ func TestHazard17_GoAwayFirst(t *testing.T) {
 				adapter: func() (*grpcadapter.Server, grpc.ServiceRegistrar, http.Handler) { return g, g.NewServer(), g },
 				behind:  behind,
 			})
-			if wrong := tally(errs, func(err error) bool { return err == nil }); len(wrong) > 0 || r.Outcome != controller.OutcomeDrained || r.Took() > httpTail {
+			if wrong := tally(errs, func(err error) bool { return err == nil }); len(wrong) > 0 || r.Outcome != report.OutcomeDrained || r.Took() > httpTail {
 				t.Errorf("the clients got %v\n%v", wrong, r)
 			}
 			wantNote(t, r, map[bool]string{false: "when the drain of this server began, 20 RPCs were in flight over HTTP, and 0 came later"}[behind])
@@ -246,7 +248,7 @@ func TestHazard17_GoAwayFirst(t *testing.T) {
 		in, heard := make(chan struct{}), make(chan time.Time, 1)
 		service.output = func(s testgrpc.TestService_StreamingOutputCallServer) error {
 			close(in)
-			<-controller.Draining(s.Context())
+			<-lastcall.Draining(s.Context())
 			heard <- time.Now()
 			return nil
 		}
@@ -254,15 +256,15 @@ func TestHazard17_GoAwayFirst(t *testing.T) {
 		overHTTP := start(call(elsewhere(t, g).client(t)))
 		overTCP := start(stream(n.client(t)))
 		<-h.in
-		r := shutdownOf(t, nil, controller.WithServer("grpc", g), controller.WithObserver("serve", func(s controller.Step) {
-			if s.Kind == controller.KindPhase && s.Phase == controller.PhaseServe {
+		r := shutdownOf(t, nil, controller.WithServer("grpc", g), controller.WithObserver("serve", func(s report.Step) {
+			if s.Kind == report.KindPhase && s.Phase == lastcall.PhaseServe {
 				<-in
 			}
 		}))
 		if got := (<-heard).Sub(r.Triggered); got != limit {
 			t.Errorf("the handler heard of the drain after %v, want %v", got, limit)
 		}
-		if err := errors.Join(overHTTP.result(), overTCP.result()); err != nil || r.Outcome != controller.OutcomeDrained {
+		if err := errors.Join(overHTTP.result(), overTCP.result()); err != nil || r.Outcome != report.OutcomeDrained {
 			t.Errorf("%v\n%v", err, r)
 		}
 	})

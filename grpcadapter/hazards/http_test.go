@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"net/http"
 	"strings"
 	"testing"
@@ -133,18 +135,18 @@ func overHTTP(t *testing.T, secure bool) {
 			if len(wrong) > 0 {
 				t.Errorf("of %d RPCs in flight those failed: %v", len(errs), wrong)
 			}
-			if r.Outcome != controller.OutcomeDrained || r.Took() < rpcTime || r.Took() > rpcTime+httpTail {
+			if r.Outcome != report.OutcomeDrained || r.Took() < rpcTime || r.Took() > rpcTime+httpTail {
 				t.Errorf("%v", r)
 			}
 			failures := r.Failures()
 			switch {
 			case tt.failed == "" && len(failures) > 0:
 				t.Errorf("failed: %q", failures)
-			case tt.failed != "" && (len(failures) != 1 || failures[0].Op != controller.OpAnnounce || !strings.Contains(r.String(), tt.failed) || r.ExitCode() != controller.ExitStep):
-				t.Errorf("want a failure of Announce that says %q, and exit code %d\n%v", tt.failed, controller.ExitStep, r)
+			case tt.failed != "" && (len(failures) != 1 || failures[0].Op != report.OpAnnounce || !strings.Contains(r.String(), tt.failed) || r.ExitCode() != report.ExitStep):
+				t.Errorf("want a failure of Announce that says %q, and exit code %d\n%v", tt.failed, report.ExitStep, r)
 			}
 			if tt.tracked {
-				wantWork(t, r, controller.Work{Server: "grpc", Name: unaryMethod, Kind: controller.WorkUnary, Before: 20, Completed: 20})
+				wantWork(t, r, lastcall.Work{Server: "grpc", Name: unaryMethod, Kind: lastcall.WorkUnary, Before: 20, Completed: 20})
 			}
 			switch {
 			case tt.tail > 0: // past the adapter
@@ -153,7 +155,7 @@ func overHTTP(t *testing.T, secure bool) {
 			default:
 				wantNote(t, r, "when the drain of this server began, 20 RPCs were in flight over HTTP, and 0 came later")
 			}
-			if at := endOf(r, controller.OpGracefulStop, "grpc"); !tt.behind && at != rpcTime+tt.tail {
+			if at := endOf(r, report.OpGracefulStop, "grpc"); !tt.behind && at != rpcTime+tt.tail {
 				t.Errorf("GracefulStop of grpc returned %v after the trigger, want %v", at, rpcTime+tt.tail)
 			}
 		})
@@ -166,10 +168,10 @@ func overHTTP(t *testing.T, secure bool) {
 			if wrong := tally(errs, isLeaving); len(wrong) > 0 {
 				t.Errorf("of %d clients those did not get Unavailable, %q: %v", len(errs), ourText, wrong)
 			}
-			if r.Outcome != controller.OutcomeCancelled && r.Outcome != controller.OutcomeStopped || r.Took() < usualTimer || r.Took() > usualTimer+httpTail {
+			if r.Outcome != report.OutcomeCancelled && r.Outcome != report.OutcomeStopped || r.Took() < usualTimer || r.Took() > usualTimer+httpTail {
 				t.Errorf("%v", r)
 			}
-			wantWork(t, r, controller.Work{Server: "grpc", Name: unaryMethod, Kind: controller.WorkUnary, Before: 100, Cancelled: 100})
+			wantWork(t, r, lastcall.Work{Server: "grpc", Name: unaryMethod, Kind: lastcall.WorkUnary, Before: 100, Cancelled: 100})
 			if tt.behind && strings.Contains(fmt.Sprint(r.Notes), "in flight over HTTP") {
 				t.Errorf("it is Behind the http.Server, and the notes are %q", r.Notes)
 			}
@@ -181,13 +183,13 @@ func overHTTP(t *testing.T, secure bool) {
 		h := newHandler(func(context.Context) error { time.Sleep(rpcTime); return nil })
 		r, errs := runOverHTTP(t, f, h, bigAnswers{h}, 20, overHTTPCases()["adapter"])
 		wrong := tally(errs, func(err error) bool { return err == nil })
-		if at := endOf(r, controller.OpGracefulStop, "grpc"); len(wrong) > 0 || at < rpcTime+50*time.Millisecond {
+		if at := endOf(r, report.OpGracefulStop, "grpc"); len(wrong) > 0 || at < rpcTime+50*time.Millisecond {
 			t.Errorf("of %d answers on the way those were lost: %v; GracefulStop of grpc returned %v after the trigger", len(errs), wrong, at)
 		}
 	})
 	inVirtualTime(t, "no RPC came that way", func(t *testing.T, _ <-chan struct{}) {
 		r, _ := runOverHTTP(t, newFront(t, secure), newHandler(nil), fnService{}, 0, overHTTPCases()["grpc that listens"])
-		if r.ExitCode() != controller.ExitOK {
+		if r.ExitCode() != report.ExitOK {
 			t.Error(r)
 		}
 	})
@@ -195,7 +197,7 @@ func overHTTP(t *testing.T, secure bool) {
 
 // runOverHTTP shuts down an http.Server and the gRPC server in it, while RPCs are
 // in flight, and returns the report and what the clients got.
-func runOverHTTP(t *testing.T, f *front, h *handler, service registers, rpcs int, c overHTTPCase) (controller.Report, []error) {
+func runOverHTTP(t *testing.T, f *front, h *handler, service registers, rpcs int, c overHTTPCase) (report.Report, []error) {
 	t.Helper()
 	g, registrar, served := c.adapter()
 	service.register(registrar)
@@ -205,7 +207,7 @@ func runOverHTTP(t *testing.T, f *front, h *handler, service registers, rpcs int
 		opts = append(opts, controller.Behind("http"))
 	}
 	ctl := controllerOf(t, usual(), controller.WithServer("http", f), controller.WithServer("grpc", g, opts...))
-	var r controller.Report
+	var r report.Report
 	run := start(func() error { r = ctl.Run(context.Background()); return nil })
 	var calls []*pending
 	for i := range rpcs {
@@ -232,9 +234,9 @@ func runOverHTTP(t *testing.T, f *front, h *handler, service registers, rpcs int
 }
 
 // endOf returns when a call returned, counted from the trigger; -1 if there was none.
-func endOf(r controller.Report, op controller.Op, name string) time.Duration {
+func endOf(r report.Report, op report.Op, name string) time.Duration {
 	for _, s := range r.Steps {
-		if s.Kind == controller.KindCall && s.Op == op && s.Name == name {
+		if s.Kind == report.KindCall && s.Op == op && s.Name == name {
 			return s.Elapsed + s.Duration
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"net"
 	"os"
 	"os/exec"
@@ -96,7 +98,7 @@ func dialWith(t *testing.T, dial func(context.Context, string) (net.Conn, error)
 }
 
 // controllerOf returns a controller that no signal reaches.
-func controllerOf(t *testing.T, budget controller.Budget, opts ...controller.Option) *controller.Controller {
+func controllerOf(t *testing.T, budget lastcall.Budget, opts ...controller.Option) *controller.Controller {
 	t.Helper()
 	c, err := controller.New(budget, append(opts, controller.WithSignals())...)
 	if err != nil {
@@ -106,18 +108,18 @@ func controllerOf(t *testing.T, budget controller.Budget, opts ...controller.Opt
 }
 
 // checkReport checks what holds for every report.
-func checkReport(t *testing.T, r controller.Report) {
+func checkReport(t *testing.T, r report.Report) {
 	t.Helper()
 	if r.Ended.After(r.Triggered.Add(r.Budget.Total)) {
 		t.Errorf("Run returned %v after the deadline", r.Ended.Sub(r.Triggered.Add(r.Budget.Total)))
 	}
 	for _, w := range r.Work {
-		if w.Kind != controller.WorkCall && w.Before+w.Arrived != w.Completed+w.Cancelled+w.Cut+w.Running {
+		if w.Kind != lastcall.WorkCall && w.Before+w.Arrived != w.Completed+w.Cancelled+w.Cut+w.Running {
 			t.Errorf("the numbers do not add up: %+v", w)
 		}
 	}
 	want := []fsm.State{fsm.Serving, fsm.GracefulShutdown, fsm.Terminated}
-	if r.Outcome != controller.OutcomeDrained {
+	if r.Outcome != report.OutcomeDrained {
 		want = []fsm.State{fsm.Serving, fsm.GracefulShutdown, fsm.TimerExpired, fsm.Terminated}
 	}
 	if !slices.Equal(r.Path, want) {
@@ -127,7 +129,7 @@ func checkReport(t *testing.T, r controller.Report) {
 
 // wantEnd checks how and when a shutdown ended, and that no step has failed but
 // those named.
-func wantEnd(t *testing.T, r controller.Report, outcome controller.Outcome, took time.Duration, failed ...string) {
+func wantEnd(t *testing.T, r report.Report, outcome report.Outcome, took time.Duration, failed ...string) {
 	t.Helper()
 	var got []string
 	for _, s := range r.Failures() {
@@ -139,9 +141,9 @@ func wantEnd(t *testing.T, r controller.Report, outcome controller.Outcome, took
 }
 
 // wantWork checks what a report says of one method or call: all but who and when.
-func wantWork(t *testing.T, r controller.Report, want controller.Work) {
+func wantWork(t *testing.T, r report.Report, want lastcall.Work) {
 	t.Helper()
-	var got controller.Work
+	var got lastcall.Work
 	for _, w := range r.Work {
 		if w.Name == want.Name && (want.Server == "" || w.Server == want.Server) {
 			got = w
@@ -178,9 +180,9 @@ func wantLeaving(t *testing.T, what string, err error) {
 }
 
 // cancelTook returns how long phase cancel lasted; 0 if there was none.
-func cancelTook(r controller.Report) time.Duration {
+func cancelTook(r report.Report) time.Duration {
 	for _, s := range r.Steps {
-		if s.Kind == controller.KindPhase && s.Phase == controller.PhaseCancel {
+		if s.Kind == report.KindPhase && s.Phase == lastcall.PhaseCancel {
 			return s.Duration
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"net"
 	"runtime"
 	"sync/atomic"
@@ -192,7 +194,7 @@ func bare(t *testing.T, n *network, service registers, opts ...grpc.ServerOption
 // setup is a server with adapter and controller. What is zero is usual.
 type setup struct {
 	service    registers
-	budget     controller.Budget
+	budget     lastcall.Budget
 	adapter    []grpcadapter.Option
 	grpc       []grpc.ServerOption
 	controller []controller.Option
@@ -203,14 +205,14 @@ type lastcall struct {
 	*controller.Controller
 	adapter *grpcadapter.Server
 	run     *pending
-	last    controller.Report
+	last    report.Report
 }
 
 // usual is a budget for virtual time, without a settle: the drain begins with the
 // trigger. Of the reserve phase cancel may use 3 s; if it does, each phase behind
 // may use what is in the constants, counted from its own start.
-func usual() controller.Budget {
-	return controller.Budget{Total: 40 * time.Second, Reserve: 18 * time.Second}
+func usual() lastcall.Budget {
+	return lastcall.Budget{Total: 40 * time.Second, Reserve: 18 * time.Second}
 }
 
 const (
@@ -223,8 +225,8 @@ const (
 )
 
 // quick is a budget for real time, with 700 ms for the drain.
-func quick() controller.Budget {
-	return controller.Budget{Total: 1600 * time.Millisecond, Reserve: 900 * time.Millisecond}
+func quick() lastcall.Budget {
+	return lastcall.Budget{Total: 1600 * time.Millisecond, Reserve: 900 * time.Millisecond}
 }
 
 // begin makes a server with adapter and controller and waits until it serves.
@@ -235,15 +237,15 @@ func begin(t *testing.T, n *network, s setup) *lastcall {
 	if service == nil {
 		service = fnService{}
 	}
-	if budget == (controller.Budget{}) {
+	if budget == (lastcall.Budget{}) {
 		budget = usual()
 	}
 	service.register(l.adapter.NewServer(append(n.options, s.grpc...)...))
 	ready := make(chan struct{})
 	l.Controller = controllerOf(t, budget, append(s.controller,
 		controller.WithServer("grpc", l.adapter),
-		controller.WithObserver("ready", func(step controller.Step) {
-			if step.Kind == controller.KindPhase && step.Phase == controller.PhaseServe {
+		controller.WithObserver("ready", func(step report.Step) {
+			if step.Kind == report.KindPhase && step.Phase == lastcall.PhaseServe {
 				close(ready)
 			}
 		}))...)
@@ -261,7 +263,7 @@ func (l *lastcall) trigger() { l.Shutdown(errors.New("asked for")) }
 
 // report waits for the end and checks what holds for every shutdown: the deadline,
 // the sums, and that no goroutine is left which the report does not name.
-func (l *lastcall) report(t *testing.T) controller.Report {
+func (l *lastcall) report(t *testing.T) report.Report {
 	t.Helper()
 	_ = l.run.result()
 	r := l.last
@@ -272,7 +274,7 @@ func (l *lastcall) report(t *testing.T) controller.Report {
 	wantLeft(t, "controller.", len(r.Abandoned()), r)
 	calls := 0
 	for _, w := range r.Work {
-		if w.Kind == controller.WorkCall {
+		if w.Kind == lastcall.WorkCall {
 			calls += w.Running
 		}
 	}
@@ -282,20 +284,20 @@ func (l *lastcall) report(t *testing.T) controller.Report {
 }
 
 // shutdown is trigger and report.
-func (l *lastcall) shutdown(t *testing.T) controller.Report {
+func (l *lastcall) shutdown(t *testing.T) report.Report {
 	t.Helper()
 	l.trigger()
 	return l.report(t)
 }
 
 // wantLeft checks how many goroutines of a package of ours are left.
-func wantLeft(t *testing.T, pkg string, want int, r controller.Report) {
+func wantLeft(t *testing.T, pkg string, want int, r report.Report) {
 	t.Helper()
 	wantAlive(t, "github.com/lastcall-go/lastcall/"+pkg, want, r)
 }
 
 // wantNoServer checks that no goroutine of grpc's server is left.
-func wantNoServer(t *testing.T, r controller.Report) {
+func wantNoServer(t *testing.T, r report.Report) {
 	t.Helper()
 	wantAlive(t, "google.golang.org/grpc.(*Server)", 0, r)
 	wantAlive(t, "google.golang.org/grpc/internal/transport.NewServerTransport", 0, r)
@@ -303,7 +305,7 @@ func wantNoServer(t *testing.T, r controller.Report) {
 
 // wantAlive checks how many goroutines there are that functions with a prefix have
 // created. In real time those that are about to end may do so.
-func wantAlive(t *testing.T, prefix string, want int, r controller.Report) {
+func wantAlive(t *testing.T, prefix string, want int, r report.Report) {
 	t.Helper()
 	limit := time.Now().Add(5 * time.Second)
 	for {

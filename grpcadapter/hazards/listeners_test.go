@@ -3,6 +3,8 @@ package hazards_test
 import (
 	"context"
 	"errors"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"net"
 	"strings"
@@ -61,9 +63,9 @@ func TestHazard20_ListenerHangs(t *testing.T) {
 				if err := rpc.result(); err != nil {
 					t.Errorf("the RPC in flight: %v", err)
 				}
-				wantEnd(t, r, controller.OutcomeDrained, 3*time.Second+moment)
-				wantWork(t, r, controller.Work{Server: "grpc", Name: foreign, Kind: controller.WorkCall, Running: 1})
-				wantWork(t, r, controller.Work{Server: "grpc", Name: unaryMethod, Kind: controller.WorkUnary, Before: 1, Completed: 1})
+				wantEnd(t, r, report.OutcomeDrained, 3*time.Second+moment)
+				wantWork(t, r, lastcall.Work{Server: "grpc", Name: foreign, Kind: lastcall.WorkCall, Running: 1})
+				wantWork(t, r, lastcall.Work{Server: "grpc", Name: unaryMethod, Kind: lastcall.WorkUnary, Before: 1, Completed: 1})
 				wantNoServer(t, r)
 			})
 		})
@@ -74,7 +76,7 @@ func TestHazard20_ListenerHangs(t *testing.T) {
 		l := begin(t, n, setup{})
 		synctest.Wait() // until Accept was called
 		r := l.shutdown(t)
-		wantEnd(t, r, controller.OutcomeDrained, moment)
+		wantEnd(t, r, report.OutcomeDrained, moment)
 		visitor := n.connect(t)
 		if _, err := visitor.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("a connection that was accepted after Close ends with %v, want EOF", err)
@@ -152,8 +154,8 @@ func TestHazard21_SlowClose(t *testing.T) {
 			l := begin(t, n, setup{service: h.service()})
 			flight(t, n, h)
 			r := l.shutdown(t)
-			wantEnd(t, r, controller.OutcomeDrained, time.Second+closeTime)
-			wantWork(t, r, controller.Work{Name: unaryMethod, Kind: controller.WorkUnary, Before: conns, Completed: conns})
+			wantEnd(t, r, report.OutcomeDrained, time.Second+closeTime)
+			wantWork(t, r, lastcall.Work{Name: unaryMethod, Kind: lastcall.WorkUnary, Before: conns, Completed: conns})
 			wantNoServer(t, r)
 		})
 		inVirtualTime(t, "Cancel", func(t *testing.T, _ <-chan struct{}) {
@@ -163,8 +165,8 @@ func TestHazard21_SlowClose(t *testing.T) {
 			l := begin(t, n, setup{service: h.service()})
 			flight(t, n, h)
 			r := l.shutdown(t)
-			wantEnd(t, r, controller.OutcomeCancelled, usualTimer+closeTime, late)
-			wantWork(t, r, controller.Work{Name: unaryMethod, Kind: controller.WorkUnary, Before: conns, Cancelled: conns})
+			wantEnd(t, r, report.OutcomeCancelled, usualTimer+closeTime, late)
+			wantWork(t, r, lastcall.Work{Name: unaryMethod, Kind: lastcall.WorkUnary, Before: conns, Cancelled: conns})
 			wantNoServer(t, r)
 		})
 		inVirtualTime(t, "Stop", func(t *testing.T, _ <-chan struct{}) {
@@ -174,7 +176,7 @@ func TestHazard21_SlowClose(t *testing.T) {
 			srv := grpc.NewServer() // without interceptors Cancel ends nothing
 			h.service().register(srv)
 			c := controllerOf(t, usual(), controller.WithServer("grpc", grpcadapter.Use(srv, grpcadapter.WithListener(n))))
-			var r controller.Report
+			var r report.Report
 			run := start(func() error { r = c.Run(context.Background()); return nil })
 			flight(t, n, h)
 			c.Shutdown(nil)
@@ -184,7 +186,7 @@ func TestHazard21_SlowClose(t *testing.T) {
 			if cancel > 10*time.Millisecond {
 				t.Errorf("phase cancel took %v, and had nothing to do", cancel)
 			}
-			wantEnd(t, r, controller.OutcomeStopped, usualTimer+cancel+closeTime, late)
+			wantEnd(t, r, report.OutcomeStopped, usualTimer+cancel+closeTime, late)
 			wantNoServer(t, r)
 		})
 		inVirtualTime(t, "Cut", func(t *testing.T, over <-chan struct{}) {
@@ -293,26 +295,26 @@ func TestHazard24_RefusedWindow(t *testing.T) {
 				}
 			}
 			// The last one comes 100 ms before the drain.
-			wantEnd(t, r, controller.OutcomeDrained, settle-100*time.Millisecond+1+3*time.Second)
-			wantWork(t, r, controller.Work{Name: unaryMethod, Kind: controller.WorkUnary, Arrived: served, Completed: served})
+			wantEnd(t, r, report.OutcomeDrained, settle-100*time.Millisecond+1+3*time.Second)
+			wantWork(t, r, lastcall.Work{Name: unaryMethod, Kind: lastcall.WorkUnary, Arrived: served, Completed: served})
 			wantNoServer(t, r)
 		})
 		t.Run("TCP", func(t *testing.T) {
 			n := tcp(t)
-			budget := controller.Budget{Total: time.Minute, Settle: 300 * time.Millisecond, Reserve: 30 * time.Second}
+			budget := lastcall.Budget{Total: time.Minute, Settle: 300 * time.Millisecond, Reserve: 30 * time.Second}
 			l := begin(t, n, setup{budget: budget})
 			l.trigger()
 			visits := 0
-			for ; l.Phase() <= controller.PhaseSettle; visits++ {
+			for ; l.Phase() <= lastcall.PhaseSettle; visits++ {
 				conn := n.client(t)
 				err := call(conn)()
 				conn.Close()
-				if err != nil && l.Phase() <= controller.PhaseSettle {
+				if err != nil && l.Phase() <= lastcall.PhaseSettle {
 					t.Errorf("a client that comes in the settle gets %v", err)
 				}
 			}
 			r := l.report(t)
-			if r.Outcome != controller.OutcomeDrained || len(r.Failures()) > 0 || visits == 0 {
+			if r.Outcome != report.OutcomeDrained || len(r.Failures()) > 0 || visits == 0 {
 				t.Errorf("%d clients came, %v", visits, r)
 			}
 			if _, err := n.dial(t.Context()); err == nil || !strings.Contains(err.Error(), "refused") {

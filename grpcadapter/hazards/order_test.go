@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"maps"
 	"net"
 	"net/http"
@@ -61,7 +63,7 @@ func TestHazard18_StopAroundServe(t *testing.T) {
 			c.Shutdown(nil)
 			r := c.Run(context.Background())
 			checkReport(t, r)
-			wantEnd(t, r, controller.OutcomeDrained, 0)
+			wantEnd(t, r, report.OutcomeDrained, 0)
 			if err := g.Serve(); err != nil {
 				t.Errorf("Serve after the shutdown returned %v", err)
 			}
@@ -77,9 +79,9 @@ func TestHazard18_StopAroundServe(t *testing.T) {
 				go c.Shutdown(nil)
 				r := c.Run(context.Background())
 				checkReport(t, r)
-				wantEnd(t, r, controller.OutcomeDrained, 0)
+				wantEnd(t, r, report.OutcomeDrained, 0)
 				wantRefused(t, "after Run", lis)
-				if slices.ContainsFunc(r.Steps, func(s controller.Step) bool { return s.Op == controller.OpServe }) {
+				if slices.ContainsFunc(r.Steps, func(s report.Step) bool { return s.Op == report.OpServe }) {
 					served++
 				}
 			}
@@ -148,7 +150,7 @@ func TestHazard19_RegisterAfterServe(t *testing.T) {
 			c.Shutdown(nil)
 		})
 		r := c.Run(context.Background())
-		wantEnd(t, r, controller.OutcomeDrained, 0)
+		wantEnd(t, r, report.OutcomeDrained, 0)
 		for _, after := range []map[string]grpc.ServiceInfo{during, srv.GetServiceInfo()} {
 			if !slices.Equal(slices.Sorted(maps.Keys(after)), want) {
 				t.Errorf("while it runs, or after, the server has %v", after)
@@ -187,7 +189,7 @@ func TestHazard33_Gateway(t *testing.T) {
 				g := grpcadapter.New(front.back)
 				fnService{}.register(g.NewServer())
 				c := controllerOf(t, usual(), controller.WithServer("gateway", front), controller.WithServer("grpc", g, tt.opts...))
-				var r controller.Report
+				var r report.Report
 				run := start(func() error { r = c.Run(context.Background()); return nil })
 				front.request(t)
 				c.Shutdown(nil)
@@ -197,11 +199,11 @@ func TestHazard33_Gateway(t *testing.T) {
 					t.Errorf("%d of %d requests succeeded, want %d\n%v", ok, requests, tt.want, r)
 				}
 				// net/http's Shutdown polls, and so takes up to half a second longer.
-				if late := r.Took() - gatewayTime; r.Outcome != controller.OutcomeDrained || late < 0 || late > time.Second || len(r.Failures()) > 0 {
+				if late := r.Took() - gatewayTime; r.Outcome != report.OutcomeDrained || late < 0 || late > time.Second || len(r.Failures()) > 0 {
 					t.Errorf("%v", r)
 				}
 				if tt.want > 0 {
-					wantWork(t, r, controller.Work{Server: "grpc", Name: unaryMethod, Kind: controller.WorkUnary, Arrived: requests, Completed: requests})
+					wantWork(t, r, lastcall.Work{Server: "grpc", Name: unaryMethod, Kind: lastcall.WorkUnary, Arrived: requests, Completed: requests})
 				}
 				wantLeft(t, "", 0, r)
 			})
@@ -383,7 +385,7 @@ func handOverPlain(t *testing.T) bool {
 	srv := grpc.NewServer()
 	h.service().register(srv)
 	c := controllerOf(t, usual(), controller.WithServer("grpc", srv, controller.Serving(func() error { return srv.Serve(lis) })))
-	var r controller.Report
+	var r report.Report
 	run := start(func() error { r = c.Run(context.Background()); return nil })
 	conn := n.client(t)
 	rpc := start(call(conn))
@@ -393,7 +395,7 @@ func handOverPlain(t *testing.T) bool {
 	_ = rpc.result()
 	conn.Close()
 	checkReport(t, r)
-	if r.Outcome != controller.OutcomeStopped {
+	if r.Outcome != report.OutcomeStopped {
 		t.Fatal(r)
 	}
 	return lis.gracefully.Load()
@@ -408,7 +410,7 @@ func handOverAdapter(t *testing.T) bool {
 	srv := &toldOrder{Server: grpc.NewServer()}
 	h.service().register(srv)
 	c := controllerOf(t, usual(), controller.WithServer("grpc", grpcadapter.Use(srv, grpcadapter.WithListener(n), grpcadapter.WithoutHealth())))
-	var r controller.Report
+	var r report.Report
 	run := start(func() error { r = c.Run(context.Background()); return nil })
 	conn := n.client(t)
 	rpc := start(call(conn))
@@ -418,7 +420,7 @@ func handOverAdapter(t *testing.T) bool {
 	_ = rpc.result()
 	conn.Close()
 	checkReport(t, r)
-	if r.Outcome != controller.OutcomeStopped {
+	if r.Outcome != report.OutcomeStopped {
 		t.Fatal(r)
 	}
 	return slices.Equal(srv.order(), []string{"GracefulStop", "Stop"})

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"strings"
 	"testing"
 
@@ -11,8 +13,6 @@ import (
 	"google.golang.org/grpc/codes"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // Row 26: a handler that panics in the drain ends the process, also with lastcall,
@@ -50,7 +50,7 @@ func TestHazard26_PanicInTheDrain(t *testing.T) {
 			return
 		}
 		n := tcp(t)
-		h := newHandler(func(ctx context.Context) error { <-controller.Draining(ctx); panic("from the handler") })
+		h := newHandler(func(ctx context.Context) error { <-lastcall.Draining(ctx); panic("from the handler") })
 		l := begin(t, n, setup{service: h.service()})
 		rpc := start(call(n.client(t)))
 		<-h.in
@@ -61,16 +61,16 @@ func TestHazard26_PanicInTheDrain(t *testing.T) {
 	})
 	for name, tt := range map[string]struct {
 		until   func(context.Context) <-chan struct{}
-		outcome controller.Outcome
-		work    controller.Work
+		outcome report.Outcome
+		work    lastcall.Work
 		check   func(error) bool
 	}{
 		"with recovery, in the drain": {
-			controller.Draining, controller.OutcomeDrained, controller.Work{Before: 1, Completed: 1},
+			lastcall.Draining, report.OutcomeDrained, lastcall.Work{Before: 1, Completed: 1},
 			func(err error) bool { return status.Code(err) == codes.Internal },
 		},
 		"with recovery, cancelled": {
-			context.Context.Done, controller.OutcomeCancelled, controller.Work{Before: 1, Cancelled: 1},
+			context.Context.Done, report.OutcomeCancelled, lastcall.Work{Before: 1, Cancelled: 1},
 			isLeaving,
 		},
 	} {
@@ -107,9 +107,9 @@ func TestHazard26_PanicInTheDrain(t *testing.T) {
 			if r.Outcome != tt.outcome {
 				t.Error(r)
 			}
-			tt.work.Name, tt.work.Kind = unaryMethod, controller.WorkUnary
+			tt.work.Name, tt.work.Kind = unaryMethod, lastcall.WorkUnary
 			wantWork(t, r, tt.work)
-			tt.work.Name, tt.work.Kind = duplexMethod, controller.WorkStream
+			tt.work.Name, tt.work.Kind = duplexMethod, lastcall.WorkStream
 			wantWork(t, r, tt.work)
 			wantNoServer(t, r)
 		})

@@ -3,6 +3,8 @@ package hazards_test
 import (
 	"crypto/tls"
 	"errors"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"net"
 	"strings"
@@ -15,7 +17,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/grpcadapter"
 )
 
@@ -74,7 +75,7 @@ func (l *noticed) Close() error {
 }
 
 // wantNote checks that there is one note, and what is in it; "" is none.
-func wantNote(t *testing.T, r controller.Report, want string) {
+func wantNote(t *testing.T, r report.Report, want string) {
 	t.Helper()
 	var all []string
 	for _, n := range r.Notes {
@@ -148,10 +149,10 @@ func TestHazard07_SilentPeer(t *testing.T) {
 				t.Errorf("an RPC before GOAWAY: %v", err)
 			}
 			r := l.report(t)
-			wantEnd(t, r, controller.OutcomeDrained, time.Second)
-			wantWork(t, r, work(unaryMethod, controller.Work{Arrived: 1, Late: 1, Completed: 1}))
+			wantEnd(t, r, report.OutcomeDrained, time.Second)
+			wantWork(t, r, work(unaryMethod, lastcall.Work{Arrived: 1, Late: 1, Completed: 1}))
 			wantNote(t, r, oneSilent)
-			if r.ExitCode() != controller.ExitOK {
+			if r.ExitCode() != report.ExitOK {
 				t.Errorf("the exit code is %d", r.ExitCode())
 			}
 			if got := p.goAway(t, 0); got.at.Sub(r.Triggered) != time.Second {
@@ -176,9 +177,9 @@ func TestHazard07_SilentPeer(t *testing.T) {
 			r := l.report(t)
 			// No time is left for handshakes, so the last end and the timer fall into one
 			// instant, and either path is legal (G5).
-			want := controller.OutcomeCancelled
-			if r.Outcome == controller.OutcomeDrained {
-				want = controller.OutcomeDrained
+			want := report.OutcomeCancelled
+			if r.Outcome == report.OutcomeDrained {
+				want = report.OutcomeDrained
 			}
 			wantEnd(t, r, want, 0)
 			wantNote(t, r, oneSilent)
@@ -198,7 +199,7 @@ func TestHazard07_SilentPeer(t *testing.T) {
 		time.Sleep(300 * time.Millisecond)
 		l.Force()
 		r := l.report(t)
-		wantEnd(t, r, controller.OutcomeCancelled, 300*time.Millisecond, late)
+		wantEnd(t, r, report.OutcomeCancelled, 300*time.Millisecond, late)
 		wantNote(t, r, threeSilent)
 		wantNoServer(t, r)
 	})
@@ -211,7 +212,7 @@ func TestHazard07_SilentPeer(t *testing.T) {
 		}
 		time.Sleep(time.Minute) // the time counts from the drain
 		r := l.shutdown(t)
-		wantEnd(t, r, controller.OutcomeDrained, 7*time.Second)
+		wantEnd(t, r, report.OutcomeDrained, 7*time.Second)
 		wantNote(t, r, threeSilent)
 		wantNoServer(t, r)
 	})
@@ -230,8 +231,8 @@ func TestHazard07_SilentPeer(t *testing.T) {
 		p.goAway(t, 0)
 		p.ackPings(t)
 		r := l.report(t)
-		wantEnd(t, r, controller.OutcomeDrained, 400*time.Millisecond)
-		wantWork(t, r, work(unaryMethod, controller.Work{Arrived: 1, Late: 1, Completed: 1}))
+		wantEnd(t, r, report.OutcomeDrained, 400*time.Millisecond)
+		wantWork(t, r, work(unaryMethod, lastcall.Work{Arrived: 1, Late: 1, Completed: 1}))
 		wantNote(t, r, "")
 		wantNoServer(t, r)
 	})
@@ -273,7 +274,7 @@ func TestHazard07_SilentPeerOnSockets(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				n := network(t)
 				n.Listener = grpcadapter.WrapListener(n.Listener, grpcadapter.HandshakeTime(handshake))
-				l := begin(t, n, setup{budget: controller.Budget{Total: 3 * time.Minute, Reserve: time.Minute}})
+				l := begin(t, n, setup{budget: lastcall.Budget{Total: 3 * time.Minute, Reserve: time.Minute}})
 				client := n.client(t)
 				if err := call(client)(); err != nil {
 					t.Fatal(err)
@@ -289,9 +290,9 @@ func TestHazard07_SilentPeerOnSockets(t *testing.T) {
 				wantNote(t, r, oneSilent)
 				switch {
 				// No time is left for handshakes, so that the drain may end in the instant of the timer.
-				case forced && (r.Outcome != controller.OutcomeCancelled && r.Outcome != controller.OutcomeDrained || r.Took() > handshake/2):
+				case forced && (r.Outcome != report.OutcomeCancelled && r.Outcome != report.OutcomeDrained || r.Took() > handshake/2):
 					t.Errorf("a force ended like this:\n%v", r)
-				case !forced && (r.ExitCode() != controller.ExitOK || r.Took() < handshake):
+				case !forced && (r.ExitCode() != report.ExitOK || r.Took() < handshake):
 					t.Errorf("exit code %d\n%v", r.ExitCode(), r)
 				}
 				if err := call(client)(); status.Code(err) != codes.Unavailable {
@@ -310,7 +311,7 @@ func TestHazard07_SilentPeerOnSockets(t *testing.T) {
 		n.silent(t)
 		r := l.shutdown(t)
 		wantNote(t, r, oneSilent) // and none of idle peers: there were none
-		if r.ExitCode() != controller.ExitOK || r.Took() < time.Second {
+		if r.ExitCode() != report.ExitOK || r.Took() < time.Second {
 			t.Errorf("exit code %d\n%v", r.ExitCode(), r)
 		}
 	})
@@ -327,7 +328,7 @@ func TestHazard07_SilentPeerOnSockets(t *testing.T) {
 		}
 		r := l.shutdown(t)
 		wantNote(t, r, oneSilent)
-		if r.ExitCode() != controller.ExitOK || r.Took() < 200*time.Millisecond {
+		if r.ExitCode() != report.ExitOK || r.Took() < 200*time.Millisecond {
 			t.Errorf("exit code %d\n%v", r.ExitCode(), r)
 		}
 	})

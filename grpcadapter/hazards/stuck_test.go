@@ -3,6 +3,8 @@ package hazards_test
 import (
 	"context"
 	"errors"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -13,8 +15,6 @@ import (
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/tap"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // Rows 8 to 10: Stop itself does not return. Where that is because of a mutex a test
@@ -38,7 +38,7 @@ type others struct{ drains, waits *pending }
 func mixed(t *testing.T) (service fnService, in <-chan struct{}, letGo func()) {
 	t.Helper()
 	h, letGo := stuck(t)
-	drains := &handler{in: h.in, run: func(ctx context.Context) error { <-controller.Draining(ctx); return nil }}
+	drains := &handler{in: h.in, run: func(ctx context.Context) error { <-lastcall.Draining(ctx); return nil }}
 	waits := &handler{in: h.in, run: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}
 	service = h.service()
 	service.output = drains.service().output
@@ -65,17 +65,17 @@ func (o others) want(t *testing.T) {
 }
 
 // wantBounded checks a shutdown in real time whose Stop did not return.
-func wantBounded(t *testing.T, r controller.Report, unary controller.Work) {
+func wantBounded(t *testing.T, r report.Report, unary lastcall.Work) {
 	t.Helper()
-	if r.Outcome != controller.OutcomeAbandoned || r.ExitCode() != controller.ExitAbandoned || r.Ended.After(r.Deadline) {
+	if r.Outcome != report.OutcomeAbandoned || r.ExitCode() != report.ExitAbandoned || r.Ended.After(r.Deadline) {
 		t.Errorf("exit code %d\n%v", r.ExitCode(), r)
 	}
-	if unary != (controller.Work{}) {
+	if unary != (lastcall.Work{}) {
 		wantWork(t, r, work(unaryMethod, unary))
 	}
-	wantWork(t, r, work(outputMethod, controller.Work{Before: 1, Completed: 1}))
-	wantWork(t, r, work(duplexMethod, controller.Work{Before: 1, Cancelled: 1}))
-	wantAbandoned(t, r, controller.OpServe, controller.OpGracefulStop, controller.OpStop)
+	wantWork(t, r, work(outputMethod, lastcall.Work{Before: 1, Completed: 1}))
+	wantWork(t, r, work(duplexMethod, lastcall.Work{Before: 1, Cancelled: 1}))
+	wantAbandoned(t, r, report.OpServe, report.OpGracefulStop, report.OpStop)
 }
 
 // Row 8: handlers that were cancelled and still run fill MaxConcurrentStreams, and
@@ -146,7 +146,7 @@ func TestHazard08_MaxConcurrentStreams(t *testing.T) {
 		fill(t, n, in, read)
 		o := beside(t, n, in)
 		r := l.shutdown(t)
-		wantBounded(t, r, controller.Work{Before: 1, Running: 1})
+		wantBounded(t, r, lastcall.Work{Before: 1, Running: 1})
 		o.want(t)
 		letGo()
 		wantLeft(t, "", 0, r)
@@ -202,7 +202,7 @@ func TestHazard09_TapBlocks(t *testing.T) {
 		comes(t, "the call of the tap", tapIn)
 		o := beside(t, n, in)
 		r := l.shutdown(t)
-		wantBounded(t, r, controller.Work{})
+		wantBounded(t, r, lastcall.Work{})
 		o.want(t)
 		letGo()
 		wantLeft(t, "", 0, r)
@@ -261,13 +261,13 @@ func TestHazard10_StatsHandlerBlocksInConnEnd(t *testing.T) {
 		name   string
 		letsGo time.Duration // after the trigger; 0: never
 		took   time.Duration
-		want   controller.Outcome
+		want   report.Outcome
 		failed []string
 	}{
-		{"in the drain", 2 * time.Second, 2 * time.Second, controller.OutcomeDrained, nil},
-		{"in phase cancel", usualTimer + time.Second, usualTimer + time.Second, controller.OutcomeCancelled, []string{late}},
+		{"in the drain", 2 * time.Second, 2 * time.Second, report.OutcomeDrained, nil},
+		{"in phase cancel", usualTimer + time.Second, usualTimer + time.Second, report.OutcomeCancelled, []string{late}},
 		{
-			"never", 0, usualTimer + fullCancel + fullStop + waitIfStop, controller.OutcomeAbandoned,
+			"never", 0, usualTimer + fullCancel + fullStop + waitIfStop, report.OutcomeAbandoned,
 			[]string{`Serve "grpc" timed out`, late, `Stop "grpc" timed out`},
 		},
 	} {
@@ -287,7 +287,7 @@ func TestHazard10_StatsHandlerBlocksInConnEnd(t *testing.T) {
 			gone.Close()
 			comes(t, "ConnEnd", s.in)
 			var open *pending
-			if tt.want == controller.OutcomeAbandoned {
+			if tt.want == report.OutcomeAbandoned {
 				open = start(stream(n.client(t)))
 				comes(t, "the call of the handler", h.in)
 			}
@@ -297,11 +297,11 @@ func TestHazard10_StatsHandlerBlocksInConnEnd(t *testing.T) {
 			r := l.shutdown(t)
 			wantEnd(t, r, tt.want, tt.took, tt.failed...)
 			if open != nil {
-				wantAbandoned(t, r, controller.OpServe, controller.OpGracefulStop, controller.OpStop)
-				wantWork(t, r, work(outputMethod, controller.Work{Before: 1, Cancelled: 1}))
+				wantAbandoned(t, r, report.OpServe, report.OpGracefulStop, report.OpStop)
+				wantWork(t, r, work(outputMethod, lastcall.Work{Before: 1, Cancelled: 1}))
 				open.wantAt(t, "the RPC", r, usualTimer)
 				wantLeaving(t, "an open RPC", open.result())
-				if cause := <-causes; !errors.Is(cause, controller.ErrTimer) {
+				if cause := <-causes; !errors.Is(cause, lastcall.ErrTimer) {
 					t.Errorf("the handler's context ended because of %v", cause)
 				}
 			}
@@ -319,7 +319,7 @@ func TestHazard10_StatsHandlerBlocksInConnEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := l.shutdown(t)
-		wantEnd(t, r, controller.OutcomeAbandoned, usualTimer+fullCancel+fullStop+waitIfStop,
+		wantEnd(t, r, report.OutcomeAbandoned, usualTimer+fullCancel+fullStop+waitIfStop,
 			`Serve "grpc" timed out`, late, `Stop "grpc" timed out`)
 		if err := call(client)(); status.Code(err) != codes.Unavailable {
 			t.Errorf("an RPC after the end: %v", err)
@@ -364,12 +364,12 @@ func TestHazard10_StatsHandlerBlocksOnStatus(t *testing.T) {
 	comes(t, "the call of the handler", h.in)
 	o := beside(t, n, in)
 	r := l.shutdown(t)
-	if r.Outcome != controller.OutcomeAbandoned || r.Ended.After(r.Deadline) {
+	if r.Outcome != report.OutcomeAbandoned || r.Ended.After(r.Deadline) {
 		t.Error(r)
 	}
-	wantWork(t, r, controller.Work{Name: "WriteStatus", Kind: controller.WorkCall, Running: 1})
-	wantWork(t, r, work(unaryMethod, controller.Work{Before: 1, Cancelled: 1}))
-	wantAbandoned(t, r, controller.OpGracefulStop)
+	wantWork(t, r, lastcall.Work{Name: "WriteStatus", Kind: lastcall.WorkCall, Running: 1})
+	wantWork(t, r, work(unaryMethod, lastcall.Work{Before: 1, Cancelled: 1}))
+	wantAbandoned(t, r, report.OpGracefulStop)
 	wantLeaving(t, "its RPC", client.result())
 	o.want(t)
 	letGo()

@@ -2,14 +2,14 @@ package hazards_test
 
 import (
 	"context"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 	"testing"
 	"testing/synctest"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // Row 32: a health Watch that is ended in the same instant in which NOT_SERVING is
@@ -71,10 +71,10 @@ func TestHazard32_LastMessageOfWatch(t *testing.T) {
 							lost++
 						}
 					}
-					if r.Outcome != controller.OutcomeDrained || inBubble() && r.Took() != 0 {
+					if r.Outcome != report.OutcomeDrained || inBubble() && r.Took() != 0 {
 						t.Error(r)
 					}
-					wantWork(t, r, infra(healthpb.Health_Watch_FullMethodName, controller.Work{Before: watchers, Completed: watchers}))
+					wantWork(t, r, infra(healthpb.Health_Watch_FullMethodName, lastcall.Work{Before: watchers, Completed: watchers}))
 				})
 			}
 			if bad := tally(errs, isLeaving); lost > 0 || len(bad) > 0 {

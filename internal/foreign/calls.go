@@ -3,12 +3,11 @@
 package foreign
 
 import (
+	"github.com/lastcall-go/lastcall"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // Calls runs calls into code that is not ours on goroutines of their own, and
@@ -57,22 +56,22 @@ func (f *Calls) watch(c *running, call func()) {
 
 // Left returns the calls that have not returned, one Work per name, in the order
 // of the names.
-func (f *Calls) Left() []controller.Work {
+func (f *Calls) Left() []lastcall.Work {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var all []controller.Work
+	var all []lastcall.Work
 	for c := range f.calls {
-		i := slices.IndexFunc(all, func(w controller.Work) bool { return w.Name == c.name })
+		i := slices.IndexFunc(all, func(w lastcall.Work) bool { return w.Name == c.name })
 		if i < 0 {
 			i = len(all)
-			all = append(all, controller.Work{Kind: controller.WorkCall, Name: c.name, Oldest: c.began})
+			all = append(all, lastcall.Work{Kind: lastcall.WorkCall, Name: c.name, Oldest: c.began})
 		}
 		all[i].Running++
 		if c.began.Before(all[i].Oldest) {
 			all[i].Oldest = c.began
 		}
 	}
-	slices.SortFunc(all, func(a, b controller.Work) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(all, func(a, b lastcall.Work) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
 

@@ -1,7 +1,8 @@
-package controller
+package report
 
 import (
 	"fmt"
+	"github.com/lastcall-go/lastcall"
 	"strings"
 	"time"
 
@@ -107,10 +108,10 @@ func (r Result) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 // report holds all of them in the order in which they began.
 type Step struct {
 	Kind  Kind
-	Name  string    // of a transition the event, of a phase the phase, of a call the name that was registered
-	Op    Op        // what was called; "" unless Kind is KindCall
-	State fsm.State // the state in which it began; of a transition the state entered
-	Phase Phase     // the phase in which it began; of a transition the first one of the state entered
+	Name  string         // of a transition the event, of a phase the phase, of a call the name that was registered
+	Op    Op             // what was called; "" unless Kind is KindCall
+	State fsm.State      // the state in which it began; of a transition the state entered
+	Phase lastcall.Phase // the phase in which it began; of a transition the first one of the state entered
 
 	Start     time.Time
 	Elapsed   time.Duration // from the trigger to Start; 0 before the trigger

@@ -1,4 +1,4 @@
-package controller
+package report
 
 // Exit codes of [Report.ExitCode]. If more than one fits, the first in this order
 // is taken: ExitNotRun, ExitFailed, ExitAbandoned, ExitForced, ExitStep, ExitOK.

@@ -1,7 +1,8 @@
-package controller
+package report
 
 import (
 	"cmp"
+	"github.com/lastcall-go/lastcall"
 	"slices"
 	"time"
 )
@@ -14,18 +15,18 @@ type total struct {
 	infrastructure                                   int
 }
 
-func totalOf(all []Work) total {
+func totalOf(all []lastcall.Work) total {
 	var t total
 	for _, w := range all {
 		switch w.Kind {
-		case WorkInfra:
+		case lastcall.WorkInfra:
 			t.infrastructure += w.Running
-		case WorkCall: // no work that anybody has asked the server for
+		case lastcall.WorkCall: // no work that anybody has asked the server for
 		default:
 			t.before, t.arrived, t.late = t.before+w.Before, t.arrived+w.Arrived, t.late+w.Late
 			t.completed, t.cancelled, t.cut = t.completed+w.Completed, t.cancelled+w.Cancelled, t.cut+w.Cut
 			t.running += w.Running
-			if w.Kind == WorkStream {
+			if w.Kind == lastcall.WorkStream {
 				t.streams += w.Running
 			}
 		}
@@ -34,14 +35,14 @@ func totalOf(all []Work) total {
 }
 
 // stillRunning returns the work of which some runs, most first.
-func stillRunning(all []Work) []Work {
-	some := slices.DeleteFunc(slices.Clone(all), func(w Work) bool { return w.Running <= 0 })
-	slices.SortStableFunc(some, func(a, b Work) int { return cmp.Compare(b.Running, a.Running) })
+func stillRunning(all []lastcall.Work) []lastcall.Work {
+	some := slices.DeleteFunc(slices.Clone(all), func(w lastcall.Work) bool { return w.Running <= 0 })
+	slices.SortStableFunc(some, func(a, b lastcall.Work) int { return cmp.Compare(b.Running, a.Running) })
 	return some
 }
 
 // age returns for how long the oldest has run, in words; "" if nobody knows.
-func (w Work) age(now time.Time) string {
+func (w lastcall.Work) age(now time.Time) string {
 	if w.Oldest.IsZero() {
 		return ""
 	}

@@ -1,7 +1,8 @@
-package controller
+package report
 
 import (
 	"encoding/json"
+	"github.com/lastcall-go/lastcall"
 	"time"
 
 	"github.com/lastcall-go/lastcall/fsm"
@@ -17,20 +18,20 @@ import (
 // be renamed without a new major version; controller/testdata has examples.
 func (r Report) MarshalJSON() ([]byte, error) {
 	type step struct {
-		Kind      Kind       `json:"kind"`
-		Name      string     `json:"name"`
-		Op        Op         `json:"op,omitempty"`
-		State     fsm.State  `json:"state"`
-		Phase     Phase      `json:"phase"`
-		Event     *fsm.Event `json:"event,omitempty"`
-		Start     time.Time  `json:"start"`
-		Elapsed   float64    `json:"elapsed_seconds"`
-		Remaining float64    `json:"remaining_seconds"`
-		Duration  float64    `json:"duration_seconds"`
-		Result    string     `json:"result,omitempty"`
-		Error     string     `json:"error,omitempty"`
-		Stack     string     `json:"stack,omitempty"`
-		Abandoned bool       `json:"abandoned,omitempty"`
+		Kind      Kind           `json:"kind"`
+		Name      string         `json:"name"`
+		Op        Op             `json:"op,omitempty"`
+		State     fsm.State      `json:"state"`
+		Phase     lastcall.Phase `json:"phase"`
+		Event     *fsm.Event     `json:"event,omitempty"`
+		Start     time.Time      `json:"start"`
+		Elapsed   float64        `json:"elapsed_seconds"`
+		Remaining float64        `json:"remaining_seconds"`
+		Duration  float64        `json:"duration_seconds"`
+		Result    string         `json:"result,omitempty"`
+		Error     string         `json:"error,omitempty"`
+		Stack     string         `json:"stack,omitempty"`
+		Abandoned bool           `json:"abandoned,omitempty"`
 	}
 	type budget struct {
 		Total   float64 `json:"total_seconds"`
@@ -113,21 +114,21 @@ func (r Report) MarshalJSON() ([]byte, error) {
 
 // jsonWork is a Work as JSON has it.
 type jsonWork struct {
-	Server    string   `json:"server"`
-	Name      string   `json:"name"`
-	Kind      WorkKind `json:"kind"`
-	Running   int      `json:"running"`
-	Oldest    string   `json:"oldest,omitempty"`
-	Peer      string   `json:"peer,omitempty"`
-	Before    int      `json:"before"`
-	Arrived   int      `json:"arrived"`
-	Late      int      `json:"late"`
-	Completed int      `json:"completed"`
-	Cancelled int      `json:"cancelled"`
-	Cut       int      `json:"cut"`
+	Server    string            `json:"server"`
+	Name      string            `json:"name"`
+	Kind      lastcall.WorkKind `json:"kind"`
+	Running   int               `json:"running"`
+	Oldest    string            `json:"oldest,omitempty"`
+	Peer      string            `json:"peer,omitempty"`
+	Before    int               `json:"before"`
+	Arrived   int               `json:"arrived"`
+	Late      int               `json:"late"`
+	Completed int               `json:"completed"`
+	Cancelled int               `json:"cancelled"`
+	Cut       int               `json:"cut"`
 }
 
-func jsonWorkOf(all []Work) []jsonWork {
+func jsonWorkOf(all []lastcall.Work) []jsonWork {
 	out := []jsonWork{}
 	for _, w := range all {
 		oldest := "" // a text, because a foreign instant may be one that time.Time refuses to marshal

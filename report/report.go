@@ -1,6 +1,7 @@
-package controller
+package report
 
 import (
+	"github.com/lastcall-go/lastcall"
 	"slices"
 	"time"
 
@@ -25,10 +26,10 @@ type Report struct {
 	// registration; behind them those that are [Last], with what they returned when they
 	// had ended. A server whose InFlight failed or took too long then has none; that
 	// call is among the Failures.
-	Work  []Work
+	Work  []lastcall.Work
 	Notes []Note // what each [Noter] returned, in the same order
 
-	Budget    Budget
+	Budget    lastcall.Budget
 	Begun     time.Time // when Run was called
 	Triggered time.Time // the instant from which the budget counts
 	Deadline  time.Time // when Run had to return; a force has brought it forward

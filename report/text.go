@@ -1,7 +1,8 @@
-package controller
+package report
 
 import (
 	"fmt"
+	"github.com/lastcall-go/lastcall"
 	"slices"
 	"strings"
 )
@@ -17,7 +18,7 @@ func (r Report) String() string {
 	fmt.Fprintf(&b, "  path      %s\n", strings.Join(r.pathNames(), " -> "))
 	var phases []string
 	for _, s := range r.Steps {
-		if s.Kind == KindPhase && s.Phase >= PhaseAnnounce {
+		if s.Kind == KindPhase && s.Phase >= lastcall.PhaseAnnounce {
 			phases = append(phases, s.Name+" "+round(s.Duration)+r.lastIn(s))
 		}
 	}
@@ -46,7 +47,7 @@ func (r Report) String() string {
 // and the notes.
 func (r Report) writeWork(b *strings.Builder) {
 	for rest := r.Work; len(rest) > 0; {
-		n := slices.IndexFunc(rest, func(w Work) bool { return w.Server != rest[0].Server })
+		n := slices.IndexFunc(rest, func(w lastcall.Work) bool { return w.Server != rest[0].Server })
 		if n < 0 {
 			n = len(rest)
 		}
@@ -73,10 +74,10 @@ func (r Report) writeWork(b *strings.Builder) {
 // lastIn says why phase settle ended, and names the server or worker for which phase
 // drain or wait was waiting when it ended, if it ended because that came back.
 func (r Report) lastIn(phase Step) string {
-	if phase.Phase == PhaseSettle {
+	if phase.Phase == lastcall.PhaseSettle {
 		return " (" + string(r.Settle) + ")"
 	}
-	ended := phase.Phase == PhaseDrain && r.Outcome == OutcomeDrained || phase.Phase == PhaseWait && r.Outcome != OutcomeAbandoned
+	ended := phase.Phase == lastcall.PhaseDrain && r.Outcome == OutcomeDrained || phase.Phase == lastcall.PhaseWait && r.Outcome != OutcomeAbandoned
 	if !ended || phase.Duration == 0 {
 		return ""
 	}
