@@ -3,12 +3,13 @@ package lastcall_test
 import (
 	"errors"
 	"fmt"
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"

@@ -2,16 +2,16 @@ package lastcall_test
 
 import (
 	"errors"
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 	"reflect"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
+
 	"pgregory.net/rapid"
 
-	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/fsm"
 )
 
@@ -405,11 +405,11 @@ func (o *oracle) checkOnce(t *rapid.T) {
 	}
 	ok := true
 	cause := o.report.Cause
-	var signal *controller.SignalError
-	var ended *controller.EndedError
+	var signal *report.SignalError
+	var ended *report.EndedError
 	switch {
 	case errors.As(cause, &signal), errors.As(cause, &ended):
-	case errors.Is(cause, errAsked), errors.Is(cause, controller.ErrForced):
+	case errors.Is(cause, errAsked), errors.Is(cause, report.ErrForced):
 	default:
 		ok = cause != nil
 	}
@@ -421,7 +421,7 @@ func (o *oracle) checkOnce(t *rapid.T) {
 			case "shutdown", "fail":
 				ok = errors.Is(cause, errAsked)
 			case "force":
-				ok = errors.Is(cause, controller.ErrForced)
+				ok = errors.Is(cause, report.ErrForced)
 			}
 		}
 	}

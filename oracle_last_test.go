@@ -1,8 +1,9 @@
 package lastcall_test
 
 import (
-	"github.com/lastcall-go/lastcall/report"
 	"time"
+
+	"github.com/lastcall-go/lastcall/report"
 
 	"pgregory.net/rapid"
 )

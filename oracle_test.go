@@ -1,10 +1,11 @@
 package lastcall_test
 
 import (
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 	"slices"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 
 	"pgregory.net/rapid"
 

@@ -1,11 +1,12 @@
 package lastcall_test
 
 import (
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 	"reflect"
 	"slices"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 
 	"pgregory.net/rapid"
 )

@@ -2,10 +2,11 @@ package lastcall_test
 
 import (
 	"fmt"
-	"github.com/lastcall-go/lastcall"
 	"iter"
 	"slices"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
 
 	"pgregory.net/rapid"
 )

@@ -47,8 +47,10 @@ type FullServer interface {
 	StopsLast() bool
 
 	// Accepting returns a channel that is closed once the server accepts work. The
-	// process is not ready before that. It is always the same channel, and never nil.
-	// New and Add call it on their caller's goroutine. It must return at once.
+	// process is not ready before that. Nil says that the server cannot know, because
+	// another goroutine serves it: then New wants to be told with
+	// controller.ServedElsewhere. New and Add call it on their caller's goroutine. It must
+	// return at once.
 	Accepting() <-chan struct{}
 
 	// Attach hands over the controller, in phase start, before Serve is called. If it
@@ -70,12 +72,12 @@ type FullServer interface {
 	Announce(ctx context.Context) error
 
 	// Cancel gives the work that still runs a status, and then ends its context with
-	// the cause. It is called in phase cancel, after the timer, and returns when those
-	// statuses, and the answers that were given before, are on the wire; with nothing
-	// in flight that is at once. ctx ends with the share of the phase, a sixth of the
-	// time from the timer to the deadline; to give up then is not a failure. It carries the
-	// Life and the values of Run's context.
-	Cancel(ctx context.Context, cause error)
+	// the cause. It is called in phase cancel, after the timer, and returns how much
+	// work that was when those statuses, and the answers that were given before, are on
+	// the wire; with nothing in flight it returns at once. ctx ends with the share of the
+	// phase, a sixth of the time from the timer to the deadline; to give up then is not a
+	// failure. It carries the Life and the values of Run's context.
+	Cancel(ctx context.Context, cause error) (cancelled int)
 
 	// Cut closes the connections that survived Stop, and returns how many there were,
 	// when they are closed. It is called in phase cut.
@@ -123,7 +125,7 @@ func (Unimplemented) Attach(Host) {}
 func (Unimplemented) Announce(context.Context) error { return nil }
 
 // Cancel has nothing to cancel.
-func (Unimplemented) Cancel(context.Context, error) {}
+func (Unimplemented) Cancel(context.Context, error) int { return 0 }
 
 // Cut has no connection to close.
 func (Unimplemented) Cut() int { return 0 }
@@ -136,3 +138,11 @@ func (Unimplemented) Notes() []string { return nil }
 
 // LastArrival returns the zero time: the server cannot tell.
 func (Unimplemented) LastArrival() time.Time { return time.Time{} }
+
+// Last returns a server that is s, and stops last.
+func Last(s FullServer) FullServer { return last{s} }
+
+type last struct{ FullServer }
+
+// StopsLast returns true.
+func (last) StopsLast() bool { return true }

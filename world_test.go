@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/lastcall-go/lastcall"
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
 
 	"github.com/lastcall-go/lastcall/controller"
 )

@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/lastcall-go/lastcall/report"
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/lastcall-go/lastcall/report"
 
 	"github.com/lastcall-go/lastcall/controller"
 )

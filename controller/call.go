@@ -2,9 +2,10 @@ package controller
 
 import (
 	"fmt"
-	"github.com/lastcall-go/lastcall/report"
 	"runtime/debug"
 	"time"
+
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // call is one call into foreign code. It runs on a goroutine of its own, for

@@ -3,11 +3,11 @@ package controller
 import (
 	"context"
 	"fmt"
+	"os"
+	"time"
+
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/report"
-	"os"
-	"reflect"
-	"time"
 
 	"github.com/rs/zerolog"
 )
@@ -35,6 +35,7 @@ type workerConfig struct {
 	name        string
 	run         func(claim, work context.Context) error
 	endsProcess bool
+	after       []string
 	errs        []error
 }
 
@@ -70,9 +71,14 @@ func gather(opts []Option) (config, []error) {
 	return more, errs
 }
 
-// add appends what was gathered and has passed check. The cost does not depend on
-// how much is registered already.
+// add appends what was gathered and has passed check.
 func (c *config) add(more config, index index) {
+	c.join(more)
+	c.index.merge(index)
+}
+
+// join appends more. The cost does not depend on how much is registered already.
+func (c *config) join(more config) {
 	c.servers = append(c.servers, more.servers...)
 	c.workers = append(c.workers, more.workers...)
 	c.announcers = append(c.announcers, more.announcers...)
@@ -91,24 +97,9 @@ func (c *config) add(more config, index index) {
 	if more.signalsSet {
 		c.signals, c.signalChannel, c.signalsSet = more.signals, more.signalChannel, true
 	}
-	c.index.merge(index)
 }
 
 // closersOnly says whether nothing but closers is registered.
 func (c config) closersOnly() bool {
 	return len(c.servers)+len(c.workers)+len(c.announcers)+len(c.flushers)+len(c.observers) == 0 && c.logger == nil && !c.signalsSet
-}
-
-// isNil says whether a server is nil, or an interface that holds a nil pointer.
-func isNil(s lastcall.Server) bool {
-	if s == nil {
-		return true
-	}
-	v := reflect.ValueOf(s)
-	switch v.Kind() {
-	case reflect.Pointer, reflect.Map, reflect.Slice, reflect.Func, reflect.Chan:
-		return v.IsNil()
-	default:
-		return false
-	}
 }

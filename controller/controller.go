@@ -3,11 +3,12 @@ package controller
 import (
 	"context"
 	"errors"
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 
 	"github.com/lastcall-go/lastcall/fsm"
 )
@@ -16,17 +17,18 @@ import (
 // be called by any number of goroutines, also from inside everything that the
 // controller calls; only Run and Wait block.
 type Controller struct {
-	life     *life
-	draining chan struct{} // the life's; closed when phase drain begins
+	draining chan struct{}             // closed when phase drain begins
+	timer    atomic.Pointer[time.Time] // when the timer fires; nil before the trigger
 	progress progress
 	inbox    *inbox
 	over     chan struct{} // closed when report is final
 	report   report.Report // written before over is closed
 
 	triggered chan struct{} // closed when there is a trigger
+	serving   chan struct{} // closed when phase serve begins
 
 	trigger atomic.Pointer[trigger]   // the first one; never changed again
-	force   atomic.Pointer[time.Time] // when Force was first called
+	forced  atomic.Pointer[time.Time] // when Force was first called
 
 	deadlineAt atomic.Pointer[time.Time] // the deadline; nil before the trigger
 
@@ -55,14 +57,13 @@ func New(budget lastcall.Budget, opts ...Option) (*Controller, error) {
 	if err := budget.Validate(); err != nil {
 		return nil, err
 	}
-	draining := make(chan struct{})
 	c := &Controller{
-		life:     newLife(draining),
-		draining: draining,
+		draining: make(chan struct{}),
 		inbox:    newInbox(),
 		over:     make(chan struct{}),
 
 		triggered: make(chan struct{}),
+		serving:   make(chan struct{}),
 		config:    config{budget: budget, index: newIndex()},
 	}
 	c.progress.set(fsm.Serving, lastcall.PhaseStart)
@@ -115,16 +116,16 @@ func (c *Controller) Add(opts ...Option) error {
 // default, unless Starting was called, or somebody else listens.
 func (c *Controller) Run(ctx context.Context) report.Report {
 	if ctx == nil {
-		return report.Report{err: errors.New("controller: Run was given a nil context")}
+		return report.Report{NotRun: errors.New("controller: Run was given a nil context")}
 	}
 	config, err := c.seal()
 	if err != nil {
-		return report.Report{err: err}
+		return report.Report{NotRun: err}
 	}
 	report := newRun(ctx, c, config).run()
 	c.report = report
 	close(c.over)
-	return report.clone()
+	return report.Clone()
 }
 
 // seal ends the time of Add and returns what there is to run.
@@ -152,7 +153,7 @@ var errNotMade = errors.New("controller: this Controller was not made by New")
 // Fail.
 func (c *Controller) Shutdown(cause error) {
 	if cause == nil {
-		cause = ErrShutdown
+		cause = report.ErrShutdown
 	}
 	c.request(trigger{at: time.Now(), cause: cause})
 }
@@ -170,7 +171,7 @@ func (c *Controller) Shutdown(cause error) {
 //	os.Exit(ctl.Run(ctx).ExitCode())
 func (c *Controller) Fail(err error) {
 	if err == nil {
-		err = ErrShutdown
+		err = report.ErrShutdown
 	}
 	c.request(trigger{at: time.Now(), cause: err, failed: true})
 }
@@ -180,8 +181,8 @@ func (c *Controller) Fail(err error) {
 // calls change nothing. The second signal does the same.
 func (c *Controller) Force() {
 	now := time.Now()
-	c.request(trigger{at: now, cause: ErrForced})
-	c.force.CompareAndSwap(nil, &now)
+	c.request(trigger{at: now, cause: report.ErrForced})
+	c.forced.CompareAndSwap(nil, &now)
 	c.inbox.poke()
 }
 
@@ -202,6 +203,16 @@ func (c *Controller) Phase() lastcall.Phase {
 // has been started until the first trigger.
 func (c *Controller) Ready() bool { return c.Phase() == lastcall.PhaseServe && c.trigger.Load() == nil }
 
+// Serving returns a channel that is closed once the controller is ready: every server
+// accepts work. It stays open if the shutdown is triggered before that. It is always the
+// same channel. Tests and supervisors wait for it, beside Done:
+//
+//	select {
+//	case <-ctl.Serving():
+//	case <-ctl.Done():
+//	}
+func (c *Controller) Serving() <-chan struct{} { return c.serving }
+
 // Deadline returns the instant by which Run returns. It is known, and the second
 // result true, once Run has heard of the trigger, which is at once if it runs. A force may move it to an earlier
 // instant.
@@ -212,8 +223,16 @@ func (c *Controller) Deadline() (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// TimerAt returns the instant in which the timer fires, as [Life.TimerAt] does.
-func (c *Controller) TimerAt() (time.Time, bool) { return lastcall.Life{c.life}.TimerAt() }
+// TimerAt returns the instant in which the timer fires, as [lastcall.Life.TimerAt] does.
+func (c *Controller) TimerAt() (time.Time, bool) {
+	if at := c.timer.Load(); at != nil {
+		return *at, true
+	}
+	return time.Time{}, false
+}
+
+// Life returns what servers pass on to their handlers.
+func (c *Controller) Life() lastcall.Life { return lastcall.NewLife(c.draining, c.TimerAt) }
 
 // Done returns a channel that is closed when Run is over.
 func (c *Controller) Done() <-chan struct{} { return c.over }
@@ -227,12 +246,12 @@ func (c *Controller) Wait(ctx context.Context) (report.Report, error) {
 	}
 	select {
 	case <-c.over:
-		return c.report.clone(), nil
+		return c.report.Clone(), nil
 	default:
 	}
 	select {
 	case <-c.over:
-		return c.report.clone(), nil
+		return c.report.Clone(), nil
 	case <-ctx.Done():
 		return report.Report{}, context.Cause(ctx)
 	}

@@ -2,13 +2,14 @@ package controller_test
 
 import (
 	"context"
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 	"runtime"
 	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 
 	"github.com/lastcall-go/lastcall/controller"
 )

@@ -5,13 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 
 	"github.com/rs/zerolog"
 
@@ -30,12 +31,12 @@ func TestG6_Fail(t *testing.T) {
 		exit          int
 	}{
 		"alone":           {fail, func(*controller.Controller) {}, errPort, report.ExitFailed},
-		"nil":             {func(c *controller.Controller) { c.Fail(nil) }, fail, controller.ErrShutdown, report.ExitFailed},
+		"nil":             {func(c *controller.Controller) { c.Fail(nil) }, fail, report.ErrShutdown, report.ExitFailed},
 		"twice":           {fail, func(c *controller.Controller) { c.Fail(errAsked) }, errPort, report.ExitFailed},
 		"before Shutdown": {fail, shutdown, errPort, report.ExitFailed},
 		"after Shutdown":  {shutdown, fail, errAsked, report.ExitOK},
 		"before Force":    {fail, (*controller.Controller).Force, errPort, report.ExitFailed},
-		"after Force":     {(*controller.Controller).Force, fail, controller.ErrForced, report.ExitForced},
+		"after Force":     {(*controller.Controller).Force, fail, report.ErrForced, report.ExitForced},
 	} {
 		for when, apart := range map[string]time.Duration{"at once": 0, "later": 500 * time.Millisecond} {
 			t.Run(name+" "+when, func(t *testing.T) {
@@ -223,7 +224,7 @@ func TestG6_EndsProcess(t *testing.T) {
 					took = s
 				}
 				wantTook(t, r.Took(), took)
-				var ended *controller.EndedError
+				var ended *report.EndedError
 				if errors.As(r.Cause, &ended) != tt.byItself || tt.byItself && (ended.Op != report.OpWork || ended.Name != "w") {
 					t.Errorf("the cause is %v", r.Cause)
 				}

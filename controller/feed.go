@@ -1,21 +1,23 @@
 package controller
 
 import (
-	"github.com/lastcall-go/lastcall/report"
 	"sync"
 	"time"
+
+	"github.com/lastcall-go/lastcall/report"
 )
 
-// feed hands items to one listener, an observer or the logger: one at a time, in
-// order, on a goroutine that exists only while there is something to hand over.
-// Whoever puts never waits for the listener.
+// feed hands steps to one observer, or to the logger: one at a time, in order, on a
+// goroutine that exists only while there is something to hand over. Whoever puts never
+// waits for the observer.
 type feed struct {
-	op   report.Op
-	name string
-	idle func() // called when the queue has become empty
+	op      report.Op
+	name    string
+	observe func(report.Step)
+	idle    func() // called when the queue has become empty
 
 	mu      sync.Mutex
-	queue   []func()
+	queue   []report.Step
 	running bool // a goroutine is at work
 	inHand  bool // and the listener has an item
 	closed  bool
@@ -25,11 +27,11 @@ type feed struct {
 	failed  int       // how many it has not
 }
 
-// put adds an item. The item calls the listener.
-func (f *feed) put(item func()) {
+// put adds a step.
+func (f *feed) put(s report.Step) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.queue = append(f.queue, item)
+	f.queue = append(f.queue, s)
 	f.startLocked()
 }
 
@@ -50,24 +52,24 @@ func (f *feed) work() {
 		f.idle()
 	}()
 	for {
-		item, ok := f.take()
+		s, ok := f.take()
 		if !ok {
 			return
 		}
-		guard(func() error { item(); return nil }, f.count)
+		guard(func() error { f.observe(s); return nil }, f.count)
 	}
 }
 
-func (f *feed) take() (func(), bool) {
+func (f *feed) take() (report.Step, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed || len(f.queue) == 0 {
-		return nil, false
+		return report.Step{}, false
 	}
-	item := f.queue[0]
+	s := f.queue[0]
 	f.queue = f.queue[1:]
 	f.since, f.inHand = time.Now(), true
-	return item, true
+	return s, true
 }
 
 func (f *feed) count(r result) {

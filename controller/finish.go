@@ -1,14 +1,16 @@
 package controller
 
 import (
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 	"slices"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 )
 
-// logTime bounds the wait for the last log line.
-const logTime = time.Second
+// toldTime is how long an observer may take for one step before the flush no longer
+// waits for it.
+const toldTime = time.Second
 
 // grace is how long foreign code that takes next to no time may need to get the
 // processor and come back before it is called late. A shutdown in which all goes
@@ -50,44 +52,44 @@ func (r *run) expireOld(calls []*call) {
 	}
 }
 
-// flush has the last log line written and then everything else that telemetry has
-// kept back.
+// flush has observers told everything, and then everything written out that telemetry
+// has kept back.
 func (r *run) flush() {
 	r.enter(lastcall.PhaseFlush)
 	n := 1
 	if len(r.config.flushers) > 0 {
 		n++
 	}
-	behind := 0
 	if len(r.lasts) > 0 {
-		behind = 1
+		n++
 	}
-	line := r.share(n + behind)
-	start := time.Now()
-	if r.record.logger != nil {
-		r.await(r.nothingFresh, r.freshUntil) // the line tells what they did
+	told := r.share(n)
+	if len(r.record.feeds) > 0 {
+		r.await(r.nothingFresh, r.freshUntil) // the summary tells what they did
 	}
 	r.expireOld(r.calls)
-	r.record.sayLast(r.report())
-	r.await(func() bool { return !r.record.log.busy() }, func() time.Time {
-		return earlier(line(), later(start, r.record.log.lastMove()).Add(logTime))
-	})
-
+	s := r.newStep(report.KindSummary, "summary")
+	known := r.report()
+	s.Report = &known
+	r.tell(*s)
+	if len(r.config.flushers) > 0 {
+		r.await(r.record.idle, func() time.Time { return earlier(told(), r.record.patience()) })
+		n--
+	}
+	end := r.share(n)
 	var calls []*call
-	end := r.share(1 + behind)
 	for _, f := range r.config.flushers {
 		calls = append(calls, r.step(report.OpFlush, f, end()))
 	}
 	r.awaitSteps(calls, end, nothing)
-	r.endLasts()
 }
 
 // finish ends everything that is the controller's own and returns the report.
 func (r *run) finish() report.Report {
 	r.await(r.nothingFresh, r.freshUntil)
 	for _, w := range r.workers {
-		if w.call != nil && !w.call.over {
-			r.end(func() { w.endWork(ErrTimer) })
+		if !w.hasEnded() {
+			r.endWork(w, lastcall.ErrTimer)
 		}
 	}
 	r.takeIn()
@@ -128,3 +130,27 @@ func (r *run) freshUntil() time.Time {
 
 // nothingFresh says whether there is no such call.
 func (r *run) nothingFresh() bool { return !time.Now().Before(r.freshUntil()) }
+
+// share returns the end of a phase that starts now and may use the k-th part of the
+// time that is left. It is asked anew each time, because a force may move the
+// deadline.
+func (r *run) share(k int) func() time.Time {
+	start := time.Now()
+	return func() time.Time {
+		return start.Add(max(0, r.deadline.Sub(start)) / time.Duration(k))
+	}
+}
+
+// inTurn runs groups of steps one after the other, the steps of a group at the same
+// time. With n groups left each may use the n-th part of the time until end.
+func (r *run) inTurn(op report.Op, groups [][]stepConfig, end func() time.Time) {
+	for i, steps := range groups {
+		start, left := time.Now(), time.Duration(len(groups)-i)
+		own := func() time.Time { return start.Add(max(0, end().Sub(start)) / left) }
+		var calls []*call
+		for _, s := range steps {
+			calls = append(calls, r.step(op, s, own()))
+		}
+		r.awaitSteps(calls, own, nothing)
+	}
+}

@@ -2,20 +2,33 @@ package controller
 
 import (
 	"context"
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 	"slices"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/fsm"
+	"github.com/lastcall-go/lastcall/report"
 )
 
-// The phases of TIMER_EXPIRED: each may use its share of the time that is left.
-// How many phases are left, counting the phase itself, is the argument of share.
-
-// beginForce is the effect of entering TIMER_EXPIRED: it decides on which servers
-// Stop will be called, and tells of everything that has not come back in time.
-func (r *run) beginForce() {
-	r.inspectAtTimer()
+// force ends what the timer has found running. Each phase may use its share of the
+// time that is left; how many phases are left, counting the phase itself, is the
+// argument of share.
+func (r *run) force() {
+	row := r.fire(fsm.Timeout)
+	r.inspectInFlight()
 	r.measure = report.OutcomeCancelled // the least: what is late without a server to stop is waited for
+	r.expireOld(r.overtaken())
+	r.cancel()
+	if row.Call == fsm.CallStop {
+		r.stop()
+	}
+	r.cut()
+	r.wait()
+}
+
+// overtaken notes the servers on which Stop will be called: those whose GracefulStop
+// has not returned. It returns every call that the timer has overtaken.
+func (r *run) overtaken() []*call {
 	var late []*call
 	for _, s := range r.servers {
 		if s.graceful.ended() {
@@ -24,10 +37,8 @@ func (r *run) beginForce() {
 			}
 			continue
 		}
-		r.victims = append(r.victims, s)
-		if s.graceful == nil { // it stood behind another one
-			r.stopGracefully(s)
-		}
+		r.toStop = append(r.toStop, s)
+		r.gracefulStop(s) // it stands After another one and was not called so far
 		late = append(late, s.graceful)
 	}
 	for _, w := range r.workers {
@@ -35,14 +46,14 @@ func (r *run) beginForce() {
 			late = append(late, w.call)
 		}
 	}
-	r.expireOld(late)
+	return late
 }
 
 // cancelers returns the servers that are told to cancel.
 func (r *run) cancelers() []*server {
 	var all []*server
 	for _, s := range r.servers {
-		if _, ok := s.server.(Canceler); ok && !s.isGone() {
+		if s.full != nil && !s.isGone() {
 			all = append(all, s)
 		}
 	}
@@ -61,9 +72,9 @@ func (r *run) firstForce() lastcall.Phase {
 	}
 }
 
-// cancel ends the work that still runs. A Cancel that comes back because its
-// context has ended has done what it should, so its grace counts from then on: if
-// the phases behind have nothing to wait for, phase close may begin sooner.
+// cancel ends the work that still runs. A Cancel that comes back because its context
+// has ended has done what it should, so its grace counts from then on: if the phases
+// behind have nothing to wait for, phase close may begin sooner.
 func (r *run) cancel() {
 	cancelers := r.cancelers()
 	if len(cancelers) == 0 && r.workersGone() {
@@ -72,22 +83,23 @@ func (r *run) cancel() {
 	r.enter(lastcall.PhaseCancel)
 	end := r.share(6)
 	for _, w := range r.workers {
-		if w.endWork != nil {
-			r.end(func() { w.endWork(ErrTimer) })
-		}
+		r.endWork(w, lastcall.ErrTimer)
 	}
+	cancelled := 0 // written by the loop
 	var calls []*call
 	for _, s := range cancelers {
-		canceler, _ := s.server.(Canceler)
-		c := r.step(report.OpCancel, stepConfig{name: s.name, run: func(ctx context.Context) error {
-			canceler.Cancel(ctx, lastcall.ErrTimer)
+		n := 0
+		c := r.stepThen(report.OpCancel, stepConfig{name: s.name, run: func(ctx context.Context) error {
+			n = s.full.Cancel(ctx, lastcall.ErrTimer)
 			return nil
-		}}, end())
+		}}, end(), func(result) { cancelled += n })
 		c.due = time.Time{}
 		calls = append(calls, c)
 	}
 	if r.await(func() bool { return allDone(calls) }, end) {
-		r.awaitGone(cancelers, end)
+		if cancelled > 0 { // otherwise nothing has ended that could have had them return
+			r.awaitGone(cancelers, end)
+		}
 		return
 	}
 	for _, c := range calls { // a force may have brought the end forward
@@ -98,20 +110,21 @@ func (r *run) cancel() {
 	}
 }
 
-// stop calls Stop on the servers whose GracefulStop had not returned when the
-// timer fired.
+// stop calls Stop on the servers whose GracefulStop had not returned when the timer
+// fired: on each of them at the same time, on a goroutine of its own, after the one
+// that calls GracefulStop has come to the call.
 func (r *run) stop() {
-	if len(r.victims) == 0 {
+	if len(r.toStop) == 0 {
 		return
 	}
 	r.takeIn() // what has come back in this instant needed no Stop
-	if !gone(r.victims) {
+	if !gone(r.toStop) {
 		r.measure = report.OutcomeStopped
 	}
 	r.enter(lastcall.PhaseStop)
 	end := r.share(5)
 	var calls []*call
-	for _, s := range r.victims {
+	for _, s := range r.toStop {
 		calls = append(calls, r.call(report.OpStop, s.name, func() error {
 			s.halt()
 			return nil
@@ -119,7 +132,7 @@ func (r *run) stop() {
 	}
 	r.awaitSteps(calls, end, nothing)
 	if !slices.ContainsFunc(calls, func(c *call) bool { return !c.over }) {
-		r.awaitGone(cutters(r.victims), end)
+		r.awaitGone(slices.DeleteFunc(slices.Clone(r.toStop), func(s *server) bool { return s.full == nil }), end)
 	}
 }
 
@@ -132,28 +145,19 @@ func (r *run) awaitGone(servers []*server, end func() time.Time) {
 	r.await(func() bool { return gone(servers) }, func() time.Time { return earlier(limit, end()) })
 }
 
-// cutters returns those of the servers that can be cut.
-func cutters(servers []*server) []*server {
-	return slices.DeleteFunc(slices.Clone(servers), func(s *server) bool {
-		_, ok := s.server.(Cutter)
-		return !ok
-	})
-}
-
 // cut closes the connections that survived Stop.
 func (r *run) cut() {
 	r.takeIn()
 	var calls []*call
 	for _, s := range r.servers {
-		cutter, ok := s.server.(Cutter)
-		if !ok || s.isGone() {
+		if s.full == nil || s.isGone() {
 			continue
 		}
 		if calls == nil {
 			r.enter(lastcall.PhaseCut)
 		}
 		closed := 0
-		calls = append(calls, r.call(report.OpCut, s.name, func() error { closed = cutter.Cut(); return nil }, func(result) {
+		calls = append(calls, r.call(report.OpCut, s.name, func() error { closed = s.full.Cut(); return nil }, func(result) {
 			if closed > 0 {
 				r.measure = report.OutcomeCut
 			}

@@ -1,22 +1,24 @@
 package controller
 
-import "github.com/lastcall-go/lastcall/report"
-import "github.com/lastcall-go/lastcall"
-import "slices"
+import (
+	"slices"
 
-// inspect asks those of the servers that know for their work in flight, and hands each
-// answer to the loop. Nobody waits for one, and one that comes when the server has
-// been asked again is of no use any more.
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
+)
+
+// inspect asks servers for their work in flight, and hands each answer to the loop.
+// The shutdown waits for none of them. An answer that comes when the server has been
+// asked again is dropped.
 func (r *run) inspect(servers []*server, then func(*server, []lastcall.Work)) {
 	for _, s := range servers {
-		inspector, ok := s.server.(Inspector)
-		if !ok {
+		if s.full == nil {
 			continue
 		}
 		var work []lastcall.Work
 		var c *call
 		c = r.ask(report.OpInFlight, s.name, func() {
-			work = slices.Clone(inspector.InFlight())
+			work = slices.Clone(s.full.InFlight())
 			for i := range work {
 				work[i].Server = s.name
 			}
@@ -29,30 +31,24 @@ func (r *run) inspect(servers []*server, then func(*server, []lastcall.Work)) {
 	}
 }
 
-// inspectAtDrain logs what is in flight when the drain begins.
-func (r *run) inspectAtDrain() {
+// inspectInFlight tells observers what is in flight now.
+func (r *run) inspectInFlight() {
 	r.inspect(r.servers, func(s *server, work []lastcall.Work) {
-		now := *r.newStep(report.KindCall, s.name)
-		r.record.say(func(l *logger) { l.inFlight(s.name, work, now) })
+		step := r.newStep(report.KindWork, s.name)
+		step.Work = work
+		r.tell(*step)
 	})
 }
 
-// inspectAtTimer logs what the timer interrupts.
-func (r *run) inspectAtTimer() {
-	r.inspect(r.servers, func(s *server, work []lastcall.Work) {
-		now := *r.newStep(report.KindCall, s.name)
-		r.record.say(func(l *logger) { l.stillInFlight(s.name, work, now) })
-	})
-}
-
-// inspectAtEnd has the report filled with what became of the work, and with what
-// the servers note.
+// inspectAtEnd has the report filled with what became of the work, and with what the
+// servers note.
 func (r *run) inspectAtEnd(servers []*server) {
 	r.inspect(servers, func(s *server, work []lastcall.Work) { s.work = work })
 	for _, s := range servers {
-		if noter, ok := s.server.(Noter); ok {
-			var notes []string
-			r.ask(report.OpNotes, s.name, func() { notes = slices.Clone(noter.Notes()) }, func() { s.notes = notes })
+		if s.full == nil {
+			continue
 		}
+		var notes []string
+		r.ask(report.OpNotes, s.name, func() { notes = slices.Clone(s.full.Notes()) }, func() { s.notes = notes })
 	}
 }

@@ -1,7 +1,10 @@
 package controller
 
-import "github.com/lastcall-go/lastcall/report"
-import "time"
+import (
+	"time"
+
+	"github.com/lastcall-go/lastcall/report"
+)
 
 // lastTime bounds the GracefulStop of servers that are Last, and lastStopTime what
 // then Stop may need.
@@ -16,7 +19,7 @@ func (r *run) endLasts() {
 		return
 	}
 	for _, s := range r.lasts {
-		r.stopGracefully(s)
+		r.gracefulStop(s)
 	}
 	start, half := time.Now(), r.share(2)
 	r.await(func() bool { return gone(r.lasts) }, func() time.Time { return earlier(start.Add(lastTime), half()) })

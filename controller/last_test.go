@@ -4,13 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 
 	"github.com/rs/zerolog"
 
@@ -279,7 +280,7 @@ func TestG6_LastThatEndsByItself(t *testing.T) {
 				wantExit(t, r, tt.exit)
 				at := func(after time.Duration) string { return (tt.trigger + after).String() }
 				d.want(t, "s graceful "+at(2*time.Second), "admin graceful "+at(3*time.Second))
-				var ended *controller.EndedError
+				var ended *report.EndedError
 				switch {
 				case errors.As(r.Cause, &ended) != tt.ended, !tt.ended && !errors.Is(r.Cause, errAsked):
 					t.Errorf("the cause is %v", r.Cause)

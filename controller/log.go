@@ -1,93 +1,161 @@
 package controller
 
 import (
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 	"time"
 
 	"github.com/rs/zerolog"
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/fsm"
+	"github.com/lastcall-go/lastcall/report"
 )
 
-// logger writes Steps for an operator. It runs on the goroutine of its feed,
-// where the writer may do what it likes.
-type logger struct{ zerolog.Logger }
+// logger writes Steps for an operator. It is an observer like any other. The summary is
+// its last line: what flushers do is in the report only.
+type logger struct {
+	zerolog.Logger
+	over bool // the summary is written
+}
 
-// step writes a step. Its times are those in which it is told: now is a step that
-// begins then.
-func (l *logger) step(s, now report.Step) {
+// observe writes the line that a step is worth, if it is worth one.
+func (l *logger) observe(s report.Step) {
+	if l.over {
+		return
+	}
 	switch s.Kind {
+	case report.KindTrigger:
+		l.cause(s)
 	case report.KindTransition:
-		e := where(l.WithLevel(level(s)), now).Stringer("event", s.Transition.Event)
-		if s.settle != "" {
-			e = e.Str("settle", string(s.settle))
+		e := l.WithLevel(levelOf(s.Transition))
+		e = where(e, s.Now).Stringer("event", s.Transition.Event)
+		if s.Settle != "" {
+			e = e.Str("settle", string(s.Settle))
 		}
 		e.Msg("state " + s.State.String())
 	case report.KindPhase:
-		where(l.Info(), now).Msg("phase " + s.Phase.String())
+		where(l.Info(), s.Now).Msg("phase " + s.Phase.String())
 	case report.KindCall:
-		if !s.Failed() && s.Err == nil {
-			return
+		l.call(s)
+	case report.KindWork:
+		if s.State == fsm.TimerExpired {
+			l.stillInFlight(s)
+		} else {
+			l.inFlight(s)
 		}
-		e := l.Error()
-		switch {
-		case !s.Failed(): // a worker or a Serve that gave an error as it ended, as it was told to
-			e = l.Info()
-		case !s.counts():
-			e = l.Warn()
-		}
-		e = where(e, now).Str("op", string(s.Op)).Str("name", s.Name).Stringer("result", s.Result).Stringer("began", s.Phase)
-		if !s.beganBefore(now) {
-			e = e.Str("duration", round(s.Duration))
-		}
-		if s.Text != "" {
-			e = e.Str(zerolog.ErrorFieldName, s.Text)
-		}
-		if s.Stack != "" {
-			e = e.Str(zerolog.ErrorStackFieldName, s.Stack)
-		}
-		e.Msg(s.subject() + " " + s.Result.String())
+	case report.KindSummary:
+		l.over = true
+		l.summary(*s.Report)
+	case report.KindWarning:
+		where(l.Warn(), s.Now).Msg(s.Text)
+	case report.KindBegin: // the end of a call is worth a line, if anything went wrong
 	}
 }
 
-// beganBefore says whether a step began before the trigger, when later is one that
-// began after it: how long it took says nothing about the shutdown then.
-func (s report.Step) beganBefore(later report.Step) bool {
-	return later.Remaining != 0 && s.Start.Before(later.Start.Add(-later.Elapsed))
-}
-
-// level is a warning for the transitions that mean force.
-func level(s report.Step) zerolog.Level {
-	if s.Transition.Call == fsm.CallStop {
+// levelOf is a warning for the transition that means force.
+func levelOf(row fsm.Transition) zerolog.Level {
+	if row.Call == fsm.CallStop {
 		return zerolog.WarnLevel
 	}
 	return zerolog.InfoLevel
 }
 
 // where adds where the shutdown is. Before the trigger there is no time to tell.
-func where(e *zerolog.Event, now report.Step) *zerolog.Event {
+func where(e *zerolog.Event, now report.Moment) *zerolog.Event {
 	e = e.Stringer("state", now.State).Stringer("phase", now.Phase)
 	if now.Remaining != 0 || now.Elapsed != 0 {
-		e = e.Str("elapsed", round(now.Elapsed)).Str("remaining", round(now.Remaining))
+		e = lasting(lasting(e, "elapsed", now.Elapsed), "remaining", now.Remaining)
 	}
 	return e
 }
 
+// lasting adds a duration: as text for people, and as a number of seconds.
+func lasting(e *zerolog.Event, name string, d time.Duration) *zerolog.Event {
+	return e.Str(name, report.Round(d)).Float64(name+"_seconds", d.Round(time.Microsecond).Seconds())
+}
+
 // cause writes why the server shuts down, and how long that may take.
-func (l *logger) cause(cause error, failed bool, text string, b lastcall.Budget, timer time.Time) {
+func (l *logger) cause(s report.Step) {
+	known := *s.Report
 	e := l.Info()
-	if failed {
+	if known.Failed {
 		e = l.Error()
 	}
-	if ended, ok := cause.(*EndedError); ok && ended != nil && ended.Result != report.ResultOK { //nolint:errorlint // our own value, which nobody has wrapped
-		e = l.Error().Str("op", string(ended.Op)).Str("name", ended.Name)
+	if ended, ok := s.Err.(*report.EndedError); ok && ended != nil && ended.Result != report.ResultOK { //nolint:errorlint // the library's own value, which nothing has wrapped
+		e = e.Str("op", string(ended.Op)).Str("name", ended.Name)
 	}
-	e = e.Str("cause", text).Stringer("total", b.Total).Stringer("settle", b.Settle)
+	b := known.Budget
+	e = lasting(lasting(e.Str("cause", s.Text), "total", b.Total), "settle", b.Settle)
 	if b.Quiet > 0 {
-		e = e.Stringer("quiet", b.Quiet).Stringer("min_settle", b.MinSettle)
+		e = lasting(lasting(e, "quiet", b.Quiet), "min_settle", b.MinSettle)
 	}
-	e.Stringer("reserve", b.Reserve).Time("timer_at", timer).Msg("shutting down")
+	lasting(e, "reserve", b.Reserve).Time("timer_at", known.Timer).Time("deadline", known.Deadline).Msg("shutting down")
+}
+
+// call writes how a call ended that did not end well, or that gave an error as it
+// ended when it was told to.
+func (l *logger) call(s report.Step) {
+	if !s.Failed() && s.Err == nil {
+		return
+	}
+	e := l.Error()
+	switch {
+	case !s.Failed():
+		e = l.Info()
+	case !s.Counts():
+		e = l.Warn()
+	}
+	e = where(e, s.Now).Str("op", string(s.Op)).Str("name", s.Name).Stringer("result", s.Result).Stringer("began", s.Phase)
+	if s.Now.Remaining == 0 || s.Remaining != 0 { // one that began before the trigger has lasted since then
+		e = lasting(e, "duration", s.Duration)
+	}
+	if s.Text != "" {
+		e = e.Str(zerolog.ErrorFieldName, s.Text)
+	}
+	if s.Stack != "" {
+		e = e.Str(zerolog.ErrorStackFieldName, s.Stack)
+	}
+	e.Msg(s.Subject() + " " + s.Result.String())
+}
+
+// maxListed is how many names a line lists at most.
+const maxListed = 10
+
+// inFlight writes how much work a server has when the drain begins, if it has any.
+func (l *logger) inFlight(s report.Step) {
+	t := report.Sum(s.Work)
+	if t.Running+t.Infrastructure > 0 {
+		counts(where(l.Info(), s.Now), s.Name, t).Msg("in flight")
+	}
+}
+
+// stillInFlight writes which work of a server the timer interrupts, if there is any:
+// the names with most of it.
+func (l *logger) stillInFlight(s report.Step) {
+	running := report.StillRunning(s.Work)
+	if len(running) == 0 {
+		return
+	}
+	list := zerolog.Arr()
+	for _, w := range running[:min(len(running), maxListed)] {
+		d := zerolog.Dict().Str("name", w.Name).Int("running", w.Running)
+		if !w.Oldest.IsZero() {
+			d = lasting(d, "oldest", s.Start.Sub(w.Oldest))
+		}
+		if w.Peer != "" {
+			d = d.Str("peer", w.Peer)
+		}
+		list = list.Dict(d)
+	}
+	e := counts(where(l.Warn(), s.Now), s.Name, report.Sum(s.Work)).Array("running", list)
+	if more := len(running) - maxListed; more > 0 {
+		e = e.Int("names_left_out", more)
+	}
+	e.Msg("still in flight")
+}
+
+// counts adds whose work it is and how much of it runs.
+func counts(e *zerolog.Event, server string, t report.Total) *zerolog.Event {
+	return e.Str("server", server).Int("in_flight", t.Running).Int("streams", t.Streams).Int("infrastructure", t.Infrastructure)
 }
 
 func (l *logger) summary(r report.Report) {
@@ -99,19 +167,21 @@ func (l *logger) summary(r report.Report) {
 	default:
 		level = zerolog.ErrorLevel
 	}
-	e := l.WithLevel(level).
-		Stringer("outcome", r.Outcome).Bool("forced", r.Forced).Str("cause", r.CauseText).
-		Str("took", round(r.Took())).Str("total", r.Budget.Total.String()).
-		Strs("path", r.pathNames()).Int("failed_steps", len(r.Failures())).Int("exit_code", r.ExitCode())
+	e := l.WithLevel(level).Stringer("outcome", r.Outcome).Bool("forced", r.Forced).Str("cause", r.CauseText)
+	e = lasting(lasting(e, "took", r.Took()), "total", r.Budget.Total)
+	var path []string
+	for _, s := range r.Path {
+		path = append(path, s.String())
+	}
+	e = e.Strs("path", path).Int("failed_steps", len(r.Failures())).Int("exit_code", r.ExitCode())
 	became(e, r.Work).Msg("shutdown complete, flushing")
 }
 
-// round makes a duration readable: full milliseconds from one second on.
-func round(d time.Duration) string {
-	switch {
-	case d >= time.Second || d <= -time.Second:
-		return d.Round(time.Millisecond).String()
-	default:
-		return d.Round(time.Microsecond).String()
+// became adds what became of all work, if any server has told.
+func became(e *zerolog.Event, work []lastcall.Work) *zerolog.Event {
+	if len(work) == 0 {
+		return e
 	}
+	t := report.Sum(work)
+	return e.Int("completed", t.Completed).Int("cancelled", t.Cancelled).Int("cut", t.Cut).Int("abandoned", t.Running)
 }

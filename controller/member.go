@@ -2,71 +2,192 @@ package controller
 
 import (
 	"context"
-	"github.com/lastcall-go/lastcall"
+	"errors"
 	"slices"
+	"sync/atomic"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/fsm"
+	"github.com/lastcall-go/lastcall/report"
 )
+
+// member is a server or a worker: what others can stand After.
+type member interface {
+	hasEnded() bool
+	// standsAfter returns those that have to end first.
+	standsAfter() []member
+}
 
 // server is a registered server and the calls that were made of it.
 type server struct {
 	serverConfig
-	serving  *call
-	graceful *call
-	begun    chan struct{} // closed right before GracefulStop is called
-	foreign  bool          // somebody else serves it
+	before    []member // those it stands After
+	attaching *call
+	serving   *call // nil: another goroutine serves it
+	elsewhere bool  // the same
+	graceful  *call
+	begun     chan struct{} // closed right before GracefulStop is called
+	accepts   atomic.Bool
 
 	inspection *call           // the last call of InFlight
-	work       []lastcall.Work // what InFlight returned in phase close
+	work       []lastcall.Work // what InFlight returned at its end
 	notes      []string        // what Notes returned
 }
 
 // worker is a registered worker and the call that runs it.
 type worker struct {
 	workerConfig
+	before    []member // those it stands After
 	call      *call
-	endClaim  context.CancelCauseFunc
-	endWork   context.CancelCauseFunc
+	stopClaim context.CancelCauseFunc
+	stopWork  context.CancelCauseFunc
 	claimOver bool
 }
+
+func (s *server) standsAfter() []member { return s.before }
+func (w *worker) standsAfter() []member { return w.before }
 
 // hasEnded is G3's definition.
 func (s *server) hasEnded() bool {
 	return s.graceful.ended() && (s.serving == nil || s.serving.over)
 }
 
-// isGone says whether nothing of the server runs any more that the controller
-// could wait for: a GracefulStop that panicked will not return.
+func (w *worker) hasEnded() bool { return w.call == nil || w.call.over }
+
+// isGone reports whether every call on the server that can return has returned: a
+// GracefulStop that panicked will not.
 func (s *server) isGone() bool {
 	return s.graceful != nil && s.graceful.over && (s.serving == nil || s.serving.over)
 }
 
-// halt calls Stop, which comes after the call of GracefulStop.
+// refuses reports whether a server does not accept work yet.
+func refuses(s *server) bool { return !s.accepts.Load() }
+
+// addMembers makes the members of what is registered.
+func (r *run) addMembers() {
+	byName := map[string]member{}
+	for _, c := range r.config.servers {
+		s := &server{serverConfig: c, begun: make(chan struct{}), elsewhere: c.serve == nil}
+		byName[s.name] = s
+		if s.last {
+			r.lasts = append(r.lasts, s)
+		} else {
+			r.servers = append(r.servers, s)
+		}
+	}
+	for _, c := range r.config.workers {
+		w := &worker{workerConfig: c}
+		byName[w.name] = w
+		r.workers = append(r.workers, w)
+	}
+	named := func(names []string) (all []member) {
+		for _, name := range names {
+			all = append(all, byName[name])
+		}
+		return all
+	}
+	for _, s := range r.servers {
+		if s.before = named(s.after); len(s.before) > 0 {
+			r.waiting = append(r.waiting, s)
+		}
+	}
+	for _, w := range r.workers {
+		if w.before = named(w.after); len(w.before) > 0 {
+			r.waiting = append(r.waiting, w)
+		}
+	}
+}
+
+// release tells the members to end whose time to wait for others is over, once the
+// drain has begun.
+func (r *run) release() {
+	if r.machine.State() == fsm.Serving {
+		return
+	}
+	r.waiting = slices.DeleteFunc(r.waiting, func(m member) bool {
+		if slices.ContainsFunc(m.standsAfter(), func(other member) bool { return !other.hasEnded() }) {
+			return false
+		}
+		switch m := m.(type) {
+		case *server:
+			r.gracefulStop(m)
+		case *worker:
+			r.endClaim(m)
+		}
+		return true
+	})
+}
+
+// gracefulStop calls GracefulStop on a server, if that was not done before.
+func (r *run) gracefulStop(s *server) {
+	if s.graceful != nil {
+		return
+	}
+	s.graceful = r.call(report.OpGracefulStop, s.name, func() error {
+		close(s.begun)
+		s.server.GracefulStop()
+		return nil
+	}, func(result) { r.release() })
+}
+
+// halt calls Stop, after the goroutine that calls GracefulStop has come to the call.
 func (s *server) halt() {
 	<-s.begun // closed on a goroutine that has been started, by its first statement
-	yield()   // and lets that goroutine go on into GracefulStop, where nobody can look
 	s.server.Stop()
 }
 
-func (r *run) allEnded() bool {
-	for _, s := range r.servers {
-		if !s.hasEnded() {
-			return false
+func (r *run) startWorker(w *worker) {
+	var claim, work context.Context
+	work, w.stopWork = context.WithCancelCause(r.base)
+	claim, w.stopClaim = context.WithCancelCause(work)
+	obeyed := false // it returned the error of a context that told it to end
+	w.call = r.call(report.OpWork, w.name, func() error {
+		err := w.run(claim, work)
+		for _, ctx := range []context.Context{claim, work, r.outer} {
+			obeyed = obeyed || ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx)))
 		}
+		return err
+	}, func(res result) {
+		w.stopWork(nil)
+		switch {
+		case res.result == report.ResultFailed && obeyed:
+			if w.call.step.Result == report.ResultFailed {
+				w.call.step.Result = report.ResultOK
+			}
+		case (res.result != report.ResultOK || w.endsProcess) && !w.claimOver:
+			r.endedByItself(report.OpWork, w.name, res)
+		}
+		r.release()
+	})
+}
+
+// endClaim tells a worker to claim nothing new.
+func (r *run) endClaim(w *worker) {
+	w.claimOver = true
+	if w.stopClaim != nil {
+		r.end(func() { w.stopClaim(lastcall.ErrClaim) })
 	}
-	return r.workersGone()
+}
+
+// endWork ends the context of a worker's work.
+func (r *run) endWork(w *worker, cause error) {
+	w.claimOver = true
+	if w.stopWork != nil {
+		r.end(func() { w.stopWork(cause) })
+	}
+}
+
+func (r *run) allEnded() bool {
+	return !slices.ContainsFunc(r.servers, func(s *server) bool { return !s.hasEnded() }) && r.workersGone()
 }
 
 func (r *run) allGone() bool { return gone(r.servers) && r.workersGone() }
 
-// gone says whether nothing of these servers runs any more.
+// gone reports whether every call on these servers has returned.
 func gone(servers []*server) bool {
 	return !slices.ContainsFunc(servers, func(s *server) bool { return !s.isGone() })
 }
 
 func (r *run) workersGone() bool {
-	for _, w := range r.workers {
-		if w.call != nil && !w.call.over {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(r.workers, func(w *worker) bool { return !w.hasEnded() })
 }

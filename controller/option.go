@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 	"os"
 	"slices"
 	"syscall"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 
 	"github.com/rs/zerolog"
 )
@@ -39,35 +40,24 @@ func Timeout(d time.Duration) StepOption {
 	}
 }
 
-// WithServer registers a server under a name, which logs and reports use. It calls
-// Check and LastArrival of a server that has them.
+// Options makes one option of several.
+func Options(opts ...Option) Option {
+	return func(c *config) error {
+		more, errs := gather(opts)
+		if errs = append(errs, c.conflicts(more)...); len(errs) > 0 {
+			return errors.Join(errs...)
+		}
+		c.join(more)
+		return nil
+	}
+}
+
+// WithServer registers a server under a name, which logs and reports use. A
+// [lastcall.FullServer] says itself how it is served; of any other server the options
+// say so: [On], [Serving] or [ServedElsewhere]. It calls Check, StopsLast, Accepting
+// and LastArrival of a FullServer, which return at once.
 func WithServer(name string, server lastcall.Server, opts ...ServerOption) Option {
-	s := serverConfig{name: name, server: server}
-	if !isNil(server) {
-		if a, ok := server.(Acceptor); ok {
-			s.serve = a.Serve
-		}
-		if checker, ok := server.(Checker); ok {
-			if err := checker.Check(); err != nil {
-				// The text is taken here, once: New and Add may be called again with the option.
-				s.errs = append(s.errs, fmt.Errorf("%w", err))
-			}
-		}
-		switch arrivals, ok := server.(Arrivals); {
-		case len(s.errs) > 0: // it cannot work at all
-		case !ok:
-			s.noQuiet = "it has no LastArrival"
-		case arrivals.LastArrival().IsZero():
-			s.noQuiet = "its LastArrival returned the zero time"
-		}
-	}
-	for _, opt := range opts {
-		if opt == nil {
-			s.errs = append(s.errs, errors.New("one of its options is nil"))
-			continue
-		}
-		opt(&s)
-	}
+	s := newServerConfig(name, server, opts)
 	return func(c *config) error {
 		c.servers = append(c.servers, s)
 		return nil
@@ -76,8 +66,9 @@ func WithServer(name string, server lastcall.Server, opts ...ServerOption) Optio
 
 // WithWorker registers a function that claims work and does it: a queue's
 // consumer, a scheduler. It is started in phase start. The context claim ends in
-// phase announce: claim nothing new, finish what was claimed, return. The context
-// work ends when the timer fires, with cause [ErrTimer]. A worker that returns an
+// phase announce, or later with [After], with cause [lastcall.ErrClaim]: claim nothing
+// new, finish what was claimed, return. The context work ends when the timer fires,
+// with cause [lastcall.ErrTimer]. A worker that returns an
 // error, panics or calls runtime.Goexit before claim has ended triggers the
 // shutdown; one that returns nil has finished. An error that is or wraps that of
 // claim, work or the context given to Run, once that has ended, says that the worker
@@ -89,7 +80,7 @@ func WithWorker(name string, run func(claim, work context.Context) error, opts .
 			w.errs = append(w.errs, errors.New("one of its options is nil"))
 			continue
 		}
-		opt(&w)
+		opt.applyWorker(&w)
 	}
 	return func(c *config) error {
 		c.workers = append(c.workers, w)
@@ -97,12 +88,11 @@ func WithWorker(name string, run func(claim, work context.Context) error, opts .
 	}
 }
 
-// WorkerOption says more about a worker.
-type WorkerOption func(*workerConfig)
-
 // EndsProcess says that the process is there for this worker: if it returns nil
 // before its claim has ended, that is a trigger as well, and no failure.
-func EndsProcess() WorkerOption { return func(w *workerConfig) { w.endsProcess = true } }
+func EndsProcess() WorkerOption {
+	return workerOption(func(w *workerConfig) { w.endsProcess = true })
+}
 
 // WithAnnouncer registers a function that phase announce calls: it takes some
 // readiness down, or tells somebody that this process is leaving. Announcers run

@@ -1,12 +1,15 @@
 package controller
 
 import (
+	"fmt"
 	"os"
 	"os/signal"
 	"path"
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // parent is what is known of the process that started this one, if that is the first
@@ -71,10 +74,10 @@ func (p parent) loses(wanted []os.Signal) []string {
 // knows any more.
 func interruptIgnored() bool { return signal.Ignored(os.Interrupt) }
 
-// warnOfParent logs a warning if signals that should trigger will not come. What
-// is to be read about the parent is read on the logger's goroutine, and only where
-// it may matter. Nothing is said to a process in the background: while a shell waits
-// for that, a trap may pass signals on, and it may set that later.
+// warnOfParent warns if signals that should trigger will not come. What is to be read
+// about the parent is read on a goroutine of its own, and only where it may matter. A
+// process in the background is not warned: while a shell waits for that, a trap may pass
+// signals on, and the shell may set one later.
 func (r *run) warnOfParent(background bool) {
 	if background || !r.signals.ours || !waitedForByFirst() {
 		return
@@ -83,11 +86,18 @@ func (r *run) warnOfParent(background bool) {
 	if !r.config.signalsSet {
 		wanted = []os.Signal{syscall.SIGTERM}
 	}
-	r.record.say(func(l *logger) {
+	var shell string
+	var lost []string
+	r.ask(report.OpParent, "1", func() {
 		p := readFirst()
-		if lost := p.loses(wanted); len(lost) > 0 {
-			l.Warn().Str("pid_1", p.shell()).Strs("signals", lost).Msg("PID 1 is a shell, which passes no signals on: what stops the container will not reach this process; " +
-				"use the exec form of ENTRYPOINT and CMD, or start this process with exec in the script")
+		shell, lost = p.shell(), p.loses(wanted)
+	}, func() {
+		if len(lost) == 0 {
+			return
 		}
+		s := r.newStep(report.KindWarning, "PID 1 is a shell")
+		s.Text = fmt.Sprintf("PID 1 is %s, a shell, which does not pass signals on: the %s that stops the container will not reach this process; "+
+			"use the exec form of ENTRYPOINT and CMD, or start this process with exec in the script", shell, strings.Join(lost, " or "))
+		r.tell(*s)
 	})
 }

@@ -1,37 +1,34 @@
 package controller
 
 import (
-	"github.com/lastcall-go/lastcall/report"
 	"slices"
 	"time"
 
 	"github.com/lastcall-go/lastcall/fsm"
+	"github.com/lastcall-go/lastcall/report"
 	"github.com/lastcall-go/lastcall/transitions"
 )
 
 // record is what a run remembers and tells: its steps and path, and the feeds of
-// those who listen.
+// those who listen. The logger is one of them.
 type record struct {
 	steps      []*report.Step
 	phase      *report.Step // the one that is running
 	path       []fsm.State
 	causeText  string
-	lastSaid   bool // nothing is logged any more
-	observers  []*feed
-	observe    []func(report.Step)
-	log        *feed
-	logger     *logger
+	causeTold  bool
+	held       []report.Step // what happened since the trigger, while the cause is not told
+	feeds      []*feed
 	deliveries []report.Delivery
 }
 
 func newRecord(c config, idle func()) record {
-	r := record{path: []fsm.State{transitions.Shutdown().Initial()}, log: &feed{op: report.OpLog, idle: idle}}
-	if c.logger != nil {
-		r.logger = &logger{*c.logger}
-	}
+	r := record{path: []fsm.State{transitions.Shutdown().Initial()}}
 	for _, o := range c.observers {
-		r.observers = append(r.observers, &feed{op: report.OpObserve, name: o.name, idle: idle})
-		r.observe = append(r.observe, o.observe)
+		r.feeds = append(r.feeds, &feed{op: report.OpObserve, name: o.name, observe: o.observe, idle: idle})
+	}
+	if c.logger != nil {
+		r.feeds = append(r.feeds, &feed{op: report.OpLog, observe: (&logger{Logger: *c.logger}).observe, idle: idle})
 	}
 	return r
 }
@@ -47,35 +44,35 @@ func (r *record) addLate(s *report.Step) {
 	r.steps = slices.Insert(r.steps, i, s)
 }
 
-// tell hands a step to everybody who listens. It never waits.
-func (r *record) tell(s, now report.Step) {
-	for i, f := range r.observers {
-		observe := r.observe[i]
-		f.put(func() { observe(s) })
-	}
-	r.say(func(l *logger) { l.step(s, now) })
-}
-
-// say hands a line to the logger, if there is one and the last line has not been
-// said. It never waits.
-func (r *record) say(line func(*logger)) {
-	if r.logger != nil && !r.lastSaid {
-		l := r.logger
-		r.log.put(func() { line(l) })
+// tell hands a step to every observer. It never waits.
+func (r *record) tell(s report.Step) {
+	for _, f := range r.feeds {
+		f.put(s)
 	}
 }
 
-// sayLast hands the summary to the logger.
-func (r *record) sayLast(report report.Report) {
-	r.say(func(l *logger) { l.summary(report) })
-	r.lastSaid = true
+// idle reports whether every observer has been told everything.
+func (r *record) idle() bool {
+	return !slices.ContainsFunc(r.feeds, (*feed).busy)
 }
 
-// freshUntil returns until when a listener that is at work may be expected to
-// finish at once; zero if none is.
+// patience returns until when an observer that takes its time may hold up the flush:
+// for toldTime since it was last given a step.
+func (r *record) patience() time.Time {
+	var until time.Time
+	for _, f := range r.feeds {
+		if f.busy() {
+			until = later(until, f.lastMove().Add(toldTime))
+		}
+	}
+	return until
+}
+
+// freshUntil returns until when an observer that is at work may be expected to finish
+// at once; zero if none is.
 func (r *record) freshUntil() time.Time {
-	until := r.log.freshUntil()
-	for _, f := range r.observers {
+	var until time.Time
+	for _, f := range r.feeds {
 		until = later(until, f.freshUntil())
 	}
 	return until
@@ -84,11 +81,8 @@ func (r *record) freshUntil() time.Time {
 // close ends the last phase and the feeds.
 func (r *record) close(now time.Time) {
 	r.endPhase(now)
-	for _, f := range r.observers {
+	for _, f := range r.feeds {
 		r.deliveries = append(r.deliveries, f.close())
-	}
-	if r.logger != nil {
-		r.deliveries = append(r.deliveries, r.log.close())
 	}
 }
 
@@ -101,13 +95,52 @@ func (r *record) endPhase(now time.Time) {
 
 // newStep returns a step that begins now.
 func (r *run) newStep(kind report.Kind, name string) *report.Step {
-	state, phase := r.progress.get()
-	s := &report.Step{Kind: kind, Name: name, State: state, Phase: phase, Start: time.Now()}
-	if !r.at.IsZero() {
-		s.Elapsed, s.Remaining = s.Start.Sub(r.at), r.deadline.Sub(s.Start)
+	m := r.now()
+	return &report.Step{
+		Kind: kind, Name: name, State: m.State, Phase: m.Phase,
+		Start: m.At, Elapsed: m.Elapsed, Remaining: m.Remaining,
 	}
-	return s
 }
 
-// tell hands a step to everybody who listens, with where the shutdown is now.
-func (r *run) tell(s report.Step) { r.record.tell(s, *r.newStep(s.Kind, s.Name)) }
+// now returns where the shutdown is.
+func (r *run) now() report.Moment {
+	m := report.Moment{At: time.Now()}
+	m.State, m.Phase = r.progress.get()
+	if !r.at.IsZero() {
+		m.Elapsed, m.Remaining = m.At.Sub(r.at), r.deadline.Sub(m.At)
+	}
+	return m
+}
+
+// tell hands a step to every observer, with where the shutdown is now. Between the
+// trigger and the cause it is held back: the cause comes first.
+func (r *run) tell(s report.Step) {
+	s.Now = r.now()
+	if r.trigger.Load() != nil && !r.record.causeTold {
+		r.record.held = append(r.record.held, s)
+		return
+	}
+	r.record.tell(s)
+}
+
+// report returns the Report as things are now.
+func (r *run) report() report.Report {
+	trigger := r.trigger.Load()
+	made := report.Report{
+		Cause: trigger.cause, CauseText: r.record.causeText,
+		Outcome: r.outcome, Forced: r.forced, Settle: r.settled,
+		Path: slices.Clone(r.record.path), Listeners: slices.Clone(r.record.deliveries),
+		Budget: r.config.budget, Begun: r.begun, Triggered: r.at, Timer: r.timerAt, Deadline: r.deadline, Ended: time.Now(),
+		Failed: r.failed, NotRun: r.broken,
+	}
+	for _, s := range r.record.steps {
+		made.Steps = append(made.Steps, *s)
+	}
+	for _, s := range slices.Concat(r.servers, r.lasts) {
+		made.Work = append(made.Work, s.work...)
+		for _, text := range s.notes {
+			made.Notes = append(made.Notes, report.Note{Server: s.name, Text: text})
+		}
+	}
+	return made
+}

@@ -2,18 +2,18 @@ package controller
 
 import (
 	"context"
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
-	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/fsm"
+	"github.com/lastcall-go/lastcall/report"
 	"github.com/lastcall-go/lastcall/transitions"
 )
 
-// run is one shutdown, owned by the goroutine that called Run: the loop. It calls
-// no foreign code. Everything that can happen reaches it in await.
+// run is one shutdown, owned by the goroutine that called Run: the loop. It calls no
+// user code. Everything that can happen reaches it in await.
 type run struct {
 	*Controller
 	config  config
@@ -21,7 +21,6 @@ type run struct {
 	timer   *time.Timer
 	signals signals
 	ended   <-chan struct{} // the end of Run's context; nil once there is a trigger
-	cause   func() error    // the cause of that end
 	outer   context.Context // Run's context
 	base    context.Context // the same without its end, with the Life
 
@@ -32,17 +31,18 @@ type run struct {
 	forced   bool
 	ready    bool // phase serve was reached
 
-	servers []*server
-	lasts   []*server // those that are Last, which are not among the servers
+	servers []*server // without those that stop last
+	lasts   []*server
 	workers []*worker
-	victims []*server // those on which Stop is called
+	waiting []member // those that stand After others and have not been told to end
+	toStop  []*server
 	calls   []*call
 	endings endings        // contexts that will end
 	ending  atomic.Int32   // contexts that are being ended
 	measure report.Outcome // the last thing done to what did not end by itself
 	settled report.SettleEnd
 	outcome report.Outcome
-	failed  bool // a server or worker failed by itself
+	failed  bool // a server or worker failed by itself, or Fail began the shutdown
 	broken  error
 
 	record record
@@ -53,136 +53,213 @@ func newRun(ctx context.Context, c *Controller, config config) *run {
 	r := &run{
 		Controller: c,
 		config:     config,
+		machine:    fsm.New(transitions.Shutdown()),
 		timer:      time.NewTimer(time.Hour), // await resets it
 		outcome:    report.OutcomeDrained,
 		signals:    from,
 		outer:      ctx,
 		ended:      ctx.Done(),
-		cause:      func() error { return &ContextError{Err: context.Cause(ctx)} },
-		base:       lastcall.NewContext(context.WithoutCancel(ctx), lastcall.Life{c.life}),
+		base:       lastcall.NewContext(context.WithoutCancel(ctx), c.Life()),
 		begun:      time.Now(),
 	}
-	r.machine = fsm.New(transitions.Shutdown(), r.entered)
-	for _, s := range config.servers {
-		one := &server{serverConfig: s, begun: make(chan struct{}), foreign: s.serve == nil}
-		if s.last {
-			r.lasts = append(r.lasts, one)
-		} else {
-			r.servers = append(r.servers, one)
-		}
-	}
-	for _, w := range config.workers {
-		r.workers = append(r.workers, &worker{workerConfig: w})
-	}
+	r.addMembers()
 	r.record = newRecord(config, r.inbox.poke)
 	r.warnOfParent(background)
 	return r
 }
 
-// await takes in what happens until done says so, or until the bound is reached.
-// Both are asked anew after everything that happens, so a force takes effect at
-// once; done is asked first. A zero bound is none. It says whether done did.
-func (r *run) await(done func() bool, bound func() time.Time) bool {
-	for {
-		r.takeIn()
-		if done() {
-			return true
-		}
-		at := bound()
-		if !at.IsZero() && time.Until(at) <= 0 {
-			return false
-		}
-		if next := r.endContexts(); at.IsZero() || !next.IsZero() && next.Before(at) {
-			at = next
-		}
-		if at.IsZero() {
-			r.timer.Stop()
-		} else {
-			r.timer.Reset(time.Until(at))
-		}
-		select {
-		case <-r.inbox.wake:
-		case <-r.timer.C:
-		case s, open := <-r.signals.from:
-			r.signalled(s, open)
-		case <-r.ended:
-			r.ended = nil
-			r.request(trigger{at: time.Now(), cause: r.cause()})
-		}
+// run walks the phases, in order.
+func (r *run) run() report.Report {
+	r.takeInEarly()
+	r.enter(lastcall.PhaseStart)
+	if r.at.IsZero() {
+		r.start()
+		r.serve()
 	}
+	r.announce()
+	r.settle()
+	if r.drain() {
+		r.fire(fsm.Drained)
+	} else {
+		r.force()
+		r.fire(fsm.Stopped)
+	}
+	r.inspectAtEnd(r.servers)
+	r.close()
+	r.flush()
+	r.endLasts()
+	return r.finish()
 }
 
-// takeIn takes in everything that has already happened, without waiting.
-func (r *run) takeIn() {
-	for {
-		results := r.inbox.take()
-		for _, res := range results {
-			r.returned(res)
-		}
-		force := r.force.Load() // before the trigger: where there is a force, there is a trigger
-		if t := r.trigger.Load(); t != nil && r.at.IsZero() {
-			r.triggered(t)
-		}
-		if force != nil && !r.forced {
-			r.forceAt(*force)
-		}
-		if len(results) == 0 {
-			return
-		}
-	}
+// enter begins a phase.
+func (r *run) enter(p lastcall.Phase) {
+	r.progress.set(r.machine.State(), p)
+	s := r.newStep(report.KindPhase, p.String())
+	r.record.endPhase(s.Start)
+	r.record.phase = s
+	r.record.add(s)
+	r.tell(*s)
 }
 
-// takeInEarly takes in a trigger that came before Run.
-func (r *run) takeInEarly() {
-	select {
-	case <-r.ended:
-		r.request(trigger{at: r.begun, cause: r.cause()})
+// fire takes the row of the table that the event has in the present state, and
+// returns it: the caller makes the call that it names. The table allows every event
+// that the phases fire; if the machine refuses one all the same, the report says so,
+// the row is zero and names no call, and the shutdown goes on.
+func (r *run) fire(e fsm.Event) fsm.Transition {
+	row, err := r.machine.Fire(e)
+	if err != nil {
+		r.broken = err
+		return fsm.Transition{}
+	}
+	r.progress.set(row.To, r.firstPhase(row.To))
+	s := r.newStep(report.KindTransition, row.Event.String())
+	s.Transition = row
+	if row.From == fsm.Serving {
+		s.Settle = r.settled
+	}
+	r.record.endPhase(s.Start)
+	r.record.path = append(r.record.path, row.To)
+	r.record.add(s)
+	r.tell(*s)
+	return row
+}
+
+// firstPhase returns the phase with which a state begins.
+func (r *run) firstPhase(s fsm.State) lastcall.Phase {
+	switch s {
+	case fsm.GracefulShutdown:
+		return lastcall.PhaseDrain
+	case fsm.TimerExpired:
+		return r.firstForce()
+	case fsm.Terminated:
+		return lastcall.PhaseClose
 	default:
+		return lastcall.PhaseStart
 	}
-	r.takeIn()
 }
 
-// signalled takes in a signal: the first triggers, the second forces, and then
-// the signals belong to the platform again.
-func (r *run) signalled(s os.Signal, open bool) {
-	if !open {
-		r.signals.end()
+// start attaches and serves every server, and starts the workers. It is over when
+// every server accepts work, or with the trigger.
+func (r *run) start() {
+	for _, s := range slices.Concat(r.lasts, r.servers) {
+		if s.full == nil {
+			r.startServing(s)
+			continue
+		}
+		s.attaching = r.call(report.OpAttach, s.name,
+			func() error { s.full.Attach(r.Controller); return nil },
+			func(res result) { r.attached(s, res) })
+	}
+	for _, w := range r.workers {
+		r.startWorker(w)
+	}
+	accept := func() bool {
+		return !slices.ContainsFunc(r.servers, refuses) && !slices.ContainsFunc(r.lasts, refuses)
+	}
+	r.await(func() bool { return !r.at.IsZero() || accept() }, never)
+}
+
+// attached goes on with a server's Serve, unless the shutdown has begun.
+func (r *run) attached(s *server, res result) {
+	switch {
+	case res.result != report.ResultOK:
+		r.endedByItself(report.OpAttach, s.name, res)
+	case r.trigger.Load() == nil:
+		r.startServing(s)
+	}
+}
+
+func (r *run) startServing(s *server) {
+	if s.serve != nil {
+		s.serving = r.call(report.OpServe, s.name, s.serve, func(res result) { r.served(s, res) })
+		s.serving.lasts = s.last
+	}
+	go func() { // it ends with the trigger at the latest
+		select {
+		case <-s.accepting:
+			s.accepts.Store(true)
+			r.inbox.poke()
+		case <-r.Controller.triggered:
+		}
+	}()
+}
+
+// served takes in that a Serve has returned.
+func (r *run) served(s *server, res result) {
+	step := s.serving.step
+	switch {
+	case res.err == lastcall.ErrServedElsewhere: //nolint:errorlint // errors.Is would call a method of the user's
+		s.serving, s.elsewhere = nil, true
+		step.Result, step.Err, step.Text = report.ResultOK, nil, ""
+	case s.graceful == nil:
+		r.endedByItself(report.OpServe, s.name, res)
+	case step.Result == report.ResultFailed: // the end that was asked for
+		step.Result = report.ResultOK
+	}
+	r.release()
+}
+
+// endedByItself makes the end of a server or worker a trigger, and a failure if
+// it did not end well.
+func (r *run) endedByItself(op report.Op, name string, res result) {
+	if res.result != report.ResultOK {
+		r.failed = true
+	}
+	r.request(trigger{at: res.at, cause: &report.EndedError{Op: op, Name: name, Result: res.result, Err: res.err, Text: res.text}})
+}
+
+// serve is ready until the trigger.
+func (r *run) serve() {
+	if !r.at.IsZero() {
 		return
 	}
-	r.signals.count++
-	switch r.signals.count {
-	case 1:
-		r.request(trigger{at: time.Now(), cause: &SignalError{Signal: s}, typed: typed(s)})
-	default:
-		r.Force()
-		r.signals.giveBack()
+	r.ready = true
+	r.enter(lastcall.PhaseServe)
+	close(r.serving)
+	r.await(func() bool { return !r.at.IsZero() }, never)
+}
+
+// announce takes readiness down and tells the workers to claim nothing new.
+func (r *run) announce() {
+	end := r.at.Add((r.config.budget.Total - r.config.budget.Reserve) / 10)
+	r.enter(lastcall.PhaseAnnounce)
+	var calls []*call
+	for _, w := range r.workers {
+		if len(w.after) == 0 {
+			r.endClaim(w)
+		}
 	}
+	for _, s := range slices.Concat(r.servers, r.lasts) {
+		if s.full != nil {
+			calls = append(calls, r.step(report.OpAnnounce, stepConfig{name: s.name, run: s.full.Announce}, end))
+		}
+	}
+	for _, a := range r.config.announcers {
+		calls = append(calls, r.step(report.OpAnnouncer, a, end))
+	}
+	r.awaitSteps(calls, func() time.Time { return end }, r.timeIsUp)
 }
 
-// triggered starts the clock.
-func (r *run) triggered(t *trigger) {
-	r.at = later(t.at, r.begun)
-	r.deadline = r.at.Add(r.config.budget.Total)
-	r.setTimer(r.deadline.Add(-r.config.budget.Reserve))
-	r.setDeadline(r.deadline)
-	r.ended = nil
-	r.failed = r.failed || t.failed
-}
+// timeIsUp reports whether the timer has fired.
+func (r *run) timeIsUp() bool { return !time.Now().Before(r.timerAt) }
 
-// forceAt moves the timer and the deadline to what a force leaves of them.
-func (r *run) forceAt(at time.Time) {
-	r.forced = true
-	at = later(at, r.begun)
-	r.setTimer(earlier(r.timerAt, at))
-	r.setDeadline(earlier(r.deadline, at.Add(r.config.budget.Reserve)))
-}
-
-func (r *run) setDeadline(at time.Time) {
-	r.deadline = at
-	r.deadlineAt.Store(&at)
-}
-
-func (r *run) setTimer(at time.Time) {
-	r.timerAt = at
-	r.life.timer.Store(&at)
+// drain refuses new work, and reports whether all work in flight ended before the
+// timer.
+func (r *run) drain() bool {
+	row := r.fire(fsm.GracefulShutdownCalled)
+	r.enter(lastcall.PhaseDrain)
+	close(r.draining)
+	r.inspectInFlight()
+	if row.Call == fsm.CallGracefulStop {
+		// GracefulStop is called on every server, each on a goroutine of its own: now on
+		// those that stand After nothing, in the order of registration, and on each of
+		// the others as soon as the last one that it stands After has ended.
+		for _, s := range r.servers {
+			if len(s.after) == 0 {
+				r.gracefulStop(s)
+			}
+		}
+		r.release()
+	}
+	return r.await(r.allEnded, func() time.Time { return r.timerAt })
 }

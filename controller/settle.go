@@ -1,29 +1,10 @@
 package controller
 
-import "github.com/lastcall-go/lastcall"
-import "github.com/lastcall-go/lastcall/report"
-import "time"
+import (
+	"time"
 
-// SettleEnd says why phase settle ended, or why it was left out.
-type SettleEnd string
-
-const (
-	// SettleUnplanned: left out, as Settle is 0.
-	SettleUnplanned report.SettleEnd = "not in the budget"
-	// SettleNotReady: left out, as the server was never ready.
-	SettleNotReady report.SettleEnd = "never ready"
-	// SettleTyped: left out, as somebody has pressed Ctrl-C at a terminal.
-	SettleTyped report.SettleEnd = "asked for at a terminal"
-	// SettleNobody: ended, or was left out, as no server serves any more.
-	SettleNobody report.SettleEnd = "no server serves"
-	// SettleForced: ended, or was left out, as the shutdown was forced.
-	SettleForced report.SettleEnd = "forced"
-	// SettleQuiet: no new work had come for Quiet.
-	SettleQuiet report.SettleEnd = "quiet"
-	// SettleTime: the time of Settle was over.
-	SettleTime report.SettleEnd = "full time"
-	// SettleTimer: the timer fired.
-	SettleTimer report.SettleEnd = "the timer fired"
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // settle goes on serving while the network learns that this server leaves.
@@ -99,12 +80,11 @@ func (r *run) lastArrival(over func() bool, end func() time.Time) (latest time.T
 	var calls []*call
 	told := 0
 	for _, s := range r.servers {
-		arrivals, ok := s.server.(Arrivals)
-		if !ok {
+		if s.full == nil {
 			continue // New has refused it
 		}
 		var at time.Time
-		calls = append(calls, r.ask(report.OpLastArrival, s.name, func() { at = arrivals.LastArrival() }, func() {
+		calls = append(calls, r.ask(report.OpLastArrival, s.name, func() { at = s.full.LastArrival() }, func() {
 			if !at.IsZero() {
 				told++
 				latest = later(latest, at)
@@ -118,7 +98,7 @@ func (r *run) lastArrival(over func() bool, end func() time.Time) (latest time.T
 // serves says whether any server still serves.
 func (r *run) serves() bool {
 	for _, s := range r.servers {
-		if s.foreign || s.serving != nil && !s.serving.over {
+		if s.elsewhere || s.serving != nil && !s.serving.over {
 			return true
 		}
 	}

@@ -3,11 +3,12 @@ package controller_test
 import (
 	"bytes"
 	"context"
-	"github.com/lastcall-go/lastcall/report"
 	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/lastcall-go/lastcall/report"
 
 	"github.com/rs/zerolog"
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // starting hears signals before Run does.
@@ -92,7 +94,7 @@ func (s *starting) hear(c *Controller) {
 			return
 		}
 		s.signals.count++
-		c.request(trigger{at: time.Now(), cause: &SignalError{Signal: got}, typed: typed(got)})
+		c.request(trigger{at: time.Now(), cause: &report.SignalError{Signal: got}, typed: typed(got)})
 		if s.signals.ours {
 			s.signals.giveBack()
 		}

@@ -3,13 +3,14 @@ package controller_test
 import (
 	"context"
 	"errors"
-	"github.com/lastcall-go/lastcall/report"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/lastcall-go/lastcall/report"
 
 	"github.com/lastcall-go/lastcall/controller"
 )
@@ -81,7 +82,7 @@ type valueOfRun struct{}
 func isAsked(err error) bool { return errors.Is(err, errAsked) }
 
 func isSignal(err error) bool {
-	var signal *controller.SignalError
+	var signal *report.SignalError
 	return errors.As(err, &signal) && signal.Signal == syscall.SIGTERM
 }
 

@@ -3,9 +3,10 @@ package controller
 import (
 	"container/heap"
 	"context"
-	"github.com/lastcall-go/lastcall"
 	"sync"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
 )
 
 // stepContext is the context of a step. It behaves like one of

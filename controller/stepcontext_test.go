@@ -3,11 +3,12 @@ package controller_test
 import (
 	"context"
 	"errors"
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 
 	"github.com/lastcall-go/lastcall/controller"
 )

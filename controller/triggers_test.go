@@ -4,12 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 
 	"github.com/lastcall-go/lastcall/controller"
 )
@@ -48,7 +49,7 @@ func TestEndedByItself(t *testing.T) {
 						return claim.Err()
 					}))
 				r := c.Run(context.Background())
-				var ended *controller.EndedError
+				var ended *report.EndedError
 				if !errors.As(r.Cause, &ended) || ended.Op != tt.op || ended.Result != tt.result || r.CauseText != tt.text {
 					t.Errorf("cause %#v, %q; want %v %v, %q", r.Cause, r.CauseText, tt.op, tt.result, tt.text)
 				}
@@ -139,7 +140,7 @@ func TestTriggeredBeforeRun(t *testing.T) {
 
 // A cause that is a nil pointer is the caller's mistake, and no reason to panic.
 func TestNilPointerCauses(t *testing.T) {
-	for _, cause := range []error{(*controller.SignalError)(nil), (*controller.EndedError)(nil)} {
+	for _, cause := range []error{(*report.SignalError)(nil), (*report.EndedError)(nil)} {
 		bubble(t, func(t *testing.T, d *diary, _ func()) {
 			c := mustNew(t, budget, noSignals)
 			c.Shutdown(cause)
@@ -209,7 +210,7 @@ func TestForceIsATrigger(t *testing.T) {
 		r := c.Run(context.Background())
 		wantTook(t, r.Took(), 0)
 		wantPath(t, r, false)
-		if !errors.Is(r.Cause, controller.ErrForced) || !r.Forced {
+		if !errors.Is(r.Cause, report.ErrForced) || !r.Forced {
 			t.Errorf("cause %v, forced %v", r.Cause, r.Forced)
 		}
 	})
@@ -227,7 +228,7 @@ func TestSecondSignalForces(t *testing.T) {
 		wantPath(t, r, true)
 		wantExit(t, r, report.ExitForced)
 		d.want(t, "s graceful 1m1s", "s stop 1m1s")
-		var cause *controller.SignalError
+		var cause *report.SignalError
 		if !errors.As(r.Cause, &cause) || r.CauseText != "signal: terminated" {
 			t.Errorf("cause %v (%s)", r.Cause, r.CauseText)
 		}

@@ -361,7 +361,7 @@ func TestListenerFails(t *testing.T) {
 		g.NewServer()
 		time.AfterFunc(time.Second, func() { lis.Close() })
 		r := mustNew(t, controller.WithServer("grpc", g)).Run(context.Background())
-		var ended *controller.EndedError
+		var ended *report.EndedError
 		if r.ExitCode() != report.ExitFailed || !errors.As(r.Cause, &ended) || ended.Name != "grpc" {
 			t.Errorf("exit code %d, cause %v", r.ExitCode(), r.Cause)
 		}

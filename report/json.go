@@ -2,8 +2,9 @@ package report
 
 import (
 	"encoding/json"
-	"github.com/lastcall-go/lastcall"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
 
 	"github.com/lastcall-go/lastcall/fsm"
 )
@@ -87,7 +88,7 @@ func (r Report) MarshalJSON() ([]byte, error) {
 		out.Error = err.Error()
 	}
 	for _, s := range r.Abandoned() {
-		out.Abandoned = append(out.Abandoned, s.subject())
+		out.Abandoned = append(out.Abandoned, s.Subject())
 	}
 	for _, s := range r.Steps {
 		j := step{

@@ -1,9 +1,10 @@
 package report
 
 import (
-	"github.com/lastcall-go/lastcall"
 	"slices"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
 
 	"github.com/lastcall-go/lastcall/fsm"
 )
@@ -32,11 +33,12 @@ type Report struct {
 	Budget    lastcall.Budget
 	Begun     time.Time // when Run was called
 	Triggered time.Time // the instant from which the budget counts
+	Timer     time.Time // when the timer fired, or would have; a force has brought it forward
 	Deadline  time.Time // when Run had to return; a force has brought it forward
 	Ended     time.Time // when the report was made, right before Run returned
 
-	failed bool // a server or worker failed by itself
-	err    error
+	Failed bool  // a server or worker failed by itself, or Fail began the shutdown
+	NotRun error // why this is not the report of a shutdown; nil if it is one
 }
 
 // Note is what an operator should know of a server's end and what is no failure.
@@ -45,29 +47,8 @@ type Note struct {
 	Text   string
 }
 
-// report returns the Report as things are now.
-func (r *run) report() Report {
-	trigger := r.trigger.Load()
-	report := Report{
-		Cause: trigger.cause, CauseText: r.record.causeText,
-		Outcome: r.outcome, Forced: r.forced, Settle: r.settled,
-		Path: slices.Clone(r.record.path), Listeners: slices.Clone(r.record.deliveries),
-		Budget: r.config.budget, Begun: r.begun, Triggered: r.at, Deadline: r.deadline, Ended: time.Now(),
-		failed: r.failed, err: r.broken,
-	}
-	for _, s := range r.record.steps {
-		report.Steps = append(report.Steps, *s)
-	}
-	for _, s := range slices.Concat(r.servers, r.lasts) {
-		report.Work = append(report.Work, s.work...)
-		for _, text := range s.notes {
-			report.Notes = append(report.Notes, Note{Server: s.name, Text: text})
-		}
-	}
-	return report
-}
-
-func (r Report) clone() Report {
+// Clone returns a copy that shares nothing that can be changed.
+func (r Report) Clone() Report {
 	r.Path, r.Steps, r.Listeners = slices.Clone(r.Path), slices.Clone(r.Steps), slices.Clone(r.Listeners)
 	r.Work, r.Notes = slices.Clone(r.Work), slices.Clone(r.Notes)
 	return r
@@ -93,15 +74,15 @@ func (r Report) Abandoned() []Step {
 // constants, by their order of precedence.
 func (r Report) ExitCode() int {
 	switch {
-	case r.err != nil || r.Outcome == 0:
+	case r.NotRun != nil || r.Outcome == 0:
 		return ExitNotRun
-	case r.failed:
+	case r.Failed:
 		return ExitFailed
 	case r.Outcome == OutcomeAbandoned:
 		return ExitAbandoned
 	case r.Outcome != OutcomeDrained:
 		return ExitForced
-	case slices.ContainsFunc(r.Steps, Step.counts):
+	case slices.ContainsFunc(r.Steps, Step.Counts):
 		return ExitStep
 	default:
 		return ExitOK
@@ -113,14 +94,14 @@ func (r Report) ExitCode() int {
 // steps, and the cause if a server or worker failed by itself. For a second Run
 // it is [ErrRan].
 func (r Report) Err() error {
-	if r.err != nil {
-		return r.err
+	if r.NotRun != nil {
+		return r.NotRun
 	}
 	if r.ExitCode() == ExitOK {
 		return nil
 	}
 	e := &reportError{text: r.headline()}
-	if r.failed {
+	if r.Failed {
 		e.wrapped = append(e.wrapped, r.Cause)
 	}
 	for _, s := range r.Failures() {

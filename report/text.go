@@ -2,9 +2,10 @@ package report
 
 import (
 	"fmt"
-	"github.com/lastcall-go/lastcall"
 	"slices"
 	"strings"
+
+	"github.com/lastcall-go/lastcall"
 )
 
 // String returns a summary of a few lines: outcome, times, path, phases, what
@@ -19,7 +20,7 @@ func (r Report) String() string {
 	var phases []string
 	for _, s := range r.Steps {
 		if s.Kind == KindPhase && s.Phase >= lastcall.PhaseAnnounce {
-			phases = append(phases, s.Name+" "+round(s.Duration)+r.lastIn(s))
+			phases = append(phases, s.Name+" "+Round(s.Duration)+r.lastIn(s))
 		}
 	}
 	fmt.Fprintf(&b, "  phases    %s\n", strings.Join(phases, ", "))
@@ -27,9 +28,9 @@ func (r Report) String() string {
 	for _, s := range r.Failures() {
 		fmt.Fprintf(&b, "  failed    %s; begun in phase %v, ", s, s.Phase)
 		if s.Start.After(r.Triggered) {
-			fmt.Fprintf(&b, "took %s, ", round(s.Duration))
+			fmt.Fprintf(&b, "took %s, ", Round(s.Duration))
 		}
-		fmt.Fprintf(&b, "at +%s", round(s.Start.Add(s.Duration).Sub(r.Triggered)))
+		fmt.Fprintf(&b, "at +%s", Round(s.Start.Add(s.Duration).Sub(r.Triggered)))
 		if s.Abandoned {
 			b.WriteString(", and has not returned")
 		}
@@ -51,13 +52,13 @@ func (r Report) writeWork(b *strings.Builder) {
 		if n < 0 {
 			n = len(rest)
 		}
-		t := totalOf(rest[:n])
+		t := Sum(rest[:n])
 		fmt.Fprintf(b, "  work      %q: %d in flight at the trigger, %d arrived (%d late): %d completed, %d cancelled, %d cut, %d still running\n",
-			rest[0].Server, t.before, t.arrived, t.late, t.completed, t.cancelled, t.cut, t.running)
-		for _, w := range stillRunning(rest[:n]) {
+			rest[0].Server, t.Before, t.Arrived, t.Late, t.Completed, t.Cancelled, t.Cut, t.Running)
+		for _, w := range StillRunning(rest[:n]) {
 			fmt.Fprintf(b, "  running   %s x%d", oneLine(w.Name), w.Running)
-			if age := w.age(r.Ended); age != "" {
-				fmt.Fprintf(b, ", oldest %s", age)
+			if !w.Oldest.IsZero() {
+				fmt.Fprintf(b, ", oldest %s", Round(r.Ended.Sub(w.Oldest)))
 			}
 			if w.Peer != "" {
 				fmt.Fprintf(b, ", peer %s", oneLine(w.Peer))
@@ -94,22 +95,22 @@ func (r Report) lastIn(phase Step) string {
 	if last.Kind == 0 {
 		return ""
 	}
-	return " (last: " + last.subject() + ")"
+	return " (last: " + last.Subject() + ")"
 }
 
 // headline is the report in one line.
 func (r Report) headline() string {
 	switch {
-	case r.err != nil:
-		return r.err.Error()
+	case r.NotRun != nil:
+		return r.NotRun.Error()
 	case r.Outcome == 0:
-		return "controller: no shutdown"
+		return "report: no shutdown"
 	}
 	forced := ""
 	if r.Forced {
 		forced = ", forced"
 	}
-	return fmt.Sprintf("shutdown: %v%s in %s of %v (%s)", r.Outcome, forced, round(r.Took()), r.Budget.Total, oneLine(r.CauseText))
+	return fmt.Sprintf("shutdown: %v%s in %s of %v (%s)", r.Outcome, forced, Round(r.Took()), r.Budget.Total, oneLine(r.CauseText))
 }
 
 func (r Report) pathNames() []string {

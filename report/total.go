@@ -2,49 +2,52 @@ package report
 
 import (
 	"cmp"
-	"github.com/lastcall-go/lastcall"
 	"slices"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
 )
 
-// total is the sum over the work that a service is for. What runs of the
-// infrastructure it counts apart.
-type total struct {
-	before, arrived, late, completed, cancelled, cut int
-	running, streams                                 int // the streams are among those that run
-	infrastructure                                   int
+// Total is the sum over the work that a service is for. What runs of the
+// infrastructure it counts apart; calls into user code it leaves out.
+type Total struct {
+	Before, Arrived, Late, Completed, Cancelled, Cut int
+	Running, Streams                                 int // the streams are among those that run
+	Infrastructure                                   int // how much of it runs
 }
 
-func totalOf(all []lastcall.Work) total {
-	var t total
+// Sum adds up work.
+func Sum(all []lastcall.Work) Total {
+	var t Total
 	for _, w := range all {
 		switch w.Kind {
 		case lastcall.WorkInfra:
-			t.infrastructure += w.Running
-		case lastcall.WorkCall: // no work that anybody has asked the server for
+			t.Infrastructure += w.Running
+		case lastcall.WorkCall: // not work that a client has asked for
 		default:
-			t.before, t.arrived, t.late = t.before+w.Before, t.arrived+w.Arrived, t.late+w.Late
-			t.completed, t.cancelled, t.cut = t.completed+w.Completed, t.cancelled+w.Cancelled, t.cut+w.Cut
-			t.running += w.Running
+			t.Before, t.Arrived, t.Late = t.Before+w.Before, t.Arrived+w.Arrived, t.Late+w.Late
+			t.Completed, t.Cancelled, t.Cut = t.Completed+w.Completed, t.Cancelled+w.Cancelled, t.Cut+w.Cut
+			t.Running += w.Running
 			if w.Kind == lastcall.WorkStream {
-				t.streams += w.Running
+				t.Streams += w.Running
 			}
 		}
 	}
 	return t
 }
 
-// stillRunning returns the work of which some runs, most first.
-func stillRunning(all []lastcall.Work) []lastcall.Work {
+// StillRunning returns the work of which some runs, most first.
+func StillRunning(all []lastcall.Work) []lastcall.Work {
 	some := slices.DeleteFunc(slices.Clone(all), func(w lastcall.Work) bool { return w.Running <= 0 })
 	slices.SortStableFunc(some, func(a, b lastcall.Work) int { return cmp.Compare(b.Running, a.Running) })
 	return some
 }
 
-// age returns for how long the oldest has run, in words; "" if nobody knows.
-func (w lastcall.Work) age(now time.Time) string {
-	if w.Oldest.IsZero() {
-		return ""
+// Round returns a duration as reports and logs show it: in full milliseconds from one
+// second on, in full microseconds below.
+func Round(d time.Duration) string {
+	if d >= time.Second || d <= -time.Second {
+		return d.Round(time.Millisecond).String()
 	}
-	return round(now.Sub(w.Oldest))
+	return d.Round(time.Microsecond).String()
 }

@@ -23,7 +23,7 @@ func TestDemoWithoutSignals(t *testing.T) {
 	}
 	for _, want := range []string{
 		"in vain (" + errNoSignal.Error() + "): the demo calls the controller instead",
-		controller.ErrShutdown.Error(), "forced in",
+		report.ErrShutdown.Error(), "forced in",
 		"stateDiagram-v2\n", "    class SERVING,GRACEFUL_SHUTDOWN,TERMINATED,TIMER_EXPIRED taken\n",
 	} {
 		if !strings.Contains(stdout, want) {

@@ -90,11 +90,13 @@ func (p *pool) close() {
 	}
 }
 
-func (p *pool) Cancel(_ context.Context, cause error) {
-	for _, j := range p.tracker.Cancel() {
+func (p *pool) Cancel(_ context.Context, cause error) int {
+	all := p.tracker.Cancel()
+	for _, j := range all {
 		j.answer(cause)
 		j.end(cause)
 	}
+	return len(all)
 }
 
 func (p *pool) Stop() {

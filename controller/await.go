@@ -1,0 +1,178 @@
+package controller
+
+import (
+	"context"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/lastcall-go/lastcall/report"
+)
+
+// inbox is where the goroutines that run user code leave their results for the loop.
+// It never blocks them: put appends and pokes, and the loop takes everything at once.
+type inbox struct {
+	mu      sync.Mutex
+	results []result
+	wake    chan struct{} // capacity 1: a poke that finds it full was already made
+}
+
+// result is how a call into user code came back.
+type result struct {
+	call   *call
+	at     time.Time
+	result report.Result
+	err    error
+	text   string
+	stack  string
+}
+
+func newInbox() *inbox { return &inbox{wake: make(chan struct{}, 1)} }
+
+func (b *inbox) put(r result) {
+	b.mu.Lock()
+	b.results = append(b.results, r)
+	b.mu.Unlock()
+	b.poke()
+}
+
+func (b *inbox) poke() {
+	if b == nil { // of a Controller that New did not make
+		return
+	}
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (b *inbox) take() []result {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := b.results
+	b.results = nil
+	return all
+}
+
+// await takes in what happens until done says so, or until the bound is reached.
+// Both are asked anew after everything that happens, so a force takes effect at
+// once; done is asked first. A zero bound is none. It reports whether done did.
+func (r *run) await(done func() bool, bound func() time.Time) bool {
+	for {
+		r.takeIn()
+		if done() {
+			return true
+		}
+		at := bound()
+		if !at.IsZero() && time.Until(at) <= 0 {
+			return false
+		}
+		if next := r.endContexts(); at.IsZero() || !next.IsZero() && next.Before(at) {
+			at = next
+		}
+		if at.IsZero() {
+			r.timer.Stop()
+		} else {
+			r.timer.Reset(time.Until(at))
+		}
+		select {
+		case <-r.inbox.wake:
+		case <-r.timer.C:
+		case s, open := <-r.signals.from:
+			r.signalled(s, open)
+		case <-r.ended:
+			r.ended = nil
+			r.request(trigger{at: time.Now(), cause: &report.ContextError{Err: context.Cause(r.outer)}})
+		}
+	}
+}
+
+// takeIn takes in everything that has already happened, without waiting.
+func (r *run) takeIn() {
+	for {
+		results := r.inbox.take()
+		for _, res := range results {
+			r.returned(res)
+		}
+		force := r.Controller.forced.Load() // before the trigger: where there is a force, there is a trigger
+		if t := r.trigger.Load(); t != nil && r.at.IsZero() {
+			r.triggered(t)
+		}
+		if force != nil && !r.forced {
+			r.forceAt(*force)
+		}
+		if len(results) == 0 {
+			return
+		}
+	}
+}
+
+// takeInEarly takes in a trigger that came before Run.
+func (r *run) takeInEarly() {
+	select {
+	case <-r.ended:
+		r.request(trigger{at: r.begun, cause: &report.ContextError{Err: context.Cause(r.outer)}})
+	default:
+	}
+	r.takeIn()
+}
+
+// signalled takes in a signal: the first triggers, the second forces, and then
+// the signals belong to the platform again.
+func (r *run) signalled(s os.Signal, open bool) {
+	if !open {
+		r.signals.end()
+		return
+	}
+	r.signals.count++
+	switch r.signals.count {
+	case 1:
+		r.request(trigger{at: time.Now(), cause: &report.SignalError{Signal: s}, typed: typed(s)})
+	default:
+		r.Force()
+		r.signals.giveBack()
+	}
+}
+
+// triggered starts the clock.
+func (r *run) triggered(t *trigger) {
+	r.at = later(t.at, r.begun)
+	r.deadline = r.at.Add(r.config.budget.Total)
+	r.setTimer(r.deadline.Add(-r.config.budget.Reserve))
+	r.setDeadline(r.deadline)
+	r.ended = nil
+	r.failed = r.failed || t.failed
+	r.describeCause(t.cause)
+}
+
+// forceAt moves the timer and the deadline to what a force leaves of them.
+func (r *run) forceAt(at time.Time) {
+	r.forced = true
+	at = later(at, r.begun)
+	r.setTimer(earlier(r.timerAt, at))
+	r.setDeadline(earlier(r.deadline, at.Add(r.config.budget.Reserve)))
+}
+
+func (r *run) setDeadline(at time.Time) {
+	r.deadline = at
+	r.deadlineAt.Store(&at)
+}
+
+func (r *run) setTimer(at time.Time) {
+	r.timerAt = at
+	r.Controller.timer.Store(&at)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}

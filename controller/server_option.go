@@ -1,0 +1,222 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/lastcall-go/lastcall"
+)
+
+// ServerOption says more about a server that is given to [WithServer].
+type ServerOption interface{ applyServer(*serverConfig) }
+
+type serverOption func(*serverConfig)
+
+func (f serverOption) applyServer(s *serverConfig) { f(s) }
+
+// WorkerOption says more about a worker.
+type WorkerOption interface{ applyWorker(*workerConfig) }
+
+type workerOption func(*workerConfig)
+
+func (f workerOption) applyWorker(w *workerConfig) { f(w) }
+
+// Order is an option for servers and for workers.
+type Order interface {
+	ServerOption
+	WorkerOption
+}
+
+// After says that a server or worker is needed by others until they have ended, so
+// that it ends after them: GracefulStop of a server is called, and the claim of a
+// worker ends, when all of those have ended, or when the timer fires. A gateway in
+// front of a gRPC server that it calls, and a worker that writes in batches what the
+// server's handlers hand it:
+//
+//	controller.WithServer("gateway", gateway),
+//	controller.WithServer("grpc", g, controller.After("gateway")),
+//	controller.WithWorker("batcher", batch, controller.After("grpc")),
+//
+// The names are those of servers and workers given to the same or to an earlier call of
+// New and Add, in any order. A server has ended when its GracefulStop and its Serve have
+// returned, a worker when it has returned. A server that stops last has no part in this.
+func After(names ...string) Order { return after(names) }
+
+type after []string
+
+func (a after) applyServer(s *serverConfig) { s.after, s.errs = a.add(s.after, s.errs) }
+func (a after) applyWorker(w *workerConfig) { w.after, w.errs = a.add(w.after, w.errs) }
+
+func (a after) add(names []string, errs []error) ([]string, []error) {
+	if len(a) == 0 {
+		errs = append(errs, errors.New("After was given no name"))
+	}
+	return append(names, a...), errs
+}
+
+// On has the controller serve a server on a listener, for servers that have a method
+// Serve(net.Listener) error, as a *grpc.Server does. The server accepts work once its
+// Serve has called Accept.
+func On(lis net.Listener) ServerOption {
+	return serverOption(func(s *serverConfig) {
+		serves, ok := s.server.(interface{ Serve(net.Listener) error })
+		switch {
+		case lis == nil:
+			s.fail("On was given a nil listener")
+		case s.full != nil:
+			s.fail("On is for servers that do not bring their listener; this one is a lastcall.FullServer")
+		case !ok:
+			s.fail("On is for servers with a method Serve(net.Listener) error; this one has none")
+		default:
+			asked := &firstAccept{Listener: lis, accepting: make(chan struct{})}
+			s.servedBy(func() error { return serves.Serve(asked) }, asked.accepting)
+		}
+	})
+}
+
+// Serving says how a server is started, where that is a function. The function has the
+// contract of Serve of [lastcall.FullServer]. The channel is closed once the server
+// accepts work; nil leaves that to Accepting of a FullServer.
+func Serving(serve func() error, accepting <-chan struct{}) ServerOption {
+	return serverOption(func(s *serverConfig) {
+		switch {
+		case serve == nil:
+			s.fail("Serving was given a nil function")
+		case accepting == nil && s.full == nil:
+			s.fail("Serving was given a nil channel; it has to be closed once the server accepts work")
+		default:
+			s.servedBy(serve, accepting)
+		}
+	})
+}
+
+// ServedElsewhere says that another goroutine serves the server, and that it accepts
+// work once the channel is closed. The controller waits for its GracefulStop alone.
+func ServedElsewhere(ready <-chan struct{}) ServerOption {
+	return serverOption(func(s *serverConfig) {
+		if ready == nil {
+			s.fail("ServedElsewhere was given a nil channel; it has to be closed once the server accepts work")
+			return
+		}
+		s.servedBy(nil, ready)
+	})
+}
+
+// serverConfig is a server as it was registered.
+type serverConfig struct {
+	name      string
+	server    lastcall.Server
+	full      lastcall.FullServer // the server, if it is one; otherwise nil
+	serve     func() error        // nil: another goroutine serves
+	accepting <-chan struct{}
+	after     []string
+	last      bool
+	how       int    // how many options have said how it is served
+	noQuiet   string // why Budget.Quiet cannot work with it; "": it can
+	errs      []error
+}
+
+func (s *serverConfig) fail(format string, args ...any) {
+	s.errs = append(s.errs, fmt.Errorf(format, args...))
+}
+
+// servedBy takes in how the server is served.
+func (s *serverConfig) servedBy(serve func() error, accepting <-chan struct{}) {
+	s.how++
+	s.serve = serve
+	if accepting != nil {
+		s.accepting = accepting
+	}
+}
+
+// newServerConfig asks a server what it can do. It calls methods of the server that
+// return at once.
+func newServerConfig(name string, server lastcall.Server, opts []ServerOption) serverConfig {
+	s := serverConfig{name: name, server: server}
+	if isNil(server) {
+		return s
+	}
+	if full, ok := server.(lastcall.FullServer); ok {
+		s.full = full
+		if err := full.Check(); err != nil {
+			s.errs = append(s.errs, fmt.Errorf("%w", err)) // the text is taken here, once
+			return s                                       // the rest would only hide this
+		}
+		s.serve, s.last, s.accepting = full.Serve, full.StopsLast(), full.Accepting()
+		if full.LastArrival().IsZero() {
+			s.noQuiet = "its LastArrival returned the zero time"
+		}
+	} else {
+		s.noQuiet = "it is not a lastcall.FullServer"
+		if some := partOfContract(server); len(some) > 0 {
+			s.fail("it has %s, but is not a lastcall.FullServer: embed lastcall.Unimplemented for the methods that it lacks", strings.Join(some, ", "))
+		}
+	}
+	for _, opt := range opts {
+		if opt == nil {
+			s.fail("one of its options is nil")
+			continue
+		}
+		opt.applyServer(&s)
+	}
+	switch {
+	case len(s.errs) > 0:
+	case s.how > 1:
+		s.fail("only one of On, Serving and ServedElsewhere can say how it is served")
+	case s.accepting == nil:
+		s.fail("the controller cannot know when it accepts work: give it with controller.On(listener), controller.Serving(serve, accepting), or controller.ServedElsewhere(ready)")
+	}
+	return s
+}
+
+// partOfContract returns the methods of the full contract that a server has. Without
+// the others none of them would be called.
+func partOfContract(s lastcall.Server) []string {
+	var some []string
+	has := func(name string, ok bool) {
+		if ok {
+			some = append(some, name)
+		}
+	}
+	_, ok := s.(interface{ Serve() error })
+	has("Serve", ok)
+	_, ok = s.(interface{ Check() error })
+	has("Check", ok)
+	_, ok = s.(interface{ Attach(lastcall.Host) })
+	has("Attach", ok)
+	_, ok = s.(interface{ Announce(context.Context) error })
+	has("Announce", ok)
+	_, ok = s.(interface {
+		Cancel(context.Context, error) int
+	})
+	has("Cancel", ok)
+	_, ok = s.(interface{ Cut() int })
+	has("Cut", ok)
+	_, ok = s.(interface{ InFlight() []lastcall.Work })
+	has("InFlight", ok)
+	_, ok = s.(interface{ Notes() []string })
+	has("Notes", ok)
+	_, ok = s.(interface{ LastArrival() time.Time })
+	has("LastArrival", ok)
+	_, ok = s.(interface{ StopsLast() bool })
+	has("StopsLast", ok)
+	return some
+}
+
+// firstAccept is a listener that tells when Accept is called first. Its connections
+// are those of the listener inside.
+type firstAccept struct {
+	net.Listener
+	once      sync.Once
+	accepting chan struct{}
+}
+
+func (l *firstAccept) Accept() (net.Conn, error) {
+	l.once.Do(func() { close(l.accepting) })
+	return l.Listener.Accept()
+}

@@ -1,0 +1,26 @@
+package report
+
+// Op says which foreign code a call goes to.
+type Op string
+
+// The calls that the controller makes.
+const (
+	OpAttach       Op = "Attach"       // a server's Attach
+	OpServe        Op = "Serve"        // a server's Serve
+	OpWork         Op = "worker"       // a worker's function
+	OpAnnounce     Op = "Announce"     // a server's Announce
+	OpAnnouncer    Op = "announcer"    // an announcer
+	OpGracefulStop Op = "GracefulStop" // a server's GracefulStop
+	OpCancel       Op = "Cancel"       // a server's Cancel
+	OpStop         Op = "Stop"         // a server's Stop
+	OpCut          Op = "Cut"          // a server's Cut
+	OpClose        Op = "closer"       // a closer
+	OpFlush        Op = "flusher"      // a flusher
+	OpObserve      Op = "observer"     // an observer
+	OpLog          Op = "logger"       // the logger, with its hooks and writers
+	OpParent       Op = "process"      // reading what process 1 is; a Step only if it fails or takes too long
+	OpText         Op = "Error method" // the cause's Error method
+	OpInFlight     Op = "InFlight"     // a server's InFlight; a Step only if it fails or takes too long
+	OpNotes        Op = "Notes"        // a server's Notes; the same
+	OpLastArrival  Op = "LastArrival"  // a server's LastArrival; the same
+)

@@ -1,0 +1,42 @@
+package report
+
+import "fmt"
+
+// Result says how a call ended. The zero Result is none: the Step is not a call.
+type Result uint8
+
+const (
+	_ Result = iota
+	// ResultOK: it returned in time and without an error that counts.
+	ResultOK
+	// ResultFailed: it returned an error.
+	ResultFailed
+	// ResultPanicked: it panicked.
+	ResultPanicked
+	// ResultGoexit: it called runtime.Goexit.
+	ResultGoexit
+	// ResultTimedOut: it had not returned when its time was over.
+	ResultTimedOut
+)
+
+// String returns the result in words, for example "timed out"; for a value that
+// is no result it returns "Result(n)".
+func (r Result) String() string {
+	switch r {
+	case ResultOK:
+		return "ok"
+	case ResultFailed:
+		return "failed"
+	case ResultPanicked:
+		return "panicked"
+	case ResultGoexit:
+		return "called runtime.Goexit"
+	case ResultTimedOut:
+		return "timed out"
+	default:
+		return fmt.Sprintf("Result(%d)", uint8(r))
+	}
+}
+
+// MarshalText writes the name that String returns.
+func (r Result) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
