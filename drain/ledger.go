@@ -117,7 +117,7 @@ func (g *Group) InFlight() []controller.Work {
 			}
 		}
 	}
-	return append(work, g.calls.Left()...)
+	return append(work, works(g.calls.Left())...)
 }
 
 // LastArrival returns when the last connection or piece of work came since the

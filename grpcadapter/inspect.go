@@ -20,7 +20,7 @@ func (s *Server) InFlight() []controller.Work {
 	if s.isZero() {
 		return nil
 	}
-	work := s.foreign.Left()
+	work := works(s.foreign.Left())
 	if s.listener != nil {
 		work = append(work, s.listener.left()...)
 	}

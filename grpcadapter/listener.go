@@ -187,4 +187,4 @@ func (l *Listener) SyscallConn() (syscall.RawConn, error) { return l.inner.Sysca
 
 // left returns the calls of the listener into foreign code that have not returned.
 // An Accept is one of them for as long as the listener is served.
-func (l *Listener) left() []controller.Work { return l.foreign.Left() }
+func (l *Listener) left() []controller.Work { return works(l.foreign.Left()) }

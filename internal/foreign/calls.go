@@ -1,5 +1,5 @@
-// Package foreign runs code that is not ours, so that it can hang, panic or end its
-// goroutine without holding anybody up.
+// Package foreign runs user code on goroutines of its own, so that it can hang, panic
+// or end its goroutine without blocking its caller. It uses the standard library only.
 package foreign
 
 import (
@@ -7,9 +7,14 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
+
+// Call is the calls of one name that have not returned.
+type Call struct {
+	Name    string
+	Running int       // how many there are
+	Oldest  time.Time // when the oldest of them began
+}
 
 // Calls runs calls into code that is not ours on goroutines of their own, and
 // knows which of them have not returned. The zero value is ready; any number of
@@ -55,24 +60,23 @@ func (f *Calls) watch(c *running, call func()) {
 	returned = true
 }
 
-// Left returns the calls that have not returned, one Work per name, in the order
-// of the names.
-func (f *Calls) Left() []controller.Work {
+// Left returns the calls that have not returned, one Call per name, ordered by name.
+func (f *Calls) Left() []Call {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var all []controller.Work
+	var all []Call
 	for c := range f.calls {
-		i := slices.IndexFunc(all, func(w controller.Work) bool { return w.Name == c.name })
+		i := slices.IndexFunc(all, func(left Call) bool { return left.Name == c.name })
 		if i < 0 {
 			i = len(all)
-			all = append(all, controller.Work{Kind: controller.WorkCall, Name: c.name, Oldest: c.began})
+			all = append(all, Call{Name: c.name, Oldest: c.began})
 		}
 		all[i].Running++
 		if c.began.Before(all[i].Oldest) {
 			all[i].Oldest = c.began
 		}
 	}
-	slices.SortFunc(all, func(a, b controller.Work) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(all, func(a, b Call) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
 
