@@ -195,11 +195,7 @@ func (s *Set) discard(c net.Conn) {
 	if !direct && !around {
 		return
 	}
-	dropped := make(chan struct{})
-	s.opts.Calls.Run(callSyscallConn, func() {
-		defer close(dropped)
-		sock.Discard(c)
-	})
+	dropped := s.opts.Calls.Run(callSyscallConn, func() { sock.Discard(c) })
 	limit := time.NewTimer(discardTime)
 	defer limit.Stop()
 	select {

@@ -140,19 +140,18 @@ func (l *Listener) Close() error {
 	if l.inner == nil {
 		return nil
 	}
-	closed := make(chan struct{})
-	l.calls.Run(callClose, func() {
-		defer close(closed)
-		_ = l.inner.Close() // nothing depends on it any more
-	})
-	l.calls.Run(callAccept, l.inside.Wait) // names an Accept that does not return
+	closed := l.calls.Run(callClose, func() { _ = l.inner.Close() }) // nothing depends on its error
+	accepted := l.calls.Run(callAccept, l.inside.Wait)               // names an Accept that does not return
 	switch l.inner.(type) {
 	case *net.TCPListener, *net.UnixListener:
 		limit := time.NewTimer(closeTime)
 		defer limit.Stop()
-		select {
-		case <-closed:
-		case <-limit.C:
+		for _, returned := range []<-chan struct{}{closed, accepted} {
+			select {
+			case <-returned:
+			case <-limit.C:
+				return nil
+			}
 		}
 	}
 	return nil

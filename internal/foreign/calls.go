@@ -31,9 +31,10 @@ type running struct {
 	done  chan struct{}
 }
 
-// Run starts the call and returns at once. A call that panics, or ends its
+// Run starts the call and returns at once, with a channel that is closed when the call
+// has returned and Left does not list it any more. A call that panics, or ends its
 // goroutine with runtime.Goexit, has returned as well.
-func (f *Calls) Run(name string, call func()) {
+func (f *Calls) Run(name string, call func()) <-chan struct{} {
 	c := &running{name: name, began: time.Now(), done: make(chan struct{})}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -42,6 +43,7 @@ func (f *Calls) Run(name string, call func()) {
 	}
 	f.calls[c] = struct{}{}
 	go f.watch(c, call)
+	return c.done
 }
 
 func (f *Calls) watch(c *running, call func()) {
