@@ -1,13 +1,14 @@
-// Package foreign runs code that is not ours, so that it can hang, panic or end its
-// goroutine without holding anybody up.
+// Package foreign runs user code on goroutines of its own, so that it can hang, panic
+// or end its goroutine without blocking its caller. 
 package foreign
 
 import (
-	"github.com/lastcall-go/lastcall"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
 )
 
 // Calls runs calls into code that is not ours on goroutines of their own, and
@@ -25,9 +26,10 @@ type running struct {
 	done  chan struct{}
 }
 
-// Run starts the call and returns at once. A call that panics, or ends its
+// Run starts the call and returns at once, with a channel that is closed when the call
+// has returned and Left does not list it any more. A call that panics, or ends its
 // goroutine with runtime.Goexit, has returned as well.
-func (f *Calls) Run(name string, call func()) {
+func (f *Calls) Run(name string, call func()) <-chan struct{} {
 	c := &running{name: name, began: time.Now(), done: make(chan struct{})}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -36,6 +38,7 @@ func (f *Calls) Run(name string, call func()) {
 	}
 	f.calls[c] = struct{}{}
 	go f.watch(c, call)
+	return c.done
 }
 
 func (f *Calls) watch(c *running, call func()) {
@@ -54,8 +57,8 @@ func (f *Calls) watch(c *running, call func()) {
 	returned = true
 }
 
-// Left returns the calls that have not returned, one Work per name, in the order
-// of the names.
+// Left returns the calls that have not returned, one Work of kind [lastcall.WorkCall]
+// per name, ordered by name.
 func (f *Calls) Left() []lastcall.Work {
 	f.mu.Lock()
 	defer f.mu.Unlock()

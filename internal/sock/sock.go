@@ -22,6 +22,10 @@ func Finish(c net.Conn) {
 	_ = c.Close()
 }
 
+// Discard drops what has arrived on a connection and was not read, where that can be
+// done. It may hang where Control may.
+func Discard(c net.Conn) { discard(c) }
+
 // maxDepth is more connections than anybody wraps around another: one that says it is
 // below itself is not asked for ever.
 const maxDepth = 8

@@ -1,0 +1,218 @@
+package connset
+
+import (
+	"crypto/tls"
+	"net"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/lastcall-go/lastcall/internal/sock"
+)
+
+// The names under which a report lists calls that have not returned.
+const (
+	callCloseConn   = "net.Conn.Close"
+	callSyscallConn = "net.Conn.SyscallConn"
+)
+
+// Conn is a connection of a [Set]. Methods that are not described here are those of the
+// connection inside. All may be called concurrently.
+type Conn struct {
+	net.Conn // as the listener returned it
+	set      *Set
+	outside  net.Conn // what Options.Wrap returned
+	accepted time.Time
+	done     chan struct{} // closed when Close of the connection inside has returned
+	heard    atomic.Bool   // something was read
+	closing  atomic.Bool   // it is not open any more; set with the set's mutex held
+
+	handshaking bool // guarded by the set's mutex
+}
+
+// NetConn returns the connection as the listener returned it.
+func (c *Conn) NetConn() net.Conn { return c.Conn }
+
+// Read is that of the connection inside. It notes that something has come.
+func (c *Conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.Received()
+	}
+	return n, err
+}
+
+// Received notes that something has come, for types that read without Read.
+func (c *Conn) Received() {
+	if !c.heard.Load() { // so that the line of the cache stays shared
+		c.heard.Store(true)
+	}
+}
+
+// Heard reports whether anything was read.
+func (c *Conn) Heard() bool { return c.heard.Load() }
+
+// Closing reports whether the connection was closed, by whomever, or is being closed.
+func (c *Conn) Closing() bool { return c.closing.Load() }
+
+// Done returns a channel that is closed when Close of the connection inside has
+// returned. It is always the same channel.
+func (c *Conn) Done() <-chan struct{} { return c.done }
+
+// HandshakeOver ends the handshake, and reports whether the connection is open. It is
+// false if the handshake was too late: then the connection was cut.
+func (c *Conn) HandshakeOver() bool {
+	s := c.set
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.closing.Load() {
+		return false
+	}
+	s.shaken(c)
+	s.settle()
+	return true
+}
+
+// HandshakeAgain puts the connection into its handshake again, for a request that may be
+// on its way when Close was called. The time limit holds from now on, if it has not begun.
+func (c *Conn) HandshakeAgain() {
+	s := c.set
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.closing.Load() || c.handshaking {
+		return
+	}
+	c.handshaking = true
+	s.counts.Handshaking++
+	s.arm()
+}
+
+// Close closes the connection, once: a second call does nothing and returns nil. It
+// blocks only for a *net.TCPConn and a *net.UnixConn, for as long as their Close does.
+// Others are closed on another goroutine, and their error is dropped.
+func (c *Conn) Close() error {
+	if !c.claim() {
+		return nil
+	}
+	switch c.Conn.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		defer c.ended()
+		return c.Conn.Close()
+	}
+	c.set.opts.Calls.Run(callCloseConn, c.close)
+	return nil
+}
+
+// Finish closes the connection like Close, but never blocks, and so that the peer sees
+// the end of the stream and not a reset: what the peer has sent and the server has not
+// read is dropped first. It reports whether the connection was open.
+func (c *Conn) Finish() bool {
+	first := c.claim()
+	if first {
+		c.finish()
+	}
+	return first
+}
+
+// Cut is Finish for a connection in the middle of something, and counts it in
+// Counts.Cut. If it is being closed already, what is below it is closed as well: its
+// Close may be waiting for the peer.
+func (c *Conn) Cut() bool {
+	s := c.set
+	s.mu.Lock()
+	first := s.leave(c)
+	if first {
+		s.counts.Cut++
+	}
+	s.settle()
+	s.mu.Unlock()
+	if first {
+		c.finish()
+		return true
+	}
+	if below, ok := c.Conn.(interface{ NetConn() net.Conn }); ok {
+		s.opts.Calls.Run(callCloseConn, func() {
+			if inner := below.NetConn(); inner != nil {
+				sock.Finish(inner)
+			}
+		})
+	}
+	return false
+}
+
+// Release takes the connection out of the Set without closing it, for one whose Close
+// will not be seen.
+func (c *Conn) Release() {
+	if c.claim() {
+		c.ended()
+	}
+}
+
+// claim takes the connection out of those that are open, and reports whether it was one.
+func (c *Conn) claim() bool {
+	s := c.set
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first := s.leave(c)
+	s.settle()
+	return first
+}
+
+// close closes the connection inside.
+func (c *Conn) close() {
+	defer c.ended()
+	_ = c.Conn.Close() // nothing depends on it any more
+}
+
+// finish closes the connection inside in the middle of something, and does not block.
+// The end of TLS would wait for a peer that does not read, so it is left out.
+func (c *Conn) finish() {
+	inner := c.Conn
+	if secured, ok := inner.(*tls.Conn); ok {
+		inner = secured.NetConn()
+	}
+	c.set.opts.Calls.Run(callCloseConn, func() {
+		defer c.ended()
+		switch inner.(type) {
+		case *net.TCPConn, *net.UnixConn:
+			sock.Finish(inner)
+		default:
+			c.set.discard(inner)
+			_ = inner.Close() // nothing depends on it any more
+		}
+	})
+}
+
+// discardTime bounds how long a connection that is not of package net may take to name
+// the socket below it, before it is closed all the same.
+const discardTime = 10 * time.Millisecond
+
+// discard drops what the peer has sent and the server has not read, if the connection
+// names its socket in time.
+func (s *Set) discard(c net.Conn) {
+	_, direct := c.(syscall.Conn)
+	_, around := c.(interface{ NetConn() net.Conn })
+	if !direct && !around {
+		return
+	}
+	dropped := s.opts.Calls.Run(callSyscallConn, func() { sock.Discard(c) })
+	limit := time.NewTimer(discardTime)
+	defer limit.Stop()
+	select {
+	case <-dropped:
+	case <-limit.C:
+	}
+}
+
+// ended is called once, when Close of the connection inside has returned.
+func (c *Conn) ended() {
+	s := c.set
+	s.mu.Lock()
+	delete(s.conns, c)
+	close(c.done)
+	s.settle()
+	s.mu.Unlock()
+	if s.opts.Closed != nil {
+		s.opts.Closed(c.outside)
+	}
+}

@@ -1,0 +1,201 @@
+package connset
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/lastcall-go/lastcall/internal/foreign"
+)
+
+// The names under which a report lists calls that have not returned.
+const (
+	callAccept = "net.Listener.Accept"
+	callClose  = "net.Listener.Close"
+)
+
+// closeTime bounds how long Close waits for a listener of package net, whose Close
+// returns at once unless its descriptor was made blocking with File().Fd().
+const closeTime = 10 * time.Millisecond
+
+// Listener is a net.Listener around one that may not behave: Close waits for it no
+// longer than closeTime, and from then on Accept returns net.ErrClosed, whatever the
+// listener inside does. All methods may be called concurrently.
+type Listener struct {
+	inner net.Listener // nil: there is none
+	owner string
+	calls *foreign.Calls
+	hooks Hooks
+
+	first     sync.Once
+	accepting chan struct{} // closed by the first Accept
+	closing   chan struct{} // closed by Close
+
+	mu     sync.Mutex // guards what is below; never held while user code is called
+	closed bool
+	inside sync.WaitGroup // calls of the inner Accept; none is added once closed
+}
+
+// Hooks are functions that a Listener calls with connections.
+type Hooks struct {
+	// Accepted is called with every connection before Accept returns it; it may be nil. It
+	// may call methods of the connection. While one hangs, Accept does, until Close.
+	Accepted func(net.Conn)
+	// Late is called with a connection that comes after Close, and has to close it.
+	Late func(net.Conn)
+}
+
+// NewListener returns a Listener around inner, which may be nil if Accept is never
+// called. Errors begin with the name of the owner. Calls into inner that have not
+// returned after Close are listed in calls.
+func NewListener(inner net.Listener, owner string, calls *foreign.Calls, hooks Hooks) *Listener {
+	return &Listener{
+		inner: inner, owner: owner, calls: calls, hooks: hooks,
+		accepting: make(chan struct{}), closing: make(chan struct{}),
+	}
+}
+
+// Accept blocks until there is a connection or Close is called, and then returns
+// net.ErrClosed. If Accept of the listener inside panics, that is an error. It is called
+// on a goroutine of its own, once per call, so that nothing is accepted before it is
+// asked for.
+func (l *Listener) Accept() (net.Conn, error) {
+	l.first.Do(func() { close(l.accepting) })
+	if !l.enter() {
+		return nil, net.ErrClosed
+	}
+	came := make(chan accepted)
+	go l.accept(came)
+	var a accepted
+	select {
+	case a = <-came:
+	case <-l.closing:
+		return nil, net.ErrClosed
+	}
+	switch {
+	case a.err != nil && l.Closed():
+		return nil, net.ErrClosed
+	case a.err != nil:
+		return nil, a.err
+	case a.conn == nil:
+		return nil, fmt.Errorf("%s: Accept of the listener returned neither a connection nor an error", l.owner)
+	}
+	return a.conn, nil
+}
+
+// enter counts a call of the inner Accept, and reports whether it may be made.
+func (l *Listener) enter() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.closed {
+		l.inside.Add(1)
+	}
+	return !l.closed
+}
+
+type accepted struct {
+	conn net.Conn
+	err  error
+}
+
+// accept hands over what Accept returns, unless Close is called first: then Accept
+// has returned, and a connection is late.
+func (l *Listener) accept(came chan<- accepted) {
+	a := accepted{err: fmt.Errorf("%s: Accept of the listener ended its goroutine", l.owner)}
+	defer l.inside.Done()
+	defer func() {
+		if v := recover(); v != nil && a.conn == nil { // otherwise the hook panicked, which costs nothing
+			a.err = fmt.Errorf("%s: Accept of the listener panicked: %v", l.owner, v)
+		}
+		select {
+		case came <- a:
+		case <-l.closing:
+			if a.conn != nil {
+				l.hooks.Late(a.conn)
+			}
+		}
+	}()
+	a.conn, a.err = l.inner.Accept()
+	if l.hooks.Accepted != nil && a.conn != nil && a.err == nil {
+		l.hooks.Accepted(a.conn)
+	}
+}
+
+// Close makes Accept return, and closes the listener inside on another goroutine. It
+// waits for that only if the listener is one of package net, and at most closeTime, so
+// that in the usual case peers are refused when it returns. The error of the listener is
+// dropped. A second call does nothing. Close always returns nil.
+func (l *Listener) Close() error {
+	l.mu.Lock()
+	first := !l.closed
+	l.closed = true
+	l.mu.Unlock()
+	if !first {
+		return nil
+	}
+	close(l.closing)
+	if l.inner == nil {
+		return nil
+	}
+	closed := l.calls.Run(callClose, func() { _ = l.inner.Close() }) // nothing depends on its error
+	accepted := l.calls.Run(callAccept, l.inside.Wait)               // names an Accept that does not return
+	switch l.inner.(type) {
+	case *net.TCPListener, *net.UnixListener:
+		limit := time.NewTimer(closeTime)
+		defer limit.Stop()
+		for _, returned := range []<-chan struct{}{closed, accepted} {
+			select {
+			case <-returned:
+			case <-limit.C:
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+// Accepting returns a channel that is closed when Accept is called for the first time:
+// the server accepts connections. It is always the same channel.
+func (l *Listener) Accepting() <-chan struct{} { return l.accepting }
+
+// Closing returns a channel that is closed by Close. It is always the same channel.
+func (l *Listener) Closing() <-chan struct{} { return l.closing }
+
+// Closed reports whether Close was called.
+func (l *Listener) Closed() bool {
+	select {
+	case <-l.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// Addr returns the address of the listener inside, or one that says "none" if there is
+// none. The Listener may be nil.
+func (l *Listener) Addr() net.Addr {
+	if l == nil || l.inner == nil {
+		return noAddr{}
+	}
+	return l.inner.Addr()
+}
+
+type noAddr struct{}
+
+func (noAddr) Network() string { return "none" }
+func (noAddr) String() string  { return "none" }
+
+// SyscallConn returns that of the listener inside, or errors.ErrUnsupported if it has
+// none. The Listener may be nil.
+func (l *Listener) SyscallConn() (syscall.RawConn, error) {
+	if l == nil {
+		return nil, errors.ErrUnsupported
+	}
+	if s, ok := l.inner.(syscall.Conn); ok {
+		return s.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
+}
