@@ -3,7 +3,6 @@ package drain
 import (
 	"context"
 	"errors"
-	"github.com/lastcall-go/lastcall"
 	"io"
 	"net"
 	"sync"
@@ -128,7 +127,7 @@ func (c *Conn) received() {
 	unknown := c.peer == "" && !c.direct
 	c.mu.Unlock()
 	if begins {
-		c.handle.group.arrive()
+		c.handle.group.tracker.Arrive()
 	}
 	if unknown {
 		// Asked for here, as RemoteAddr may wait for the peer (PROXY protocol).

@@ -3,8 +3,6 @@ package drain_test
 import (
 	"context"
 	"errors"
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"net"
 	"os"
@@ -13,6 +11,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 
 	"github.com/lastcall-go/lastcall/drain"
 )
@@ -62,13 +63,13 @@ func TestDrainOfConnections(t *testing.T) {
 				t.Errorf("piped: %q after %v, want %q after 4s", got, at, want)
 			}
 		}
-		report := r.wait(t)
+		got := r.wait(t)
 		if r.took != 4*time.Second {
 			t.Errorf("Run returned after %v, want 4s: with the last connection", r.took)
 		}
-		wantOutcome(t, report, report.OutcomeDrained, report.ExitOK)
-		wantWork(t, report.Work, lastcall.Work{Name: "lines", Kind: lastcall.WorkConn, Before: 5, Completed: 5})
-		wantNotes(t, report)
+		wantOutcome(t, got, report.OutcomeDrained, report.ExitOK)
+		wantWork(t, got.Work, lastcall.Work{Name: "lines", Kind: lastcall.WorkConn, Before: 5, Completed: 5})
+		wantNotes(t, got)
 		if len(e.partial) > 0 {
 			t.Errorf("%q were half-read", e.partial)
 		}
@@ -124,8 +125,8 @@ func TestUserDeadlines(t *testing.T) {
 		read(io.EOF, 0)
 		c.Close()
 		c.Close()
-		if report := r.wait(t); r.took != time.Second {
-			t.Errorf("Run returned after %v\n%v", r.took, report)
+		if got := r.wait(t); r.took != time.Second {
+			t.Errorf("Run returned after %v\n%v", r.took, got)
 		}
 	})
 }
@@ -329,13 +330,13 @@ func TestCancelOfConnections(t *testing.T) {
 			}
 		}()
 		time.Sleep(time.Second)
-		report := r.shutdown(t)
+		got := r.shutdown(t)
 		if r.took != usualTimer {
 			t.Errorf("Run returned after %v, want %v", r.took, usualTimer)
 		}
-		wantOutcome(t, report, report.OutcomeCancelled, report.ExitForced)
-		wantWork(t, report.Work, lastcall.Work{Name: "c", Kind: lastcall.WorkConn, Before: 2, Cancelled: 2})
-		wantNotes(t, report)
+		wantOutcome(t, got, report.OutcomeCancelled, report.ExitForced)
+		wantWork(t, got.Work, lastcall.Work{Name: "c", Kind: lastcall.WorkConn, Before: 2, Cancelled: 2})
+		wantNotes(t, got)
 	})
 }
 
@@ -367,12 +368,12 @@ func TestStopOfConnections(t *testing.T) {
 		if at := time.Since(r.asked); at != usualTimer+fullCancel {
 			t.Errorf("the connection was closed after %v", at)
 		}
-		report := r.wait(t)
+		got := r.wait(t)
 		if r.took != usualTimer+fullCancel {
 			t.Errorf("Run returned after %v", r.took)
 		}
-		wantOutcome(t, report, report.OutcomeStopped, report.ExitForced)
-		wantWork(t, report.Work, lastcall.Work{Name: "c", Kind: lastcall.WorkConn, Before: 1, Cut: 1})
+		wantOutcome(t, got, report.OutcomeStopped, report.ExitForced)
+		wantWork(t, got.Work, lastcall.Work{Name: "c", Kind: lastcall.WorkConn, Before: 1, Cut: 1})
 	})
 }
 
@@ -494,13 +495,13 @@ func TestBadConnections(t *testing.T) {
 				}()
 				put(t, peer, "x")
 				synctest.Wait()
-				report := r.shutdown(t)
+				got := r.shutdown(t)
 				if r.took != tt.took {
 					t.Errorf("Run returned after %v, want %v", r.took, tt.took)
 				}
-				wantOutcome(t, report, tt.outcome, tt.exit)
-				wantWork(t, report.Work, tt.work...)
-				wantNotes(t, report, tt.notes...)
+				wantOutcome(t, got, tt.outcome, tt.exit)
+				wantWork(t, got.Work, tt.work...)
+				wantNotes(t, got, tt.notes...)
 			})
 		})
 	}

@@ -5,11 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 	"net"
 	"strings"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
 
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/drain"
@@ -67,7 +67,7 @@ func Example() {
 	lis = g.Listen(lis)
 	ctl, err := controller.New(lastcall.Budget{Total: 10 * time.Second, Reserve: 2 * time.Second},
 		controller.WithServer("lines", g,
-			controller.Serving(func() error { return accept(lis, g.Watcher()) })),
+			controller.Serving(func() error { return accept(lis, g.Watcher()) }, nil)),
 		controller.WithSignals()) // in a real program without this: SIGTERM and SIGINT
 	if err != nil {
 		fmt.Println(err)
@@ -125,7 +125,7 @@ func ExampleWatcher_Go() {
 	background := drain.New()
 	ctl, err := controller.New(lastcall.Budget{Total: 10 * time.Second, Reserve: 2 * time.Second},
 		controller.WithServer("orders", orders),
-		controller.WithServer("background", background, controller.Behind("orders")),
+		controller.WithServer("background", background, controller.After("orders")),
 		controller.WithCloser("mail", func() { fmt.Println("the connection to the mail server is closed") }),
 		controller.WithSignals())
 	if err != nil {

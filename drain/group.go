@@ -1,74 +1,67 @@
 // Package drain waits, in a shutdown by package controller, for work that no other
-// adapter knows: the connections of an accept loop of one's own, and what handlers
+// adapter knows: the connections of an accept loop of your own, and what handlers
 // leave running in the background.
 //
-// A [Group] is a lastcall.Server. Its [Watcher] is for those who do the work: who
-// has it can have work waited for, and can neither close the group nor cancel
-// anything. Drained means closed and empty: a Group takes work until GracefulStop
-// is called and refuses it from then on, and GracefulStop returns when the last
-// piece has ended.
+// A [Group] is a lastcall.FullServer. Its [Watcher] is for the code that does the work:
+// it can have work waited for, and can neither close the group nor cancel anything.
+// Drained means closed and empty: a Group takes work until GracefulStop is called and
+// refuses it from then on, and GracefulStop returns when the last piece has ended.
 //
-// An accept loop of one's own:
+// An accept loop of your own:
 //
 //	g := drain.New()
 //	lis = g.Listen(lis) // Accept returns net.ErrClosed when the drain begins
 //	ctl, err := controller.New(budget, controller.WithServer("lines", g,
-//		controller.Serving(func() error { return accept(lis, g.Watcher()) })))
+//		controller.Serving(func() error { return accept(lis, g.Watcher()) }, nil)))
 //
 // where accept gives each connection to [Watcher.WatchConn]. A [Conn] ends at once
 // if the drain finds it between two requests, and after its present request
 // otherwise; see [Conn.Idle].
 //
-// Work in the background is to outlive the handlers that start it, so its group
-// closes when they have returned:
+// Work in the background outlives the handlers that start it, so its group closes when
+// they have returned:
 //
 //	background := drain.New()
-//	controller.WithServer("background", background, controller.Behind("grpc", "http"))
+//	controller.WithServer("background", background, controller.After("grpc", "http"))
 //	...
 //	err := background.Watcher().Go(ctx, "send mail", func(ctx context.Context) { ... })
 package drain
 
 import (
 	"errors"
-	"github.com/lastcall-go/lastcall"
-	"net"
 	"sync"
 	"sync/atomic"
-	"time"
 
-	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/internal/foreign"
+	"github.com/lastcall-go/lastcall/internal/inflight"
 )
 
-// ErrClosed is the answer to work that comes after GracefulStop was called. The
-// work has not been begun, and nobody will wait for it.
+// ErrClosed is the answer to work that comes after GracefulStop was called. The work
+// has not been begun, and nothing waits for it.
 var ErrClosed = errors.New("drain: the group is closed and takes no new work")
 
-// Group is work in flight as package controller wants it: a lastcall.Server,
-// Acceptor, Attacher, Announcer, Canceler, Cutter, Checker, Inspector, Noter and
-// Arrivals, whose methods the controller calls. A user calls New, Watcher and Listen.
-// Make one with New. All methods may be called by any number of goroutines.
+// Group is work in flight as package controller wants it: a lastcall.FullServer, whose
+// methods the controller calls. A user calls New, Watcher and Listen. Make one with New.
+// All methods may be called by any number of goroutines.
 //
 // Before Run a Group takes work already. After Run, and whenever the controller has
 // called GracefulStop, it refuses all. It belongs to one controller: in a second one
 // Serve fails, and whichever calls GracefulStop first closes it for both.
 type Group struct {
-	made     time.Time
-	calls    foreign.Calls
-	scope    atomic.Pointer[scope] // what contexts carry of ours
-	attached atomic.Bool
-	served   atomic.Bool
-	counting atomic.Bool   // the shutdown has begun
-	last     atomic.Int64  // see LastArrival; counted from made
-	closed   chan struct{} // closed with the group
-	emptied  chan struct{} // closed once the group is closed and nothing runs
-	failed   chan struct{} // closed when the first task has failed
+	lastcall.Unimplemented
+	tracker   *inflight.Tracker[*Handle]
+	calls     foreign.Calls
+	scope     atomic.Pointer[scope] // what contexts carry of ours
+	served    atomic.Bool
+	closed    chan struct{} // closed with the group
+	failed    chan struct{} // closed when the first task has failed
+	accepting chan struct{} // closed once the group is attached and every listener was asked
 
-	mu        sync.Mutex // guards what is below; never held while foreign code runs
-	stage     stage
-	running   map[*Handle]struct{}
-	ledger    ledger
-	listeners []net.Listener
+	mu        sync.Mutex // guards what is below; never held while user code runs
+	attached  bool
+	closing   bool
+	listeners []*listener
 	refused   int
 	failure   *PanicError // the first of a task
 	told      bool        // by Serve
@@ -76,37 +69,28 @@ type Group struct {
 	errs      []error
 }
 
-// stage says how far the shutdown is.
-type stage uint8
-
-const (
-	serving   stage = iota
-	announced       // work is counted
-	draining        // work is refused
-	stopped         // what ends now was cut
-)
-
 // New returns a Group that takes work.
 func New() *Group {
 	g := &Group{
-		made:    time.Now(),
-		closed:  make(chan struct{}),
-		emptied: make(chan struct{}),
-		failed:  make(chan struct{}),
-		running: map[*Handle]struct{}{},
-		ledger:  ledger{},
+		tracker:   inflight.New(func(h *Handle) inflight.Label { return h.label }),
+		closed:    make(chan struct{}),
+		failed:    make(chan struct{}),
+		accepting: make(chan struct{}),
 	}
-	g.scope.Store(scopeOf(lastcall.Life{}.WithDraining(g.closed)))
+	g.scope.Store(scopeOf(lastcall.NewLife(g.closed, nil)))
 	return g
 }
 
-// Watcher returns what those get who do the work.
+// Watcher returns what the code gets that does the work.
 func (g *Group) Watcher() Watcher { return Watcher{g} }
+
+// isZero reports whether the Group was not made by New.
+func (g *Group) isZero() bool { return g == nil || g.closed == nil }
 
 // Check returns what is wrong with the way in which the Group was made, or nil. It
 // is called by the controller.
 func (g *Group) Check() error {
-	if g == nil || g.closed == nil {
+	if g.isZero() {
 		return errNotMade
 	}
 	g.mu.Lock()
@@ -119,9 +103,37 @@ var errNotMade = errors.New("drain: this Group was not made by New")
 // Attach is called by the controller, before it calls Serve. From then on
 // lastcall.Draining and lastcall.TimerAt know that controller, in the contexts
 // of work that runs already, too. A second call does nothing.
-func (g *Group) Attach(l lastcall.Life) {
-	if g.attached.CompareAndSwap(false, true) {
-		g.scope.Store(scopeOf(l))
+func (g *Group) Attach(host lastcall.Host) {
+	if g.isZero() {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.attached {
+		g.attached = true
+		g.scope.Store(scopeOf(host.Life()))
+		g.acceptLocked()
+	}
+}
+
+// Accepting returns a channel that is closed once the Group is attached and Accept was
+// called on every listener of [Group.Listen].
+func (g *Group) Accepting() <-chan struct{} {
+	if g.isZero() {
+		return nil
+	}
+	return g.accepting
+}
+
+// acceptLocked closes accepting once it is true.
+func (g *Group) acceptLocked() {
+	for _, l := range g.listeners {
+		if !l.asked {
+			return
+		}
+	}
+	if g.attached && !isClosed(g.accepting) {
+		close(g.accepting)
 	}
 }
 
@@ -149,15 +161,4 @@ func (g *Group) Serve() error {
 	}
 }
 
-var (
-	_ lastcall.Server      = (*Group)(nil)
-	_ controller.Acceptor  = (*Group)(nil)
-	_ controller.Attacher  = (*Group)(nil)
-	_ controller.Announcer = (*Group)(nil)
-	_ controller.Canceler  = (*Group)(nil)
-	_ controller.Cutter    = (*Group)(nil)
-	_ controller.Checker   = (*Group)(nil)
-	_ controller.Inspector = (*Group)(nil)
-	_ controller.Noter     = (*Group)(nil)
-	_ controller.Arrivals  = (*Group)(nil)
-)
+var _ lastcall.FullServer = (*Group)(nil)

@@ -2,26 +2,29 @@ package drain
 
 import (
 	"context"
+
 	"github.com/lastcall-go/lastcall"
-	"time"
+	"github.com/lastcall-go/lastcall/internal/inflight"
 )
 
 // Handle is a piece of work that a group waits for. Its methods may be called by any
 // number of goroutines and do not block.
 type Handle struct {
+	item
 	group *Group
-	began time.Time
+	label inflight.Label
 	ctx   context.Context //nolint:containedctx // it is the work's own, made and ended here
 	end   context.CancelCauseFunc
 	conn  *Conn // nil: none
 
 	// guarded by the group's mutex
-	entry     *entry
-	tell      []func()
-	over      bool
-	cancelled bool
-	cut       bool // its connection was closed by Stop or Cut
+	tell []func()
+	over bool
+	fate inflight.Fate
 }
+
+// item keeps the tracker's part of a Handle out of its documentation.
+type item = inflight.Item[*Handle]
 
 // Context returns the work's context. It has the values of the context that Watch
 // was given; lastcall.Draining and lastcall.TimerAt work with it. It ends when
@@ -41,8 +44,8 @@ func (h *Handle) Done() {
 }
 
 // Tell has f called once, on a goroutine of its own, when the group closes, which
-// is when the work should come to an end: in the drain, but behind the servers
-// that the group is controller.Behind. lastcall.Draining tells earlier then. If the
+// is when the work should come to an end: in the drain, but after the servers
+// that the group stands After. lastcall.Draining tells earlier then. If the
 // group is closed already f is called at once; after Done it is not called any more.
 // Of several functions each is called. Nothing waits for f; if it panics, or is nil,
 // a note in the report says so.
@@ -55,8 +58,8 @@ func (h *Handle) Tell(f func()) {
 	defer g.mu.Unlock()
 	switch {
 	case h.over:
-	case g.stage >= draining:
-		g.call(callTell+h.entry.name, f)
+	case g.tracker.Stage() >= inflight.Draining:
+		g.call(callTell+h.label.Name, f) // starts a goroutine, and returns
 	default:
 		h.tell = append(h.tell, f)
 	}
@@ -66,29 +69,24 @@ func (h *Handle) Tell(f func()) {
 func (h *Handle) run(f func(context.Context)) {
 	defer h.Done()
 	h.group.guard(func() { f(h.ctx) }, func(p *PanicError) {
-		p.Name = h.entry.name
+		p.Name = h.label.Name
 		h.group.fail(p)
 	})
 }
 
 // admit takes in a piece of work, or refuses it.
-func (g *Group) admit(ctx context.Context, k key, conn *Conn, arrives bool) (*Handle, error) {
-	h := &Handle{group: g, began: time.Now(), conn: conn}
+func (g *Group) admit(ctx context.Context, label inflight.Label, conn *Conn, arrives bool) (*Handle, error) {
+	h := &Handle{group: g, label: label, conn: conn}
 	h.ctx, h.end = context.WithCancelCause(values{context.WithoutCancel(ctx), g})
 	if conn != nil {
 		conn.handle = h
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.stage >= draining {
+	if !g.tracker.Begin(h, inflight.Draining, arrives) {
+		h.end(ErrClosed) // nothing has seen it
+		g.mu.Lock()
+		defer g.mu.Unlock()
 		g.refused++
-		h.end(ErrClosed) // nobody has seen it
 		return nil, ErrClosed
-	}
-	h.entry = g.ledger.begin(k, g.stage != serving)
-	g.running[h] = struct{}{}
-	if arrives {
-		g.arrive()
 	}
 	return h, nil
 }
@@ -97,26 +95,12 @@ func (g *Group) admit(ctx context.Context, k key, conn *Conn, arrives bool) (*Ha
 func (g *Group) release(h *Handle) {
 	g.mu.Lock()
 	first := !h.over
-	if first {
-		h.over = true
-		delete(g.running, h)
-		g.ledger.end(h, g.stage)
-		g.settle()
-	}
+	h.over = true
+	fate := h.fate
 	g.mu.Unlock()
 	if first {
+		g.tracker.End(h, fate)
 		h.end(nil)
-	}
-}
-
-// settle draws the conclusion from what has just changed. The mutex is held.
-func (g *Group) settle() {
-	if g.stage >= draining && len(g.running) == 0 {
-		select {
-		case <-g.emptied:
-		default:
-			close(g.emptied)
-		}
 	}
 }
 

@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"net"
 	"regexp"
@@ -18,6 +16,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/drain"
@@ -260,7 +261,7 @@ func serveEcho(t *testing.T, b lastcall.Budget) (*echo, *pipes, *running) {
 	t.Helper()
 	e, p := &echo{g: drain.New()}, newPipes()
 	lis := e.g.Listen(p)
-	r := beginWith(t, b, controller.WithServer("echo", e.g, controller.Serving(func() error { return e.accept(lis) })))
+	r := beginWith(t, b, controller.WithServer("echo", e.g, controller.Serving(func() error { return e.accept(lis) }, nil)))
 	return e, p, r
 }
 

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"net"
 
+	"github.com/lastcall-go/lastcall/internal/connset"
 	"github.com/lastcall-go/lastcall/internal/foreign"
-	"github.com/lastcall-go/lastcall/internal/listener"
 )
 
 // Listen returns a listener that accepts what lis accepts, for an accept loop of
@@ -25,20 +25,40 @@ func (g *Group) Listen(lis net.Listener) net.Listener {
 	if err != nil {
 		lis = noListener{err}
 	}
-	l := listener.New(lis, "drain", &g.calls, listener.Hooks{Late: func(late net.Conn) {
-		g.call(callCloseConn, func() { _ = late.Close() }) // nobody has seen it
-	}})
+	l := &listener{group: g, Listener: connset.NewListener(lis, "drain", &g.calls, connset.Hooks{Late: func(late net.Conn) {
+		g.call(callCloseConn, func() { _ = late.Close() }) // nothing has seen it
+	}})}
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	if err != nil {
 		g.errs = append(g.errs, err)
 	}
-	if g.stage >= draining {
-		_ = l.Close() // as GracefulStop would have; a listener of ours does not block
-		return l
-	}
+	late := g.closing
 	g.listeners = append(g.listeners, l)
+	g.mu.Unlock()
+	if late {
+		_ = l.Close() // as GracefulStop would have
+	}
 	return l
+}
+
+// listener tells its group when Accept is called first.
+type listener struct {
+	*connset.Listener
+	group *Group
+	asked bool // guarded by the group's mutex
+}
+
+// Accept is that of the listener inside.
+func (l *listener) Accept() (net.Conn, error) {
+	l.group.mu.Lock()
+	if !l.asked {
+		l.asked = true
+		if !l.group.isZero() {
+			l.group.acceptLocked()
+		}
+	}
+	l.group.mu.Unlock()
+	return l.Listener.Accept()
 }
 
 // noListener is where nothing can be accepted.

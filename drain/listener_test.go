@@ -3,8 +3,6 @@ package drain_test
 import (
 	"context"
 	"errors"
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 	"net"
 	"runtime"
 	"strings"
@@ -12,8 +10,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lastcall-go/lastcall"
+
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/drain"
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // idleConn is a connection on which nothing happens.
@@ -62,10 +63,10 @@ func TestListenersThatHang(t *testing.T) {
 				}
 			}
 		}
-		r := beginWith(t, usual, controller.WithServer("g", g, controller.Serving(serve)))
-		report := r.shutdown(t)
-		wantOutcome(t, report, report.OutcomeDrained, report.ExitOK)
-		wantWork(t, report.Work,
+		r := beginWith(t, usual, controller.WithServer("g", g, controller.Serving(serve, nil)))
+		got := r.shutdown(t)
+		wantOutcome(t, got, report.OutcomeDrained, report.ExitOK)
+		wantWork(t, got.Work,
 			lastcall.Work{Name: "net.Listener.Accept", Kind: lastcall.WorkCall, Running: 1},
 			lastcall.Work{Name: "net.Listener.Close", Kind: lastcall.WorkCall, Running: 1})
 		if r.took != grace {

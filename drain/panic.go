@@ -124,7 +124,7 @@ func (g *Group) tellFailure() error {
 // has returned that, connections that could not be woken, and how much work was
 // refused. It is called by the controller.
 func (g *Group) Notes() []string {
-	if g.closed == nil {
+	if g.isZero() {
 		return nil
 	}
 	g.mu.Lock()

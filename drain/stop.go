@@ -4,6 +4,9 @@ import (
 	"cmp"
 	"context"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/inflight"
 )
 
 // moment is what calls may need to return when what they waited for has come.
@@ -18,12 +21,10 @@ const (
 
 // Announce begins to count the work. It is called by the controller.
 func (g *Group) Announce(context.Context) error {
-	if g.closed == nil {
+	if g.isZero() {
 		return errNotMade
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.enter(announced)
+	g.tracker.Enter(inflight.Announced)
 	return nil
 }
 
@@ -32,35 +33,37 @@ func (g *Group) Announce(context.Context) error {
 // blocks until all work has ended, which nothing here bounds. It is called by the
 // controller.
 func (g *Group) GracefulStop() {
-	if g.closed == nil {
+	if g.isZero() {
 		return
 	}
 	g.close()
-	<-g.emptied
+	<-g.tracker.Sealed()
 	g.calls.Await(moment) // so that the report names only what does not return
 }
 
-// close closes the group, once, and does not block.
+// close closes the group, once. It does not block.
 func (g *Group) close() {
 	g.mu.Lock()
-	if g.stage >= draining {
-		g.mu.Unlock()
+	first := !g.closing
+	g.closing = true
+	g.mu.Unlock()
+	if !first {
 		return
 	}
-	g.enter(draining)
+	g.tracker.Enter(inflight.Draining)
+	close(g.closed)
 	type tell struct {
 		name string
 		f    func()
 	}
 	var tells []tell
-	var conns []*Conn
-	for h := range g.running {
+	handles := g.tracker.InFlight()
+	g.mu.Lock()
+	for _, h := range handles {
 		for _, f := range h.tell {
-			tells = append(tells, tell{callTell + h.entry.name, f})
+			tells = append(tells, tell{callTell + h.label.Name, f})
 		}
-		if h.conn != nil {
-			conns = append(conns, h.conn)
-		}
+		h.tell = nil
 	}
 	listeners := g.listeners
 	g.mu.Unlock()
@@ -70,37 +73,32 @@ func (g *Group) close() {
 	for _, t := range tells {
 		g.call(t.name, t.f)
 	}
-	for _, c := range conns {
-		c.drain()
+	for _, h := range handles {
+		if h.conn != nil {
+			h.conn.drain()
+		}
 	}
+	g.tracker.Seal()
 }
 
-// enter goes on to a stage; never back. The mutex is held.
-func (g *Group) enter(next stage) {
-	if g.stage == serving && next > serving {
-		g.ledger.count()
-		g.last.Store(int64(time.Since(g.made)))
-		g.counting.Store(true)
-	}
-	if g.stage < draining && next >= draining {
-		close(g.closed)
-	}
-	g.stage = max(g.stage, next)
-	g.settle()
-}
-
-// Cancel ends the contexts of the work that runs with the cause. Reads and writes
-// on its connections return: reads fail with the cause from now on; writes fail with
-// os.ErrDeadlineExceeded until a new deadline is set, so that a handler can say
-// goodbye. It blocks until all work has ended, or ctx has. It is called by the
-// controller.
-func (g *Group) Cancel(ctx context.Context, cause error) {
-	if g.closed == nil {
-		return
+// Cancel ends the contexts of the work that runs with the cause, and returns how much
+// that was. Reads and writes on its connections return: reads fail with the cause from
+// now on; writes fail with os.ErrDeadlineExceeded until a new deadline is set, so that a
+// handler can say goodbye. It blocks until all work has ended, or ctx has. It is called
+// by the controller.
+func (g *Group) Cancel(ctx context.Context, cause error) int {
+	if g.isZero() {
+		return 0
 	}
 	g.close()
 	cause = cmp.Or(cause, errStopped)
-	for _, h := range g.mark(draining, func(h *Handle) { h.cancelled = true }) {
+	all := g.tracker.Cancel()
+	g.mu.Lock()
+	for _, h := range all {
+		h.fate = inflight.Cancelled
+	}
+	g.mu.Unlock()
+	for _, h := range all {
 		if h.conn == nil {
 			h.end(cause)
 			continue
@@ -110,9 +108,10 @@ func (g *Group) Cancel(ctx context.Context, cause error) {
 		h.conn.interrupt()
 	}
 	select {
-	case <-g.emptied:
+	case <-g.tracker.Sealed():
 	case <-ctx.Done():
 	}
+	return len(all)
 }
 
 // Stop ends the contexts of the work that runs, and closes its connections, all at
@@ -120,7 +119,7 @@ func (g *Group) Cancel(ctx context.Context, cause error) {
 // they are closed, at most 10 ms, and does not wait for the work. It is called by the
 // controller.
 func (g *Group) Stop() {
-	if g.closed == nil {
+	if g.isZero() {
 		return
 	}
 	g.close()
@@ -142,7 +141,7 @@ func (g *Group) Stop() {
 // how many connections were closed in one of these ways. It is called by the
 // controller.
 func (g *Group) Cut() int {
-	if g.closed == nil {
+	if g.isZero() {
 		return 0
 	}
 	g.close()
@@ -162,17 +161,19 @@ func (g *Group) Cut() int {
 // cut closes the connections whose Close was not called, and does not block. It
 // returns all whose Close has not returned, and how many it has called.
 func (g *Group) cut() (left []*Conn, n int) {
+	g.tracker.Enter(inflight.Stopped)
 	var claimed []*Conn
-	for _, h := range g.mark(stopped, func(h *Handle) {
-		if h.conn != nil && h.conn.claim() {
-			h.cut = true
-			claimed = append(claimed, h.conn)
-		}
-	}) {
-		h.end(errStopped)
+	for _, h := range g.tracker.InFlight() {
 		if h.conn != nil {
 			left = append(left, h.conn)
+			if h.conn.claim() {
+				g.mu.Lock()
+				h.fate = inflight.Cut
+				g.mu.Unlock()
+				claimed = append(claimed, h.conn)
+			}
 		}
+		h.end(errStopped)
 	}
 	for _, c := range claimed {
 		c.finish()
@@ -180,16 +181,32 @@ func (g *Group) cut() (left []*Conn, n int) {
 	return left, len(claimed)
 }
 
-// mark goes on to a stage and does something to all work that runs, which it
-// returns. The mutex is held during f.
-func (g *Group) mark(next stage, f func(*Handle)) []*Handle {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.enter(next)
-	all := make([]*Handle, 0, len(g.running))
-	for h := range g.running {
-		f(h)
-		all = append(all, h)
+// InFlight returns the work of each name, as far as any ran when the shutdown
+// began or has come since, and the calls into connections, listeners and functions
+// given to Tell that have not returned. What a connection needs to close counts
+// as running. A task that has panicked has completed. The numbers of a name belong
+// to one instant. It may be called at any time, for metrics, too.
+func (g *Group) InFlight() []lastcall.Work {
+	if g.isZero() {
+		return nil
 	}
-	return all
+	work := g.tracker.Work(func(h *Handle) string {
+		if h.conn == nil {
+			return ""
+		}
+		return h.conn.peerAddr()
+	})
+	return append(work, g.calls.Left()...)
+}
+
+// LastArrival returns when the last connection or piece of work came since the
+// announcement, or the last request on a connection between two requests; without
+// any, the instant of the announcement, or before that, when the Group was made.
+// What is given to [Watcher.Go] does not count: what arrived is the request whose
+// handler has begun it. It is called by the controller.
+func (g *Group) LastArrival() time.Time {
+	if g.isZero() {
+		return time.Time{}
+	}
+	return g.tracker.LastArrival()
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/lastcall-go/lastcall"
 	"net"
 
+	"github.com/lastcall-go/lastcall"
+
 	"github.com/lastcall-go/lastcall/internal/foreign"
+	"github.com/lastcall-go/lastcall/internal/inflight"
 )
 
 // Watcher hands work to a [Group], and can do nothing else to it. Get one from
@@ -67,7 +69,7 @@ func (w Watcher) watch(ctx context.Context, name string, conn *Conn, arrives boo
 	switch {
 	case w.group == nil:
 		return nil, errors.New("drain: this Watcher was not made by Group.Watcher")
-	case w.group.closed == nil:
+	case w.group.isZero():
 		return nil, errNotMade
 	case ctx == nil:
 		return nil, fmt.Errorf("drain: work %q was given a nil context", name)
@@ -78,5 +80,5 @@ func (w Watcher) watch(ctx context.Context, name string, conn *Conn, arrives boo
 	if conn != nil {
 		kind = lastcall.WorkConn
 	}
-	return w.group.admit(ctx, key{name, kind}, conn, arrives)
+	return w.group.admit(ctx, inflight.Label{Name: name, Kind: kind}, conn, arrives)
 }

@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 	"net"
 	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/drain"
@@ -68,9 +69,9 @@ func TestContexts(t *testing.T) {
 		}
 		before.Done()
 		after.Done()
-		report := r.wait(t)
-		wantOutcome(t, report, report.OutcomeCancelled, report.ExitForced)
-		wantWork(t, report.Work,
+		got := r.wait(t)
+		wantOutcome(t, got, report.OutcomeCancelled, report.ExitForced)
+		wantWork(t, got.Work,
 			lastcall.Work{Name: "after Run", Kind: lastcall.WorkTask, Before: 1, Cancelled: 1},
 			lastcall.Work{Name: "before Run", Kind: lastcall.WorkTask, Before: 1, Cancelled: 1},
 			lastcall.Work{Name: "task", Kind: lastcall.WorkTask, Before: 1, Cancelled: 1})
@@ -194,25 +195,25 @@ func TestNeverDone(t *testing.T) {
 			younger, _ := g.Watcher().Watch(context.Background(), "lost")
 			later(younger.Done)
 		}
-		report := r.shutdown(t)
+		got := r.shutdown(t)
 		const waits = usualTimer + fullCancel + grace // and phase wait a third of the rest
 		if want := waits + (usual.Total-waits)/3; r.took != want {
 			t.Errorf("Run returned after %v, want %v", r.took, want)
 		}
-		wantOutcome(t, report, report.OutcomeAbandoned, report.ExitAbandoned)
-		wantWork(t, report.Work,
+		wantOutcome(t, got, report.OutcomeAbandoned, report.ExitAbandoned)
+		wantWork(t, got.Work,
 			lastcall.Work{Name: "deaf", Kind: lastcall.WorkTask, Before: 1, Running: 1},
 			lastcall.Work{Name: "lost", Kind: lastcall.WorkTask, Before: 4, Running: 4})
-		if !report.Work[1].Oldest.Equal(began) || report.Work[1].Server != "g" {
-			t.Errorf("%+v", report.Work[1])
+		if !got.Work[1].Oldest.Equal(began) || got.Work[1].Server != "g" {
+			t.Errorf("%+v", got.Work[1])
 		}
-		for _, s := range report.Failures() {
+		for _, s := range got.Failures() {
 			if s.Op != report.OpGracefulStop {
 				t.Errorf("%v", s)
 			}
 		}
-		if !strings.Contains(report.String(), "lost") {
-			t.Errorf("the report does not say which work was lost:\n%v", report)
+		if !strings.Contains(got.String(), "lost") {
+			t.Errorf("the report does not say which work was lost:\n%v", got)
 		}
 	})
 }
@@ -257,24 +258,24 @@ func TestTell(t *testing.T) {
 			t.Errorf("it was told after %v, want 1s: at once", at)
 		}
 		h.Done()
-		report := r.wait(t)
+		got := r.wait(t)
 		if want := time.Second + grace; r.took != want || len(calls) > 0 { // a moment for what may be about to return
 			t.Errorf("Run returned after %v, want %v; %d calls too many", r.took, want, len(calls))
 		}
-		wantOutcome(t, report, report.OutcomeDrained, report.ExitOK)
-		wantWork(t, report.Work,
+		wantOutcome(t, got, report.OutcomeDrained, report.ExitOK)
+		wantWork(t, got.Work,
 			lastcall.Work{Name: "over", Kind: lastcall.WorkTask, Before: 1, Completed: 1},
 			lastcall.Work{Name: "work", Kind: lastcall.WorkTask, Before: 1, Completed: 1},
 			lastcall.Work{Name: "Tell of work", Kind: lastcall.WorkCall, Running: 1})
 		for _, want := range []string{"Tell of work panicked: asked for", "Tell of work called runtime.Goexit", "Tell of work was given a nil function"} {
 			found := 0
-			for _, n := range report.Notes {
+			for _, n := range got.Notes {
 				if n.Text == want {
 					found++
 				}
 			}
-			if found != 1 || len(report.Notes) != 3 {
-				t.Errorf("notes %q, want %q once", report.Notes, want)
+			if found != 1 || len(got.Notes) != 3 {
+				t.Errorf("notes %q, want %q once", got.Notes, want)
 			}
 		}
 	})
@@ -307,19 +308,19 @@ func TestTasksThatFail(t *testing.T) {
 					t.Fatal(err)
 				}
 				<-stays
-				report := r.wait(t)
-				wantOutcome(t, report, report.OutcomeDrained, report.ExitFailed)
-				if want := `Serve "g" ended by itself: ` + tt.text; !strings.EqualFold(report.CauseText, want) {
-					t.Errorf("cause %q, want %q", report.CauseText, want)
+				got := r.wait(t)
+				wantOutcome(t, got, report.OutcomeDrained, report.ExitFailed)
+				if want := `Serve "g" ended by itself: ` + tt.text; !strings.EqualFold(got.CauseText, want) {
+					t.Errorf("cause %q, want %q", got.CauseText, want)
 				}
 				var p *drain.PanicError
-				if !errors.As(report.Err(), &p) || p.Name != "mail" || (p.Value != nil) != strings.Contains(p.Stack, "TestTasksThatFail") {
-					t.Errorf("the report's error is %v, with %+v", report.Err(), p)
+				if !errors.As(got.Err(), &p) || p.Name != "mail" || (p.Value != nil) != strings.Contains(p.Stack, "TestTasksThatFail") {
+					t.Errorf("the report's error is %v, with %+v", got.Err(), p)
 				}
-				if tt.is != nil && !errors.Is(report.Err(), tt.is) {
-					t.Errorf("%v is not %v", report.Err(), tt.is)
+				if tt.is != nil && !errors.Is(got.Err(), tt.is) {
+					t.Errorf("%v is not %v", got.Err(), tt.is)
 				}
-				wantNotes(t, report)
+				wantNotes(t, got)
 			})
 		})
 	}
@@ -331,7 +332,7 @@ func TestFailuresAreNoted(t *testing.T) {
 	bubble(t, func(t *testing.T, later func(func())) {
 		g := drain.New()
 		over := make(chan struct{})
-		r := beginWith(t, usual, controller.WithServer("g", g, controller.Serving(func() error { <-over; return nil })))
+		r := beginWith(t, usual, controller.WithServer("g", g, controller.Serving(func() error { <-over; return nil }, nil)))
 		h, _ := g.Watcher().Watch(context.Background(), "work")
 		h.Tell(func() { close(over) })
 		var want []string
@@ -348,9 +349,9 @@ func TestFailuresAreNoted(t *testing.T) {
 		r.trigger()
 		<-over
 		h.Done()
-		report := r.wait(t)
-		wantOutcome(t, report, report.OutcomeDrained, report.ExitOK)
-		wantNotes(t, report, append(want, "4 more failed")...)
+		got := r.wait(t)
+		wantOutcome(t, got, report.OutcomeDrained, report.ExitOK)
+		wantNotes(t, got, append(want, "4 more failed")...)
 	})
 }
 
@@ -386,10 +387,10 @@ func TestQuiet(t *testing.T) {
 }
 
 // A group behind another takes work until that one has drained.
-func TestBehind(t *testing.T) {
+func TestAfter(t *testing.T) {
 	bubble(t, func(t *testing.T, later func(func())) {
 		front, back := drain.New(), drain.New()
-		r := beginWith(t, usual, controller.WithServer("front", front), controller.WithServer("back", back, controller.Behind("front")))
+		r := beginWith(t, usual, controller.WithServer("front", front), controller.WithServer("back", back, controller.After("front")))
 		handler, _ := front.Watcher().Watch(context.Background(), "handler")
 		told := make(chan time.Duration, 1)
 		ended := make(chan time.Duration, 1)
@@ -425,15 +426,15 @@ func TestManyNames(t *testing.T) {
 	g := drain.New()
 	var all []*drain.Handle
 	for range 3 { // names that nothing runs under take no place
-		for i := range 150 {
-			h, err := g.Watcher().Watch(t.Context(), fmt.Sprintf("%p %03d", &all, i))
+		for i := range 1050 {
+			h, err := g.Watcher().Watch(t.Context(), fmt.Sprintf("%p %04d", &all, i))
 			if err != nil {
 				t.Fatal(err)
 			}
 			all = append(all, h)
 		}
 		work := g.InFlight()
-		if len(work) != 101 || work[0].Name != "(other names)" || work[0].Running != 50 {
+		if len(work) != 1001 || work[0].Name != "(other names)" || work[0].Running != 50 {
 			t.Errorf("%d names, the first is %+v", len(work), work[0])
 		}
 		for _, h := range all {
@@ -512,10 +513,10 @@ func TestUnusualLives(t *testing.T) {
 		}
 		ctl.Shutdown(errAsked)
 		time.AfterFunc(2*time.Second, h.Done)
-		report := ctl.Run(context.Background())
-		wantOutcome(t, report, report.OutcomeDrained, report.ExitOK)
-		if report.Took() != 2*time.Second {
-			t.Errorf("Run returned after %v, want 2s", report.Took())
+		got := ctl.Run(context.Background())
+		wantOutcome(t, got, report.OutcomeDrained, report.ExitOK)
+		if got.Took() != 2*time.Second {
+			t.Errorf("Run returned after %v, want 2s", got.Took())
 		}
 
 		shared := drain.New()

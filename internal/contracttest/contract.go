@@ -73,6 +73,7 @@ func run(t *testing.T, s Subject) *running {
 	case <-time.After(time.Minute):
 		t.Fatal("Accepting is not closed a minute after Serve was called")
 	}
+	synctest.Wait() // for the goroutine that calls Serve
 	return r
 }
 
