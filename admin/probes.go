@@ -2,22 +2,23 @@ package admin
 
 import (
 	"encoding/json"
-	"github.com/lastcall-go/lastcall"
 	"net/http"
 	"time"
 
+	"github.com/lastcall-go/lastcall"
+
 	"github.com/lastcall-go/lastcall/fsm"
+	"github.com/lastcall-go/lastcall/report"
 )
 
-// Status is what the probes ask. *controller.Controller is one.
+// Status is what the probes ask. A *controller.Controller is one.
 type Status interface {
 	Ready() bool
-	State() fsm.State
 	Phase() lastcall.Phase
 	Deadline() (time.Time, bool)
 }
 
-// Controller is what a [Server] needs of a *controller.Controller.
+// Controller is what [Trigger] needs of a *controller.Controller.
 type Controller interface {
 	Status
 	Shutdown(cause error)
@@ -33,7 +34,7 @@ type probe struct {
 }
 
 // Readiness returns a handler for a readiness probe. It answers 200 from the moment
-// in which every server serves until the first trigger, and 503 before and after.
+// in which every server accepts work until the first trigger, and 503 before and after.
 // The body says why, in JSON: ready, state, phase, and once the shutdown was
 // triggered deadline and remaining_seconds, which count to the end of the process.
 // It takes GET and HEAD. Requests may come at any time, also before and after Run.
@@ -70,7 +71,8 @@ func reads(serve func(http.ResponseWriter)) http.Handler {
 
 // now returns where the shutdown is.
 func now(ctl Status) probe {
-	p := probe{State: ctl.State(), Phase: ctl.Phase()}
+	phase := ctl.Phase()
+	p := probe{State: report.StateOf(phase), Phase: phase}
 	if at, triggered := ctl.Deadline(); triggered {
 		remaining := max(0, time.Until(at).Seconds())
 		p.Deadline, p.Remaining = &at, &remaining

@@ -2,38 +2,53 @@
 // while it lives and while it dies: probes for readiness and liveness, a handler
 // that triggers the shutdown, and a server for them that stops last.
 //
-//	adm := admin.New(lis, ctl, admin.Handle("GET /metrics", metrics))
-//	err := ctl.Add(controller.WithServer("admin", adm, controller.Last()))
+//	controller.New(budget,
+//		controller.WithServer("grpc", g),
+//		controller.WithServer("admin", admin.New(lis, admin.Handle("GET /metrics", metrics))))
 //
-// Nothing here listens by itself: the user gives the listener, or mounts the
-// handlers on a server of his own.
+// Nothing here listens by itself: the user gives the listener, or mounts the handlers
+// on another server.
 package admin
 
 import (
 	"errors"
 	"fmt"
-	"github.com/lastcall-go/lastcall"
 	"net"
 	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/httpadapter"
 )
 
 // headerTime is how long a client may take for its request's headers.
 const headerTime = 5 * time.Second
 
+// The paths of the probes.
+const (
+	readyPath = "/readyz"
+	livePath  = "/livez"
+)
+
 // Server is an HTTP server with probes and what the user mounts. It is a
-// lastcall.Server whose methods the controller calls; register it with
-// controller.Last. All methods may be called by any number of goroutines.
+// lastcall.FullServer that stops last: it is there until the flushers have run. The
+// controller in which it is registered is the one that its probes tell of and that its
+// trigger shuts down. All methods may be called by any number of goroutines.
 type Server struct {
-	inner *httpadapter.Server
-	mux   *http.ServeMux
-	errs  []error
+	*inner
+	host host
+	mux  *http.ServeMux
+	errs []error
 }
 
+// inner keeps the http.Server's adapter out of the fields that others see.
+type inner = httpadapter.Server
+
 // Option says more about a [Server].
-type Option func(*Server, Controller)
+type Option func(*Server)
 
 // New returns a server that serves on the listener, and closes it:
 //
@@ -41,21 +56,17 @@ type Option func(*Server, Controller)
 //	GET /livez    see [Liveness]
 //
 // and what [Handle] and [WithTrigger] add. It starts nothing. What is wrong with the
-// arguments is an error from the controller's Add.
-func New(lis net.Listener, ctl Controller, opts ...Option) *Server {
+// arguments is an error from controller.New.
+func New(lis net.Listener, opts ...Option) *Server {
 	s := &Server{mux: http.NewServeMux()}
-	if isNil(ctl) {
-		s.errs = append(s.errs, errors.New("admin: the controller is nil"))
-	} else {
-		s.mount("/readyz", Readiness(ctl))
-		s.mount("/livez", Liveness(ctl))
-		for i, opt := range opts {
-			if opt == nil {
-				s.errs = append(s.errs, fmt.Errorf("admin: option %d is nil", i+1))
-				continue
-			}
-			opt(s, ctl)
+	s.mux.Handle(readyPath, Readiness(&s.host))
+	s.mux.Handle(livePath, Liveness(&s.host))
+	for i, opt := range opts {
+		if opt == nil {
+			s.errs = append(s.errs, fmt.Errorf("admin: option %d is nil", i+1))
+			continue
 		}
+		opt(s)
 	}
 	s.inner = httpadapter.New(lis, &http.Server{Handler: s.mux, ReadHeaderTimeout: headerTime})
 	return s
@@ -63,13 +74,13 @@ func New(lis net.Listener, ctl Controller, opts ...Option) *Server {
 
 // Handle mounts a handler, as http.ServeMux does.
 func Handle(pattern string, handler http.Handler) Option {
-	return func(s *Server, _ Controller) { s.mount(pattern, handler) }
+	return func(s *Server) { s.mount(pattern, handler) }
 }
 
 // WithTrigger mounts a handler that triggers the shutdown; see [Trigger].
 func WithTrigger(pattern string, rules ...Rule) Option {
-	return func(s *Server, ctl Controller) {
-		handler, err := Trigger(ctl, rules...)
+	return func(s *Server) {
+		handler, err := Trigger(&s.host, rules...)
 		if err != nil {
 			s.errs = append(s.errs, err)
 			return
@@ -78,14 +89,32 @@ func WithTrigger(pattern string, rules ...Rule) Option {
 	}
 }
 
-// mount turns the panics of ServeMux into errors.
+// mount turns the panics of ServeMux into errors, and refuses what would hide a probe:
+// a pattern with its path, for some methods or hosts only, goes before the probe's.
 func (s *Server) mount(pattern string, handler http.Handler) {
 	defer func() {
 		if v := recover(); v != nil {
 			s.errs = append(s.errs, fmt.Errorf("admin: pattern %q: %v", pattern, v))
 		}
 	}()
+	if path := pathOf(pattern); path == readyPath || path == livePath {
+		s.errs = append(s.errs, fmt.Errorf("admin: pattern %q would hide the probe at %s", pattern, path))
+		return
+	}
 	s.mux.Handle(pattern, handler)
+}
+
+// pathOf returns the path of a pattern "[METHOD ][HOST]/[PATH]".
+func pathOf(pattern string) string {
+	i := strings.IndexByte(pattern, '/')
+	if i < 0 {
+		return ""
+	}
+	path, err := url.PathUnescape(pattern[i:])
+	if err != nil {
+		return pattern[i:]
+	}
+	return path
 }
 
 // Check returns what is wrong with what New was given, or nil.
@@ -96,24 +125,48 @@ func (s *Server) Check() error {
 	return errors.Join(append(s.errs, s.inner.Check())...)
 }
 
+// StopsLast returns true: probes and metrics are wanted while the rest shuts down.
+func (s *Server) StopsLast() bool { return true }
+
 // Attach is called by the controller before Serve.
-func (s *Server) Attach(l lastcall.Life) { s.inner.Attach(l) }
+func (s *Server) Attach(h lastcall.Host) {
+	if s == nil || s.inner == nil {
+		return
+	}
+	s.host.Store(&h)
+	s.inner.Attach(h)
+}
 
-// Serve serves until GracefulStop or Stop is called, and returns nil then. It is
-// called by the controller.
-func (s *Server) Serve() error { return s.inner.Serve() }
+var _ lastcall.FullServer = (*Server)(nil)
 
-// GracefulStop closes the listener and blocks until the requests in flight have been
-// answered. It is called by the controller.
-func (s *Server) GracefulStop() { s.inner.GracefulStop() }
+// host is the controller once it is known. Before that nothing is ready.
+type host struct{ atomic.Pointer[lastcall.Host] }
 
-// Stop closes the connections. It is called by the controller.
-func (s *Server) Stop() { s.inner.Stop() }
+// Ready reports whether traffic should come.
+func (h *host) Ready() bool {
+	c := h.Load()
+	return c != nil && (*c).Ready()
+}
 
-// InFlight returns what is left of the requests. It is called by the controller when
-// the server has ended.
-func (s *Server) InFlight() []lastcall.Work { return s.inner.InFlight() }
+// Phase returns what the controller is doing.
+func (h *host) Phase() lastcall.Phase {
+	if c := h.Load(); c != nil {
+		return (*c).Phase()
+	}
+	return lastcall.PhaseStart
+}
 
-// Notes returns what the end of the server tells an operator. It is called by the
-// controller.
-func (s *Server) Notes() []string { return s.inner.Notes() }
+// Deadline returns the controller's.
+func (h *host) Deadline() (time.Time, bool) {
+	if c := h.Load(); c != nil {
+		return (*c).Deadline()
+	}
+	return time.Time{}, false
+}
+
+// Shutdown triggers the shutdown.
+func (h *host) Shutdown(cause error) {
+	if c := h.Load(); c != nil { // it serves, so it is attached
+		(*c).Shutdown(cause)
+	}
+}

@@ -1,13 +1,14 @@
 package admin_test
 
 import (
-	"github.com/lastcall-go/lastcall"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
 
 	"google.golang.org/grpc/test/bufconn"
 

@@ -3,8 +3,8 @@ package systemd_test
 import (
 	"context"
 	"fmt"
+
 	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/systemd"
@@ -22,8 +22,8 @@ func ExampleNotify() {
 		return
 	}
 	ctl.Shutdown(nil) // systemd would send SIGTERM
-	report := ctl.Run(context.Background())
-	fmt.Println("exit code", report.ExitCode())
+	got := ctl.Run(context.Background())
+	fmt.Println("exit code", got.ExitCode())
 	// Output:
 	// postgres closed
 	// exit code 0

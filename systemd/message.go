@@ -2,9 +2,10 @@ package systemd
 
 import (
 	"fmt"
+	"time"
+
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/report"
-	"time"
 )
 
 // margin is how long after the deadline systemd may still wait: for what a program

@@ -1,11 +1,12 @@
 package systemd
 
 import (
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // TestMessages: what is sent in each phase. The step began at 12:00:00 and left 20 s.

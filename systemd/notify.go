@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 	"os"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
@@ -42,13 +43,7 @@ func Notify() controller.Option {
 		// not in production only.
 		return controller.WithObserver(name, func(report.Step) {})
 	}
-	return both(controller.WithObserver(name, n.observe), controller.WithAnnouncer(name, n.announce))
-}
-
-// both makes one option of two. What an option is applied to is a type that only
-// package controller can name.
-func both[C any](a, b func(*C) error) func(*C) error {
-	return func(c *C) error { return errors.Join(a(c), b(c)) }
+	return controller.Options(controller.WithObserver(name, n.observe), controller.WithAnnouncer(name, n.announce))
 }
 
 // notifier sends what systemd should know. The controller hands it one step at a

@@ -8,8 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"net"
 	"os"
@@ -20,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
 
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/systemd"
@@ -66,14 +66,14 @@ func child() int {
 		fmt.Println(err)
 		return 1
 	}
-	report := ctl.Run(context.Background())
-	text, err := json.Marshal(report)
+	got := ctl.Run(context.Background())
+	text, err := json.Marshal(got)
 	if err != nil {
 		fmt.Println(err)
 		return 1
 	}
 	fmt.Println(string(text))
-	return report.ExitCode()
+	return got.ExitCode()
 }
 
 type server struct{ down chan struct{} }
@@ -82,8 +82,8 @@ func (s *server) Serve() error  { <-s.down; return nil }
 func (s *server) GracefulStop() { close(s.down) }
 func (s *server) Stop()         {}
 
-// report is what the tests read of the child's.
-type report struct {
+// childReport is what the tests read of the child's.
+type childReport struct {
 	Took  float64 `json:"took_seconds"`
 	Steps []struct {
 		Kind, Name, Op, Result, Error string
@@ -96,7 +96,7 @@ type report struct {
 	} `json:"listeners"`
 }
 
-func (r report) announcer(t *testing.T) (result, text string, seconds float64) {
+func (r childReport) announcer(t *testing.T) (result, text string, seconds float64) {
 	t.Helper()
 	for _, s := range r.Steps {
 		if s.Op == "announcer" && s.Name == "systemd" {
@@ -163,7 +163,7 @@ func (s *service) sigterm() time.Time {
 }
 
 // end lets the child end, and returns its exit code and report.
-func (s *service) end() (int, report) {
+func (s *service) end() (int, childReport) {
 	s.t.Helper()
 	_ = s.stdin.Close()
 	last := ""
@@ -171,7 +171,7 @@ func (s *service) end() (int, report) {
 		last = s.out.Text()
 	}
 	_ = s.cmd.Wait() // its error repeats the state
-	var r report
+	var r childReport
 	if err := json.Unmarshal([]byte(last), &r); err != nil {
 		s.t.Fatalf("%v: the child ended with %v, having said %s", err, s.cmd.ProcessState, last)
 	}
