@@ -22,6 +22,7 @@ import (
 	"github.com/lastcall-go/lastcall"
 
 	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/report"
 	"github.com/lastcall-go/lastcall/systemd"
 )
 
