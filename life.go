@@ -9,7 +9,9 @@ import (
 // Attach and passes it on with [NewContext]; handlers read it with [Draining] and
 // [TimerAt]. A Life may be copied and used by any number of goroutines. The zero Life
 // never drains.
-type Life struct {
+type Life struct{ *life } // one pointer: to put it into a context allocates nothing for it
+
+type life struct {
 	draining <-chan struct{}
 	timerAt  func() (time.Time, bool)
 }
@@ -18,19 +20,24 @@ type Life struct {
 // the instant in which the timer fires, and whether that is known, and must not block.
 // Either may be nil: never. The controller calls it; others need it in tests.
 func NewLife(draining <-chan struct{}, timerAt func() (time.Time, bool)) Life {
-	return Life{draining: draining, timerAt: timerAt}
+	return Life{&life{draining: draining, timerAt: timerAt}}
 }
 
 // Draining returns a channel that is closed when phase drain begins: from then on new
 // work is refused, and what runs should come to an end. For the zero Life it is nil,
 // which blocks for ever.
-func (l Life) Draining() <-chan struct{} { return l.draining }
+func (l Life) Draining() <-chan struct{} {
+	if l.life == nil {
+		return nil
+	}
+	return l.draining
+}
 
 // TimerAt returns the instant in which the timer fires and work still running is
 // cancelled. It is known, and the second result true, once the shutdown was triggered.
 // A force moves it to an earlier instant.
 func (l Life) TimerAt() (time.Time, bool) {
-	if l.timerAt == nil {
+	if l.life == nil || l.timerAt == nil {
 		return time.Time{}, false
 	}
 	return l.timerAt()

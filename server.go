@@ -140,9 +140,17 @@ func (Unimplemented) Notes() []string { return nil }
 func (Unimplemented) LastArrival() time.Time { return time.Time{} }
 
 // Last returns a server that is s, and stops last.
-func Last(s FullServer) FullServer { return last{s} }
+func Last(s FullServer) FullServer {
+	if l, ok := s.(last); ok {
+		return l
+	}
+	return last{s}
+}
 
 type last struct{ FullServer }
 
 // StopsLast returns true.
 func (last) StopsLast() bool { return true }
+
+// Unwrap returns the server inside: New recognises a server that is given twice.
+func (l last) Unwrap() FullServer { return l.FullServer }

@@ -22,7 +22,7 @@ func before[C any](f func() error, option func(*C) error) func(*C) error {
 // G1: an option is user code, and no lock of the controller is held while it runs.
 func TestG1_OptionsThatCallBack(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, hang func()) {
-		c := mustNew(t, budget, noSignals, controller.WithServer("s", newServer(d, "s", time.Second)))
+		c := mustNew(t, budget, noSignals, withServer("s", newServer(d, "s", time.Second)))
 		closer := func(name string) controller.Option {
 			return controller.WithCloser(name, func() { d.note(name) })
 		}
@@ -64,7 +64,7 @@ func TestAddIsLinear(t *testing.T) {
 		runtime.ReadMemStats(&start)
 		for i := range n {
 			err := c.Add(
-				controller.WithServer(fmt.Sprint("s", i), &server{}),
+				withServer(fmt.Sprint("s", i), &server{}),
 				controller.WithCloser(fmt.Sprint("c", i), func() {}),
 				controller.WithWorker(fmt.Sprint("w", i), work))
 			if err != nil {

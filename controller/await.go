@@ -67,8 +67,9 @@ func (r *run) await(done func() bool, bound func() time.Time) bool {
 		if !at.IsZero() && time.Until(at) <= 0 {
 			return false
 		}
-		if next := r.endContexts(); at.IsZero() || !next.IsZero() && next.Before(at) {
-			at = next
+		at = soonest(at, r.endContexts())
+		if r.record.cause != nil {
+			at = soonest(at, r.record.causeDue)
 		}
 		if at.IsZero() {
 			r.timer.Stop()
@@ -100,6 +101,9 @@ func (r *run) takeIn() {
 		}
 		if force != nil && !r.forced {
 			r.forceAt(*force)
+		}
+		if r.causeIsLate() {
+			r.giveUpCause()
 		}
 		if len(results) == 0 {
 			return
@@ -165,6 +169,14 @@ func (r *run) setTimer(at time.Time) {
 
 func earlier(a, b time.Time) time.Time {
 	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// soonest is earlier, where the zero time stands for never.
+func soonest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
 	}
 	return a

@@ -9,17 +9,20 @@ import (
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/report"
-
-	"github.com/lastcall-go/lastcall/controller"
 )
 
 // canceling is a server that is cancelled, and cut if it has a cut.
 type canceling struct {
 	*server
+	lastcall.Unimplemented
 	cancel func(ctx context.Context, cause error)
+	ended  int // how much it says that it has cancelled
 }
 
-func (c *canceling) Cancel(ctx context.Context, cause error) { c.cancel(ctx, cause) }
+func (c *canceling) Cancel(ctx context.Context, cause error) int {
+	c.cancel(ctx, cause)
+	return c.ended
+}
 
 type cutting struct {
 	*canceling
@@ -49,13 +52,14 @@ func TestG2_CancelHasItsShare(t *testing.T) {
 						hang()
 					}
 				}
-				c := mustNew(t, budget, noSignals, controller.WithServer("s", s))
+				c := mustNew(t, budget, noSignals, withServer("s", s))
 				time.AfterFunc(time.Minute, func() { c.Shutdown(nil) })
 				ctx, cancel := context.WithCancel(context.WithValue(context.Background(), key{}, "value"))
 				defer cancel()
 				r := c.Run(ctx)
 				share := 4 * time.Second / 6
 				at := (time.Minute + 6*time.Second + share).String()
+				d.sort(1, 3) // in the same instant
 				d.want(t, "s graceful 1m2s", lastcall.ErrStepTime.Error()+" "+at, "s stop "+at)
 				switch got := step(t, r, report.OpCancel, "s"); {
 				case late && (got.Result != report.ResultTimedOut || !got.Abandoned || got.Duration != share+100*time.Millisecond):
@@ -68,16 +72,30 @@ func TestG2_CancelHasItsShare(t *testing.T) {
 	}
 }
 
-// G4: phase cancel ends with the last Cancel, or in the moment after it in which
-// servers come back that have nothing left.
+// G4: phase cancel ends with the last Cancel. If any has cancelled something, servers
+// come back in the moment after it that have nothing left; if none has, there is nothing
+// to wait for.
 func TestG4_CancelThatIsDoneSooner(t *testing.T) {
+	const ms = time.Millisecond
+	for ended, want := range map[int]time.Duration{0: 30 * ms, 1: 40 * ms, 7: 40 * ms} {
+		bubble(t, func(t *testing.T, d *diary, _ func()) {
+			s := &canceling{server: newServer(d, "s", time.Hour), ended: ended, cancel: func(context.Context, error) { time.Sleep(30 * ms) }}
+			q := &canceling{server: newServer(d, "q", time.Hour), ended: 5, cancel: func(context.Context, error) { panic("at once") }}
+			r, took := runAfter(mustNew(t, budget, noSignals, withServer("s", s), withServer("q", q)), time.Minute)
+			wantTook(t, took, 6*time.Second+want)
+			if got := step(t, r, report.OpCancel, "q"); got.Result != report.ResultPanicked {
+				t.Errorf("a Cancel that panics is reported as %v", got)
+			}
+		})
+	}
+	// What was cancelled was all there was: the server comes back before phase stop.
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
-		s := &canceling{server: newServer(d, "s", time.Hour), cancel: func(context.Context, error) { time.Sleep(30 * time.Millisecond) }}
-		q := &canceling{server: newServer(d, "q", time.Hour), cancel: func(context.Context, error) { panic("at once") }}
-		r, took := runAfter(mustNew(t, budget, noSignals, controller.WithServer("s", s), controller.WithServer("q", q)), time.Minute)
-		wantTook(t, took, 6*time.Second+40*time.Millisecond)
-		if got := step(t, r, report.OpCancel, "q"); got.Result != report.ResultPanicked {
-			t.Errorf("a Cancel that panics is reported as %v", got)
+		s := newServer(d, "s", time.Hour)
+		c := &canceling{server: s, ended: 1, cancel: func(context.Context, error) { time.AfterFunc(9*ms, s.halt) }}
+		r, took := runAfter(mustNew(t, budget, noSignals, withServer("s", c)), time.Minute)
+		wantTook(t, took, 6*time.Second+9*ms)
+		if r.Outcome != report.OutcomeCancelled {
+			t.Errorf("outcome %v, want cancelled\n%v", r.Outcome, r)
 		}
 	})
 }
@@ -93,7 +111,7 @@ func TestG8_CancelComesBackAfterItsContext(t *testing.T) {
 		bubble(t, func(t *testing.T, d *diary, _ func()) {
 			s := &canceling{server: newServer(d, "s", time.Hour)}
 			s.cancel = func(ctx context.Context, _ error) { <-ctx.Done(); time.Sleep(after) }
-			r, _ := runAfter(mustNew(t, budget, noSignals, controller.WithServer("s", s)), time.Minute)
+			r, _ := runAfter(mustNew(t, budget, noSignals, withServer("s", s)), time.Minute)
 			if got := step(t, r, report.OpCancel, "s"); got.Result != want {
 				t.Errorf("a Cancel that came back %v after its context is reported as %v, want %v", after, got, want)
 			}
@@ -106,7 +124,7 @@ func TestG8_CancelInRealTime(t *testing.T) {
 	for i := range 20 {
 		s := &canceling{server: newServer(newDiary(), "s", time.Hour)}
 		s.cancel = func(ctx context.Context, _ error) { <-ctx.Done() }
-		c := mustNew(t, lastcall.Budget{Total: 125 * time.Millisecond, Reserve: 120 * time.Millisecond}, noSignals, controller.WithServer("s", s))
+		c := mustNew(t, lastcall.Budget{Total: 125 * time.Millisecond, Reserve: 120 * time.Millisecond}, noSignals, withServer("s", s))
 		time.AfterFunc(time.Millisecond, func() { c.Shutdown(nil) })
 		time.AfterFunc(time.Duration(i)*2*time.Millisecond, c.Force)
 		r := c.Run(context.Background())
@@ -165,7 +183,7 @@ func TestG3_Outcomes(t *testing.T) {
 					}
 					return 0
 				}}
-				r, _ := runAfter(mustNew(t, budget, noSignals, controller.WithServer("s", e)), time.Minute)
+				r, _ := runAfter(mustNew(t, budget, noSignals, withServer("s", e)), time.Minute)
 				if r.Outcome != tt.want || hasPhase(r, lastcall.PhaseStop) != tt.stopped || hasPhase(r, lastcall.PhaseCut) != tt.cutEntered {
 					t.Errorf("outcome %v, want %v\n%v", r.Outcome, tt.want, r)
 				}

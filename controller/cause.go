@@ -39,39 +39,42 @@ func ownText(cause error) (text string, own bool) {
 }
 
 // describeCause has the text of the cause taken, and then told. A cause that is not
-// the library's own has a method of the user's for that.
+// the library's own has a method of the user's for that, which gets as long as a call
+// may need that takes next to no time: until then observers hear nothing, so that the
+// cause is the first thing that they hear.
 func (r *run) describeCause(cause error) {
+	s := r.newStep(report.KindTrigger, "trigger")
+	s.Start, s.Elapsed, s.Remaining = r.at, 0, r.deadline.Sub(r.at)
+	s.Err = cause
+	r.record.cause = s
 	if text, own := ownText(cause); own {
 		r.tellCause(text)
 		return
 	}
+	r.record.causeDue = earlier(time.Now().Add(grace), r.deadline)
 	c := r.begin(report.OpText, "cause", func() error { return cause }, func(res result) { r.tellCause(res.text) })
 	c.quiet = true
 }
 
-// awaitCause waits for the text of the cause, for as long as code may need that takes
-// next to no time, and has the cause told without it otherwise. Observers are told the
-// cause before anything that came of it.
-func (r *run) awaitCause() {
-	limit := time.Now().Add(grace)
-	r.await(func() bool { return r.record.causeTold }, func() time.Time { return limit })
-	if !r.record.causeTold {
-		r.tellCause("(its Error method has not returned)")
-	}
+// giveUpCause has the cause told without its text.
+func (r *run) giveUpCause() { r.tellCause("(its Error method has not returned)") }
+
+// causeIsLate reports whether the time for the text of the cause is over.
+func (r *run) causeIsLate() bool {
+	return r.record.cause != nil && !time.Now().Before(r.record.causeDue)
 }
 
 // tellCause takes in the text of the cause, and tells observers why the shutdown
-// began, once.
+// began, once, and then what has happened since.
 func (r *run) tellCause(text string) {
 	r.record.causeText = text
-	if r.record.causeTold {
-		return
+	s := r.record.cause
+	if s == nil {
+		return // told without a text
 	}
-	s := r.newStep(report.KindTrigger, "trigger")
-	s.Start, s.Elapsed, s.Remaining = r.at, 0, r.deadline.Sub(r.at)
 	known := r.report()
-	s.Err, s.Text, s.Report = known.Cause, text, &known
-	r.record.causeTold = true
+	s.Text, s.Report = text, &known
+	r.record.cause, r.record.causeTold = nil, true
 	r.tell(*s)
 	for _, held := range r.record.held {
 		r.record.tell(held)

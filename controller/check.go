@@ -188,8 +188,18 @@ func circle(after map[string][]string, name string, path []string, free map[stri
 	return nil
 }
 
+// inside returns the server that [lastcall.Last] was given, or s.
+func inside(s lastcall.Server) lastcall.Server {
+	if last, ok := s.(interface{ Unwrap() lastcall.FullServer }); ok && !isNilPointer(s) {
+		return last.Unwrap()
+	}
+	return s
+}
+
 // isNil reports whether a server is nil, or an interface that holds a nil pointer.
-func isNil(s lastcall.Server) bool {
+func isNil(s lastcall.Server) bool { return isNilPointer(inside(s)) }
+
+func isNilPointer(s lastcall.Server) bool {
 	if s == nil {
 		return true
 	}
@@ -208,6 +218,7 @@ func identity(s lastcall.Server) any {
 	if isNil(s) {
 		return nil
 	}
+	s = inside(s)
 	if v := reflect.ValueOf(s); v.Kind() != reflect.Pointer || v.Type().Elem().Size() == 0 {
 		return nil
 	}

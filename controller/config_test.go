@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net"
 	"os"
 	"strings"
 	"syscall"
@@ -64,11 +65,37 @@ type valueServer struct{ n int }
 
 func (valueServer) GracefulStop() {}
 func (valueServer) Stop()         {}
-func (valueServer) Serve() error  { return nil }
 
-type checkedServer struct{ valueServer }
+// fullServer is a FullServer that accepts work at once.
+type fullServer struct {
+	valueServer
+	lastcall.Unimplemented
+}
+
+func (fullServer) Serve() error               { return nil }
+func (fullServer) Accepting() <-chan struct{} { return always }
+
+type checkedServer struct{ fullServer }
 
 func (*checkedServer) Check() error { return errors.New("it has no listener") }
+
+// mute cannot know when it accepts work.
+type mute struct{ fullServer }
+
+func (*mute) Accepting() <-chan struct{} { return nil }
+
+// listening has the Serve of a *grpc.Server.
+type listening struct{ valueServer }
+
+func (*listening) Serve(net.Listener) error { return nil }
+
+// partial has some methods of the contract.
+type partial struct{ valueServer }
+
+func (*partial) Serve() error                      { return nil }
+func (*partial) Announce(context.Context) error    { return nil }
+func (*partial) Cancel(context.Context, error) int { return 0 }
+func (*partial) LastArrival() time.Time            { return time.Time{} }
 
 type foreignSignal struct{}
 
@@ -78,8 +105,12 @@ func (foreignSignal) String() string { return "foreign" }
 func TestNewRefuses(t *testing.T) {
 	nothing := func() {}
 	work := func(context.Context, context.Context) error { return nil }
-	one := &server{}
+	one := &full{server: &server{}}
 	two := valueServer{1}
+	last := lastcall.Last(&fullServer{})
+	up := controller.ServedElsewhere(always)
+	serve := func() error { return nil }
+	type listener struct{ net.Listener }
 	var nilServer *server
 	var nilValue *valueServer
 	tests := map[string]struct {
@@ -91,43 +122,71 @@ func TestNewRefuses(t *testing.T) {
 		"nil pointer":          {[]controller.Option{controller.WithServer("grpc", nilServer)}, []string{`server "grpc" is nil`}},
 		"nil value receiver":   {[]controller.Option{controller.WithServer("grpc", nilValue)}, []string{`server "grpc" is nil`}},
 		"a server's check":     {[]controller.Option{controller.WithServer("grpc", &checkedServer{})}, []string{`server "grpc": it has no listener`}},
-		"server without name":  {[]controller.Option{controller.WithServer("", two)}, []string{"a server has no name"}},
-		"two servers, a name":  {[]controller.Option{controller.WithServer("a", two), controller.WithServer("a", one)}, []string{`two servers with the name "a"`}},
+		"server without name":  {[]controller.Option{controller.WithServer("", two, up)}, []string{"a server has no name"}},
+		"two servers, a name":  {[]controller.Option{controller.WithServer("a", two, up), controller.WithServer("a", one)}, []string{`two servers with the name "a"`}},
 		"a server twice":       {[]controller.Option{controller.WithServer("a", one), controller.WithServer("b", one)}, []string{`servers "a" and "b" are the same server`}},
-		"nil server option":    {[]controller.Option{controller.WithServer("a", two, nil)}, []string{`server "a": one of its options is nil`}},
-		"nil Serving":          {[]controller.Option{controller.WithServer("a", two, controller.Serving(nil))}, []string{`server "a": Serving was given a nil function`}},
-		"empty Behind":         {[]controller.Option{controller.WithServer("a", two, controller.Behind())}, []string{`server "a": Behind was given no name`}},
-		"unknown Behind":       {[]controller.Option{controller.WithServer("a", two, controller.Behind("b"))}, []string{`server "a" is Behind "b", but there is no such server`}},
-		"behind itself":        {[]controller.Option{controller.WithServer("a", two, controller.Behind("a"))}, []string{`["a"] stand Behind each other in a circle`}},
-		"circle":               {[]controller.Option{controller.WithServer("a", two, controller.Behind("b")), controller.WithServer("b", one, controller.Behind("a"))}, []string{`["a" "b"] stand Behind each other`}},
-		"Last is Behind":       {[]controller.Option{controller.WithServer("a", two), controller.WithServer("b", one, controller.Last(), controller.Behind("a"))}, []string{`server "b" is Behind "a", but a server that is Last has no part in the drain`}},
-		"Behind Last":          {[]controller.Option{controller.WithServer("a", two, controller.Last()), controller.WithServer("b", one, controller.Behind("a"))}, []string{`server "b" is Behind "a", but a server that is Last has no part in the drain`}},
-		"Last Behind Last":     {[]controller.Option{controller.WithServer("a", two, controller.Last()), controller.WithServer("b", one, controller.Last(), controller.Behind("a"))}, []string{`server "b" is Behind "a", but a server that is Last`}},
-		"Last Behind nobody":   {[]controller.Option{controller.WithServer("b", one, controller.Last(), controller.Behind("a"))}, []string{`server "b" is Behind "a", but there is no such server`}},
-		"Last, a name twice":   {[]controller.Option{controller.WithServer("a", two), controller.WithServer("a", one, controller.Last())}, []string{`two servers with the name "a"`}},
-		"Last, a server twice": {[]controller.Option{controller.WithServer("a", one), controller.WithServer("b", one, controller.Last())}, []string{`servers "a" and "b" are the same server`}},
-		"nil that is Last":     {[]controller.Option{controller.WithServer("a", nil, controller.Last())}, []string{`server "a" is nil`}},
-		"Last that can't":      {[]controller.Option{controller.WithServer("a", &checkedServer{}, controller.Last())}, []string{`server "a": it has no listener`}},
-		"nil worker option":    {[]controller.Option{controller.WithWorker("w", work, controller.EndsProcess(), nil)}, []string{`worker "w": one of its options is nil`}},
-		"nil worker":           {[]controller.Option{controller.WithWorker("w", nil)}, []string{`worker "w" is nil`}},
-		"two workers":          {[]controller.Option{controller.WithWorker("w", work), controller.WithWorker("w", work)}, []string{`two workers with the name "w"`}},
-		"nil closer":           {[]controller.Option{controller.WithCloser[func()]("db", nil)}, []string{`closer "db" is nil`}},
-		"nil closer, error":    {[]controller.Option{controller.WithCloser[func() error]("db", nil)}, []string{`closer "db" is nil`}},
-		"nil closer, ctx":      {[]controller.Option{controller.WithCloser[func(context.Context)]("db", nil)}, []string{`closer "db" is nil`}},
-		"nil closer, both":     {[]controller.Option{controller.WithCloser[func(context.Context) error]("db", nil)}, []string{`closer "db" is nil`}},
-		"closer without name":  {[]controller.Option{controller.WithCloser("", nothing)}, []string{"a closer has no name"}},
-		"zero timeout":         {[]controller.Option{controller.WithCloser("db", nothing, controller.Timeout(0))}, []string{`closer "db": Timeout is 0s, must be positive`}},
-		"nil step option":      {[]controller.Option{controller.WithFlusher("f", nothing, nil)}, []string{`flusher "f": one of its options is nil`}},
-		"two flushers":         {[]controller.Option{controller.WithFlusher("f", nothing), controller.WithFlusher("f", nothing)}, []string{`two flushers with the name "f"`}},
-		"nil announcer":        {[]controller.Option{controller.WithAnnouncer[func()]("a", nil)}, []string{`announcer "a" is nil`}},
-		"nil observer":         {[]controller.Option{controller.WithObserver("o", nil)}, []string{`observer "o" is nil`}},
-		"two loggers":          {[]controller.Option{controller.WithLogger(zerolog.Nop()), controller.WithLogger(zerolog.Nop())}, []string{"WithLogger was given twice"}},
-		"nil signal":           {[]controller.Option{controller.WithSignals(nil)}, []string{"is no signal of this platform"}},
-		"foreign signal":       {[]controller.Option{controller.WithSignals(foreignSignal{})}, []string{"is no signal of this platform"}},
-		"SIGKILL":              {[]controller.Option{controller.WithSignals(syscall.SIGTERM, os.Kill)}, []string{"killed cannot be caught"}},
-		"unknown signal":       {[]controller.Option{controller.WithSignals(syscall.Signal(999))}, []string{"is no signal of this platform"}},
-		"nil channel":          {[]controller.Option{controller.WithSignalChannel(nil)}, []string{"nil channel"}},
-		"signals twice":        {[]controller.Option{noSignals, controller.WithSignalChannel(make(chan os.Signal))}, []string{"only one of them"}},
+		"nil server option":    {[]controller.Option{controller.WithServer("a", two, up, nil)}, []string{`server "a": one of its options is nil`}},
+		"last, a name twice":   {[]controller.Option{controller.WithServer("a", two, up), controller.WithServer("a", last)}, []string{`two servers with the name "a"`}},
+		"last that can't":      {[]controller.Option{controller.WithServer("a", lastcall.Last(&checkedServer{}))}, []string{`server "a": it has no listener`}},
+		"last, a server twice": {[]controller.Option{controller.WithServer("a", one), controller.WithServer("b", lastcall.Last(one))}, []string{`servers "a" and "b" are the same server`}},
+		"nil that is last":     {[]controller.Option{controller.WithServer("a", lastcall.Last(nil))}, []string{`server "a" is nil`}},
+		"nil pointer, last":    {[]controller.Option{controller.WithServer("a", lastcall.Last((*fullServer)(nil)))}, []string{`server "a" is nil`}},
+
+		"empty After":            {[]controller.Option{controller.WithServer("a", two, up, controller.After())}, []string{`server "a": After was given no name`}},
+		"empty After, worker":    {[]controller.Option{controller.WithWorker("w", work, controller.After())}, []string{`worker "w": After was given no name`}},
+		"unknown After":          {[]controller.Option{controller.WithServer("a", two, up, controller.After("b"))}, []string{`server "a" is After "b", but there is no server and no worker with that name`}},
+		"unknown After, worker":  {[]controller.Option{controller.WithWorker("w", work, controller.After("b")), controller.WithCloser("b", nothing)}, []string{`worker "w" is After "b", but there is no server and no worker with that name`}},
+		"no name After":          {[]controller.Option{controller.WithWorker("w", work, controller.After(""))}, []string{`worker "w" is After "", but there is no server and no worker with that name`}},
+		"After itself":           {[]controller.Option{controller.WithServer("a", two, up, controller.After("a"))}, []string{`server "a" is After itself`}},
+		"After itself, worker":   {[]controller.Option{controller.WithWorker("w", work, controller.After("w"))}, []string{`worker "w" is After itself`}},
+		"circle":                 {[]controller.Option{controller.WithServer("a", two, up, controller.After("b")), controller.WithServer("b", one, controller.After("a"))}, []string{`["a" "b"] stand After each other in a circle`}},
+		"circle with a worker":   {[]controller.Option{controller.WithServer("a", two, up, controller.After("w")), controller.WithServer("b", one, controller.After("a")), controller.WithWorker("w", work, controller.After("b"))}, []string{`["a" "w" "b"] stand After each other in a circle`}},
+		"circle behind another":  {[]controller.Option{controller.WithServer("a", two, up, controller.After("v")), controller.WithWorker("v", work, controller.After("w")), controller.WithWorker("w", work, controller.After("v"))}, []string{`["v" "w"] stand After each other in a circle`}},
+		"last is After":          {[]controller.Option{controller.WithServer("a", two, up), controller.WithServer("b", last, controller.After("a"))}, []string{`server "b" is After "a", but stops last, after everything`}},
+		"After one that is last": {[]controller.Option{controller.WithServer("a", last), controller.WithServer("b", one, controller.After("a"))}, []string{`server "b" is After "a", which stops last, after everything`}},
+		"worker After last":      {[]controller.Option{controller.WithServer("a", last), controller.WithWorker("w", work, controller.After("a"))}, []string{`worker "w" is After "a", which stops last, after everything`}},
+		"last After last":        {[]controller.Option{controller.WithServer("a", last), controller.WithServer("b", lastcall.Last(one), controller.After("a"))}, []string{`server "b" is After "a", but stops last, after everything`}},
+		"last After nothing":     {[]controller.Option{controller.WithServer("b", last, controller.After("a"))}, []string{`server "b" is After "a", but there is no server and no worker with that name`}},
+		"server and worker":      {[]controller.Option{controller.WithServer("kafka", two, up), controller.WithWorker("kafka", work)}, []string{`there is a server and a worker with the name "kafka"`}},
+
+		"bare, not served":       {[]controller.Option{controller.WithServer("a", two)}, []string{`server "a": the controller cannot know when it accepts work: give it with controller.On(listener), controller.Serving(serve, accepting), or controller.ServedElsewhere(ready)`}},
+		"bare, with a Serve":     {[]controller.Option{controller.WithServer("a", &listening{})}, []string{`server "a": the controller cannot know when it accepts work`}},
+		"full that cannot know":  {[]controller.Option{controller.WithServer("a", &mute{})}, []string{`server "a": the controller cannot know when it accepts work`}},
+		"nil Serving":            {[]controller.Option{controller.WithServer("a", two, controller.Serving(nil, always))}, []string{`server "a": Serving was given a nil function`}},
+		"Serving, nil channel":   {[]controller.Option{controller.WithServer("a", two, controller.Serving(serve, nil))}, []string{`server "a": Serving was given a nil channel; it has to be closed once the server accepts work`}},
+		"Serving cannot know":    {[]controller.Option{controller.WithServer("a", &mute{}, controller.Serving(serve, nil))}, []string{`server "a": the controller cannot know when it accepts work`}},
+		"nil ServedElsewhere":    {[]controller.Option{controller.WithServer("a", two, controller.ServedElsewhere(nil))}, []string{`server "a": ServedElsewhere was given a nil channel`}},
+		"nil On":                 {[]controller.Option{controller.WithServer("a", &listening{}, controller.On(nil))}, []string{`server "a": On was given a nil listener`}},
+		"On without Serve":       {[]controller.Option{controller.WithServer("a", two, controller.On(listener{}))}, []string{`server "a": On is for servers with a method Serve(net.Listener) error; this one has none`}},
+		"On for a FullServer":    {[]controller.Option{controller.WithServer("a", one, controller.On(listener{}))}, []string{`server "a": On is for servers that do not bring their listener; this one is a lastcall.FullServer`}},
+		"On and ServedElsewhere": {[]controller.Option{controller.WithServer("a", &listening{}, controller.On(listener{}), up)}, []string{`server "a": only one of On, Serving and ServedElsewhere can say how it is served`}},
+		"Serving twice":          {[]controller.Option{controller.WithServer("a", one, controller.Serving(serve, always), controller.Serving(serve, always))}, []string{`server "a": only one of On, Serving and ServedElsewhere can say how it is served`}},
+		"part of the contract":   {[]controller.Option{controller.WithServer("a", &partial{}, up)}, []string{`server "a": it has Serve, Announce, Cancel, LastArrival, but is not a lastcall.FullServer: embed lastcall.Unimplemented for the methods that it lacks`}},
+
+		"long Timeout":           {[]controller.Option{controller.WithCloser("db", nothing, controller.Timeout(budget.Total+1))}, []string{`closer "db": Timeout 10.000000001s is longer than the budget's Total 10s`}},
+		"long Timeout, announce": {[]controller.Option{controller.WithAnnouncer("a", nothing, controller.Timeout(time.Hour))}, []string{`announcer "a": Timeout 1h0m0s is longer than the budget's Total 10s`}},
+		"long Timeout, flush":    {[]controller.Option{controller.WithFlusher("f", nothing, controller.Timeout(time.Hour))}, []string{`flusher "f": Timeout 1h0m0s is longer than the budget's Total 10s`}},
+		"long Timeout, Together": {[]controller.Option{controller.Together(controller.WithCloser("db", nothing, controller.Timeout(time.Hour)))}, []string{`closer "db": Timeout 1h0m0s is longer`}},
+		"nil worker option":      {[]controller.Option{controller.WithWorker("w", work, controller.EndsProcess(), nil)}, []string{`worker "w": one of its options is nil`}},
+		"nil worker":             {[]controller.Option{controller.WithWorker("w", nil)}, []string{`worker "w" is nil`}},
+		"two workers":            {[]controller.Option{controller.WithWorker("w", work), controller.WithWorker("w", work)}, []string{`two workers with the name "w"`}},
+		"nil closer":             {[]controller.Option{controller.WithCloser[func()]("db", nil)}, []string{`closer "db" is nil`}},
+		"nil closer, error":      {[]controller.Option{controller.WithCloser[func() error]("db", nil)}, []string{`closer "db" is nil`}},
+		"nil closer, ctx":        {[]controller.Option{controller.WithCloser[func(context.Context)]("db", nil)}, []string{`closer "db" is nil`}},
+		"nil closer, both":       {[]controller.Option{controller.WithCloser[func(context.Context) error]("db", nil)}, []string{`closer "db" is nil`}},
+		"closer without name":    {[]controller.Option{controller.WithCloser("", nothing)}, []string{"a closer has no name"}},
+		"zero timeout":           {[]controller.Option{controller.WithCloser("db", nothing, controller.Timeout(0))}, []string{`closer "db": Timeout is 0s, must be positive`}},
+		"nil step option":        {[]controller.Option{controller.WithFlusher("f", nothing, nil)}, []string{`flusher "f": one of its options is nil`}},
+		"two flushers":           {[]controller.Option{controller.WithFlusher("f", nothing), controller.WithFlusher("f", nothing)}, []string{`two flushers with the name "f"`}},
+		"nil announcer":          {[]controller.Option{controller.WithAnnouncer[func()]("a", nil)}, []string{`announcer "a" is nil`}},
+		"nil observer":           {[]controller.Option{controller.WithObserver("o", nil)}, []string{`observer "o" is nil`}},
+		"two loggers":            {[]controller.Option{controller.WithLogger(zerolog.Nop()), controller.WithLogger(zerolog.Nop())}, []string{"WithLogger was given twice"}},
+		"nil signal":             {[]controller.Option{controller.WithSignals(nil)}, []string{"is no signal of this platform"}},
+		"foreign signal":         {[]controller.Option{controller.WithSignals(foreignSignal{})}, []string{"is no signal of this platform"}},
+		"SIGKILL":                {[]controller.Option{controller.WithSignals(syscall.SIGTERM, os.Kill)}, []string{"killed cannot be caught"}},
+		"unknown signal":         {[]controller.Option{controller.WithSignals(syscall.Signal(999))}, []string{"is no signal of this platform"}},
+		"nil channel":            {[]controller.Option{controller.WithSignalChannel(nil)}, []string{"nil channel"}},
+		"signals twice":          {[]controller.Option{noSignals, controller.WithSignalChannel(make(chan os.Signal))}, []string{"only one of them"}},
 		"everything at once": {[]controller.Option{nil, controller.WithServer("", nil), controller.WithWorker("w", nil)},
 			[]string{"option 1 is nil", "a server has no name", `worker "w" is nil`}},
 	}
@@ -144,14 +203,14 @@ func TestNewRefuses(t *testing.T) {
 			}
 		})
 	}
-	// Many servers behind many are looked at once each.
+	// Many servers After many are looked at once each.
 	var layers []controller.Option
 	for layer := range 20 {
 		for i := range 4 {
-			var opts []controller.ServerOption
+			opts := []controller.ServerOption{up}
 			for j := range 4 {
 				if layer > 0 {
-					opts = append(opts, controller.Behind(fmt.Sprintf("%d-%d", layer-1, j)))
+					opts = append(opts, controller.After(fmt.Sprintf("%d-%d", layer-1, j)))
 				}
 			}
 			layers = append(layers, controller.WithServer(fmt.Sprintf("%d-%d", layer, i), valueServer{layer*4 + i}, opts...))
@@ -161,7 +220,7 @@ func TestNewRefuses(t *testing.T) {
 		t.Error(err)
 	}
 	// The same name for things of different kinds is what people write.
-	if _, err := controller.New(budget, controller.WithServer("kafka", two), controller.WithWorker("kafka", work), controller.WithCloser("kafka", nothing)); err != nil {
+	if _, err := controller.New(budget, controller.WithServer("kafka", two, up), controller.WithCloser("kafka", nothing), controller.WithFlusher("kafka", nothing), controller.WithAnnouncer("kafka", nothing)); err != nil {
 		t.Error(err)
 	}
 }

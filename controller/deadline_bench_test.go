@@ -41,7 +41,7 @@ func benchmarkDeadline(b *testing.B, total time.Duration) {
 	for b.Loop() {
 		s := &server{d: newDiary(), down: make(chan struct{}), graceful: func() { <-hang }, stop: func() { <-hang }}
 		c, err := controller.New(lastcall.Budget{Total: total, Reserve: total / 2},
-			controller.WithServer("s", s),
+			withServer("s", s),
 			controller.WithCloser("c", func(ctx context.Context) { <-ctx.Done(); <-hang }),
 			controller.WithFlusher("f", func(ctx context.Context) { <-ctx.Done(); <-hang }),
 			controller.WithSignals())

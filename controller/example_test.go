@@ -145,22 +145,22 @@ func ExampleTimeout() {
 
 // An admin server with probes and metrics answers while everything else shuts down:
 // it stops when the flushers have run.
-func ExampleLast() {
+func ExampleController_Serving() {
 	stopped := make(chan struct{})
-	admin := stopper{name: "admin", stopped: stopped}
+	admin := stopper{name: "admin", stopped: stopped} // an admin.Server stops last by itself
 	ctl, err := controller.New(exampleBudget, controller.WithSignals(),
-		controller.WithServer("admin", admin, controller.Last(), controller.Serving(func() error {
-			<-stopped
-			return nil
-		})),
-		controller.WithServer("orders", stopper{name: "orders"}),
+		controller.WithServer("admin", lastcall.Last(admin)),
+		controller.WithServer("orders", stopper{name: "orders", stopped: make(chan struct{})}),
 		controller.WithCloser("postgres", func() { fmt.Println("closed postgres") }),
 		controller.WithFlusher("traces", func() { fmt.Println("flushed traces") }))
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	time.AfterFunc(time.Millisecond, func() { ctl.Shutdown(nil) })
+	go func() {
+		<-ctl.Serving()
+		ctl.Shutdown(nil)
+	}()
 	fmt.Println("exit code", ctl.Run(context.Background()).ExitCode())
 	// Output:
 	// stopped orders
@@ -172,15 +172,25 @@ func ExampleLast() {
 
 // stopper is a server with nothing in flight.
 type stopper struct {
+	lastcall.Unimplemented
 	name    string
 	stopped chan struct{}
 }
 
+func (s stopper) Accepting() <-chan struct{} {
+	accepting := make(chan struct{})
+	close(accepting)
+	return accepting
+}
+
+func (s stopper) Serve() error {
+	<-s.stopped
+	return nil
+}
+
 func (s stopper) GracefulStop() {
 	fmt.Println("stopped", s.name)
-	if s.stopped != nil {
-		close(s.stopped)
-	}
+	close(s.stopped)
 }
 
 func (s stopper) Stop() { fmt.Println("forced", s.name) }

@@ -42,7 +42,7 @@ func TestG6_Fail(t *testing.T) {
 			t.Run(name+" "+when, func(t *testing.T) {
 				bubble(t, func(t *testing.T, d *diary, _ func()) {
 					var out bytes.Buffer
-					c := mustNew(t, budget, noSignals, controller.WithServer("s", newServer(d, "s", time.Second)),
+					c := mustNew(t, budget, noSignals, withServer("s", newServer(d, "s", time.Second)),
 						controller.WithCloser("c", func() { d.note("close") }), controller.WithLogger(zerolog.New(&out)))
 					time.AfterFunc(time.Minute, func() {
 						tt.first(c)
@@ -72,7 +72,7 @@ func TestG6_FailBeforeRun(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
 		s := newServer(d, "s", 0)
 		s.serve = func() error { d.note("serve"); return nil }
-		c := mustNew(t, budget, noSignals, controller.WithServer("s", s), withNoted(d, "postgres", time.Second),
+		c := mustNew(t, budget, noSignals, withServer("s", s), withNoted(d, "postgres", time.Second),
 			controller.WithWorker("w", func(_, _ context.Context) error { d.note("work"); return nil }))
 		if err := c.Add(withNoted(d, "redis", 0)); err != nil {
 			t.Fatal(err)
@@ -130,7 +130,7 @@ func TestG1_Deadline(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, hang func()) {
 		s := newServer(d, "s", 0)
 		s.graceful, s.stop = hang, hang
-		c := mustNew(t, budget, noSignals, controller.WithServer("s", s))
+		c := mustNew(t, budget, noSignals, withServer("s", s))
 		want := func(what string, timer, deadline time.Duration) {
 			t.Helper()
 			for name, got := range map[string]func() (time.Time, bool){"Deadline": c.Deadline, "TimerAt": c.TimerAt} {
@@ -162,7 +162,7 @@ func TestG1_Deadline(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) { // a force near the deadline moves the timer only
 		s := newServer(d, "s", 0)
 		s.drain = time.Hour
-		c := mustNew(t, lastcall.Budget{Total: 2 * time.Second, Reserve: time.Second}, noSignals, controller.WithServer("s", s),
+		c := mustNew(t, lastcall.Budget{Total: 2 * time.Second, Reserve: time.Second}, noSignals, withServer("s", s),
 			controller.WithCloser("c", func() { time.Sleep(500 * time.Millisecond) }))
 		time.AfterFunc(time.Minute+1200*time.Millisecond, c.Force)
 		r, _ := runAfter(c, time.Minute)
@@ -212,7 +212,7 @@ func TestG6_EndsProcess(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, d *diary, _ func()) {
-				c := mustNew(t, budget, noSignals, controller.WithWorker("w", tt.run, tt.opts...), controller.WithServer("s", newServer(d, "s", s)))
+				c := mustNew(t, budget, noSignals, controller.WithWorker("w", tt.run, tt.opts...), withServer("s", newServer(d, "s", s)))
 				time.AfterFunc(time.Minute, func() { c.Shutdown(errAsked) })
 				r := c.Run(context.Background())
 				if got := r.Triggered.Sub(d.start); got != tt.trigger {
@@ -241,7 +241,7 @@ func TestG6_EndsProcessInStart(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
 		e := &extended{server: newServer(d, "s", 0), attach: func() { time.Sleep(time.Minute) }}
 		signals := make(chan os.Signal)
-		c := mustNew(t, budget, controller.WithSignalChannel(signals), controller.WithServer("s", e),
+		c := mustNew(t, budget, controller.WithSignalChannel(signals), withServer("s", e),
 			controller.WithWorker("w", func(_, _ context.Context) error { time.Sleep(time.Second); return nil }, controller.EndsProcess()))
 		r := c.Run(context.Background())
 		if got := r.Triggered.Sub(d.start); got != time.Second || hasPhase(r, lastcall.PhaseServe) || r.Settle != report.SettleNotReady {

@@ -68,12 +68,17 @@ func (r *run) flush() {
 		r.await(r.nothingFresh, r.freshUntil) // the summary tells what they did
 	}
 	r.expireOld(r.calls)
+	if r.record.cause != nil { // the deadline is sooner than its text
+		r.giveUpCause()
+	}
 	s := r.newStep(report.KindSummary, "summary")
 	known := r.report()
 	s.Report = &known
 	r.tell(*s)
-	if len(r.config.flushers) > 0 {
+	if n > 1 {
 		r.await(r.record.idle, func() time.Time { return earlier(told(), r.record.patience()) })
+	}
+	if len(r.config.flushers) > 0 {
 		n--
 	}
 	end := r.share(n)

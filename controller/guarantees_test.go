@@ -28,7 +28,7 @@ func TestG1_EverythingHangs(t *testing.T) {
 		s := newServer(d, "s", 0)
 		s.graceful, s.stop = hang, hang
 		c := mustNew(t, budget, noSignals,
-			controller.WithServer("s", s),
+			withServer("s", s),
 			controller.WithWorker("w", func(_, _ context.Context) error { hang(); return nil }),
 			controller.WithAnnouncer("a", hang),
 			controller.WithCloser("c1", hang),
@@ -52,7 +52,7 @@ func TestG1_ForceBringsTheDeadlineForward(t *testing.T) {
 		bubble(t, func(t *testing.T, d *diary, hang func()) {
 			s := newServer(d, "s", 0)
 			s.graceful, s.stop = hang, hang
-			c := mustNew(t, budget, noSignals, controller.WithServer("s", s),
+			c := mustNew(t, budget, noSignals, withServer("s", s),
 				controller.WithCloser("c", hang), controller.WithFlusher("f", hang))
 			time.AfterFunc(time.Minute+after, c.Force)
 			_, took := runAfter(c, time.Minute)
@@ -65,7 +65,7 @@ func TestG1_ForceBringsTheDeadlineForward(t *testing.T) {
 func TestG1_ForeignErrorMethods(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, hang func()) {
 		hostile := textError(func() string { hang(); return "" })
-		c := mustNew(t, budget, noSignals, controller.WithServer("s", newServer(d, "s", time.Second)),
+		c := mustNew(t, budget, noSignals, withServer("s", newServer(d, "s", time.Second)),
 			controller.WithCloser("c", func() error { return hostile }),
 			controller.WithCloser("p", func() error { return textError(func() string { panic("in Error") }) }),
 			controller.WithCloser("g", func() error { return textError(func() string { runtime.Goexit(); return "" }) }),
@@ -138,7 +138,7 @@ func TestG2_Order(t *testing.T) {
 			}
 		}
 		c := mustNew(t, budget, noSignals,
-			controller.WithServer("s", newServer(d, "s", time.Second)),
+			withServer("s", newServer(d, "s", time.Second)),
 			controller.WithWorker("w", func(claim, _ context.Context) error {
 				<-claim.Done()
 				time.Sleep(3500 * time.Millisecond)
@@ -161,7 +161,7 @@ func TestG2_ClosersAfterWait(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, hang func()) {
 		s := newServer(d, "s", 0)
 		s.graceful = hang
-		c := mustNew(t, budget, noSignals, controller.WithServer("s", s),
+		c := mustNew(t, budget, noSignals, withServer("s", s),
 			controller.WithCloser("c", func() { d.note("close") }))
 		r, _ := runAfter(c, time.Minute)
 		if r.Outcome != report.OutcomeAbandoned {
@@ -176,7 +176,7 @@ func TestG2_ClosersAfterWait(t *testing.T) {
 func TestG3_NothingIsForced(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
 		c := mustNew(t, budget, noSignals,
-			controller.WithServer("s", newServer(d, "s", 4*time.Second-1)),
+			withServer("s", newServer(d, "s", 4*time.Second-1)),
 			controller.WithWorker("w", func(_, work context.Context) error {
 				select {
 				case <-work.Done():
@@ -202,7 +202,7 @@ func TestG3_ServeMustReturnToo(t *testing.T) {
 			time.Sleep(time.Second)
 			return errors.New("closed") // as net/http's ErrServerClosed: the end that was asked for
 		}
-		r, took := runAfter(mustNew(t, budget, noSignals, controller.WithServer("s", s)), time.Minute)
+		r, took := runAfter(mustNew(t, budget, noSignals, withServer("s", s)), time.Minute)
 		wantTook(t, took, 4*time.Second)
 		wantExit(t, r, report.ExitOK)
 	})
@@ -213,7 +213,7 @@ func TestG4_NoTimeForNothing(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
 		b := budget
 		b.Settle = 0
-		c := mustNew(t, b, noSignals, controller.WithServer("s", newServer(d, "s", 0)),
+		c := mustNew(t, b, noSignals, withServer("s", newServer(d, "s", 0)),
 			controller.WithCloser("c", func() {}), controller.WithFlusher("f", func() {}),
 			controller.WithAnnouncer("a", func() {}), controller.WithLogger(zerolog.New(&bytes.Buffer{})))
 		r, took := runAfter(c, time.Minute)
@@ -230,7 +230,7 @@ func TestG4_SettleEndsWithTheLastServer(t *testing.T) {
 			time.Sleep(time.Minute + time.Second)
 			return nil
 		}
-		r, took := runAfter(mustNew(t, budget, noSignals, controller.WithServer("s", s)), time.Minute)
+		r, took := runAfter(mustNew(t, budget, noSignals, withServer("s", s)), time.Minute)
 		wantTook(t, took, time.Second)
 		wantExit(t, r, report.ExitOK)
 	})
@@ -242,8 +242,8 @@ func TestG5_StopOnThoseNotDown(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, hang func()) {
 		fine, slow, broken := newServer(d, "fine", time.Second), newServer(d, "slow", time.Hour), newServer(d, "broken", 0)
 		broken.graceful = func() { panic("in GracefulStop") }
-		c := mustNew(t, budget, noSignals, controller.WithServer("fine", fine),
-			controller.WithServer("slow", slow), controller.WithServer("broken", broken))
+		c := mustNew(t, budget, noSignals, withServer("fine", fine),
+			withServer("slow", slow), withServer("broken", broken))
 		r, took := runAfter(c, time.Minute)
 		wantTook(t, took, 6*time.Second)
 		wantPath(t, r, true)
@@ -263,7 +263,7 @@ func TestG5_StopNeverFirst(t *testing.T) {
 	for range 300 {
 		bubble(t, func(t *testing.T, d *diary, hang func()) {
 			s := newServer(d, "s", time.Hour)
-			c := mustNew(t, budget, noSignals, controller.WithServer("s", s))
+			c := mustNew(t, budget, noSignals, withServer("s", s))
 			time.AfterFunc(time.Minute, c.Force)
 			c.Run(context.Background())
 			d.want(t, "s graceful 1m0s", "s stop 1m0s")
@@ -276,8 +276,8 @@ func TestG5_StopNeverFirst(t *testing.T) {
 func TestG5_Behind(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, hang func()) {
 		front, back := newServer(d, "front", time.Second), newServer(d, "back", time.Second)
-		c := mustNew(t, budget, noSignals, controller.WithServer("front", front),
-			controller.WithServer("back", back, controller.Behind("front")))
+		c := mustNew(t, budget, noSignals, withServer("front", front),
+			withServer("back", back, controller.After("front")))
 		r, took := runAfter(c, time.Minute)
 		wantTook(t, took, 4*time.Second)
 		wantExit(t, r, report.ExitOK)
@@ -285,8 +285,8 @@ func TestG5_Behind(t *testing.T) {
 	})
 	bubble(t, func(t *testing.T, d *diary, hang func()) {
 		front, back := newServer(d, "front", time.Hour), newServer(d, "back", time.Hour)
-		c := mustNew(t, budget, noSignals, controller.WithServer("front", front),
-			controller.WithServer("back", back, controller.Behind("front")))
+		c := mustNew(t, budget, noSignals, withServer("front", front),
+			withServer("back", back, controller.After("front")))
 		runAfter(c, time.Minute)
 		if len(d.lines) != 4 || d.lines[0] != "front graceful 1m2s" || d.lines[1] != "back graceful 1m6s" {
 			t.Errorf("it happened as %q", d.lines)
@@ -302,7 +302,7 @@ func TestG6_FirstCauseWins(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		s := newServer(d, "s", time.Second)
-		c := mustNew(t, budget, controller.WithServer("s", s), controller.WithSignalChannel(signals))
+		c := mustNew(t, budget, withServer("s", s), controller.WithSignalChannel(signals))
 		time.AfterFunc(time.Minute, func() { c.Shutdown(errAsked) })
 		for i := range 5 {
 			time.AfterFunc(time.Minute+time.Duration(i+1)*100*time.Millisecond, func() {
@@ -344,7 +344,7 @@ func TestG7_Readers(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, hang func()) {
 		s := newServer(d, "s", time.Hour)
 		s.stop = func() { time.Sleep(100 * time.Millisecond) }
-		c := mustNew(t, budget, noSignals, controller.WithServer("s", s), controller.WithCloser("c", func() { time.Sleep(time.Second) }))
+		c := mustNew(t, budget, noSignals, withServer("s", s), controller.WithCloser("c", func() { time.Sleep(time.Second) }))
 		look := func(at time.Duration, state fsm.State, phase lastcall.Phase, ready bool) {
 			time.AfterFunc(at, func() {
 				if c.State() != state || c.Phase() != phase || c.Ready() != ready {
@@ -370,7 +370,7 @@ func TestG7_Readers(t *testing.T) {
 // G7: Shutdown takes readiness away in the instant of the call.
 func TestG7_ReadyEndsWithShutdown(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
-		c := mustNew(t, budget, noSignals, controller.WithServer("s", newServer(d, "s", 0)))
+		c := mustNew(t, budget, noSignals, withServer("s", newServer(d, "s", 0)))
 		time.AfterFunc(time.Minute, func() {
 			if !c.Ready() {
 				t.Error("not ready before the trigger")
@@ -438,7 +438,7 @@ func TestG9_Observers(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, hang func()) {
 		var fast, broken []string
 		slow := 0
-		c := mustNew(t, budget, noSignals, controller.WithServer("s", newServer(d, "s", time.Second)),
+		c := mustNew(t, budget, noSignals, withServer("s", newServer(d, "s", time.Second)),
 			controller.WithObserver("fast", func(s report.Step) { fast = append(fast, s.String()) }),
 			controller.WithObserver("slow", func(report.Step) { slow++; hang() }),
 			controller.WithObserver("broken", func(s report.Step) {
@@ -453,8 +453,10 @@ func TestG9_Observers(t *testing.T) {
 		wantTook(t, took, 3*time.Second)
 		wantExit(t, r, report.ExitOK)
 		want := []string{
-			"phase start", "phase serve", "phase announce", "phase settle", "GRACEFUL_SHUTDOWN on graceful_shutdown",
-			"phase drain", `GracefulStop "s" ok`, `Serve "s" ok`, "TERMINATED on drained", "phase close", "phase flush",
+			"phase start", `Serve "s" begins`, "phase serve",
+			"triggered: asked for", "phase announce", "phase settle", "GRACEFUL_SHUTDOWN on graceful_shutdown",
+			"phase drain", `GracefulStop "s" begins`, `GracefulStop "s" ok`, `Serve "s" ok`,
+			"TERMINATED on drained", "phase close", "phase flush", "summary",
 		}
 		if !slices.Equal(fast, want) {
 			t.Errorf("the fast observer was told %q\nwant %q", fast, want)
@@ -478,7 +480,7 @@ func TestG9_Observers(t *testing.T) {
 // in the very instant in which Run returns.
 func TestG9_SlowObserver(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
-		c := mustNew(t, budget, noSignals, controller.WithServer("s", newServer(d, "s", time.Second)),
+		c := mustNew(t, budget, noSignals, withServer("s", newServer(d, "s", time.Second)),
 			controller.WithObserver("slow", func(report.Step) { time.Sleep(time.Second) }))
 		r, took := runAfter(c, time.Minute)
 		wantTook(t, took, 3*time.Second)
@@ -496,9 +498,14 @@ func TestG9_RealTime(t *testing.T) {
 	for range 300 {
 		told := 0
 		s := &server{d: newDiary(), down: make(chan struct{})}
-		c := mustNew(t, lastcall.Budget{Total: time.Minute, Reserve: time.Second}, noSignals, controller.WithServer("s", s),
+		c := mustNew(t, lastcall.Budget{Total: time.Minute, Reserve: time.Second}, noSignals, withServer("s", s),
 			controller.WithCloser("c", func() {}), controller.WithFlusher("f", func() {}),
-			controller.WithObserver("o", func(report.Step) { told++ }))
+			controller.WithObserver("o", func(s report.Step) {
+				switch s.Kind {
+				case report.KindTransition, report.KindPhase, report.KindCall:
+					told++
+				}
+			}))
 		time.AfterFunc(100*time.Microsecond, func() { c.Shutdown(nil) })
 		r := c.Run(context.Background())
 		if d := r.Listeners[0]; d.Busy || d.Missed != 0 {
@@ -519,7 +526,7 @@ func TestG10_NothingLeft(t *testing.T) {
 		signals := make(chan os.Signal)
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
-		c := mustNew(t, budget, controller.WithServer("s", s), controller.WithSignalChannel(signals),
+		c := mustNew(t, budget, withServer("s", s), controller.WithSignalChannel(signals),
 			controller.WithWorker("w", func(claim, _ context.Context) error { <-claim.Done(); return nil }),
 			controller.WithCloser("c", func() {}), controller.WithFlusher("f", func() {}),
 			controller.WithObserver("o", func(report.Step) {}),
@@ -564,17 +571,30 @@ func TestG11_SaidLast(t *testing.T) {
 			t.Errorf("something was logged after the last line:\n%s", &log)
 		}
 	})
-	bubble(t, func(t *testing.T, d *diary, hang func()) {
-		c := mustNew(t, budget, noSignals,
-			controller.WithLogger(zerolog.New(writer(func([]byte) (int, error) { hang(); return 0, nil }))),
-			controller.WithFlusher("f", func() { d.note("flush") }))
-		r, took := runAfter(c, time.Minute)
-		wantTook(t, took, time.Second)
-		d.want(t, "flush 1m1s")
-		if l := r.Listeners[0]; l.Op != report.OpLog || !l.Busy || l.Missed == 0 {
-			t.Errorf("the logger is reported as %+v", l)
+	// One that hangs on a line of the shutdown gets a second for it; one that has hung
+	// for longer gets nothing more.
+	for line, delay := range map[string]time.Duration{"phase start": 0, "shutting down": time.Second} {
+		bubble(t, func(t *testing.T, d *diary, hang func()) {
+			c := mustNew(t, budget, noSignals, controller.WithLogger(zerolog.New(hangsOn(line, hang))),
+				controller.WithFlusher("f", func() { d.note("flush") }))
+			r, took := runAfter(c, time.Minute)
+			wantTook(t, took, delay)
+			d.want(t, "flush "+(time.Minute+delay).String())
+			if l := r.Listeners[0]; l.Op != report.OpLog || !l.Busy || l.Missed == 0 {
+				t.Errorf("the logger is reported as %+v", l)
+			}
+		})
+	}
+}
+
+// hangsOn returns a writer that hangs on the line that has that part.
+func hangsOn(part string, hang func()) writer {
+	return func(p []byte) (int, error) {
+		if bytes.Contains(p, []byte(part)) {
+			hang()
 		}
-	})
+		return len(p), nil
+	}
 }
 
 type writer func([]byte) (int, error)

@@ -22,6 +22,7 @@ import (
 // telling is a server that tells of its work.
 type telling struct {
 	*server
+	lastcall.Unimplemented
 	inFlight func(n int) []lastcall.Work // the nth call, from 1
 	notes    func() []string
 	calls    int
@@ -56,7 +57,7 @@ func TestInFlightAndNotes(t *testing.T) {
 		s := &telling{server: newServer(d, "s", time.Hour), inFlight: numbered, notes: func() []string { return []string{"one", "two"} }}
 		s.stop = func() { time.Sleep(100 * time.Millisecond) }
 		q := &telling{server: newServer(d, "q", 0), inFlight: numbered, notes: func() []string { return []string{"three"} }}
-		r, took := runAfter(mustNew(t, budget, noSignals, controller.WithServer("s", s), controller.WithServer("q", q)), time.Minute)
+		r, took := runAfter(mustNew(t, budget, noSignals, withServer("s", s), withServer("q", q)), time.Minute)
 		wantTook(t, took, 6*time.Second+100*time.Millisecond)
 		wantExit(t, r, report.ExitForced)
 		slices.Sort(d.lines)
@@ -72,7 +73,7 @@ func TestInFlightAndNotes(t *testing.T) {
 		if !slices.Equal(r.Work, work) {
 			t.Errorf("the report has the work\n%v, want\n%v", r.Work, work)
 		}
-		if notes := []report.Note{{"s", "one"}, {"s", "two"}, {"q", "three"}}; !slices.Equal(r.Notes, notes) {
+		if notes := []report.Note{{Server: "s", Text: "one"}, {Server: "s", Text: "two"}, {Server: "q", Text: "three"}}; !slices.Equal(r.Notes, notes) {
 			t.Errorf("the report has the notes %v, want %v", r.Notes, notes)
 		}
 		if slices.ContainsFunc(r.Steps, func(s report.Step) bool { return s.Op == report.OpInFlight || s.Op == report.OpNotes }) {
@@ -104,7 +105,7 @@ func TestG8_InFlightFails(t *testing.T) {
 					}
 					return numbered(n)
 				}, notes: func() []string { tt.last(hang); return []string{"a note"} }}
-				c := mustNew(t, budget, noSignals, controller.WithServer("s", s), controller.WithLogger(zerolog.New(&log)),
+				c := mustNew(t, budget, noSignals, withServer("s", s), controller.WithLogger(zerolog.New(&log)),
 					controller.WithCloser("c", func() { d.note("close") }))
 				r, took := runAfter(c, time.Minute)
 				wantTook(t, took, 3*time.Second+tt.took)
@@ -154,7 +155,7 @@ func TestG8_FirstInFlightHangs(t *testing.T) {
 			}
 			return numbered(n)
 		}}
-		r, took := runAfter(mustNew(t, budget, noSignals, controller.WithServer("s", s)), time.Minute)
+		r, took := runAfter(mustNew(t, budget, noSignals, withServer("s", s)), time.Minute)
 		wantTook(t, took, 3*time.Second)
 		if len(r.Work) != 2 || r.Work[0].Completed != 2 {
 			t.Errorf("the report has the work %v", r.Work)
@@ -182,7 +183,7 @@ func TestStaleInFlight(t *testing.T) {
 			return []lastcall.Work{{Name: fmt.Sprintf("/call/%d", n), Kind: lastcall.WorkUnary, Running: n}}
 		}}
 		s.stop = func() { time.Sleep(100 * time.Millisecond) }
-		r, _ := runAfter(mustNew(t, budget, noSignals, controller.WithServer("s", s), controller.WithLogger(zerolog.New(&log))), time.Minute)
+		r, _ := runAfter(mustNew(t, budget, noSignals, withServer("s", s), controller.WithLogger(zerolog.New(&log))), time.Minute)
 		if len(r.Work) != 1 || r.Work[0].Running != 3 {
 			t.Errorf("the report has the work %v", r.Work)
 		}
@@ -198,7 +199,7 @@ func TestG6_WorkIsCopied(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
 		work, notes := numbered(7), []string{"a note"}
 		s := &telling{server: newServer(d, "s", 0), inFlight: func(int) []lastcall.Work { return work }, notes: func() []string { return notes }}
-		c := mustNew(t, budget, noSignals, controller.WithServer("s", s), controller.WithCloser("c", func() {
+		c := mustNew(t, budget, noSignals, withServer("s", s), controller.WithCloser("c", func() {
 			synctest.Wait() // both have come back
 			if work[0].Server != "?" {
 				t.Error("the controller has written into a slice of the server's")
@@ -228,7 +229,7 @@ func TestStrangeWork(t *testing.T) {
 			}
 			return work
 		}, notes: func() []string { return []string{"first\nsecond", ""} }}
-		r, _ := runAfter(mustNew(t, budget, noSignals, controller.WithServer("s", s), controller.WithLogger(zerolog.New(&log))), time.Minute)
+		r, _ := runAfter(mustNew(t, budget, noSignals, withServer("s", s), controller.WithLogger(zerolog.New(&log))), time.Minute)
 		text, err := json.Marshal(r)
 		if err != nil || !strings.Contains(string(text), `"oldest":"19999-12-27T21:00:00Z"`) {
 			t.Errorf("%v\n%s", err, text)

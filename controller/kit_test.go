@@ -48,8 +48,11 @@ func (d *diary) want(t *testing.T, want ...string) {
 }
 
 // server serves until it is stopped, and drains for a while; zero functions are
-// replaced by harmless ones.
+// replaced by harmless ones. It accepts work at once, unless it has a channel that
+// says when.
 type server struct {
+	accepting chan struct{}
+
 	name     string
 	d        *diary
 	drain    time.Duration
@@ -62,6 +65,20 @@ type server struct {
 
 func newServer(d *diary, name string, drain time.Duration) *server {
 	return &server{name: name, d: d, drain: drain, down: make(chan struct{})}
+}
+
+// always is the channel of what accepts work at once.
+var always = func() chan struct{} {
+	ch := make(chan struct{})
+	close(ch)
+	return ch
+}()
+
+func (s *server) Accepting() <-chan struct{} {
+	if s.accepting != nil {
+		return s.accepting
+	}
+	return always
 }
 
 func (s *server) halt() { s.once.Do(func() { close(s.down) }) }
@@ -93,6 +110,33 @@ func (s *server) Stop() {
 		s.stop()
 	}
 	s.halt()
+}
+
+// full is a server that is a lastcall.FullServer, and has nothing to do in the phases
+// between.
+type full struct {
+	*server
+	lastcall.Unimplemented
+}
+
+// bare is a server with two methods.
+type bare struct{ lastcall.Server }
+
+// withServer registers a server: a *server as one with two methods, and what has more
+// as what it is.
+func withServer(name string, s lastcall.Server, opts ...controller.ServerOption) controller.Option {
+	if s, ok := s.(*server); ok {
+		return controller.WithServer(name, bare{s}, append(slices.Clip(opts), controller.Serving(s.Serve, s.Accepting()))...)
+	}
+	return controller.WithServer(name, s, opts...)
+}
+
+// withLast registers a server that stops last.
+func withLast(name string, s lastcall.Server, opts ...controller.ServerOption) controller.Option {
+	if s, ok := s.(*server); ok {
+		return controller.WithServer(name, lastcall.Last(&full{server: s}), opts...)
+	}
+	return controller.WithServer(name, lastcall.Last(s.(lastcall.FullServer)), opts...)
 }
 
 // bubble runs a test in virtual time. What hangs until it ends is let go then.

@@ -37,11 +37,6 @@ func (d *diary) sort(from, to int) {
 	}
 }
 
-// withLast registers a server that is Last.
-func withLast(name string, s lastcall.Server) controller.Option {
-	return controller.WithServer(name, s, controller.Last())
-}
-
 // G2: a server that is Last answers until the flushers are over, and only then it is
 // told to stop.
 func TestG2_LastOutlivesTheFlushers(t *testing.T) {
@@ -57,7 +52,7 @@ func TestG2_LastOutlivesTheFlushers(t *testing.T) {
 			}
 		}
 		c := mustNew(t, budget, noSignals, withLast("admin", admin),
-			controller.WithServer("s", newServer(d, "s", time.Second)),
+			withServer("s", newServer(d, "s", time.Second)),
 			controller.WithWorker("w", func(claim, _ context.Context) error { <-claim.Done(); up("worker", time.Second)(); return nil }),
 			controller.WithAnnouncer("a", up("announce", 100*time.Millisecond)),
 			controller.WithCloser("c", up("close", 200*time.Millisecond)),
@@ -100,7 +95,7 @@ func TestG5_StopOfAServerThatIsLast(t *testing.T) {
 		graceful, stop    func(hang func()) func() // nil: the server's own
 		serve             func(hang func()) func()
 		drain             time.Duration
-		bare              bool // without Serve
+		elsewhere         bool // another goroutine serves
 		stopped           time.Duration
 		took              time.Duration
 		exit              int
@@ -109,13 +104,13 @@ func TestG5_StopOfAServerThatIsLast(t *testing.T) {
 		"it returns at once":              {budget: long, stopped: -1},
 		"it returns in time":              {budget: long, drain: 99 * ms, stopped: -1, took: 99 * ms},
 		"it has a long request":           {budget: long, drain: 101 * ms, stopped: 100 * ms, took: 100 * ms},
-		"without Serve":                   {budget: long, bare: true, drain: time.Minute, stopped: 100 * ms, took: 100 * ms},
+		"served elsewhere":                {budget: long, elsewhere: true, drain: time.Minute, stopped: 100 * ms, took: 100 * ms},
 		"it returns in half of the rest":  {budget: short, drain: 49 * ms, stopped: -1, took: 49 * ms},
 		"half of the rest is not enough":  {budget: short, drain: 51 * ms, stopped: 50 * ms, took: 50 * ms},
 		"Serve comes back later":          {budget: long, serve: wait(time.Minute + 150*ms), stopped: -1, took: 150 * ms},
 		"GracefulStop panics":             {budget: long, graceful: panics, stopped: 100 * ms, took: 100 * ms, exit: report.ExitStep, failed: []string{`GracefulStop "admin" panicked: as written`}},
 		"GracefulStop exits":              {budget: long, graceful: goexits, stopped: 100 * ms, took: 100 * ms, exit: report.ExitStep, failed: []string{`GracefulStop "admin" called runtime.Goexit`}},
-		"GracefulStop panics, no Serve":   {budget: long, bare: true, graceful: panics, exit: report.ExitStep, failed: []string{`GracefulStop "admin" panicked: as written`}},
+		"panics, served elsewhere":        {budget: long, elsewhere: true, graceful: panics, exit: report.ExitStep, failed: []string{`GracefulStop "admin" panicked: as written`}},
 		"Stop panics":                     {budget: long, drain: 200 * ms, stop: panics, stopped: 100 * ms, took: 200 * ms, exit: report.ExitStep, failed: []string{`Stop "admin" panicked: as written`}},
 		"Stop is slow":                    {budget: long, drain: 101 * ms, stop: wait(300 * ms), stopped: 100 * ms, took: 400 * ms},
 		"GracefulStop hangs":              {budget: long, graceful: hangs, stopped: 100 * ms, took: 1100 * ms, exit: report.ExitStep, abandoned: []string{"GracefulStop admin"}, failed: []string{`GracefulStop "admin" timed out`}},
@@ -139,12 +134,11 @@ func TestG5_StopOfAServerThatIsLast(t *testing.T) {
 					serve := tt.serve(hang)
 					admin.serve = func() error { serve(); return nil }
 				}
-				var s lastcall.Server = admin
-				if tt.bare {
-					s = struct{ lastcall.Server }{admin} // hides Serve
+				if tt.elsewhere {
+					admin.serve = func() error { return lastcall.ErrServedElsewhere }
 				}
 				other := newServer(d, "other", 0) // what one does is nothing to the other
-				c := mustNew(t, tt.budget, noSignals, withLast("admin", s), withLast("other", other))
+				c := mustNew(t, tt.budget, noSignals, withLast("admin", admin), withLast("other", other))
 				r, took := runAfter(c, time.Minute)
 				n := alive()
 				wantTook(t, took, tt.took)
@@ -184,7 +178,7 @@ func TestG3_LastHasNoPartInDrainAndForce(t *testing.T) {
 		admin := &extended{server: newServer(d, "admin", time.Hour)}
 		stuck := newServer(d, "stuck", 0)
 		stuck.graceful = hang
-		c := mustNew(t, budget, noSignals, withLast("admin", &inquisitive{admin}), controller.WithServer("stuck", stuck))
+		c := mustNew(t, budget, noSignals, withLast("admin", &inquisitive{admin}), withServer("stuck", stuck))
 		r, took := runAfter(c, time.Minute)
 		// 6 s to the timer; Stop, a fifth of what is left and then a third of that: stuck's Serve
 		// returns with Stop, its GracefulStop never.
@@ -273,7 +267,7 @@ func TestG6_LastThatEndsByItself(t *testing.T) {
 			bubble(t, func(t *testing.T, d *diary, _ func()) {
 				admin := newServer(d, "admin", 0)
 				admin.serve = func() error { time.Sleep(tt.after); return tt.serve }
-				c := mustNew(t, budget, noSignals, withLast("admin", admin), controller.WithServer("s", newServer(d, "s", time.Second)))
+				c := mustNew(t, budget, noSignals, withLast("admin", admin), withServer("s", newServer(d, "s", time.Second)))
 				time.AfterFunc(tt.shutdown, func() { c.Shutdown(errAsked) })
 				r := c.Run(context.Background())
 				wantTook(t, r.Took(), tt.took)
@@ -395,7 +389,7 @@ func TestG8_FlushersLeaveTimeForLast(t *testing.T) {
 				var want []string
 				at := func(after time.Duration) string { return (time.Minute + after).String() }
 				if tt.logs {
-					opts = append(opts, controller.WithLogger(zerolog.New(writer(func([]byte) (int, error) { hang(); return 0, nil }))))
+					opts = append(opts, controller.WithLogger(zerolog.New(hangsOn("shutting down", hang))))
 				}
 				if tt.flushes {
 					opts = append(opts, controller.WithFlusher("f", func(ctx context.Context) {
@@ -455,7 +449,7 @@ func TestG4_QuietDoesNotAskLast(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
 		busy := &arriving{server: newServer(d, "busy", 0), last: time.Now}
 		idle := &arriving{server: newServer(d, "idle", 0)}
-		c := mustNew(t, quietBudget, noSignals, withLast("plain", newServer(d, "plain", 0)), withLast("busy", busy), controller.WithServer("idle", idle))
+		c := mustNew(t, quietBudget, noSignals, withLast("plain", newServer(d, "plain", 0)), withLast("busy", busy), withServer("idle", idle))
 		r, took := runAfter(c, time.Minute)
 		wantTook(t, took, 500*time.Millisecond)
 		if r.Settle != report.SettleQuiet || busy.asked.Load() != 1 { // by WithServer

@@ -10,18 +10,12 @@ import (
 	"github.com/lastcall-go/lastcall/report"
 )
 
-// logger writes Steps for an operator. It is an observer like any other. The summary is
-// its last line: what flushers do is in the report only.
-type logger struct {
-	zerolog.Logger
-	over bool // the summary is written
-}
+// logger writes Steps for an operator. It is an observer like any other, up to the
+// summary.
+type logger struct{ zerolog.Logger }
 
 // observe writes the line that a step is worth, if it is worth one.
-func (l *logger) observe(s report.Step) {
-	if l.over {
-		return
-	}
+func (l logger) observe(s report.Step) {
 	switch s.Kind {
 	case report.KindTrigger:
 		l.cause(s)
@@ -43,7 +37,6 @@ func (l *logger) observe(s report.Step) {
 			l.inFlight(s)
 		}
 	case report.KindSummary:
-		l.over = true
 		l.summary(*s.Report)
 	case report.KindWarning:
 		where(l.Warn(), s.Now).Msg(s.Text)
@@ -74,7 +67,7 @@ func lasting(e *zerolog.Event, name string, d time.Duration) *zerolog.Event {
 }
 
 // cause writes why the server shuts down, and how long that may take.
-func (l *logger) cause(s report.Step) {
+func (l logger) cause(s report.Step) {
 	known := *s.Report
 	e := l.Info()
 	if known.Failed {
@@ -93,7 +86,7 @@ func (l *logger) cause(s report.Step) {
 
 // call writes how a call ended that did not end well, or that gave an error as it
 // ended when it was told to.
-func (l *logger) call(s report.Step) {
+func (l logger) call(s report.Step) {
 	if !s.Failed() && s.Err == nil {
 		return
 	}
@@ -121,7 +114,7 @@ func (l *logger) call(s report.Step) {
 const maxListed = 10
 
 // inFlight writes how much work a server has when the drain begins, if it has any.
-func (l *logger) inFlight(s report.Step) {
+func (l logger) inFlight(s report.Step) {
 	t := report.Sum(s.Work)
 	if t.Running+t.Infrastructure > 0 {
 		counts(where(l.Info(), s.Now), s.Name, t).Msg("in flight")
@@ -130,7 +123,7 @@ func (l *logger) inFlight(s report.Step) {
 
 // stillInFlight writes which work of a server the timer interrupts, if there is any:
 // the names with most of it.
-func (l *logger) stillInFlight(s report.Step) {
+func (l logger) stillInFlight(s report.Step) {
 	running := report.StillRunning(s.Work)
 	if len(running) == 0 {
 		return
@@ -158,7 +151,7 @@ func counts(e *zerolog.Event, server string, t report.Total) *zerolog.Event {
 	return e.Str("server", server).Int("in_flight", t.Running).Int("streams", t.Streams).Int("infrastructure", t.Infrastructure)
 }
 
-func (l *logger) summary(r report.Report) {
+func (l logger) summary(r report.Report) {
 	level := zerolog.InfoLevel
 	switch r.ExitCode() {
 	case report.ExitOK:

@@ -148,7 +148,7 @@ func (r *run) startWorker(w *worker) {
 		}
 		return err
 	}, func(res result) {
-		w.stopWork(nil)
+		r.end(func() { w.stopWork(nil) })
 		switch {
 		case res.result == report.ResultFailed && obeyed:
 			if w.call.step.Result == report.ResultFailed {

@@ -183,7 +183,7 @@ func TestParentWarning(t *testing.T) {
 				c.until("shutting down")
 			}
 			said := c.end()
-			warnings, lost := strings.Count(said, `{"level":"warn","pid_1":"`), strings.Contains(said, errInputEnded.Error())
+			warnings, lost := strings.Count(said, `"message":"PID 1 is `), strings.Contains(said, errInputEnded.Error())
 			if tt.warns && warnings != 1 || !tt.warns && warnings != 0 {
 				t.Errorf("%d warnings in\n%s", warnings, said)
 			}

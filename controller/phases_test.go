@@ -17,11 +17,12 @@ import (
 // extended is a server with all that a server can do.
 type extended struct {
 	*server
+	lastcall.Unimplemented
 	attach, announce, cancel, cut func()
 	cause                         error
 }
 
-func (e *extended) Attach(lastcall.Life) {
+func (e *extended) Attach(lastcall.Host) {
 	if e.attach != nil {
 		e.attach()
 	}
@@ -34,12 +35,13 @@ func (e *extended) Announce(context.Context) error {
 	return nil
 }
 
-func (e *extended) Cancel(_ context.Context, cause error) {
+func (e *extended) Cancel(_ context.Context, cause error) int {
 	e.d.note(e.name + " cancel")
 	e.cause = cause
 	if e.cancel != nil {
 		e.cancel()
 	}
+	return 0
 }
 
 func (e *extended) Cut() int {
@@ -57,7 +59,7 @@ func TestG1_ShareOfEachPhase(t *testing.T) {
 		s := newServer(d, "s", 0)
 		s.graceful, s.stop = hang, hang
 		e := &extended{server: s, cancel: hang, cut: hang}
-		c := mustNew(t, budget, noSignals, controller.WithServer("s", e), controller.WithCloser("c", func() { d.note("close") }))
+		c := mustNew(t, budget, noSignals, withServer("s", e), controller.WithCloser("c", func() { d.note("close") }))
 		r, _ := runAfter(c, time.Minute)
 		left := 4 * time.Second
 		at := time.Minute + 6*time.Second
@@ -84,7 +86,7 @@ func TestG2_NothingStartsAfterTheTrigger(t *testing.T) {
 		s := newServer(d, "s", 0)
 		s.serve = func() error { d.note("serve"); return nil }
 		e := &extended{server: s, attach: func() { time.Sleep(time.Minute) }}
-		c := mustNew(t, budget, noSignals, controller.WithServer("s", e),
+		c := mustNew(t, budget, noSignals, withServer("s", e),
 			controller.WithAnnouncer("a", func() { time.Sleep(500 * time.Millisecond) }))
 		r, took := runAfter(c, time.Minute-100*time.Millisecond)
 		wantTook(t, took, 500*time.Millisecond) // never ready: no settle
@@ -98,8 +100,8 @@ func TestG3_NothingIsCutThatHasEnded(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
 		e := &extended{server: newServer(d, "s", time.Hour)}
 		e.stop = func() { e.halt(); time.Sleep(time.Millisecond) }
-		r, _ := runAfter(mustNew(t, budget, noSignals, controller.WithServer("s", e)), time.Minute)
-		d.want(t, "s graceful 1m2s", "s cancel 1m6s", "s stop 1m6.01s")
+		r, _ := runAfter(mustNew(t, budget, noSignals, withServer("s", e)), time.Minute)
+		d.want(t, "s graceful 1m2s", "s cancel 1m6s", "s stop 1m6s")
 		if r.Outcome != report.OutcomeStopped {
 			t.Errorf("outcome %v, want stopped", r.Outcome)
 		}
@@ -156,8 +158,8 @@ func TestG8_LateIsToldAtTheTimer(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, hang func()) {
 		slow := newServer(d, "slow", 0)
 		slow.serve = func() error { hang(); return nil }
-		c := mustNew(t, budget, noSignals, controller.WithServer("slow", slow),
-			controller.WithServer("stuck", newServer(d, "stuck", time.Hour)),
+		c := mustNew(t, budget, noSignals, withServer("slow", slow),
+			withServer("stuck", newServer(d, "stuck", time.Hour)),
 			controller.WithWorker("w", func(_, _ context.Context) error { hang(); return nil }),
 			controller.WithObserver("o", func(s report.Step) {
 				if s.Failed() {
@@ -181,7 +183,7 @@ func TestTimerAtAfterForce(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
 		s := newServer(d, "s", time.Hour)
 		e := &attached{server: s}
-		c := mustNew(t, budget, noSignals, controller.WithServer("s", e))
+		c := mustNew(t, budget, noSignals, withServer("s", e))
 		want := func(after, timer time.Duration) {
 			time.AfterFunc(after, func() {
 				if at, ok := e.life.Load().TimerAt(); !ok || at.Sub(d.start) != timer {
@@ -199,7 +201,8 @@ func TestTimerAtAfterForce(t *testing.T) {
 
 type attached struct {
 	*server
+	lastcall.Unimplemented
 	life atomic.Pointer[lastcall.Life]
 }
 
-func (a *attached) Attach(l lastcall.Life) { a.life.Store(&l) }
+func (a *attached) Attach(h lastcall.Host) { life := h.Life(); a.life.Store(&life) }

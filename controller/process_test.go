@@ -45,7 +45,7 @@ func child(kind string) int {
 	}
 	b := lastcall.Budget{Total: 10 * time.Minute, Settle: 100 * time.Millisecond, Reserve: 2 * time.Second}
 	opts := []controller.Option{
-		controller.WithServer("s", s),
+		withServer("s", s),
 		controller.WithObserver("stdout", func(s report.Step) { fmt.Println(s) }),
 	}
 	switch kind {

@@ -16,8 +16,11 @@ type record struct {
 	phase      *report.Step // the one that is running
 	path       []fsm.State
 	causeText  string
+	cause      *report.Step // the trigger, until it is told
+	causeDue   time.Time    // when it is told at the latest, with its text or without
 	causeTold  bool
 	held       []report.Step // what happened since the trigger, while the cause is not told
+	summed     bool          // the summary is told: the logger's last line
 	feeds      []*feed
 	deliveries []report.Delivery
 }
@@ -28,7 +31,7 @@ func newRecord(c config, idle func()) record {
 		r.feeds = append(r.feeds, &feed{op: report.OpObserve, name: o.name, observe: o.observe, idle: idle})
 	}
 	if c.logger != nil {
-		r.feeds = append(r.feeds, &feed{op: report.OpLog, observe: (&logger{Logger: *c.logger}).observe, idle: idle})
+		r.feeds = append(r.feeds, &feed{op: report.OpLog, observe: logger{*c.logger}.observe, idle: idle})
 	}
 	return r
 }
@@ -44,11 +47,15 @@ func (r *record) addLate(s *report.Step) {
 	r.steps = slices.Insert(r.steps, i, s)
 }
 
-// tell hands a step to every observer. It never waits.
+// tell hands a step to every observer. It never waits. The summary is the last step for
+// the logger: what flushers do is in the report only.
 func (r *record) tell(s report.Step) {
 	for _, f := range r.feeds {
-		f.put(s)
+		if f.op != report.OpLog || !r.summed {
+			f.put(s)
+		}
 	}
+	r.summed = r.summed || s.Kind == report.KindSummary
 }
 
 // idle reports whether every observer has been told everything.

@@ -35,7 +35,7 @@ func TestG4_SettleTyped(t *testing.T) {
 			bubble(t, func(t *testing.T, d *diary, _ func()) {
 				var out bytes.Buffer
 				signals := make(chan os.Signal)
-				c := mustNew(t, budget, controller.WithSignalChannel(signals), controller.WithServer("s", newServer(d, "s", 0)), controller.WithLogger(zerolog.New(&out)))
+				c := mustNew(t, budget, controller.WithSignalChannel(signals), withServer("s", newServer(d, "s", 0)), controller.WithLogger(zerolog.New(&out)))
 				time.AfterFunc(time.Minute, func() { tt.send(signals) })
 				r := c.Run(context.Background())
 				wantTook(t, r.Took(), tt.took)

@@ -21,6 +21,7 @@ import (
 // arriving is a server that knows when work last came.
 type arriving struct {
 	*server
+	lastcall.Unimplemented
 	asked atomic.Int32
 	last  func() time.Time
 }
@@ -105,7 +106,7 @@ func TestG4_QuietEndsSettle(t *testing.T) {
 			bubble(t, func(t *testing.T, d *diary, hang func()) {
 				a := &arriving{server: newServer(d, "a", 0), last: tt.last(d, hang)}
 				idle := &arriving{server: newServer(d, "idle", 0)}
-				c := mustNew(t, quietBudget, noSignals, controller.WithServer("a", a), controller.WithServer("idle", idle))
+				c := mustNew(t, quietBudget, noSignals, withServer("a", a), withServer("idle", idle))
 				r, _ := runAfter(c, time.Minute)
 				for _, s := range r.Steps {
 					if s.Kind == report.KindPhase && s.Phase == lastcall.PhaseSettle && s.Duration != tt.want {
@@ -130,7 +131,7 @@ func TestG4_QuietEndsSettle(t *testing.T) {
 func TestG4_NothingWaitsForLastArrival(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, hang func()) {
 		a := &arriving{server: newServer(d, "a", 0), last: func() time.Time { hang(); return time.Now() }}
-		c := mustNew(t, quietBudget, noSignals, controller.WithServer("a", a))
+		c := mustNew(t, quietBudget, noSignals, withServer("a", a))
 		time.AfterFunc(time.Minute+700*time.Millisecond, c.Force)
 		r, took := runAfter(c, time.Minute)
 		if took < 700*time.Millisecond || took > 720*time.Millisecond { // and 10 ms for what was begun just now
@@ -160,12 +161,12 @@ func TestQuietRefuses(t *testing.T) {
 	}
 
 	d := newDiary()
-	plain := controller.WithServer("plain", newServer(d, "plain", 0))
+	plain := withServer("plain", newServer(d, "plain", 0))
 	unknown := newServer(&diary{}, "unknown", 0) // whose diary was opened at the zero time
-	c, err := controller.New(quietBudget, noSignals, plain, controller.WithServer("unknown", &arriving{server: unknown}))
+	c, err := controller.New(quietBudget, noSignals, plain, withServer("unknown", &arriving{server: unknown}))
 	for _, want := range []string{
-		`controller: server "plain" cannot tell when an RPC last arrived, so Budget.Quiet cannot work: it has no LastArrival`,
-		`controller: server "unknown" cannot tell when an RPC last arrived, so Budget.Quiet cannot work: its LastArrival returned the zero time`,
+		`controller: server "plain" cannot tell when work last arrived, so Budget.Quiet cannot work: it is not a lastcall.FullServer`,
+		`controller: server "unknown" cannot tell when work last arrived, so Budget.Quiet cannot work: its LastArrival returned the zero time`,
 	} {
 		if c != nil || err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("New says %v, want %q", err, want)
@@ -178,10 +179,10 @@ func TestQuietRefuses(t *testing.T) {
 	if err := c.Add(plain); err == nil {
 		t.Error("Add took a server that cannot tell")
 	}
-	if err := c.Add(controller.WithServer("a", &arriving{server: newServer(d, "a", 0)})); err != nil {
+	if err := c.Add(withServer("a", &arriving{server: newServer(d, "a", 0)})); err != nil {
 		t.Error(err)
 	}
-	if _, err := controller.New(quietBudget, controller.WithServer("nil", (*arriving)(nil))); err == nil || strings.Contains(err.Error(), "LastArrival") {
+	if _, err := controller.New(quietBudget, withServer("nil", (*arriving)(nil))); err == nil || strings.Contains(err.Error(), "LastArrival") {
 		t.Errorf("a nil server: %v", err)
 	}
 }
@@ -214,7 +215,7 @@ func TestG4_MinSettle(t *testing.T) {
 				b := quietBudget
 				b.MinSettle = tt.least
 				a := &arriving{server: newServer(d, "a", 0), last: arrivals(d, tt.come...)}
-				r, took := runAfter(mustNew(t, b, noSignals, controller.WithServer("a", a)), time.Minute)
+				r, took := runAfter(mustNew(t, b, noSignals, withServer("a", a)), time.Minute)
 				wantTook(t, took, tt.want)
 				if got := int(a.asked.Load()) - 1; got != tt.questions {
 					t.Errorf("LastArrival was called %d times in phase settle, want %d", got, tt.questions)
@@ -288,7 +289,7 @@ func TestG4_SettleEnd(t *testing.T) {
 		"no Settle":         {budget: lastcall.Budget{Total: 3 * time.Second, Reserve: time.Second}, want: report.SettleUnplanned, text: "not in the budget"},
 		"no Settle, forced": {budget: lastcall.Budget{Total: 3 * time.Second, Reserve: time.Second}, want: report.SettleUnplanned, text: "not in the budget", ask: (*controller.Controller).Force},
 		"never ready": {budget: budget, want: report.SettleNotReady, text: "never ready",
-			opts: []controller.Option{controller.WithServer("starts", &extended{server: newServer(newDiary(), "starts", 0), attach: func() { time.Sleep(time.Hour) }})}},
+			opts: []controller.Option{withServer("starts", &extended{server: newServer(newDiary(), "starts", 0), attach: func() { time.Sleep(time.Hour) }})}},
 		"no server":           {budget: budget, want: report.SettleNobody, text: "no server serves", took: 200 * ms, serve: at(100 * ms), opts: []controller.Option{slow}},
 		"no server any more":  {budget: budget, want: report.SettleNobody, text: "no server serves", phase: "settle 700ms (no server serves)", took: 700 * ms, serve: at(700 * ms)},
 		"forced":              {budget: budget, want: report.SettleForced, text: "forced", ask: (*controller.Controller).Force},
@@ -311,7 +312,7 @@ func TestG4_SettleEnd(t *testing.T) {
 				if tt.serve > 0 {
 					a.serve = func() error { time.Sleep(tt.serve); return nil }
 				}
-				c := mustNew(t, tt.budget, append(tt.opts, noSignals, controller.WithServer("a", a), controller.WithLogger(zerolog.New(&out)))...)
+				c := mustNew(t, tt.budget, append(tt.opts, noSignals, withServer("a", a), controller.WithLogger(zerolog.New(&out)))...)
 				ask := tt.ask
 				if ask == nil {
 					ask = func(c *controller.Controller) { c.Shutdown(errAsked) }
@@ -353,11 +354,11 @@ func TestG4_SettleEnd(t *testing.T) {
 func TestWithDraining(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
 		e := &attached{server: newServer(d, "s", time.Second)}
-		c := mustNew(t, budget, noSignals, controller.WithServer("s", e))
+		c := mustNew(t, budget, noSignals, withServer("s", e))
 		own := make(chan struct{})
 		var later atomic.Pointer[lastcall.Life]
 		time.AfterFunc(time.Second, func() {
-			life := e.life.Load().WithDraining(own)
+			life := lastcall.NewLife(own, e.life.Load().TimerAt)
 			later.Store(&life)
 			if _, known := life.TimerAt(); known {
 				t.Error("the timer is known before the trigger")
@@ -382,7 +383,7 @@ func TestWithDraining(t *testing.T) {
 		}
 	})
 	own := make(chan struct{})
-	life := lastcall.Life{}.WithDraining(own)
+	life := lastcall.NewLife(own, nil)
 	if at, known := life.TimerAt(); known || life.Draining() != (<-chan struct{})(own) {
 		t.Errorf("the zero Life with a channel knows a timer (%v, %v), or has lost the channel", at, known)
 	}

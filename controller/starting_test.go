@@ -40,7 +40,7 @@ func TestG6_Starting(t *testing.T) {
 			bubble(t, func(t *testing.T, d *diary, _ func()) {
 				signals := make(chan os.Signal, 2)
 				s := newServer(d, "s", 2*time.Second) // as its GracefulStop takes
-				c := mustNew(t, budget, controller.WithSignalChannel(signals), controller.WithServer("s", s))
+				c := mustNew(t, budget, controller.WithSignalChannel(signals), withServer("s", s))
 				ctx := c.Starting(context.WithValue(context.Background(), valueOfRun{}, "value"))
 				second := c.Starting(t.Context())
 				if err := c.Add(controller.WithCloser("opened", func() { d.note("closed") })); err != nil {

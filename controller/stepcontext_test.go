@@ -107,7 +107,7 @@ func TestStepContextOutlivesItsPhase(t *testing.T) {
 		s := newServer(d, "s", time.Hour)
 		s.stop = hang
 		var due time.Duration
-		c := mustNew(t, b, noSignals, controller.WithServer("s", s),
+		c := mustNew(t, b, noSignals, withServer("s", s),
 			controller.WithAnnouncer("a", func(ctx context.Context) {
 				at, _ := ctx.Deadline()
 				due = at.Sub(d.start)

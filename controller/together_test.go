@@ -146,7 +146,7 @@ func TestTogetherRefuses(t *testing.T) {
 		"a nil inside":      {[]controller.Option{controller.Together(controller.Together(nil))}, "controller: Together: option 1 is nil"},
 		"a nil closer":      {[]controller.Option{controller.Together(closer("a"), controller.WithCloser[func()]("b", nil))}, `controller: closer "b" is nil`},
 		"a bad closer":      {[]controller.Option{controller.Together(controller.WithCloser("a", nothing, controller.Timeout(-1)))}, `closer "a": Timeout is -1ns, must be positive`},
-		"a server":          {[]controller.Option{controller.Together(closer("a"), controller.WithServer("s", valueServer{}))}, only},
+		"a server":          {[]controller.Option{controller.Together(closer("a"), withServer("s", valueServer{}))}, only},
 		"a worker":          {[]controller.Option{controller.Together(closer("a"), controller.WithWorker("w", func(_, _ context.Context) error { return nil }))}, only},
 		"a flusher":         {[]controller.Option{controller.Together(controller.WithFlusher("f", nothing))}, only},
 		"an announcer":      {[]controller.Option{controller.Together(closer("a"), controller.WithAnnouncer("f", nothing))}, only},

@@ -30,7 +30,7 @@ func TestTranscripts(t *testing.T) {
 		// Everything ends in time; the worker is the last.
 		"drained": func(d *diary, _ func(), log zerolog.Logger) (*controller.Controller, error) {
 			return controller.New(budget, noSignals, controller.WithLogger(log),
-				controller.WithServer("grpc", newServer(d, "grpc", time.Second)),
+				withServer("grpc", newServer(d, "grpc", time.Second)),
 				controller.WithWorker("consumer", func(claim, _ context.Context) error {
 					<-claim.Done()
 					time.Sleep(3500 * time.Millisecond)
@@ -46,7 +46,7 @@ func TestTranscripts(t *testing.T) {
 			s.graceful = hang
 			s.serve = func() error { hang(); return nil }
 			return controller.New(budget, noSignals, controller.WithLogger(log),
-				controller.WithServer("grpc", s),
+				withServer("grpc", s),
 				controller.WithWorker("consumer", func(_, work context.Context) error {
 					<-work.Done()
 					time.Sleep(100 * time.Millisecond)
@@ -66,8 +66,8 @@ func TestTranscripts(t *testing.T) {
 			s := newServer(d, "grpc", time.Hour)
 			s.serve = func() error { time.Sleep(time.Minute); return errors.New("accept: too many open files") }
 			s.stop = func() { s.halt(); time.Sleep(10 * time.Millisecond) } // so that not all of it comes back in one instant
-			c, err := controller.New(budget, noSignals, controller.WithLogger(log), controller.WithServer("grpc", s),
-				controller.WithServer("admin", newServer(d, "admin", 500*time.Millisecond)))
+			c, err := controller.New(budget, noSignals, controller.WithLogger(log), withServer("grpc", s),
+				withServer("admin", newServer(d, "admin", 500*time.Millisecond)))
 			if err == nil {
 				time.AfterFunc(time.Minute+3*time.Second, c.Force)
 			}
@@ -105,7 +105,7 @@ func TestTranscripts(t *testing.T) {
 			}}
 			b := quietBudget
 			return controller.New(b, noSignals, controller.WithLogger(log),
-				controller.WithServer("grpc", &tellingArrival{telling: grpc, at: start}), controller.WithServer("web", &tellingArrival{telling: web, at: start}),
+				withServer("grpc", &tellingArrival{telling: grpc, at: start}), withServer("web", &tellingArrival{telling: web, at: start}),
 				controller.WithFlusher("traces", func() { time.Sleep(30 * time.Millisecond) }))
 		},
 	} {

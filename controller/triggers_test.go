@@ -39,7 +39,7 @@ func TestEndedByItself(t *testing.T) {
 				if tt.serve != nil {
 					s.serve = func() error { time.Sleep(time.Minute); return tt.serve() }
 				}
-				c := mustNew(t, budget, noSignals, controller.WithServer("s", s),
+				c := mustNew(t, budget, noSignals, withServer("s", s),
 					controller.WithWorker("w", func(claim, _ context.Context) error {
 						if tt.work != nil {
 							time.Sleep(time.Minute)
@@ -114,7 +114,7 @@ func TestTriggeredBeforeRun(t *testing.T) {
 			bubble(t, func(t *testing.T, d *diary, _ func()) {
 				s := newServer(d, "s", 0)
 				s.serve = func() error { d.note("serve"); return nil }
-				c := mustNew(t, budget, noSignals, controller.WithServer("s", s),
+				c := mustNew(t, budget, noSignals, withServer("s", s),
 					controller.WithWorker("w", func(_, _ context.Context) error { d.note("worker"); return nil }),
 					controller.WithCloser("one", func() { d.note("close one") }),
 					controller.WithCloser("two", func() { d.note("close two") }))
@@ -171,7 +171,7 @@ func TestWorkerWithRunsContext(t *testing.T) {
 // GracefulStop had no time to return is nobody's failure.
 func TestForceOfAnIdleServer(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
-		c := mustNew(t, budget, noSignals, controller.WithServer("s", newServer(d, "s", time.Millisecond)))
+		c := mustNew(t, budget, noSignals, withServer("s", newServer(d, "s", time.Millisecond)))
 		time.AfterFunc(time.Minute, c.Force)
 		r := c.Run(context.Background())
 		wantExit(t, r, report.ExitForced)
@@ -220,7 +220,7 @@ func TestForceIsATrigger(t *testing.T) {
 func TestSecondSignalForces(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
 		signals := make(chan os.Signal, 1)
-		c := mustNew(t, budget, controller.WithSignalChannel(signals), controller.WithServer("s", newServer(d, "s", time.Hour)))
+		c := mustNew(t, budget, controller.WithSignalChannel(signals), withServer("s", newServer(d, "s", time.Hour)))
 		time.AfterFunc(time.Minute, func() { sigterm(signals) })
 		time.AfterFunc(time.Minute+time.Second, func() { sigterm(signals) }) // in settle
 		r := c.Run(context.Background())
@@ -280,7 +280,7 @@ func TestNoLife(t *testing.T) {
 
 func TestReportJSON(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, hang func()) {
-		c := mustNew(t, budget, noSignals, controller.WithServer("s", newServer(d, "s", time.Second)),
+		c := mustNew(t, budget, noSignals, withServer("s", newServer(d, "s", time.Second)),
 			controller.WithCloser("stuck", hang), controller.WithObserver("o", func(report.Step) {}))
 		r, _ := runAfter(c, time.Minute)
 		text, err := json.Marshal(r)

@@ -91,8 +91,8 @@ func ExampleServer_NewServer() {
 		fmt.Printf("%s\n", msg.Payload.Body)
 		ctl.Shutdown(nil)
 	}
-	report, err := ctl.Wait(context.Background())
-	fmt.Println(report.Path[len(report.Path)-1], err)
+	got, err := ctl.Wait(context.Background())
+	fmt.Println(got.Path[len(got.Path)-1], err)
 	// Output:
 	// hello
 	// last message

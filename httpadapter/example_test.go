@@ -56,12 +56,12 @@ func Example() {
 		<-began
 		ctl.Shutdown(errors.New("a new version comes"))
 	}()
-	report := ctl.Run(context.Background())
+	got := ctl.Run(context.Background())
 	fmt.Print(<-answer)
-	for _, w := range report.Work {
+	for _, w := range got.Work {
 		fmt.Println(w.Kind, w.Name, "completed:", w.Completed)
 	}
-	fmt.Println(report.Outcome, report.ExitCode())
+	fmt.Println(got.Outcome, got.ExitCode())
 	// Output:
 	// order 17
 	// request GET /orders/{id} completed: 1

@@ -55,7 +55,7 @@ func child() int {
 	budget := lastcall.Budget{Total: total, Settle: settle, Reserve: reserve}
 	opts := []controller.Option{
 		systemd.Notify(),
-		controller.WithServer("s", &server{down: make(chan struct{})}),
+		controller.WithServer("s", &server{accepting: make(chan struct{}), down: make(chan struct{})}),
 		controller.WithFlusher("test", func() { _, _ = io.Copy(io.Discard, os.Stdin) }),
 		controller.WithObserver("stdout", func(s report.Step) { fmt.Println(s) }),
 	}
@@ -77,11 +77,15 @@ func child() int {
 	return got.ExitCode()
 }
 
-type server struct{ down chan struct{} }
+type server struct {
+	lastcall.Unimplemented
+	accepting, down chan struct{}
+}
 
-func (s *server) Serve() error  { <-s.down; return nil }
-func (s *server) GracefulStop() { close(s.down) }
-func (s *server) Stop()         {}
+func (s *server) Accepting() <-chan struct{} { return s.accepting }
+func (s *server) Serve() error               { close(s.accepting); <-s.down; return nil }
+func (s *server) GracefulStop()              { close(s.down) }
+func (s *server) Stop()                      {}
 
 // childReport is what the tests read of the child's.
 type childReport struct {

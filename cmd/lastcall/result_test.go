@@ -51,8 +51,8 @@ of 7 RPCs 2 failed:
 func TestTiming(t *testing.T) {
 	trigger := time.Now()
 	bare := make(chan time.Duration, 1)
-	report := report.Report{Triggered: trigger, Budget: lastcall.Budget{Total: 6 * time.Second}}
-	forced := report
+	got := report.Report{Triggered: trigger, Budget: lastcall.Budget{Total: 6 * time.Second}}
+	forced := got
 	forced.Forced = true
 	forced.Steps = []report.Step{
 		{Kind: report.KindPhase, Phase: lastcall.PhaseServe},
@@ -65,9 +65,9 @@ func TestTiming(t *testing.T) {
 		took   time.Duration
 		want   string
 	}{
-		"before": {report, 4 * time.Second, "deadline  Run returned 2.000s before it\n"},
-		"at":     {report, 6 * time.Second, "deadline  reached: Run returned 0s after it, a bare timer 80µs\n"},
-		"after":  {report, 6*time.Second + 95*time.Microsecond, "deadline  reached: Run returned 95µs after it, a bare timer 80µs\n"},
+		"before": {got, 4 * time.Second, "deadline  Run returned 2.000s before it\n"},
+		"at":     {got, 6 * time.Second, "deadline  reached: Run returned 0s after it, a bare timer 80µs\n"},
+		"after":  {got, 6*time.Second + 95*time.Microsecond, "deadline  reached: Run returned 95µs after it, a bare timer 80µs\n"},
 		"forced": {forced, 3*time.Second + 70*time.Microsecond, "deadline  reached: Run returned 70µs after it\n"},
 	}
 	for name, tt := range tests {
@@ -76,7 +76,7 @@ func TestTiming(t *testing.T) {
 			case bare <- 80 * time.Microsecond:
 			default: // the case before did not look
 			}
-			r := result{report: tt.report, returned: trigger.Add(tt.took), bare: bare}
+			r := result{got: tt.report, returned: trigger.Add(tt.took), bare: bare}
 			if got := r.timing(); got != tt.want {
 				t.Errorf("it says %q, want %q", got, tt.want)
 			}
@@ -85,10 +85,10 @@ func TestTiming(t *testing.T) {
 }
 
 func TestPath(t *testing.T) {
-	report := report.Report{Path: []fsm.State{fsm.Serving, fsm.GracefulShutdown, fsm.Terminated}}
+	got := report.Report{Path: []fsm.State{fsm.Serving, fsm.GracefulShutdown, fsm.Terminated}}
 	for i, event := range []fsm.Event{fsm.GracefulShutdownCalled, fsm.Drained} {
-		row, _ := transitions.Shutdown().Next(report.Path[i], event)
-		report.Steps = append(report.Steps,
+		row, _ := transitions.Shutdown().Next(got.Path[i], event)
+		got.Steps = append(got.Steps,
 			report.Step{Kind: report.KindPhase},
 			report.Step{Kind: report.KindTransition, Elapsed: time.Duration(i+1) * time.Second, Transition: row})
 	}
@@ -101,7 +101,7 @@ func TestPath(t *testing.T) {
              Forceful Shutdown Called -> TERMINATED
 * TERMINATED
 `
-	if got := (&result{report: report}).path(); got != want {
+	if got := (&result{got: got}).path(); got != want {
 		t.Errorf("the path is drawn as\n%s\nwant\n%s", got, want)
 	}
 }

@@ -76,7 +76,7 @@ func TestSilence(t *testing.T) {
 func TestSilenceText(t *testing.T) {
 	trigger := time.Now()
 	at := func(d time.Duration) time.Time { return trigger.Add(d) }
-	report := report.Report{Triggered: trigger, Steps: []report.Step{
+	got := report.Report{Triggered: trigger, Steps: []report.Step{
 		{Kind: report.KindPhase, Phase: lastcall.PhaseSettle, Start: at(0)},
 		{Kind: report.KindPhase, Phase: lastcall.PhaseDrain, Start: at(time.Second)},
 		{Kind: report.KindCall, Phase: lastcall.PhaseDrain, Start: at(time.Second)},
@@ -103,7 +103,7 @@ func TestSilenceText(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := tt.seen.text(report); got != tt.want {
+			if got := tt.seen.text(got); got != tt.want {
 				t.Errorf("it says\n%s\nwant\n%s", got, tt.want)
 			}
 		})

@@ -90,8 +90,8 @@ func (s *stage) play(ctx context.Context, opts ...controller.Option) (*result, e
 	s.screen.print(s.program())
 	done := make(chan result, 1)
 	go func() {
-		report := ctl.Run(ctx)
-		done <- result{report: report, returned: time.Now()}
+		got := ctl.Run(ctx)
+		done <- result{got: got, returned: time.Now()}
 	}()
 	err = s.act()
 	switch {

@@ -66,9 +66,9 @@ func (c config) run() int {
 		log.Error().Err(err).Msg("cannot start")
 		ctl.Fail(err) // Run then starts nothing, and closes what is open; after a signal it is no failure
 	}
-	report := ctl.Run(context.Background())
+	got := ctl.Run(context.Background())
 	if err := writeGoroutines(c.goroutines); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
-	return report.ExitCode()
+	return got.ExitCode()
 }
