@@ -105,7 +105,7 @@ func TestTranscripts(t *testing.T) {
 			}}
 			b := quietBudget
 			return controller.New(b, noSignals, controller.WithLogger(log),
-				withServer("grpc", &tellingArrival{telling: grpc, at: start}), withServer("web", &tellingArrival{telling: web, at: start}),
+				withServer("grpc", &tellingArrival{telling: grpc, at: start}), withServer("web", &tellingArrival{telling: web, at: start, attach: time.Millisecond}),
 				controller.WithFlusher("traces", func() { time.Sleep(30 * time.Millisecond) }))
 		},
 	} {
@@ -131,11 +131,15 @@ func TestTranscripts(t *testing.T) {
 	}
 }
 
-// tellingArrival is one that had no work since then.
+// tellingArrival is one that had no work since then. Its Attach takes a while, so that
+// not everything starts in one instant.
 type tellingArrival struct {
 	*telling
-	at time.Time
+	at     time.Time
+	attach time.Duration
 }
+
+func (s *tellingArrival) Attach(lastcall.Host) { time.Sleep(s.attach) }
 
 func (s *tellingArrival) LastArrival() time.Time { return s.at }
 
