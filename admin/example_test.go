@@ -23,17 +23,11 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	ctl, err := controller.New(lastcall.DefaultBudget(), controller.WithSignals())
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
 	version := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "v1.2.3") })
-	adm := admin.New(lis, ctl,
-		admin.Handle("GET /version", version),
-		admin.WithTrigger("/shutdown", admin.Loopback()))
-	err = ctl.Add(
-		controller.WithServer("admin", adm, controller.Last()),
+	ctl, err := controller.New(lastcall.DefaultBudget(), controller.WithSignals(),
+		controller.WithServer("admin", admin.New(lis,
+			admin.Handle("GET /version", version),
+			admin.WithTrigger("/shutdown", admin.Loopback()))),
 		controller.WithCloser("database", func() { fmt.Print(get(lis, "/readyz")) }))
 	if err != nil {
 		fmt.Println(err)
@@ -42,6 +36,7 @@ func Example() {
 	done := make(chan report.Report)
 	go func() { done <- ctl.Run(context.Background()) }()
 
+	<-ctl.Serving()
 	fmt.Print(get(lis, "/version"))
 	fmt.Print(get(lis, "/readyz"))
 	ctl.Shutdown(errors.New("asked for"))

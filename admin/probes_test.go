@@ -45,11 +45,9 @@ func newProcess(t *testing.T, opts []admin.Option, more ...controller.Option) *p
 	t.Helper()
 	p := &process{lis: bufconn.Listen(1 << 16), report: make(chan report.Report, 1)}
 	var err error
-	p.ctl, err = controller.New(lastcall.Budget{Total: 20 * time.Second, Settle: 4 * time.Second, Reserve: 5 * time.Second}, append(more, controller.WithSignals())...)
+	p.ctl, err = controller.New(lastcall.Budget{Total: 20 * time.Second, Settle: 4 * time.Second, Reserve: 5 * time.Second},
+		append(more, controller.WithSignals(), controller.WithServer("admin", admin.New(p.lis, opts...)))...)
 	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.ctl.Add(controller.WithServer("admin", admin.New(p.lis, p.ctl, opts...), controller.Last())); err != nil {
 		t.Fatal(err)
 	}
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return p.lis.DialContext(ctx) }}
@@ -104,12 +102,19 @@ type slow struct{ time.Duration }
 func (s slow) GracefulStop() { time.Sleep(s.Duration) }
 func (s slow) Stop()         {}
 
+// ready returns a channel that is closed.
+func ready() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}
+
 // TestProbes: what the probes say from before Run to after it, and that they are
 // answered until the flushers have run.
 func TestProbes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newProcess(t, nil,
-			controller.WithServer("slow", slow{3 * time.Second}),
+			controller.WithServer("slow", slow{3 * time.Second}, controller.ServedElsewhere(ready())),
 			controller.WithCloser("db", func() { time.Sleep(time.Second) }),
 			controller.WithFlusher("traces", func() { time.Sleep(time.Second) }))
 		ready, live := admin.Readiness(p.ctl), admin.Liveness(p.ctl)
@@ -204,7 +209,7 @@ func TestTriggerThenSignal(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			from := make(chan os.Signal, 2)
 			ctl, err := controller.New(lastcall.Budget{Total: 20 * time.Second, Settle: 4 * time.Second, Reserve: 5 * time.Second},
-				controller.WithServer("slow", slow{time.Second}), controller.WithSignalChannel(from))
+				controller.WithServer("slow", slow{time.Second}, controller.ServedElsewhere(ready())), controller.WithSignalChannel(from))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -15,6 +15,7 @@ import (
 	"github.com/lastcall-go/lastcall/drain"
 	"github.com/lastcall-go/lastcall/grpcadapter"
 	"github.com/lastcall-go/lastcall/httpadapter"
+	"github.com/lastcall-go/lastcall/kubernetes"
 	"github.com/lastcall-go/lastcall/systemd"
 )
 
@@ -23,7 +24,7 @@ import (
 // admin port.
 func Example_process() {
 	var web, rpc, adm net.Listener // of net.Listen
-	budget, err := controller.KubernetesBudget(30*time.Second, 0)
+	budget, err := kubernetes.Budget(30*time.Second, 0)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -33,20 +34,17 @@ func Example_process() {
 	background := drain.New()                                   // background.Watcher().Go(ctx, "mail", send)
 	ctl, err := controller.New(budget,
 		controller.WithServer("gateway", httpadapter.New(web, &http.Server{Handler: gateway, ReadHeaderTimeout: time.Second})),
-		controller.WithServer("grpc", g, controller.Behind("gateway")),
-		controller.WithServer("background", background, controller.Behind("gateway", "grpc")),
+		controller.WithServer("grpc", g, controller.After("gateway")),
+		controller.WithServer("background", background, controller.After("gateway", "grpc")),
 		controller.WithWorker("consumer", consume),
 		controller.Together(
 			controller.WithCloser("postgres", db.Close),
 			controller.WithCloser("redis", cache.Close),
 		),
 		controller.WithFlusher("traces", provider.Shutdown),
+		controller.WithServer("admin", admin.New(adm, admin.Handle("GET /metrics", metrics))),
 		systemd.Notify(), // does nothing elsewhere
 	)
-	if err != nil {
-		log.Fatal(err)
-	}
-	err = ctl.Add(controller.WithServer("admin", admin.New(adm, ctl, admin.Handle("GET /metrics", metrics)), controller.Last()))
 	if err != nil {
 		log.Fatal(err)
 	}

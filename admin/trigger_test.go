@@ -140,36 +140,42 @@ func TestTriggerErrors(t *testing.T) {
 	}
 }
 
-// TestErrors: what is wrong with an admin server is an error of Add.
+// TestErrors: what is wrong with an admin server is an error of New.
 func TestErrors(t *testing.T) {
 	nothing := http.NotFoundHandler()
-	add(t, "nil option", nil, "option 1 is nil")
-	add(t, "taken", admin.Handle("/readyz", nothing), "/readyz")
-	add(t, "bad pattern", admin.Handle("GET", nothing), "GET")
-	add(t, "nil handler", admin.Handle("/x", nil), "/x")
-	ctl := newController(t)
-	if err := ctl.Add(controller.WithServer("admin", &admin.Server{}, controller.Last())); err == nil || !strings.Contains(err.Error(), "not made by New") {
-		t.Errorf("zero Server: %v", err)
-	}
-	if err := ctl.Add(controller.WithServer("admin", admin.New(nil, ctl), controller.Last())); err == nil || !strings.Contains(err.Error(), "listener is nil") {
-		t.Errorf("nil listener: %v", err)
-	}
-	var none *controller.Controller
-	for _, c := range []admin.Controller{nil, none} {
-		if err := ctl.Add(controller.WithServer("admin", admin.New(bufconn.Listen(1), c), controller.Last())); err == nil || !strings.Contains(err.Error(), "the controller is nil") {
-			t.Errorf("nil controller: %v", err)
-		}
+	for name, tt := range map[string]struct {
+		server *admin.Server
+		want   string
+	}{
+		"zero Server":       {&admin.Server{}, "not made by New"},
+		"nil listener":      {admin.New(nil), "listener is nil"},
+		"nil option":        {with(nil), "option 1 is nil"},
+		"bad pattern":       {with(admin.Handle("GET", nothing)), "GET"},
+		"nil handler":       {with(admin.Handle("/x", nil)), "/x"},
+		"taken":             {with(admin.Handle("/readyz", nothing)), `pattern "/readyz" would hide the probe at /readyz`},
+		"hides for GET":     {with(admin.Handle("GET /readyz", nothing)), `pattern "GET /readyz" would hide the probe at /readyz`},
+		"hides for HEAD":    {with(admin.Handle("HEAD  /livez", nothing)), `would hide the probe at /livez`},
+		"hides for a host":  {with(admin.Handle("localhost/livez", nothing)), `would hide the probe at /livez`},
+		"hides, escaped":    {with(admin.Handle("/%72eadyz", nothing)), `would hide the probe at /readyz`},
+		"trigger hides":     {with(admin.WithTrigger("POST /readyz", admin.Loopback())), `would hide the probe at /readyz`},
+		"trigger for all":   {with(admin.WithTrigger("/shutdown")), "needs a rule"},
+		"pattern that lies": {with(admin.Handle("/readyz/", nothing)), ""},
+		"wildcard":          {with(admin.Handle("/{all...}", nothing)), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := controller.New(lastcall.DefaultBudget(), controller.WithSignals(), controller.WithServer("admin", tt.server))
+			switch {
+			case tt.want == "" && err != nil:
+				t.Errorf("%v, want no error", err)
+			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+				t.Errorf("%v, want an error with %q", err, tt.want)
+			}
+		})
 	}
 }
 
-func add(t *testing.T, name string, opt admin.Option, want string) {
-	t.Helper()
-	ctl := newController(t)
-	err := ctl.Add(controller.WithServer("admin", admin.New(bufconn.Listen(1), ctl, opt), controller.Last()))
-	if err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("%s: %v, want an error with %q", name, err, want)
-	}
-}
+// with returns an admin server with an option.
+func with(opt admin.Option) *admin.Server { return admin.New(bufconn.Listen(1), opt) }
 
 func newController(t *testing.T) *controller.Controller {
 	t.Helper()

@@ -8,13 +8,13 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"github.com/lastcall-go/lastcall/report"
 	"os"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/kubernetes"
 	"github.com/lastcall-go/lastcall/systemd"
 )
 
@@ -52,7 +52,7 @@ func main() {
 // run returns the exit code.
 func (c config) run() int {
 	log := zerolog.New(os.Stderr).With().Timestamp().Logger()
-	budget, err := controller.KubernetesBudget(c.grace, c.preStop)
+	budget, err := kubernetes.Budget(c.grace, c.preStop)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return exitUsage

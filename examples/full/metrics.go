@@ -6,13 +6,13 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall"
 )
 
 // metrics is a page that tells how much work each server has in flight, and how long
 // the worker's queue is, in the text format of Prometheus.
 type metrics struct {
-	servers map[string]controller.Inspector
+	servers map[string]lastcall.FullServer
 	guests  *guestBook
 }
 

@@ -12,6 +12,7 @@ import (
 	echopb "google.golang.org/grpc/examples/features/proto/echo"
 	hellopb "google.golang.org/grpc/examples/helloworld/helloworld"
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/admin"
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/drain"
@@ -87,16 +88,16 @@ func (c config) openServers(ctl *controller.Controller, log zerolog.Logger, gues
 	rest := httpadapter.New(lis[1], &http.Server{Handler: api, ReadHeaderTimeout: 5 * time.Second},
 		httpadapter.WithPattern(patterns(api)))
 
-	page := metrics{guests: guests, servers: map[string]controller.Inspector{"grpc": g, "rest": rest, "background": background}}
+	page := metrics{guests: guests, servers: map[string]lastcall.FullServer{"grpc": g, "rest": rest, "background": background}}
 	options := []admin.Option{admin.Handle("GET /metrics", page)}
 	if c.token != "" {
 		options = append(options, admin.WithTrigger("POST /shutdown", admin.Token(c.token)))
 	}
 	err = ctl.Add(
 		controller.WithServer("rest", rest),
-		controller.WithServer("grpc", g, controller.Behind("rest")),
-		controller.WithServer("background", background, controller.Behind("grpc", "rest")),
-		controller.WithServer("admin", admin.New(lis[2], ctl, options...), controller.Last()),
+		controller.WithServer("grpc", g, controller.After("rest")),
+		controller.WithServer("background", background, controller.After("grpc", "rest")),
+		controller.WithServer("admin", admin.New(lis[2], options...)),
 		controller.WithCloser("connection of rest to grpc", conn.Close),
 	)
 	if err != nil {

@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/lastcall-go/lastcall"
 	"io"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
