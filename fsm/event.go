@@ -2,8 +2,8 @@ package fsm
 
 import "fmt"
 
-// Event is what can happen to a server that shuts down. The zero Event is no
-// event.
+// Event is what can happen to a server that shuts down. The zero Event is not
+// an event.
 type Event uint8
 
 const (
@@ -19,7 +19,7 @@ const (
 )
 
 // String returns the name as logs and reports show it, for example
-// "graceful_shutdown"; for a value that is no event it returns "Event(n)".
+// "graceful_shutdown"; for a value that is not an event it returns "Event(n)".
 func (e Event) String() string {
 	switch e {
 	case GracefulShutdownCalled:
@@ -35,14 +35,14 @@ func (e Event) String() string {
 	}
 }
 
-// valid says whether e is one of the named events.
+// valid reports whether e is one of the named events.
 func (e Event) valid() bool { return e >= GracefulShutdownCalled && e <= Stopped }
 
-// MarshalText writes the name that String returns. A value that is no event is
+// MarshalText writes the name that String returns. A value that is not an event is
 // an error.
 func (e Event) MarshalText() ([]byte, error) {
 	if !e.valid() {
-		return nil, fmt.Errorf("fsm: %v is no event", e)
+		return nil, fmt.Errorf("fsm: %v is not an event", e)
 	}
 	return []byte(e.String()), nil
 }
@@ -56,5 +56,5 @@ func (e *Event) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("fsm: %q is no event", text)
+	return fmt.Errorf("fsm: %q is not an event", text)
 }

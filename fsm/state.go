@@ -3,7 +3,7 @@ package fsm
 import "fmt"
 
 // State is one of the four states of a server's shutdown, as the gRPC guide on
-// graceful shutdown names them. The zero State is no state.
+// graceful shutdown names them. The zero State is not a state.
 type State uint8
 
 const (
@@ -19,7 +19,7 @@ const (
 )
 
 // String returns the name as diagrams, logs and reports show it, for example
-// "GRACEFUL_SHUTDOWN"; for a value that is no state it returns "State(n)".
+// "GRACEFUL_SHUTDOWN"; for a value that is not a state it returns "State(n)".
 func (s State) String() string {
 	switch s {
 	case Serving:
@@ -35,17 +35,17 @@ func (s State) String() string {
 	}
 }
 
-// Terminal says whether a machine that has come here stays here.
+// Terminal reports whether a machine that has come here stays here.
 func (s State) Terminal() bool { return s == Terminated }
 
-// valid says whether s is one of the named states.
+// valid reports whether s is one of the named states.
 func (s State) valid() bool { return s >= Serving && s <= Terminated }
 
-// MarshalText writes the name that String returns. A value that is no state is
+// MarshalText writes the name that String returns. A value that is not a state is
 // an error.
 func (s State) MarshalText() ([]byte, error) {
 	if !s.valid() {
-		return nil, fmt.Errorf("fsm: %v is no state", s)
+		return nil, fmt.Errorf("fsm: %v is not a state", s)
 	}
 	return []byte(s.String()), nil
 }
@@ -59,5 +59,5 @@ func (s *State) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("fsm: %q is no state", text)
+	return fmt.Errorf("fsm: %q is not a state", text)
 }

@@ -14,8 +14,8 @@ import (
 	"slices"
 )
 
-// Call is what entering a state calls on the servers. The zero Call is no
-// call.
+// Call is what entering a state calls on the servers. The zero Call calls
+// nothing.
 type Call uint8
 
 const (
@@ -30,7 +30,7 @@ const (
 )
 
 // String returns the name of the method that is called, "" for NoCall, and
-// "Call(n)" for a value that is no call.
+// "Call(n)" for a value that is not a call.
 func (c Call) String() string {
 	switch c {
 	case NoCall:
@@ -68,7 +68,7 @@ type Table struct {
 // state. The order of the rows is kept.
 //
 // The error joins one error for each thing that is wrong: a state or event that
-// is none, a second row for the same state and event, a row that leads back to
+// is not one, a second row for the same state and event, a row that leads back to
 // its own state, a row out of a terminal state, a state that cannot be reached
 // from initial, a state from which no terminal state can be reached.
 func NewTable(initial State, label string, rows ...Transition) (Table, error) {
@@ -125,7 +125,7 @@ func (t Table) checkRows() []error {
 	var errs []error
 	report := func(format string, args ...any) { errs = append(errs, fmt.Errorf("fsm: "+format, args...)) }
 	if !t.initial.valid() {
-		report("the initial state %v is no state", t.initial)
+		report("the initial state %v is not a state", t.initial)
 	}
 	type key struct {
 		from  State
@@ -138,10 +138,10 @@ func (t Table) checkRows() []error {
 			report("row %d leads from %v to %v: both must be states", n, row.From, row.To)
 		}
 		if !row.Event.valid() {
-			report("row %d: %v is no event", n, row.Event)
+			report("row %d: %v is not an event", n, row.Event)
 		}
 		if row.Call > CallStop {
-			report("row %d: %v is no call", n, row.Call)
+			report("row %d: %v is not a call", n, row.Call)
 		}
 		if row.From == row.To {
 			report("row %d leads from %v back to itself", n, row.From)
@@ -173,7 +173,7 @@ func (t Table) checkReach() []error {
 	return errs
 }
 
-// reaches says whether a path, possibly an empty one, leads from a state to one
+// reaches reports whether a path, possibly an empty one, leads from a state to one
 // that fits.
 func (t Table) reaches(from State, fits func(State) bool) bool {
 	todo, seen := []State{from}, map[State]bool{from: true}

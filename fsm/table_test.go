@@ -29,10 +29,10 @@ func TestNewTableRefuses(t *testing.T) {
 		rows    []fsm.Transition
 		want    string
 	}{
-		"the zero initial state":           {0, []fsm.Transition{begin, drained}, "the initial state State(0) is no state"},
+		"the zero initial state":           {0, []fsm.Transition{begin, drained}, "the initial state State(0) is not a state"},
 		"an unknown state":                 {fsm.Serving, []fsm.Transition{row(fsm.Serving, fsm.Drained, 9)}, "row 1 leads from SERVING to State(9)"},
-		"the zero event":                   {fsm.Serving, []fsm.Transition{row(fsm.Serving, 0, fsm.Terminated)}, "row 1: Event(0) is no event"},
-		"an unknown call":                  {fsm.Serving, []fsm.Transition{{From: fsm.Serving, Event: fsm.Drained, To: fsm.Terminated, Call: 7}}, "row 1: Call(7) is no call"},
+		"the zero event":                   {fsm.Serving, []fsm.Transition{row(fsm.Serving, 0, fsm.Terminated)}, "row 1: Event(0) is not an event"},
+		"an unknown call":                  {fsm.Serving, []fsm.Transition{{From: fsm.Serving, Event: fsm.Drained, To: fsm.Terminated, Call: 7}}, "row 1: Call(7) is not a call"},
 		"two rows for one state and event": {fsm.Serving, []fsm.Transition{begin, drained, row(fsm.Serving, fsm.GracefulShutdownCalled, fsm.Terminated)}, "rows 1 and 3 both say what graceful_shutdown does in SERVING"},
 		"a self-loop":                      {fsm.Serving, []fsm.Transition{begin, drained, row(fsm.GracefulShutdown, fsm.Stopped, fsm.GracefulShutdown)}, "row 3 leads from GRACEFUL_SHUTDOWN back to itself"},
 		"an exit from a terminal state":    {fsm.Serving, []fsm.Transition{begin, drained, row(fsm.Terminated, fsm.Drained, fsm.Serving)}, "row 3 leads out of TERMINATED"},
