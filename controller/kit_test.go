@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -45,6 +46,31 @@ func (d *diary) want(t *testing.T, want ...string) {
 	if !slices.Equal(d.lines, want) {
 		t.Errorf("it happened as\n\t%q\nwant\n\t%q", d.lines, want)
 	}
+}
+
+// wantTies is want where what happens in the same instant may come in any order.
+func (d *diary) wantTies(t *testing.T, want ...string) {
+	t.Helper()
+	d.mu.Lock()
+	got := slices.Clone(d.lines)
+	d.mu.Unlock()
+	if !slices.Equal(sortTies(got), sortTies(want)) {
+		t.Errorf("it happened as\n\t%q\nwant, in any order within an instant,\n\t%q", got, want)
+	}
+}
+
+// sortTies sorts the lines that end with the same instant.
+func sortTies(lines []string) []string {
+	instant := func(line string) string { return line[strings.LastIndexByte(line, ' ')+1:] }
+	for from := 0; from < len(lines); {
+		to := from + 1
+		for to < len(lines) && instant(lines[to]) == instant(lines[from]) {
+			to++
+		}
+		slices.Sort(lines[from:to])
+		from = to
+	}
+	return lines
 }
 
 // server serves until it is stopped, and drains for a while; zero functions are
