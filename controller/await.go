@@ -155,6 +155,7 @@ func (r *run) forceAt(at time.Time) {
 	at = later(at, r.begun)
 	r.setTimer(earlier(r.timerAt, at))
 	r.setDeadline(earlier(r.deadline, at.Add(r.config.budget.Reserve)))
+	r.record.causeDue = earlier(r.record.causeDue, r.share(2)())
 }
 
 func (r *run) setDeadline(at time.Time) {
