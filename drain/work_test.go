@@ -291,7 +291,7 @@ func TestTasksThatFail(t *testing.T) {
 		"panics with a text":   {func(context.Context) { panic("boom") }, `drain: task "mail" panicked: boom`, nil},
 		"panics with an error": {func(context.Context) { panic(errAsked) }, `drain: task "mail" panicked: asked for`, errAsked},
 		"panics with a struct": {func(context.Context) { panic(struct{ a int }{1}) }, `drain: task "mail" panicked: (a value of type struct { a int })`, nil},
-		"panics with nil":      {func(context.Context) { panic(new(runtime.PanicNilError)) }, `drain: task "mail" panicked: panic called with nil argument`, nil},
+		"panics with nil":      {func(context.Context) { panic(new(runtime.PanicNilError)) }, `drain: task "mail" panicked: ` + new(runtime.PanicNilError).Error(), nil},
 		"calls Goexit":         {func(context.Context) { runtime.Goexit() }, `drain: task "mail" called runtime.Goexit`, nil},
 	}
 	for name, tt := range tests {

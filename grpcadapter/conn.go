@@ -2,6 +2,7 @@ package grpcadapter
 
 import (
 	"net"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -13,31 +14,49 @@ import (
 type conn struct {
 	net.Conn
 	listener *Listener
-	lookout  lookout
-	done     chan struct{} // closed when Close has returned
+	untold   atomic.Bool // its GOAWAY is awaited; changed with the listener's mutex held
+	writing  atomic.Int32
+	sent     volume
 
 	// guarded by the listener's mutex
-	open        bool // nobody has called Close
+	open        bool // Close was not called
 	handshaking bool
-	securing    bool     // in ServerHandshake of our credentials
-	untold      bool     // somebody waits for its GOAWAY
-	plain       *lookout // sees what is written before it is encrypted, if anybody does
+	securing    bool          // in ServerHandshake of our credentials
+	done        chan struct{} // closed when Close has returned; nil if nothing waits for that
 }
 
-// outside returns the connection as others see it: with SyscallConn if the one
-// inside has that, and only then.
+// outside returns the connection as others see it: with SyscallConn and ReadOnReady
+// if the one inside has them, and only then.
 func (c *conn) outside() net.Conn {
-	if s, ok := c.Conn.(syscall.Conn); ok {
-		return &socketConn{conn: c, socket: s}
+	s, isSocket := c.Conn.(syscall.Conn)
+	r := readerOf(c.Conn)
+	switch {
+	case isSocket && r != nil:
+		return &readySocketConn{socketConn{c, s}, r}
+	case isSocket:
+		return &socketConn{c, s}
+	case r != nil:
+		return &readyConn{c, r}
+	default:
+		return c
 	}
-	return c
 }
 
 // tracked returns the connection below whatever outside has returned.
 func (c *conn) tracked() *conn { return c }
 
 // Write is that of the connection inside.
-func (c *conn) Write(b []byte) (int, error) { return c.lookout.write(c.Conn, b) }
+func (c *conn) Write(b []byte) (int, error) {
+	told := c.untold.Load() // before: what is on its way now was written before GracefulStop
+	c.writing.Add(1)
+	defer c.writing.Add(-1)
+	n, err := c.Conn.Write(b)
+	c.sent.add(n)
+	if told {
+		c.listener.hasTold(c)
+	}
+	return n, err
+}
 
 // SetDeadline is that of the connection inside. grpc sets one for the handshake
 // and takes it away when the handshake is over, so that is when it is over; but for

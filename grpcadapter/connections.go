@@ -20,9 +20,10 @@ func (l *Listener) Connections() (open, handshaking int) {
 // first: Cut does not keep the listener from accepting.
 func (l *Listener) Cut() int {
 	l.mu.Lock()
-	var left, all []*conn
+	var left []*conn
+	var closed []<-chan struct{}
 	for c := range l.conns {
-		all = append(all, c)
+		closed = append(closed, c.whenClosed())
 		if l.leave(c) {
 			left = append(left, c)
 		}
@@ -33,26 +34,52 @@ func (l *Listener) Cut() int {
 	for _, c := range left {
 		c.cut()
 	}
-	for _, c := range all {
-		<-c.done
+	for _, c := range closed {
+		<-c
 	}
 	return len(left)
+}
+
+// closeAll closes every connection that is open as Cut does, but does not wait, and
+// counts none: it is a part of Stop.
+func (l *Listener) closeAll() {
+	l.mu.Lock()
+	var left []*conn
+	for c := range l.conns {
+		if l.leave(c) {
+			left = append(left, c)
+		}
+	}
+	l.settle()
+	l.mu.Unlock()
+	for _, c := range left {
+		c.cut()
+	}
 }
 
 // awaitCloses blocks until every connection whose Close was called is closed: for
 // ever, if a Close hangs.
 func (l *Listener) awaitCloses() {
 	l.mu.Lock()
-	var closing []*conn
+	var closed []<-chan struct{}
 	for c := range l.conns {
 		if !c.open {
-			closing = append(closing, c)
+			closed = append(closed, c.whenClosed())
 		}
 	}
 	l.mu.Unlock()
-	for _, c := range closing {
-		<-c.done
+	for _, c := range closed {
+		<-c
 	}
+}
+
+// whenClosed returns a channel that is closed when Close of the connection has returned.
+// The listener's mutex is held, and the connection is one of those whose has not.
+func (c *conn) whenClosed() <-chan struct{} {
+	if c.done == nil { // most connections need none
+		c.done = make(chan struct{})
+	}
+	return c.done
 }
 
 // closeHandshakes closes the connections that are in their handshake, and every
@@ -121,7 +148,7 @@ func (l *Listener) closed() <-chan struct{} { return l.finished }
 // admit tracks a connection and returns it as grpc gets it. It closes the
 // connection instead, and returns false, if none is wanted any more.
 func (l *Listener) admit(inner net.Conn) (net.Conn, bool) {
-	c := &conn{Conn: inner, listener: l, done: make(chan struct{})}
+	c := &conn{Conn: inner, listener: l}
 	l.mu.Lock()
 	wanted := !l.isClosed && !l.refusing
 	l.conns[c] = struct{}{}
@@ -195,7 +222,9 @@ func (l *Listener) leave(c *conn) bool {
 func (l *Listener) ended(c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	close(c.done)
+	if c.done != nil {
+		close(c.done)
+	}
 	delete(l.conns, c)
 	l.settle()
 }
@@ -206,6 +235,7 @@ func (l *Listener) settle() {
 		l.timer.Stop()
 		l.timer = nil
 	}
+	l.beginTelling()
 	if !l.isClosed || l.open > 0 {
 		return
 	}

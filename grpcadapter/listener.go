@@ -54,7 +54,8 @@ type Listener struct {
 	silent, cut int                // see closedEarly
 	silentUntil time.Time          // see heldUntil
 	told        chan struct{}      // see watchGoAways; nil before
-	untold      int
+	telling     bool               // beginTelling has counted
+	untold      int                // connections whose GOAWAY is awaited
 }
 
 // ListenerOption says more about a [Listener].

@@ -45,20 +45,12 @@ func newOwnContext(parent context.Context) *ownContext {
 	return &ownContext{Context: ctx, cancel: cancel}
 }
 
-// Value adds two things to what grpc's context carries, without an allocation for
-// either: the Life, and, once the RPC was cancelled, what context.Cause looks for.
+// Value adds the Life to what grpc's context carries, without an allocation.
 func (r *rpc) Value(key any) any {
 	s := r.method.server
 	if scope := s.scopeOf(r).Load(); scope != nil {
 		if v := scope.Value(key); v != nil {
 			return v
-		}
-	}
-	if r.state.Load() == cancelled {
-		if over := s.over.Load(); over != nil {
-			if v := over.Value(key); v != nil {
-				return v
-			}
 		}
 	}
 	return r.Context.Value(key)

@@ -43,17 +43,17 @@ type GRPCServer interface {
 // any number of goroutines.
 type Server struct {
 	settings
-	listener *Listener // nil: somebody else serves
-	tracker  *tracker
-	streams  endlessStreams
-	telling  telling
-	foreign  foreign.Calls
-	life     atomic.Pointer[lastcall.Life]
-	scope    atomic.Pointer[scope] // what handlers' contexts carry of ours
-	http     atomic.Pointer[scope] // the same for RPCs that came over HTTP, with WithGoAwayFirst
-	over     atomic.Pointer[scope] // what those carry that were cancelled
-	sawHTTP  atomic.Bool           // an RPC came through ServeHTTP of the gRPC server itself
-	door     door                  // where RPCs come in over HTTP
+	listener  *Listener // nil: somebody else serves
+	tracker   *tracker
+	streams   endlessStreams
+	telling   telling
+	foreign   foreign.Calls
+	life      atomic.Pointer[lastcall.Life]
+	scope     atomic.Pointer[scope] // what handlers' contexts carry of ours
+	http      atomic.Pointer[scope] // the same for RPCs that came over HTTP, with WithGoAwayFirst
+	needsStop atomic.Bool           // see NeedsStop
+	sawHTTP   atomic.Bool           // an RPC came through ServeHTTP of the gRPC server itself
+	door      door                  // where RPCs come in over HTTP
 
 	told     chan struct{} // closed when handlers are told of the drain; with WithGoAwayFirst only
 	begun    chan struct{} // closed right before grpc's GracefulStop is called
@@ -237,7 +237,7 @@ func (s *Server) problems() []error {
 	if s.listener != nil {
 		all = append(all, s.listener.problems())
 	} else if s.goAwayFirst > 0 {
-		all = append(all, errors.New("grpcadapter: WithGoAwayFirst needs the listener, to see the GOAWAYs"))
+		all = append(all, errors.New("grpcadapter: WithGoAwayFirst needs the listener, to see when clients have been told to go"))
 	}
 	if s.foreignBuilt {
 		for _, name := range s.intercepting() {

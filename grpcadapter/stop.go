@@ -70,6 +70,7 @@ func (s *Server) GracefulStop() {
 		if first {
 			close(s.begun)
 		}
+		s.skipGoAways()
 		srv.GracefulStop()
 		s.closeListener()
 	}
@@ -82,6 +83,18 @@ func (s *Server) GracefulStop() {
 		s.noteLateness()
 		close(s.stopped)
 	}
+}
+
+// skipGoAways closes the connections if the timer has fired already, as with a force, and
+// nothing would be lost by that. Otherwise GracefulStop would begin to write two GOAWAYs
+// to each of them, and Stop would have to wait its turn.
+func (s *Server) skipGoAways() {
+	at, known := s.timerAt()
+	if !known || time.Now().Before(at) || !s.isTracked() || !s.isQuiet() {
+		return
+	}
+	s.closeListener()
+	s.listener.closeAll()
 }
 
 // beginDrain says whether this is the first GracefulStop.
@@ -122,25 +135,31 @@ func closedChannel() <-chan struct{} {
 // the cause, and blocks until GracefulStop has returned, or ctx has ended. RPCs that
 // come later are refused. Answers that handlers have given before still go out until
 // then; what a client has not read when ctx ends is lost with the Stop that comes
-// next, however steadily it reads. The controller calls Cancel, with a ctx that ends
-// with the share of phase cancel: a sixth of the time from the timer to the deadline.
+// next, however steadily it reads. Where no RPC is in flight and no answer on its way it
+// returns after 50 ms at most, and NeedsStop says so; on a server from [Use] it returns
+// at once. The controller calls Cancel, with a ctx that ends with the share of phase
+// cancel: a sixth of the time from the timer to the deadline.
 func (s *Server) Cancel(ctx context.Context, cause error) {
 	if s.isZero() {
 		return
 	}
 	s.hurry()
-	if s.isTracked() {
-		over, end := context.WithCancelCause(context.Background())
-		end(cause)
-		s.over.CompareAndSwap(nil, &scope{over})
-		s.tracker.enter(refusing)
-		for _, r := range s.tracker.inFlight() {
-			s.foreign.Run(callStatus, func() { r.conclude(cancelled, leaving(), cause) })
-		}
-		select {
-		case <-s.stopped:
-		case <-ctx.Done():
-		}
+	if !s.isTracked() {
+		s.needsStop.Store(true)
+		return
+	}
+	s.tracker.enter(refusing)
+	rpcs := s.tracker.inFlight()
+	for _, r := range rpcs {
+		s.foreign.Run(callStatus, func() { r.conclude(cancelled, leaving(), cause) })
+	}
+	if len(rpcs) == 0 && s.awaitQuiet(ctx) {
+		s.needsStop.Store(true)
+		return
+	}
+	select {
+	case <-s.stopped:
+	case <-ctx.Done():
 	}
 }
 
@@ -166,6 +185,9 @@ func (s *Server) Stop() {
 		<-s.begun // after hurry nothing of ours is in its way
 	}
 	s.tracker.enter(stopped)
+	if s.listener != nil {
+		s.listener.closeAll() // side by side, where grpc closes one after the other
+	}
 	if srv := s.server(); srv != nil {
 		srv.Stop()
 	}
@@ -196,6 +218,9 @@ func (s *Server) closeListener() {
 // noteLateness notes for how long GracefulStop waited when no RPC was left.
 func (s *Server) noteLateness() {
 	last := s.tracker.lastEnd()
+	if began := s.tracker.drainBegan(); began.After(last) {
+		last = began
+	}
 	if s.listener != nil {
 		if held := s.listener.heldUntil(); held.After(last) {
 			last = held
@@ -230,6 +255,7 @@ func (s *Server) timerAt() (time.Time, bool) {
 
 var (
 	_ lastcall.Server      = (*Server)(nil)
+	_ controller.Stoppable = (*Server)(nil)
 	_ controller.Acceptor  = (*Server)(nil)
 	_ controller.Attacher  = (*Server)(nil)
 	_ controller.Announcer = (*Server)(nil)

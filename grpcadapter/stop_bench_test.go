@@ -5,6 +5,9 @@ import (
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/report"
 	"net"
+	"runtime"
+	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -163,4 +166,94 @@ func BenchmarkManyStreams(b *testing.B) {
 	b.ReportMetric(float64(median(bare).Milliseconds()), "ms/bare")
 	b.ReportMetric(float64(median(ours).Milliseconds()), "ms/lastcall")
 	b.ReportMetric(median(ours).Seconds()/median(bare).Seconds(), "ratio")
+}
+
+// BenchmarkForcedIdle compares, interleaved, how long a forced end takes where every
+// connection is idle and has had an RPC: a bare Stop, and Run with New and with Use.
+func BenchmarkForcedIdle(b *testing.B) {
+	for _, n := range []int{100, 1000, 9000} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			took := map[string][]time.Duration{}
+			for b.Loop() {
+				took["bare"] = append(took["bare"], forceIdle(b, n, func(lis net.Listener) (func(), func()) {
+					srv := grpc.NewServer()
+					testgrpc.RegisterTestServiceServer(srv, echo{})
+					return func() { _ = srv.Serve(lis) }, srv.Stop
+				}))
+				took["both"] = append(took["both"], forceIdle(b, n, func(lis net.Listener) (func(), func()) {
+					srv := grpc.NewServer()
+					testgrpc.RegisterTestServiceServer(srv, echo{})
+					return func() { _ = srv.Serve(lis) }, func() {
+						begun := make(chan struct{})
+						go func() { close(begun); srv.GracefulStop() }()
+						<-begun
+						srv.Stop()
+					}
+				}))
+				took["New"] = append(took["New"], forceIdle(b, n, func(lis net.Listener) (func(), func()) {
+					return forced(adapt(b, lis, echo{}))
+				}))
+				took["Use"] = append(took["Use"], forceIdle(b, n, func(lis net.Listener) (func(), func()) {
+					srv := grpc.NewServer()
+					testgrpc.RegisterTestServiceServer(srv, echo{})
+					c, err := controller.New(lastcall.Budget{Total: 60 * time.Second, Reserve: 50 * time.Second},
+						controller.WithServer("grpc", grpcadapter.Use(srv, grpcadapter.WithListener(lis))), controller.WithSignals())
+					if err != nil {
+						b.Fatal(err)
+					}
+					return forced(c)
+				}))
+			}
+			bare := median(took["bare"])
+			b.ReportMetric(float64(bare.Microseconds())/1000, "ms/bare")
+			for _, name := range []string{"both", "New", "Use"} {
+				b.ReportMetric(float64(slices.Min(took[name]).Microseconds())/1000, "min-ms/"+name)
+				b.ReportMetric(float64(median(took[name]).Microseconds())/1000, "ms/"+name)
+				b.ReportMetric(median(took[name]).Seconds()/bare.Seconds(), "ratio/"+name)
+			}
+		})
+	}
+}
+
+// forced returns Run, and a Force that waits for it.
+func forced(c *controller.Controller) (serve, stop func()) {
+	return func() { c.Run(context.Background()) }, func() { c.Force(); <-c.Done() }
+}
+
+// forceIdle opens n connections, makes an RPC on each, and returns what stop takes.
+func forceIdle(b *testing.B, n int, build func(net.Listener) (serve, stop func())) time.Duration {
+	b.Helper()
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	serve, stop := build(lis)
+	go serve()
+	var wg sync.WaitGroup
+	conns := make([]*grpc.ClientConn, n)
+	room := make(chan struct{}, 50)
+	for i := range conns {
+		room <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-room }()
+			c, err := grpc.NewClient(lis.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+			if err == nil {
+				conns[i] = c
+				_, err = testgrpc.NewTestServiceClient(c).UnaryCall(context.Background(), &testgrpc.SimpleRequest{})
+			}
+			if err != nil {
+				b.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	time.Sleep(200 * time.Millisecond) // idle
+	runtime.GC()
+	start := time.Now()
+	stop()
+	took := time.Since(start)
+	for _, c := range conns {
+		c.Close()
+	}
+	return took
 }

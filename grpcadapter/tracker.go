@@ -22,9 +22,9 @@ type tracker struct {
 	methods atomic.Pointer[map[string]*method] // never changed once it is there
 	other   *method                            // of methods that the server does not know
 	last    atomic.Int64                       // when the last RPC came, counted from made
-	ended   atomic.Int64                       // when the last RPC ended in the drain; or when that began
 
 	stage   stage         // changed with all shards locked, read with one
+	drained time.Duration // when the drain began, counted from made; guarded as stage is
 	changed chan struct{} // has an element if an RPC has ended since it was last read
 }
 
@@ -40,9 +40,10 @@ const (
 )
 
 type shard struct {
-	mu   sync.Mutex
-	head *rpc
-	_    [48]byte // a cache line for each
+	mu    sync.Mutex
+	head  *rpc
+	ended time.Duration // when the last RPC of the shard ended, counted from made
+	_     [40]byte      // a cache line for each
 }
 
 // method is what is known of one method. The counters are changed with a shard
@@ -157,13 +158,13 @@ func (t *tracker) end(r *rpc) {
 		r.next.prev = r.prev
 	}
 	r.prev, r.next = nil, nil // whoever keeps a handler's context keeps this RPC, and no other
+	sh.ended = time.Since(t.made)
 	stage := t.stage
 	if stage != serving {
 		t.count(r)
 	}
 	sh.mu.Unlock()
 	if stage >= draining {
-		t.ended.Store(int64(time.Since(t.made)))
 		t.poke()
 	}
 }
@@ -200,7 +201,7 @@ func (t *tracker) enter(next stage) {
 		}
 	}
 	if t.stage < draining && next >= draining {
-		t.ended.Store(int64(time.Since(t.made)))
+		t.drained = time.Since(t.made)
 	}
 	t.stage = max(t.stage, next)
 }
@@ -240,8 +241,23 @@ func (t *tracker) inFlight() []*rpc {
 // made.
 func (t *tracker) lastArrival() time.Time { return t.made.Add(time.Duration(t.last.Load())) }
 
-// lastEnd returns when the last RPC ended in the drain, or when that began.
-func (t *tracker) lastEnd() time.Time { return t.made.Add(time.Duration(t.ended.Load())) }
+// lastEnd returns when the last RPC ended; when the tracker was made if none has.
+func (t *tracker) lastEnd() time.Time {
+	t.lock()
+	defer t.unlock()
+	var last time.Duration
+	for i := range t.shards {
+		last = max(last, t.shards[i].ended)
+	}
+	return t.made.Add(last)
+}
+
+// drainBegan returns when the drain began.
+func (t *tracker) drainBegan() time.Time {
+	t.lock()
+	defer t.unlock()
+	return t.made.Add(t.drained)
+}
 
 // work returns what there is to tell of each method, by name. It takes all locks
 // for as long as that needs.

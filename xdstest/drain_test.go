@@ -125,12 +125,13 @@ func TestTimer(t *testing.T) {
 		unary: func(ctx context.Context) error {
 			running <- struct{}{}
 			<-ctx.Done()
-			cause <- context.Cause(ctx)
 			return ctx.Err()
 		},
 		stream: func(s testgrpc.TestService_FullDuplexCallServer) error {
 			running <- struct{}{}
-			return received(s.Recv())
+			err := received(s.Recv())
+			cause <- context.Cause(s.Context())
+			return err
 		},
 	})
 	answer := h.unary(t)
@@ -142,7 +143,7 @@ func TestTimer(t *testing.T) {
 	wantLeaving(t, "unary", await(t, "the unary answer", answer))
 	wantLeaving(t, "stream", received(stream.Recv()))
 	if err := await(t, "the cause", cause); !errors.Is(err, lastcall.ErrTimer) {
-		t.Errorf("the context of the handler ended with %v", err)
+		t.Errorf("the context of the stream's handler ended with %v", err)
 	}
 	r := await(t, "the report", h.report)
 	if r.Outcome != report.OutcomeCancelled || r.ExitCode() != report.ExitForced || !isClosed(h.lis) {

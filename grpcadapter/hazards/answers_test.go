@@ -386,7 +386,7 @@ func TestHazard25_BlockedSendAndRecv(t *testing.T) {
 			_, err = stream.Recv()
 			wantLeaving(t, "stream", err)
 			all := seen{lastcall.ErrTimer, lastcall.ErrTimer, lastcall.ErrTimer}
-			unary := seen{lastcall.ErrTimer, context.Canceled, context.Canceled}
+			unary := seen{context.Canceled, context.Canceled, context.Canceled}
 			if len(adapter) > 0 {
 				unary = all
 			}

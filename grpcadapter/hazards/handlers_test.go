@@ -176,8 +176,12 @@ func TestHazard01_OpenStream(t *testing.T) {
 			wantWork(t, r, work(method, lastcall.Work{Before: 1, Cancelled: 1}))
 			client.wantAt(t, "the RPC", r, usualTimer)
 			wantLeaving(t, "an open RPC", client.result())
-			if cause := <-causes; !errors.Is(cause, lastcall.ErrTimer) {
-				t.Errorf("the handler's context ended because of %v", cause)
+			want := lastcall.ErrTimer
+			if method == unaryMethod {
+				want = context.Canceled // without WithUnaryContexts
+			}
+			if cause := <-causes; !errors.Is(cause, want) {
+				t.Errorf("the handler's context ended because of %v, want %v", cause, want)
 			}
 			wantNoServer(t, r)
 		})

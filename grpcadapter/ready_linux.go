@@ -1,0 +1,101 @@
+package grpcadapter
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+
+	"google.golang.org/grpc/mem"
+)
+
+// socket is a connection of package net with a descriptor.
+type socket interface {
+	net.Conn
+	syscall.Conn
+}
+
+// poller is onReady for a socket. The runtime's poller waits, so that deadlines and
+// Close end the wait as they end a Read.
+type poller struct {
+	conn socket
+	raw  syscall.RawConn
+	read func(fd uintptr) bool // p.attempt; kept, as each method value is an allocation
+
+	mu   sync.Mutex // held during a call, as package net lets one goroutine read at a time
+	size int
+	pool mem.BufferPool
+	buf  *[]byte
+	n    int
+	err  error
+}
+
+// newPoller returns nil for a connection that has no descriptor any more.
+func newPoller(c socket) onReady {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	p := &poller{conn: c, raw: raw}
+	p.read = p.attempt
+	return p
+}
+
+// ReadOnReady blocks as Read of the socket does; see onReady. It may be called by any
+// number of goroutines.
+func (p *poller) ReadOnReady(size int, pool mem.BufferPool) (*[]byte, int, error) {
+	if size <= 0 {
+		return nil, 0, nil // as Read: nothing was asked for, and zero bytes are no end
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.size, p.pool = size, pool
+	defer p.reset()
+	if err := p.raw.Read(p.read); err != nil { // closed, or the deadline has passed
+		p.release()
+		return nil, 0, err
+	}
+	switch {
+	case p.err != nil:
+		return nil, 0, &net.OpError{
+			Op: "read", Net: p.conn.LocalAddr().Network(), Source: p.conn.LocalAddr(), Addr: p.conn.RemoteAddr(),
+			Err: os.NewSyscallError("read", p.err),
+		}
+	case p.n == 0:
+		p.release()
+		return nil, 0, io.EOF
+	}
+	return p.buf, p.n, nil
+}
+
+// attempt reads what there is, and reports whether the wait is over. A buffer is held
+// only for as long as that takes.
+func (p *poller) attempt(fd uintptr) bool {
+	p.buf = p.pool.Get(p.size)
+	for {
+		// Package syscall, as package net uses it: the race detector takes reads and writes
+		// through golang.org/x/sys/unix for a race with those.
+		p.n, p.err = syscall.Read(int(fd), *p.buf)
+		if !errors.Is(p.err, syscall.EINTR) {
+			break
+		}
+	}
+	if p.err == nil {
+		return true
+	}
+	p.release()
+	return p.err != syscall.EAGAIN //nolint:errorlint // syscall.Read returns an Errno as it is
+}
+
+// release returns the buffer to the pool.
+func (p *poller) release() {
+	if p.buf != nil {
+		p.pool.Put(p.buf)
+		p.buf = nil
+	}
+}
+
+// reset keeps nothing alive until the next call.
+func (p *poller) reset() { p.pool, p.buf, p.n, p.err = nil, nil, 0, nil }
