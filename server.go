@@ -72,12 +72,12 @@ type FullServer interface {
 	Announce(ctx context.Context) error
 
 	// Cancel gives the work that still runs a status, and then ends its context with
-	// the cause. It is called in phase cancel, after the timer, and returns how much
-	// work that was when those statuses, and the answers that were given before, are on
-	// the wire; with nothing in flight it returns at once. ctx ends with the share of the
-	// phase, a sixth of the time from the timer to the deadline; to give up then is not a
-	// failure. It carries the Life and the values of Run's context.
-	Cancel(ctx context.Context, cause error) (cancelled int)
+	// the cause. It is called in phase cancel, after the timer, and returns when those
+	// statuses, and the answers that were given before, are on the wire; with nothing
+	// in flight it returns at once. Stop follows. ctx ends with the share of the phase, a
+	// sixth of the time from the timer to the deadline; to give up then is not a failure.
+	// It carries the Life and the values of Run's context.
+	Cancel(ctx context.Context, cause error)
 
 	// Cut closes the connections that survived Stop, and returns how many there were,
 	// when they are closed. It is called in phase cut.
@@ -125,7 +125,7 @@ func (Unimplemented) Attach(Host) {}
 func (Unimplemented) Announce(context.Context) error { return nil }
 
 // Cancel has nothing to cancel.
-func (Unimplemented) Cancel(context.Context, error) int { return 0 }
+func (Unimplemented) Cancel(context.Context, error) {}
 
 // Cut has no connection to close.
 func (Unimplemented) Cut() int { return 0 }

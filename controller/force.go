@@ -85,14 +85,12 @@ func (r *run) cancel() {
 	for _, w := range r.workers {
 		r.endWork(w, lastcall.ErrTimer)
 	}
-	cancelled := 0 // written by the loop
 	var calls []*call
 	for _, s := range cancelers {
-		n := 0
-		c := r.stepThen(report.OpCancel, stepConfig{name: s.name, run: func(ctx context.Context) error {
-			n = s.full.Cancel(ctx, lastcall.ErrTimer)
+		c := r.step(report.OpCancel, stepConfig{name: s.name, run: func(ctx context.Context) error {
+			s.full.Cancel(ctx, lastcall.ErrTimer)
 			return nil
-		}}, end(), func(result) { cancelled += n })
+		}}, end())
 		c.due = time.Time{}
 		calls = append(calls, c)
 	}

@@ -191,9 +191,7 @@ func partOfContract(s lastcall.Server) []string {
 	has("Attach", ok)
 	_, ok = s.(interface{ Announce(context.Context) error })
 	has("Announce", ok)
-	_, ok = s.(interface {
-		Cancel(context.Context, error) int
-	})
+	_, ok = s.(interface{ Cancel(context.Context, error) })
 	has("Cancel", ok)
 	_, ok = s.(interface{ Cut() int })
 	has("Cut", ok)

@@ -81,14 +81,14 @@ func (g *Group) close() {
 	g.tracker.Seal()
 }
 
-// Cancel ends the contexts of the work that runs with the cause, and returns how much
-// that was. Reads and writes on its connections return: reads fail with the cause from
-// now on; writes fail with os.ErrDeadlineExceeded until a new deadline is set, so that a
-// handler can say goodbye. It blocks until all work has ended, or ctx has. It is called
-// by the controller.
-func (g *Group) Cancel(ctx context.Context, cause error) int {
+// Cancel ends the contexts of the work that runs with the cause. Reads and writes
+// on its connections return: reads fail with the cause from now on; writes fail with
+// os.ErrDeadlineExceeded until a new deadline is set, so that a handler can say
+// goodbye. It blocks until all work has ended, or ctx has. It is called by the
+// controller.
+func (g *Group) Cancel(ctx context.Context, cause error) {
 	if g.isZero() {
-		return 0
+		return
 	}
 	g.close()
 	cause = cmp.Or(cause, errStopped)
@@ -111,7 +111,6 @@ func (g *Group) Cancel(ctx context.Context, cause error) int {
 	case <-g.tracker.Sealed():
 	case <-ctx.Done():
 	}
-	return len(all)
 }
 
 // Stop ends the contexts of the work that runs, and closes its connections, all at

@@ -13,11 +13,7 @@ func cancels(t *testing.T, s Subject) {
 	w := r.begin(t, false)
 	go r.Server.GracefulStop()
 	synctest.Wait()
-	atOnce(t, "Cancel", func() {
-		if n := r.Server.Cancel(t.Context(), errCause); n != 1 {
-			t.Errorf("Cancel cancelled %d pieces of work, want 1", n)
-		}
-	})
+	atOnce(t, "Cancel", func() { r.Server.Cancel(t.Context(), errCause) })
 	synctest.Wait()
 	if w.ctx.Err() == nil {
 		t.Fatal("the handler's context has not ended")
@@ -56,11 +52,7 @@ func cancelsNothing(t *testing.T, s Subject) {
 	close(w.release)
 	<-w.result
 	go r.Server.GracefulStop()
-	atOnce(t, "Cancel with nothing in flight", func() {
-		if n := r.Server.Cancel(t.Context(), errCause); n != 0 {
-			t.Errorf("Cancel cancelled %d pieces of work, want 0", n)
-		}
-	})
+	atOnce(t, "Cancel with nothing in flight", func() { r.Server.Cancel(t.Context(), errCause) })
 	r.end(t)
 }
 

@@ -90,13 +90,12 @@ func (p *pool) close() {
 	}
 }
 
-func (p *pool) Cancel(_ context.Context, cause error) int {
+func (p *pool) Cancel(_ context.Context, cause error) {
 	all := p.tracker.Cancel()
 	for _, j := range all {
 		j.answer(cause)
 		j.end(cause)
 	}
-	return len(all)
 }
 
 func (p *pool) Stop() {
