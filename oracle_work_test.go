@@ -91,7 +91,7 @@ func (o *oracle) outcomes(last time.Time) []report.Outcome {
 		var gone time.Time
 		for i := range o.s.servers {
 			if _, called := o.w.at("stop "+name(i), "begin"); called {
-				gone = later(gone, o.gone(i))
+				gone = later(gone, o.back("gs "+name(i), o.s.servers[i].graceful))
 			}
 		}
 		switch {

@@ -152,18 +152,6 @@ func (w *world) at(who, what string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// index returns the place of the first such note among all notes, or -1.
-func (w *world) index(who, what string) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for i, n := range w.notes {
-		if n.who == who && n.what == what {
-			return i
-		}
-	}
-	return -1
-}
-
 func (w *world) triggered(at time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -21,6 +21,7 @@ type inbox struct {
 type result struct {
 	call   *call
 	at     time.Time
+	order  int64 // its place among the ends of all calls
 	result report.Result
 	err    error
 	text   string
@@ -76,6 +77,7 @@ func (r *run) await(done func() bool, bound func() time.Time) bool {
 		} else {
 			r.timer.Reset(time.Until(at))
 		}
+		r.record.start() // as late as this: the goroutine then begins at once, on this processor
 		select {
 		case <-r.inbox.wake:
 		case <-r.timer.C:

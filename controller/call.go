@@ -15,6 +15,7 @@ type call struct {
 	step  *report.Step
 	due   time.Time    // when it should be over; zero: nobody has said
 	since time.Time    // from when on it may need grace to come back
+	order int64        // when it came back, in the run's order
 	over  bool         // its result has come
 	told  bool         // its end, or that it takes too long, has been told
 	lasts bool         // it is the Serve of a server that is Last, and not late before the end

@@ -26,7 +26,7 @@ func (r *run) begin(op report.Op, name string, fn func() error, then func(result
 	c := &call{step: step, since: step.Start, then: then}
 	r.calls = append(r.calls, c)
 	go guard(fn, func(res result) {
-		res.call = c
+		res.call, res.order = c, r.order.Add(1)
 		r.inbox.put(res)
 	})
 	return c
@@ -67,7 +67,7 @@ func (r *run) stepThen(op report.Op, s stepConfig, end time.Time, then func(resu
 // returned takes in the result of a call.
 func (r *run) returned(res result) {
 	c := res.call
-	c.over = true
+	c.over, c.order = true, res.order
 	c.step.Duration = res.at.Sub(c.step.Start)
 	c.step.Err, c.step.Text, c.step.Stack = res.err, res.text, res.stack
 	// A call that was told to take too long stays one that timed out, unless it
@@ -111,10 +111,14 @@ func (r *run) expire(c *call) {
 
 // end ends a context on a goroutine of its own: that ends every context made from
 // it, and only those who made them know how many.
-func (r *run) end(cancel func()) {
+func (r *run) end(cancel func()) { r.beside(cancel) }
+
+// beside runs f, which is the library's own and comes to an end soon, on a goroutine of
+// its own. The loop is poked when it has.
+func (r *run) beside(f func()) {
 	r.ending.Add(1)
 	go func() {
-		cancel()
+		f()
 		r.ending.Add(-1)
 		r.inbox.poke()
 	}()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -16,13 +17,9 @@ type canceling struct {
 	*server
 	lastcall.Unimplemented
 	cancel func(ctx context.Context, cause error)
-	ended  int // how much it says that it has cancelled
 }
 
-func (c *canceling) Cancel(ctx context.Context, cause error) int {
-	c.cancel(ctx, cause)
-	return c.ended
-}
+func (c *canceling) Cancel(ctx context.Context, cause error) { c.cancel(ctx, cause) }
 
 type cutting struct {
 	*canceling
@@ -71,30 +68,33 @@ func TestG2_CancelHasItsShare(t *testing.T) {
 	}
 }
 
-// G4: phase cancel ends with the last Cancel. If any has cancelled something, servers
-// come back in the moment after it that have nothing left; if none has, there is nothing
-// to wait for.
+// G4: phase cancel ends with the last Cancel, and Stop is called in that instant.
 func TestG4_CancelThatIsDoneSooner(t *testing.T) {
-	const ms = time.Millisecond
-	for ended, want := range map[int]time.Duration{0: 30 * ms, 1: 40 * ms, 7: 40 * ms} {
-		bubble(t, func(t *testing.T, d *diary, _ func()) {
-			s := &canceling{server: newServer(d, "s", time.Hour), ended: ended, cancel: func(context.Context, error) { time.Sleep(30 * ms) }}
-			q := &canceling{server: newServer(d, "q", time.Hour), ended: 5, cancel: func(context.Context, error) { panic("at once") }}
-			r, took := runAfter(mustNew(t, budget, noSignals, withServer("s", s), withServer("q", q)), time.Minute)
-			wantTook(t, took, 6*time.Second+want)
-			if got := step(t, r, report.OpCancel, "q"); got.Result != report.ResultPanicked {
-				t.Errorf("a Cancel that panics is reported as %v", got)
-			}
-		})
-	}
-	// What was cancelled was all there was: the server comes back before phase stop.
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
-		s := newServer(d, "s", time.Hour)
-		c := &canceling{server: s, ended: 1, cancel: func(context.Context, error) { time.AfterFunc(9*ms, s.halt) }}
-		r, took := runAfter(mustNew(t, budget, noSignals, withServer("s", c)), time.Minute)
-		wantTook(t, took, 6*time.Second+9*ms)
-		if r.Outcome != report.OutcomeCancelled {
-			t.Errorf("outcome %v, want cancelled\n%v", r.Outcome, r)
+		s := &canceling{server: newServer(d, "s", time.Hour), cancel: func(context.Context, error) { time.Sleep(30 * time.Millisecond) }}
+		q := &canceling{server: newServer(d, "q", time.Hour), cancel: func(context.Context, error) { panic("at once") }}
+		r, took := runAfter(mustNew(t, budget, noSignals, withServer("s", s), withServer("q", q)), time.Minute)
+		wantTook(t, took, 6*time.Second+30*time.Millisecond)
+		if got := step(t, r, report.OpCancel, "q"); got.Result != report.ResultPanicked {
+			t.Errorf("a Cancel that panics is reported as %v", got)
+		}
+	})
+}
+
+// G4: a Cancel that has nothing to cancel costs no time: the forced end of a server
+// whose GracefulStop needs Stop to return is over in the timer's instant.
+func TestG4_NothingToCancel(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, _ func()) {
+		front := &canceling{server: newServer(d, "front", time.Hour), cancel: func(context.Context, error) { d.note("front cancel") }}
+		back := &canceling{server: newServer(d, "back", time.Hour), cancel: func(context.Context, error) { d.note("back cancel") }}
+		bare := newServer(d, "bare", time.Hour)
+		r, took := runAfter(mustNew(t, budget, noSignals, withServer("front", front),
+			withServer("back", back, controller.After("front")), withServer("bare", bare)), time.Minute)
+		wantTook(t, took, 6*time.Second)
+		d.wantTies(t, "front graceful 1m2s", "bare graceful 1m2s", "back graceful 1m6s", "front cancel 1m6s", "back cancel 1m6s",
+			"front stop 1m6s", "back stop 1m6s", "bare stop 1m6s")
+		if r.Outcome != report.OutcomeStopped {
+			t.Errorf("outcome %v, want stopped", r.Outcome)
 		}
 	})
 }

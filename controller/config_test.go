@@ -92,10 +92,10 @@ func (*listening) Serve(net.Listener) error { return nil }
 // partial has some methods of the contract.
 type partial struct{ valueServer }
 
-func (*partial) Serve() error                      { return nil }
-func (*partial) Announce(context.Context) error    { return nil }
-func (*partial) Cancel(context.Context, error) int { return 0 }
-func (*partial) LastArrival() time.Time            { return time.Time{} }
+func (*partial) Serve() error                   { return nil }
+func (*partial) Announce(context.Context) error { return nil }
+func (*partial) Cancel(context.Context, error)  {}
+func (*partial) LastArrival() time.Time         { return time.Time{} }
 
 type foreignSignal struct{}
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/report"
+	"github.com/lastcall-go/lastcall/transitions"
 
 	"github.com/lastcall-go/lastcall/fsm"
 )
@@ -19,6 +20,7 @@ import (
 type Controller struct {
 	draining chan struct{}             // closed when phase drain begins
 	timer    atomic.Pointer[time.Time] // when the timer fires; nil before the trigger
+	machine  *fsm.Machine
 	progress progress
 	inbox    *inbox
 	over     chan struct{} // closed when report is final
@@ -59,6 +61,7 @@ func New(budget lastcall.Budget, opts ...Option) (*Controller, error) {
 	}
 	c := &Controller{
 		draining: make(chan struct{}),
+		machine:  fsm.New(transitions.Shutdown()), // here and not in Run: it takes 50 us, and a signal during start-up may wait
 		inbox:    newInbox(),
 		over:     make(chan struct{}),
 

@@ -14,7 +14,8 @@ type feed struct {
 	op      report.Op
 	name    string
 	observe func(report.Step)
-	idle    func() // called when the queue has become empty
+	wants   func(report.Step) bool // whether it is worth waking for a step; nil: for each
+	idle    func()                 // called when the queue has become empty
 
 	mu      sync.Mutex
 	queue   []report.Step
@@ -27,11 +28,20 @@ type feed struct {
 	failed  int       // how many it has not
 }
 
-// put adds a step.
+// put adds a step. It is handed over once start has been called.
 func (f *feed) put(s report.Step) {
+	if f.wants != nil && !f.wants(s) {
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.queue = append(f.queue, s)
+}
+
+// start has the queue handed over, if that is not happening already.
+func (f *feed) start() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.startLocked()
 }
 

@@ -75,6 +75,7 @@ func (r *run) flush() {
 	known := r.report()
 	s.Report = &known
 	r.tell(*s)
+	r.record.start()
 	if n > 1 {
 		r.await(r.record.idle, func() time.Time { return earlier(told(), r.record.patience()) })
 	}
@@ -101,6 +102,7 @@ func (r *run) finish() report.Report {
 	for _, c := range r.calls {
 		r.expire(c)
 	}
+	r.record.start()
 	limit := earlier(r.deadline, time.Now().Add(grace))
 	told := func() time.Time {
 		until := r.record.freshUntil()
@@ -113,7 +115,7 @@ func (r *run) finish() report.Report {
 	for _, c := range r.calls {
 		c.step.Abandoned = !c.over
 	}
-	r.signals.end()
+	r.signals.release()
 	r.timer.Stop()
 	r.record.close(time.Now())
 	return r.report()

@@ -16,7 +16,6 @@ import (
 func (r *run) force() {
 	row := r.fire(fsm.Timeout)
 	r.inspectInFlight()
-	r.measure = report.OutcomeCancelled // the least: what is late without a server to stop is waited for
 	r.expireOld(r.overtaken())
 	r.cancel()
 	if row.Call == fsm.CallStop {
@@ -27,7 +26,8 @@ func (r *run) force() {
 }
 
 // overtaken notes the servers on which Stop will be called: those whose GracefulStop
-// has not returned. It returns every call that the timer has overtaken.
+// has not returned. It returns every other call that the timer has overtaken: that it
+// overtook a GracefulStop is no failure, and the transition tells of it.
 func (r *run) overtaken() []*call {
 	var late []*call
 	for _, s := range r.servers {
@@ -39,7 +39,6 @@ func (r *run) overtaken() []*call {
 		}
 		r.toStop = append(r.toStop, s)
 		r.gracefulStop(s) // it stands After another one and was not called so far
-		late = append(late, s.graceful)
 	}
 	for _, w := range r.workers {
 		if w.call != nil {
@@ -72,7 +71,8 @@ func (r *run) firstForce() lastcall.Phase {
 	}
 }
 
-// cancel ends the work that still runs. A Cancel that comes back because its context
+// cancel ends the work that still runs. It is over when every Cancel has come back: one
+// that has nothing to cancel costs no time. A Cancel that comes back because its context
 // has ended has done what it should, so its grace counts from then on: if the phases
 // behind have nothing to wait for, phase close may begin sooner.
 func (r *run) cancel() {
@@ -95,9 +95,6 @@ func (r *run) cancel() {
 		calls = append(calls, c)
 	}
 	if r.await(func() bool { return allDone(calls) }, end) {
-		if cancelled > 0 { // otherwise nothing has ended that could have had them return
-			r.awaitGone(cancelers, end)
-		}
 		return
 	}
 	for _, c := range calls { // a force may have brought the end forward
@@ -115,16 +112,12 @@ func (r *run) stop() {
 	if len(r.toStop) == 0 {
 		return
 	}
-	r.takeIn() // what has come back in this instant needed no Stop
-	if !gone(r.toStop) {
-		r.measure = report.OutcomeStopped
-	}
 	r.enter(lastcall.PhaseStop)
 	end := r.share(5)
 	var calls []*call
 	for _, s := range r.toStop {
 		calls = append(calls, r.call(report.OpStop, s.name, func() error {
-			s.halt()
+			s.halt(&r.order)
 			return nil
 		}, nil))
 	}
@@ -134,10 +127,10 @@ func (r *run) stop() {
 	}
 }
 
-// awaitGone waits for GracefulStop and Serve of servers whose Cancel or Stop has
-// come back: where that has ended everything they come back as well, but on other
-// goroutines, which may need grace to get the processor. Without that the next
-// step would be taken for what ended them.
+// awaitGone waits for GracefulStop and Serve of servers whose Stop has come back:
+// where that has ended everything they come back as well, but on other goroutines,
+// which may need grace to get the processor. Without that phase cut would begin with
+// nothing to cut.
 func (r *run) awaitGone(servers []*server, end func() time.Time) {
 	limit := time.Now().Add(grace)
 	r.await(func() bool { return gone(servers) }, func() time.Time { return earlier(limit, end()) })
@@ -156,9 +149,7 @@ func (r *run) cut() {
 		}
 		closed := 0
 		calls = append(calls, r.call(report.OpCut, s.name, func() error { closed = s.full.Cut(); return nil }, func(result) {
-			if closed > 0 {
-				r.measure = report.OutcomeCut
-			}
+			r.cutAny = r.cutAny || closed > 0
 		}))
 	}
 	if calls != nil {
@@ -173,8 +164,14 @@ func (r *run) wait() {
 		r.enter(lastcall.PhaseWait)
 		r.await(r.allGone, r.share(3))
 	}
-	r.outcome = r.measure
-	if !r.allGone() {
+	switch {
+	case !r.allGone():
 		r.outcome = report.OutcomeAbandoned
+	case r.cutAny:
+		r.outcome = report.OutcomeCut
+	case slices.ContainsFunc(r.toStop, func(s *server) bool { return !s.endedBeforeStop() }):
+		r.outcome = report.OutcomeStopped
+	default:
+		r.outcome = report.OutcomeCancelled
 	}
 }

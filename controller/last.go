@@ -26,7 +26,7 @@ func (r *run) endLasts() {
 	var stops []*call
 	for _, s := range r.lasts {
 		if !s.graceful.ended() {
-			stops = append(stops, r.call(report.OpStop, s.name, func() error { s.halt(); return nil }, nil))
+			stops = append(stops, r.call(report.OpStop, s.name, func() error { s.halt(&r.order); return nil }, nil))
 		}
 	}
 	start, rest := time.Now(), r.share(1)

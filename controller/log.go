@@ -14,6 +14,18 @@ import (
 // summary.
 type logger struct{ zerolog.Logger }
 
+// isLogged reports whether a step has a line: a call that ended well has none.
+func isLogged(s report.Step) bool {
+	switch s.Kind {
+	case report.KindBegin:
+		return false
+	case report.KindCall:
+		return s.Failed() || s.Err != nil
+	default:
+		return true
+	}
+}
+
 // observe writes the line that a step is worth, if it is worth one.
 func (l logger) observe(s report.Step) {
 	switch s.Kind {
@@ -40,7 +52,7 @@ func (l logger) observe(s report.Step) {
 		l.summary(*s.Report)
 	case report.KindWarning:
 		where(l.Warn(), s.Now).Msg(s.Text)
-	case report.KindBegin: // the end of a call is worth a line, if anything went wrong
+	case report.KindBegin: // see isLogged
 	}
 }
 
@@ -87,9 +99,6 @@ func (l logger) cause(s report.Step) {
 // call writes how a call ended that did not end well, or that gave an error as it
 // ended when it was told to.
 func (l logger) call(s report.Step) {
-	if !s.Failed() && s.Err == nil {
-		return
-	}
 	e := l.Error()
 	switch {
 	case !s.Failed():

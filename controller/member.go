@@ -27,11 +27,11 @@ type server struct {
 	elsewhere bool  // the same
 	graceful  *call
 	begun     chan struct{} // closed right before GracefulStop is called
+	stopBegan atomic.Int64  // the place of Stop's call in the run's order; 0: it has not begun
 	accepts   atomic.Bool
 
-	inspection *call           // the last call of InFlight
-	work       []lastcall.Work // what InFlight returned at its end
-	notes      []string        // what Notes returned
+	work  []lastcall.Work // what InFlight returned at its end
+	notes []string        // what Notes returned
 }
 
 // worker is a registered worker and the call that runs it.
@@ -131,9 +131,18 @@ func (r *run) gracefulStop(s *server) {
 }
 
 // halt calls Stop, after the goroutine that calls GracefulStop has come to the call.
-func (s *server) halt() {
-	<-s.begun // closed on a goroutine that has been started, by its first statement
+// Which of the two the server then sees first is the scheduler's choice.
+func (s *server) halt(order *atomic.Int64) {
+	<-s.begun // closed by the first statement of a goroutine that has been started
+	s.stopBegan.Store(order.Add(1))
 	s.server.Stop()
+}
+
+// endedBeforeStop reports whether GracefulStop came back before Stop was called, so
+// that Stop ended nothing.
+func (s *server) endedBeforeStop() bool {
+	stop := s.stopBegan.Load()
+	return s.graceful.over && (stop == 0 || s.graceful.order < stop)
 }
 
 func (r *run) startWorker(w *worker) {

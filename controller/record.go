@@ -31,7 +31,7 @@ func newRecord(c config, idle func()) record {
 		r.feeds = append(r.feeds, &feed{op: report.OpObserve, name: o.name, observe: o.observe, idle: idle})
 	}
 	if c.logger != nil {
-		r.feeds = append(r.feeds, &feed{op: report.OpLog, observe: logger{*c.logger}.observe, idle: idle})
+		r.feeds = append(r.feeds, &feed{op: report.OpLog, observe: logger{*c.logger}.observe, wants: isLogged, idle: idle})
 	}
 	return r
 }
@@ -47,7 +47,14 @@ func (r *record) addLate(s *report.Step) {
 	r.steps = slices.Insert(r.steps, i, s)
 }
 
-// tell hands a step to every observer. It never waits. The summary is the last step for
+// start has everything handed over that was told.
+func (r *record) start() {
+	for _, f := range r.feeds {
+		f.start()
+	}
+}
+
+// tell hands a step to every observer, once start is called. It never waits. The summary is the last step for
 // the logger: what flushers do is in the report only.
 func (r *record) tell(s report.Step) {
 	for _, f := range r.feeds {
@@ -140,6 +147,7 @@ func (r *run) report() report.Report {
 		Budget: r.config.budget, Begun: r.begun, Triggered: r.at, Timer: r.timerAt, Deadline: r.deadline, Ended: time.Now(),
 		Failed: r.failed, NotRun: r.broken,
 	}
+	made.Steps = make([]report.Step, 0, len(r.record.steps))
 	for _, s := range r.record.steps {
 		made.Steps = append(made.Steps, *s)
 	}

@@ -9,7 +9,6 @@ import (
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/fsm"
 	"github.com/lastcall-go/lastcall/report"
-	"github.com/lastcall-go/lastcall/transitions"
 )
 
 // run is one shutdown, owned by the goroutine that called Run: the loop. It calls no
@@ -17,7 +16,6 @@ import (
 type run struct {
 	*Controller
 	config  config
-	machine *fsm.Machine
 	timer   *time.Timer
 	signals signals
 	ended   <-chan struct{} // the end of Run's context; nil once there is a trigger
@@ -37,15 +35,17 @@ type run struct {
 	waiting []member // those that stand After others and have not been told to end
 	toStop  []*server
 	calls   []*call
-	endings endings        // contexts that will end
-	ending  atomic.Int32   // contexts that are being ended
-	measure report.Outcome // the last thing done to what did not end by itself
+	endings endings      // contexts that will end
+	ending  atomic.Int32 // goroutines of beside
+	order   atomic.Int64 // counts the calls of Stop that begin, and what comes back, as it happens
+	cutAny  bool         // phase cut has closed a connection
 	settled report.SettleEnd
 	outcome report.Outcome
 	failed  bool // a server or worker failed by itself, or Fail began the shutdown
 	broken  error
 
-	record record
+	inspected time.Time // when servers were last asked for what is in flight
+	record    record
 }
 
 func newRun(ctx context.Context, c *Controller, config config) *run {
@@ -53,7 +53,6 @@ func newRun(ctx context.Context, c *Controller, config config) *run {
 	r := &run{
 		Controller: c,
 		config:     config,
-		machine:    fsm.New(transitions.Shutdown()),
 		timer:      time.NewTimer(time.Hour), // await resets it
 		outcome:    report.OutcomeDrained,
 		signals:    from,
@@ -174,14 +173,13 @@ func (r *run) startServing(s *server) {
 		s.serving = r.call(report.OpServe, s.name, s.serve, func(res result) { r.served(s, res) })
 		s.serving.lasts = s.last
 	}
-	go func() { // it ends with the trigger at the latest
+	r.beside(func() { // it ends with the trigger at the latest
 		select {
 		case <-s.accepting:
 			s.accepts.Store(true)
-			r.inbox.poke()
 		case <-r.Controller.triggered:
 		}
-	}()
+	})
 }
 
 // served takes in that a Serve has returned.

@@ -83,22 +83,32 @@ func (c *Controller) beginStarting() (*starting, error) {
 	return c.starting, nil
 }
 
-// hear takes in the first signal. It blocks until there is one, or until Run takes
-// the signals over.
+// hear takes in the first signal, and raises a second one again once the signals are
+// the platform's. It blocks until then, or until Run takes the signals over. (To give
+// them back after the first one, and to ask for them again in Run, would cost 0.2 ms
+// of every shutdown that begins here.)
 func (s *starting) hear(c *Controller) {
 	defer close(s.ended)
-	select {
-	case got, open := <-s.signals.from:
-		if !open {
-			s.signals.end()
+	for {
+		select {
+		case got, open := <-s.signals.from:
+			if !open {
+				s.signals.end()
+				return
+			}
+			s.signals.count++
+			if s.signals.count > 1 {
+				s.signals.end()
+				raise(got)
+				return
+			}
+			c.request(trigger{at: time.Now(), cause: &report.SignalError{Signal: got}, typed: typed(got)})
+			if !s.signals.ours {
+				return // a second one waits in the channel until Run
+			}
+		case <-s.over:
 			return
 		}
-		s.signals.count++
-		c.request(trigger{at: time.Now(), cause: &report.SignalError{Signal: got}, typed: typed(got)})
-		if s.signals.ours {
-			s.signals.giveBack()
-		}
-	case <-s.over:
 	}
 }
 
@@ -113,7 +123,7 @@ func (c *Controller) signalsOf(config config) (signals, bool) {
 		return listen(config), background
 	}
 	<-s.ended                                    // hear has been told, and does nothing that takes time
-	if s.signals.from == nil && s.signals.ours { // they were given back
+	if s.signals.from == nil && s.signals.ours { // they were given back, and the process lives on
 		again := listen(config)
 		again.count = s.signals.count
 		return again, s.background

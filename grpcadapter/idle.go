@@ -113,10 +113,3 @@ func (s *Server) awaitQuiet(ctx context.Context) bool {
 	}
 	return false
 }
-
-// NeedsStop reports, when Cancel has returned, that GracefulStop will not return soon and
-// that nothing but Stop is left to do. It does not block. It is called by the
-// controller.
-func (s *Server) NeedsStop() bool {
-	return !s.isZero() && s.needsStop.Load() && !isClosed(s.stopped)
-}

@@ -51,7 +51,6 @@ type Server struct {
 	life      atomic.Pointer[lastcall.Life]
 	scope     atomic.Pointer[scope] // what handlers' contexts carry of ours
 	http      atomic.Pointer[scope] // the same for RPCs that came over HTTP, with WithGoAwayFirst
-	needsStop atomic.Bool           // see NeedsStop
 	sawHTTP   atomic.Bool           // an RPC came through ServeHTTP of the gRPC server itself
 	door      door                  // where RPCs come in over HTTP
 

@@ -145,20 +145,33 @@ func (s *Server) Cancel(ctx context.Context, cause error) {
 	}
 	s.hurry()
 	if !s.isTracked() {
-		s.needsStop.Store(true)
 		return
 	}
 	s.tracker.enter(refusing)
 	rpcs := s.tracker.inFlight()
+	overHTTP := false
 	for _, r := range rpcs {
+		overHTTP = overHTTP || cameOverHTTP(r.Context)
 		s.foreign.Run(callStatus, func() { r.conclude(cancelled, leaving(), cause) })
 	}
 	if len(rpcs) == 0 && s.awaitQuiet(ctx) {
-		s.needsStop.Store(true)
 		return
 	}
 	select {
 	case <-s.stopped:
+	case <-ctx.Done():
+	}
+	if overHTTP { // the handlers have returned: net/http is writing their answers
+		pauseFor(ctx, moment)
+	}
+}
+
+// pauseFor blocks for a while, or until ctx has ended.
+func pauseFor(ctx context.Context, d time.Duration) {
+	pause := time.NewTimer(d)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
 	case <-ctx.Done():
 	}
 }

@@ -12,13 +12,13 @@ const (
 	// OutcomeDrained: every server and worker ended before the timer.
 	OutcomeDrained
 	// OutcomeCancelled: the rest ended after the timer, when it was cancelled or by
-	// itself. Everything had ended when phase stop began, or there was no server to
-	// stop. Stop is called all the same where G5 says so; it ended nothing.
+	// itself: every GracefulStop had returned when Stop was called. Stop is called all
+	// the same where G5 says so; it ended nothing.
 	OutcomeCancelled
-	// OutcomeStopped: the rest ended after phase stop had begun, and before there was
-	// anything to cut.
+	// OutcomeStopped: a GracefulStop returned only after Stop was called, and no
+	// connection was cut.
 	OutcomeStopped
-	// OutcomeCut: the rest ended after phase cut had begun.
+	// OutcomeCut: a Cut has closed connections.
 	OutcomeCut
 	// OutcomeAbandoned: some of it had not ended when phase wait was over.
 	OutcomeAbandoned

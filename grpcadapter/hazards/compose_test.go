@@ -259,7 +259,7 @@ func TestComposeServers(t *testing.T) {
 		wantLeft(t, "controller.", len(r.Abandoned()), r)
 		wantLeft(t, "grpcadapter.", 0, r)
 		wantLeft(t, "internal/foreign.", 0, r)
-		wantEnd(t, r, report.OutcomeAbandoned, usualTimer+fullCancel+stopGrace+waitIfNot, `GracefulStop "server 1" timed out`, `GracefulStop "server 2" timed out`)
+		wantEnd(t, r, report.OutcomeAbandoned, usualTimer+fullCancel+stopGrace+waitIfNot, `GracefulStop "server 2" timed out`)
 		for i, want := range []lastcall.Work{{Before: 1, Completed: 1}, {Before: 1, Cancelled: 1}, {Before: 1, Running: 1}} {
 			want.Server, want.Name, want.Kind = fmt.Sprint("server ", i), unaryMethod, lastcall.WorkUnary
 			wantWork(t, r, want)

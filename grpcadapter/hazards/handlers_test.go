@@ -25,7 +25,8 @@ import (
 
 // Rows 1 to 6: handlers that do not come to their end.
 
-// late is the failure that the report has of a GracefulStop which outlived the timer.
+// late is the failure that the report has of a GracefulStop which never came back; see
+// wantEnd for one that outlived the timer and then did.
 const late = `GracefulStop "grpc" timed out`
 
 // stream makes a streaming RPC; the end of the stream is no error.
