@@ -128,7 +128,7 @@ func TestG2_AfterIsOneOrder(t *testing.T) {
 		}
 		c := mustNew(t, long, noSignals,
 			worker("writer", s, controller.After("batcher")),
-			worker("batcher", s, controller.After("grpc"), controller.After("web")), // names add up
+			worker("batcher", s, controller.After("web"), controller.After("grpc")), // names add up
 			withServer("grpc", newServer(d, "grpc", s), controller.After("gateway", "poller")),
 			worker("poller", 3*s),
 			withServer("gateway", newServer(d, "gateway", 2*s)),

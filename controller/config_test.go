@@ -256,13 +256,6 @@ func TestMisuse(t *testing.T) {
 	if r := zero.Run(context.Background()); r.Err() == nil || !strings.Contains(r.String(), "not made by New") {
 		t.Errorf("Run of a zero Controller: %v", r)
 	}
-	var none report.Report
-	if none.ExitCode() != report.ExitNotRun || none.Err() == nil || none.String() == "" {
-		t.Errorf("the zero Report: exit code %d, error %v, %q", none.ExitCode(), none.Err(), none)
-	}
-	if text, err := none.MarshalJSON(); err != nil || !strings.Contains(string(text), `"outcome":"none"`) || !strings.Contains(string(text), `"path":[]`) {
-		t.Errorf("the zero Report is %s, error %v", text, err)
-	}
 	if _, err := c.Wait(nil); err == nil { //nolint:staticcheck // a nil context is what is tested
 		t.Error("Wait(nil) gave no error")
 	}

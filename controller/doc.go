@@ -1,45 +1,63 @@
 // Package controller shuts a server down: in order, by a deadline, and with a
 // report of how it went.
 //
-// A [Controller] is given a [Budget] and everything that has to stop: servers,
+// A [Controller] is given a [lastcall.Budget] and everything that has to stop: servers,
 // workers, dependencies to close, exporters to flush. [Controller.Run] serves
-// until the first trigger (a signal, the end of its context, Shutdown, a server
-// or worker that fails) and then walks the states of package transitions. Each
-// state is divided into phases:
+// until the first trigger (a signal, the end of its context, Shutdown, Fail, Force, a
+// server or worker that ends by itself), walks the states of package transitions, and
+// returns a [report.Report]. Each state is divided into phases:
 //
-//	SERVING            start, serve, announce, settle
+//	SERVING            start, serve | trigger | announce, settle
 //	GRACEFUL_SHUTDOWN  drain
 //	TIMER_EXPIRED      cancel, stop, cut, wait
 //	TERMINATED         close, flush
 //
+// With [lastcall.DefaultBudget], and work that does not end, the phases begin at
+//
+//	 0 s  trigger     readiness goes down, workers stop claiming       announce
+//	 0 s              the server still serves while the network learns  settle
+//	 5 s              GracefulStop: new work is refused                 drain
+//	20 s  timer       what still runs gets a status and is stopped     cancel, stop, cut, wait
+//	                  dependencies are closed, telemetry is flushed     close, flush
+//	25 s  deadline    Run has returned
+//
 // The trigger is the instant of the first request to shut down. Run returns by
-// the deadline, which is trigger + Total. The machine's timer fires at
+// the deadline, which is trigger + Total. The timer fires at
 // trigger + Total - Reserve. The second signal moves the timer to now, and the
-// deadline to at most now + Reserve. After the timer the time that remains is
+// deadline to at most now + Reserve. After the timer the remaining time is
 // shared: with k phases left a phase may use a k-th of it, and n steps one
 // after the other inside a phase share the phase's part in the same way. What
-// is not used goes to those behind.
+// a phase does not use goes to the phases after it.
+//
+// # Reading the source
+//
+// From Run to os.Exit: controller.go has the verbs that a user calls, run.go the
+// phases in order, up to the drain, force.go what the timer begins, finish.go what
+// every shutdown ends with. await.go is the only place where the loop blocks; call.go
+// runs user code; record.go tells observers, and log.go is one of them.
 //
 // # Guarantees
 //
-// Foreign code is everything that the controller calls and that is not its own:
+// User code is everything that the controller calls and that is not its own:
 // servers, announcers, workers, closers, flushers, observers, the log writer,
-// and the Error and String methods of the values that these hand over. It runs
+// and the Error and String methods of the values that these return. It runs
 // on goroutines of its own, so it may hang, panic, call runtime.Goexit, ignore
 // its context, be slow, or call back into the controller.
 //
-// In what follows a server is one that is not Last. Those that are end after the
-// flushers: see [Last].
+// In G2 to G5 a server is one that does not stop last. A server that does (see
+// [lastcall.FullServer]) ends after the flushers.
 //
-// G1 Bounded: Run returns at or before the deadline, whatever foreign code
-// does; in real time as exactly as the machine's timers fire. What ends the process
-// is beyond any library: os.Exit, a panic in a goroutine that lastcall did not
-// start, a fatal error of the Go runtime. The context that Run is given must keep
+// G1 Bounded: Run returns at or before the deadline, whatever user code does; in
+// real time as exactly as the machine's timers fire. No library can keep the
+// process from ending sooner by os.Exit, a panic in a goroutine that lastcall did not
+// start, or a fatal error of the Go runtime. The context that Run is given must keep
 // the contract of package context.
 //
 // G2 Ordered: a phase starts only if every phase before it, in the order above,
 // is over or was skipped. A closer starts only if every server has ended and
-// every worker has returned, or phase wait is over. Flushers start last.
+// every worker has returned, or phase wait is over. Flushers start last. Before the
+// timer a server or worker that is registered After others is told to end only if all
+// of those have ended.
 //
 // G3 No needless loss: a server has ended if and only if its GracefulStop and
 // its Serve have returned; a worker, if and only if it has returned. If all
@@ -54,7 +72,7 @@
 // come to the call. If the last end and the timer fall into the same instant, either path is legal.
 //
 // G6 Once: the first trigger wins, and its cause is kept. Every later one is
-// harmless, and everybody who waits gets the same report.
+// harmless, and every caller of Run and Wait gets the same report.
 //
 // G7 Legal: the states are taken only along the rows of package transitions.
 // State, Phase and Ready never go backwards and never block.
@@ -62,16 +80,27 @@
 // G8 Isolated: a step that fails, panics or hangs neither stops nor starves
 // another one. A failure is in the report, with the name of its step.
 //
-// G9 Told: every transition and every change of phase reaches every observer, in
-// order, unless that observer is still busy when Run returns. A slow observer
-// delays nobody; what it missed is counted in the report. At its end Run waits at
-// most 10 ms, and not past the deadline, for observers that have been quick so far.
+// G9 Told: every step reaches every observer once and in order, unless that
+// observer is still busy when Run returns. After the trigger the first step is the
+// cause; if its text takes longer than 10 ms, the cause is told without it. A slow
+// observer delays no other one; what it missed is counted in the report. At its end
+// Run waits at most 10 ms, and not past the deadline, for observers that have been
+// quick so far.
 //
 // G10 Nothing left: when Run has returned, no goroutine of the library is alive
-// except those that wait for foreign code which has not returned; the report
+// except those that wait for user code which has not returned; the report
 // names each of them.
 //
 // G11 Said last: the final log line has been handed to the writer before the
-// first flusher starts, unless the writer takes no line for a second or the log's
-// share of the time is over. Failures of flushers are in the report only.
+// first flusher starts, with the exceptions of G13. Failures of flushers are in
+// the report only.
+//
+// G12 Ready: Ready returns true only if every server accepts work, those that stop
+// last included, and no trigger has come. Serving is closed in the first such instant,
+// and stays open if there is none.
+//
+// G13 Told in time: when the first flusher starts, and when the first server that
+// stops last is told to end, every observer has been told everything up to the
+// summary, except one that has been busy with a single step for a second, or all of
+// them if their share of the time is over.
 package controller

@@ -299,6 +299,16 @@ func TestG5_After(t *testing.T) {
 		runAfter(c, time.Minute)
 		d.wantTies(t, "front graceful 1m2s", "back graceful 1m6s", "front stop 1m6s", "back stop 1m6s")
 	})
+	bubble(t, func(t *testing.T, d *diary, hang func()) { // also if the one before it never ends
+		front, back := newServer(d, "front", 0), newServer(d, "back", 0)
+		front.graceful, front.stop = hang, hang
+		c := mustNew(t, budget, noSignals, withServer("front", front), withServer("back", back, controller.After("front")))
+		r, _ := runAfter(c, time.Minute)
+		d.wantTies(t, "front graceful 1m2s", "back graceful 1m6s", "front stop 1m6s", "back stop 1m6s")
+		if s := step(t, r, report.OpGracefulStop, "back"); s.Result != report.ResultOK {
+			t.Errorf("%v", s)
+		}
+	})
 }
 
 // G6: the first cause is kept, whatever comes after it, and everybody gets the
