@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"github.com/lastcall-go/lastcall"
 	"slices"
 	"strings"
 	"sync"

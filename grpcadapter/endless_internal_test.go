@@ -2,8 +2,9 @@ package grpcadapter
 
 import (
 	"context"
-	"github.com/lastcall-go/lastcall"
 	"testing"
+
+	"github.com/lastcall-go/lastcall"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"

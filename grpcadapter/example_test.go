@@ -3,13 +3,13 @@ package grpcadapter_test
 import (
 	"context"
 	"fmt"
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"log"
 	"net"
 	"os"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
 
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 

@@ -2,8 +2,9 @@ package grpcadapter
 
 import (
 	"fmt"
-	"github.com/lastcall-go/lastcall"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
 )
 
 // idleTime is for how long GracefulStop may go on after the last RPC before that is

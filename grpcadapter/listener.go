@@ -3,11 +3,12 @@ package grpcadapter
 import (
 	"errors"
 	"fmt"
-	"github.com/lastcall-go/lastcall"
 	"net"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
 
 	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/listener"

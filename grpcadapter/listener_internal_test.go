@@ -1,8 +1,9 @@
 package grpcadapter
 
 import (
-	"github.com/lastcall-go/lastcall"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
 )
 
 // What the tests of the listener, which are outside, see of its inside.

@@ -1,7 +1,6 @@
 package grpcadapter
 
 import (
-	"github.com/lastcall-go/lastcall"
 	"net"
 	"time"
 

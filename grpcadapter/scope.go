@@ -2,21 +2,23 @@ package grpcadapter
 
 import (
 	"context"
-	"github.com/lastcall-go/lastcall"
 	"sync/atomic"
+
+	"github.com/lastcall-go/lastcall"
 )
 
 // scope is a context that others look into.
 type scope struct{ context.Context }
 
 // Attach is called by the controller before Serve.
-func (s *Server) Attach(l lastcall.Life) {
+func (s *Server) Attach(h lastcall.Host) {
 	if s.isZero() {
 		return
 	}
+	l := h.Life()
 	if s.goAwayFirst > 0 {
 		s.http.Store(&scope{lastcall.NewContext(context.Background(), l)})
-		l = l.WithDraining(s.told)
+		l = lastcall.NewLife(s.told, l.TimerAt)
 	}
 	s.life.Store(&l)
 	s.scope.Store(&scope{lastcall.NewContext(context.Background(), l)})

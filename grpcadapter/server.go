@@ -14,12 +14,13 @@ package grpcadapter
 import (
 	"errors"
 	"fmt"
-	"github.com/lastcall-go/lastcall"
 	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
 
 	"google.golang.org/grpc"
 
@@ -42,17 +43,18 @@ type GRPCServer interface {
 // Use, or ServerOptions and Adopt) and perhaps Health. All methods may be called by
 // any number of goroutines.
 type Server struct {
+	lastcall.Unimplemented
 	settings
-	listener  *Listener // nil: somebody else serves
-	tracker   *tracker
-	streams   endlessStreams
-	telling   telling
-	foreign   foreign.Calls
-	life      atomic.Pointer[lastcall.Life]
-	scope     atomic.Pointer[scope] // what handlers' contexts carry of ours
-	http      atomic.Pointer[scope] // the same for RPCs that came over HTTP, with WithGoAwayFirst
-	sawHTTP   atomic.Bool           // an RPC came through ServeHTTP of the gRPC server itself
-	door      door                  // where RPCs come in over HTTP
+	listener *Listener // nil: somebody else serves
+	tracker  *tracker
+	streams  endlessStreams
+	telling  telling
+	foreign  foreign.Calls
+	life     atomic.Pointer[lastcall.Life]
+	scope    atomic.Pointer[scope] // what handlers' contexts carry of ours
+	http     atomic.Pointer[scope] // the same for RPCs that came over HTTP, with WithGoAwayFirst
+	sawHTTP  atomic.Bool           // an RPC came through ServeHTTP of the gRPC server itself
+	door     door                  // where RPCs come in over HTTP
 
 	told     chan struct{} // closed when handlers are told of the drain; with WithGoAwayFirst only
 	begun    chan struct{} // closed right before grpc's GracefulStop is called
@@ -137,6 +139,22 @@ var errZero = errors.New("grpcadapter: a Server that was not made by New or Use"
 // isZero says whether the Server was not made by New or Use. Its methods then do
 // nothing.
 func (s *Server) isZero() bool { return s.tracker == nil }
+
+// Accepting returns a channel that is closed once Accept was called on the listener. A
+// server over HTTP accepts when its http.Server does. For a server from Use without a
+// listener it is nil.
+func (s *Server) Accepting() <-chan struct{} {
+	switch {
+	case s.isZero():
+		return nil
+	case s.listener != nil:
+		return s.listener.inner.Accepting()
+	case s.overHTTP:
+		return closedChannel()
+	default:
+		return nil
+	}
+}
 
 func (s *Server) apply(opts []Option) {
 	for _, opt := range opts {

@@ -3,10 +3,9 @@ package grpcadapter
 import (
 	"context"
 	"errors"
-	"github.com/lastcall-go/lastcall"
 	"time"
 
-	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall"
 )
 
 // errEndless is the cause with which the context of an endless stream ends in the
@@ -266,16 +265,4 @@ func (s *Server) timerAt() (time.Time, bool) {
 	return time.Time{}, false
 }
 
-var (
-	_ lastcall.Server      = (*Server)(nil)
-	_ controller.Stoppable = (*Server)(nil)
-	_ controller.Acceptor  = (*Server)(nil)
-	_ controller.Attacher  = (*Server)(nil)
-	_ controller.Announcer = (*Server)(nil)
-	_ controller.Canceler  = (*Server)(nil)
-	_ controller.Cutter    = (*Server)(nil)
-	_ controller.Checker   = (*Server)(nil)
-	_ controller.Inspector = (*Server)(nil)
-	_ controller.Noter     = (*Server)(nil)
-	_ controller.Arrivals  = (*Server)(nil)
-)
+var _ lastcall.FullServer = (*Server)(nil)

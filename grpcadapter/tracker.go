@@ -2,7 +2,6 @@ package grpcadapter
 
 import (
 	"cmp"
-	"github.com/lastcall-go/lastcall"
 	"maps"
 	"math/rand/v2"
 	"runtime"
@@ -10,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
 
 	"google.golang.org/grpc"
 )
