@@ -2,249 +2,323 @@ package httpadapter
 
 import (
 	"crypto/tls"
-	"io"
+	"errors"
 	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/lastcall-go/lastcall/internal/connset"
 )
 
-// conn is a connection that the listener has accepted. What is read and written goes
-// straight through.
+// conn is a connection that net/http serves. What is read and written goes straight
+// through.
 type conn struct {
-	net.Conn // as the listener gave it
-	server   *Server
-	accepted time.Time
-	foreign  bool          // net/http has the connection itself, and nothing of this type
-	done     chan struct{} // closed when the connection is closed
+	*connset.Wire
+	server  *Server
+	through bool                     // net/http has the *tls.Conn of the listener: no method here is called
+	secured atomic.Pointer[tls.Conn] // that net/http has; nil: none
 
-	heard   atomic.Bool              // something was read
-	http2   atomic.Bool              // it speaks HTTP/2
-	early   atomic.Bool              // the last answer was given before its request was read
-	reading atomic.Bool              // in Read
-	writing atomic.Int32             // in Write
-	last    atomic.Int32             // see lastWrite
-	secured atomic.Pointer[tls.Conn] // around this one; nil: none
-	current atomic.Pointer[request]  // of HTTP/1.1, the one that was served last
-	upgrade atomic.Pointer[request]  // whose handler has taken it over, until it is closed
-
-	mu      sync.Mutex // guards what is below; never held while foreign code is called
-	phase   phase
-	quiet   *time.Timer // fires when an idle connection of HTTP/2 has been told, and is quiet; nil: it was not
-	stirred time.Time   // when something happened last since quiet is there
-	matched int         // how many bytes of the preface of HTTP/2 it has begun with
-	fed     bool        // something was read since the last Write
-	wrote   bool        // something was written since the GOAWAY was asked for
-	used    bool        // HTTP/2: it has had a request
-	awaited bool        // net/http is about to see that it is not idle
-	shunned bool        // it is going to be closed: what comes is not read any more
-	closed  bool        // somebody has closed it for good
-	fin     bool        // the last Write was, and the peer was told
+	mu       sync.Mutex // guards what is below; never held while user code is called
+	phase    phase
+	shaking  bool // connset has it in its handshake
+	http2    bool
+	asked    bool     // whether TLS speaks HTTP/2 is known
+	matched  int      // how many bytes of the preface of HTTP/2 it has begun with; -1: it is known
+	sends    bool     // the peer may be sending a body that is not read
+	hijacker *request // whose handler has hijacked it, until it is closed
 }
 
 // phase is what a connection is in.
 type phase uint8
 
 const (
-	fresh    phase = iota // no request has come
-	active                // a request is served
-	idle                  // between two requests
-	hijacked              // somebody else has it
-	other                 // it speaks a protocol of the user's TLSNextProto
+	fresh  phase = iota // no request has come
+	idle                // between two requests
+	busy                // a request is served
+	hijack              // a handler has taken it over
+	other               // it speaks a protocol of the user's TLSNextProto
 )
 
-// What the next Write is, if it begins after that is set.
-const (
-	notLast      int32 = iota
-	surelyLast         // of HTTP/2: it has the end of the last answer, and the GOAWAY
-	lastIfSilent       // it has the GOAWAY, if nothing was read before
-)
+// accepting is the Set as net/http sees it.
+type accepting struct{ *Server }
 
-// socket is a conn over TCP: what that can do beyond a net.Conn it can do as well.
-type socket struct {
-	*net.TCPConn
-	conn *conn
-}
+func (a accepting) Close() error { return a.conns.Close() }
 
-func newConn(s *Server, inner net.Conn) *conn {
-	_, foreign := inner.(*tls.Conn)
-	return &conn{Conn: inner, server: s, accepted: time.Now(), foreign: foreign, done: make(chan struct{})}
-}
-
-// outside returns the connection as net/http gets it. A *tls.Conn stays one, because
-// net/http looks for it.
-func (c *conn) outside() net.Conn {
-	if c.foreign {
-		return c.Conn
+func (a accepting) Accept() (net.Conn, error) {
+	c, err := a.conns.Accept()
+	if _, secured := c.(*tls.Conn); err == nil && secured && a.tls {
+		_ = c.Close() // the error says why
+		return nil, errors.New("httpadapter: the listener returns a *tls.Conn, and WithTLS would put TLS into TLS: use WithoutTLS with this listener")
 	}
-	if tcp, ok := c.Conn.(*net.TCPConn); ok {
-		return &socket{TCPConn: tcp, conn: c}
-	}
-	return c
+	return c, err
 }
 
-// outside returns the connection as the user's hooks get it: as the listener gave it,
-// or as the *tls.Conn around that.
-func outside(c net.Conn) net.Conn {
-	if ours := trackedConn(c); ours != nil {
-		return ours.Conn
+// wrap returns a connection as net/http gets it. A *tls.Conn stays one: before Go 1.27
+// net/http speaks HTTP/2 on nothing else.
+func (s *Server) wrap(set *connset.Conn) net.Conn {
+	c := &conn{Wire: &connset.Wire{Conn: set}, server: s, shaking: true}
+	secured, ok := set.NetConn().(*tls.Conn)
+	if !ok {
+		return connset.WithMethods(c)
 	}
-	return c
+	c.through = true
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.through[secured] = c
+	return secured
 }
 
-// trackedConn returns the conn that a net.Conn of outside is, or nil.
-func trackedConn(c net.Conn) *conn {
-	switch c := c.(type) {
-	case *conn:
+// connOf returns what is known of a connection that net/http has; nil if it is not one of
+// ours.
+func (s *Server) connOf(nc net.Conn) *conn {
+	secured, ok := nc.(*tls.Conn)
+	if ok {
+		nc = secured.NetConn()
+	}
+	if c, ok := connset.WithoutMethods(nc).(*conn); ok {
 		return c
-	case *socket:
-		return c.conn
 	}
-	return nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.through[secured]
 }
 
-// NetConn returns the connection as the listener gave it.
-func (c *conn) NetConn() net.Conn { return c.Conn }
-
-// Read is that of the connection inside.
-func (c *conn) Read(b []byte) (int, error) {
-	c.reading.Store(true)
-	n, err := c.Conn.Read(b)
-	if n > 0 && !c.hear(b[:n]) {
-		return 0, errClosed("read") // net/http takes it for the end; any other is answered 400
+// users returns a connection as the hooks of the user get it.
+func (c *conn) users(nc net.Conn) net.Conn {
+	if _, secured := nc.(*tls.Conn); secured || c == nil {
+		return nc
 	}
-	c.reading.Store(false)
-	return n, err
+	return c.NetConn()
 }
 
-// hear is called when something was read, and says whether anybody may have it: what
-// comes on a connection that is being closed must not become a request.
-func (c *conn) hear(b []byte) bool {
+// closed is called when a connection is closed.
+func (s *Server) closed(nc net.Conn) {
+	c := s.connOf(nc)
+	if secured, ok := nc.(*tls.Conn); ok {
+		s.mu.Lock()
+		delete(s.through, secured)
+		s.mu.Unlock()
+	}
+	c.StopQuiet()
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed || c.shunned {
-		return false
+	r := c.hijacker
+	c.hijacker = nil
+	c.mu.Unlock()
+	if r != nil {
+		s.tracker.End(r, r.fate())
 	}
-	c.fed = true
-	c.stir()
-	c.match(b)
-	c.last.CompareAndSwap(lastIfSilent, notLast)
-	return true
+	s.poke()
+}
+
+// all returns the connections that are not closed.
+func (s *Server) all() []*conn {
+	var all []*conn
+	for _, nc := range s.conns.Conns() {
+		if c := s.connOf(nc); c != nil { // it may have been closed since
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 // preface is what a connection of HTTP/2 begins with.
 const preface = "PRI * HTTP/2"
 
-// match finds out whether the connection speaks HTTP/2, by what was read first. The
-// mutex is held.
-func (c *conn) match(b []byte) {
-	c.heard.Store(true)
-	if c.matched < 0 {
-		return
-	}
-	for _, got := range b {
-		if got != preface[c.matched] {
+// Read is that of the connection inside. It finds out whether that begins with the preface.
+func (c *conn) Read(b []byte) (int, error) {
+	n, err := c.Wire.Read(b)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := 0; i < n && c.matched >= 0; i++ {
+		if b[i] != preface[c.matched] {
 			c.matched = -1
-			return
+		} else if c.matched++; c.matched == len(preface) {
+			c.http2, c.matched = true, -1
 		}
-		c.matched++
-		if c.matched == len(preface) {
-			c.http2.Store(true)
-			c.matched = -1
-			return
-		}
-	}
-}
-
-// errClosed is what the connections of package net return when they are closed.
-func errClosed(op string) error { return &net.OpError{Op: op, Net: "tcp", Err: net.ErrClosed} }
-
-// Write is that of the connection inside. Nothing is written when the connection has
-// been closed, although that may still be under way.
-func (c *conn) Write(b []byte) (int, error) {
-	if !c.begins() {
-		return 0, errClosed("write")
-	}
-	last := c.last.Load()
-	n, err := c.Conn.Write(b)
-	c.writing.Add(-1)
-	if last != notLast && len(b) < fullBuffer {
-		c.wroteLast(last)
 	}
 	return n, err
 }
 
-// begins is called when something is going to be written. What is read afterwards may
-// belong to the next request, even if net/http has not ended this one. It says whether
-// anything may be written.
-func (c *conn) begins() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return false
-	}
-	c.writing.Add(1)
-	c.fed, c.wrote = false, true
-	c.stir()
-	return true
-}
-
-// fullBuffer is how much net/http writes at a time if there may be more.
-const fullBuffer = 4 << 10
-
-// Close closes the connection, once: a second call does nothing and returns nil. It
-// does not block, unless the connection is of package net and nothing is drained.
+// Close closes the connection, once; see [connset.Conn.Close]. In the drain it never
+// blocks, and a peer that is still sending may read its answer.
 func (c *conn) Close() error {
-	if !c.closes(false) {
-		return nil
+	if !c.server.draining.Load() {
+		return c.Wire.Close()
 	}
-	return c.shut()
+	tcp, ok := c.NetConn().(*net.TCPConn)
+	c.mu.Lock()
+	sends := c.sends && c.phase == busy
+	c.mu.Unlock()
+	if ok && sends {
+		c.Linger(tcp, c.server.within(time.Hour))
+	} else {
+		c.Finish()
+	}
+	return nil
 }
 
-// Read is that of the conn.
-func (c *socket) Read(b []byte) (int, error) { return c.conn.Read(b) }
-
-// Write is that of the conn.
-func (c *socket) Write(b []byte) (int, error) { return c.conn.Write(b) }
-
-// Close is that of the conn.
-func (c *socket) Close() error { return c.conn.Close() }
-
-// NetConn returns the *net.TCPConn.
-func (c *socket) NetConn() net.Conn { return c.TCPConn }
-
-// ReadFrom lets the kernel send a file.
-func (c *socket) ReadFrom(r io.Reader) (int64, error) {
-	if !c.conn.begins() {
-		return 0, errClosed("write")
-	}
-	defer c.conn.writing.Add(-1)
-	return c.TCPConn.ReadFrom(r)
-}
-
-// CloseWrite is that of the connection inside; while the server drains it is the end
-// of the connection, too. net/http calls it when it has answered a request whose body
-// it does not want to read, and then sleeps before it calls Close. The peer may be
-// writing that body still, before it reads the answer.
-func (c *socket) CloseWrite() error {
-	if c.conn.server.draining.Load() && !c.conn.isHijacked() {
-		c.conn.early.Store(true)
+// EndWrites is called when net/http has answered a request whose body it does not want to
+// read, before it sleeps and calls Close. The drain does not wait for that.
+func (c *conn) EndWrites(closeWrite func() error) error {
+	c.mu.Lock()
+	c.sends = c.phase != hijack
+	closes := c.sends && c.server.draining.Load()
+	c.mu.Unlock()
+	if closes {
 		return c.Close()
 	}
-	return c.TCPConn.CloseWrite()
+	return closeWrite()
 }
 
-func (c *conn) isHijacked() bool { return c.is(hijacked) }
+// enters is called before the ConnState of the user.
+func (c *conn) enters(nc net.Conn, state http.ConnState) {
+	secured, _ := nc.(*tls.Conn)
+	switch {
+	case state == http.StateNew && secured != nil:
+		c.secured.Store(secured)
+	case state == http.StateActive && c.speaksHTTP2(nc): // of HTTP/1.x it only says that something was read
+		c.set(busy)
+		c.StopQuiet()
+	case state == http.StateIdle:
+		c.rests(c.speaksHTTP2(nc))
+	case state == http.StateHijacked && c.through: // its Close is not seen
+		c.Release()
+	case state == http.StateClosed && c.through: // the same
+		c.Finish()
+	}
+}
+
+// speaksHTTP2 reports whether the connection speaks HTTP/2. With TLS it is asked once.
+func (c *conn) speaksHTTP2(nc net.Conn) bool {
+	c.mu.Lock()
+	known, http2 := c.asked || c.http2, c.http2
+	c.mu.Unlock()
+	if known {
+		return http2
+	}
+	if secured, ok := nc.(interface{ ConnectionState() tls.ConnectionState }); ok {
+		http2 = secured.ConnectionState().NegotiatedProtocol == "h2"
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked, c.http2 = true, http2
+	return http2
+}
+
+// serves is called when the handler of a request is going to be called, and reports
+// whether it may be: not if the connection is being closed in this instant.
+func (c *conn) serves(r *request) bool {
+	if r.http1 {
+		c.mu.Lock()
+		c.phase, c.sends = busy, r.body && c.secured.Load() != nil // without TLS net/http calls CloseWrite
+		c.mu.Unlock()
+	}
+	return c.shaken() && !c.Claimed()
+}
+
+func (c *conn) set(to phase) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.phase = to
+}
+
+// leaves is called when the connection does not speak HTTP any more.
+func (c *conn) leaves(to phase) {
+	c.set(to)
+	c.shaken()
+}
+
+// shaken ends the handshake, and reports whether the connection is open.
+func (c *conn) shaken() bool {
+	c.mu.Lock()
+	shaking := c.shaking
+	c.shaking = false
+	c.mu.Unlock()
+	if !shaking {
+		return !c.Closing()
+	}
+	defer c.server.poke()
+	return c.HandshakeOver()
+}
+
+// rests is called when net/http has no request on the connection. One of HTTP/1.x ends in
+// the drain: if the header of its last answer was out before the announcement, that did
+// not tell the peer to go.
+//
+// One of HTTP/2 rests when it has begun to speak, before its first stream. In the drain
+// GOAWAY has to wait for that: it would refuse the stream.
+func (c *conn) rests(http2 bool) {
+	c.set(idle)
+	switch drains := c.server.draining.Load(); {
+	case !drains:
+		c.shaken()
+	case http2:
+		if c.isShaking() {
+			time.AfterFunc(quietTime, func() { c.shaken() })
+		}
+	default:
+		c.drain(false)
+		c.shaken()
+	}
+	if c.server.told.Load() {
+		c.tell(true)
+	}
+}
+
+// drain closes an idle connection of HTTP/1.x. If spare is set and something has come, it
+// does not: that may be a request that net/http has not seen, so the connection has as
+// much time as in its handshake. It does not block.
+func (c *conn) drain(spare bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.phase != idle || c.http2:
+	case c.Claim(!spare):
+		c.end()
+	case spare && !c.Claimed():
+		c.shaking = true
+		c.HandshakeAgain()
+	}
+}
+
+// end closes a connection that is claimed. It does not block.
+func (c *conn) end() {
+	if secured := c.secured.Load(); secured != nil {
+		c.server.calls.Run(callCloseTLS, func() {
+			defer c.Finish()
+			_ = secured.Close() // says goodbye within 5 s; the peer may have gone
+		})
+		return
+	}
+	c.Finish()
+}
+
+// quietTime is for how long nothing may be read or written on an idle connection of
+// HTTP/2 until it is closed, once it was told to send GOAWAY. net/http leaves that to the
+// peer, or closes it after a second. When ConnState says that it is idle, its last answer
+// may be in a buffer, and a stream on its way.
+const quietTime = 50 * time.Millisecond
+
+// tell is called when Shutdown of the http.Server is going to be called, and when the
+// connection becomes idle after that, which wrote says: it has written its GOAWAY.
+func (c *conn) tell(wrote bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.http2 && c.phase == idle && !c.through { // of such a one nothing is seen
+		c.AwaitQuiet(quietTime, wrote, c.end)
+	}
+}
+
+func (c *conn) isShaking() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.shaking
+}
 
 func (c *conn) is(p phase) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.phase == p
-}
-
-// isClosed says whether somebody has closed the connection for good.
-func (c *conn) isClosed() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.closed
 }

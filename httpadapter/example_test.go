@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
 
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/httpadapter"

@@ -4,14 +4,15 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // A request that the timer interrupts: its context ends with the cause, a read that is

@@ -2,58 +2,54 @@ package httpadapter
 
 import (
 	"fmt"
-	"github.com/lastcall-go/lastcall"
 	"slices"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
 )
 
-// idleTime is for how long GracefulStop may go on after the last request before that
-// is worth a note.
+// idleTime is for how long GracefulStop may go on after the last request before that is
+// worth a note.
 const idleTime = 500 * time.Millisecond
 
-// InFlight returns the requests by the pattern of their route, as far as there were
-// any in flight when the shutdown began or afterwards, and the calls into the
-// listener and its connections that have not returned. A request whose handler has
-// taken the connection over is a lastcall.WorkConn until that is closed and the
-// handler has returned; where net/http has a *tls.Conn of the listener's, until the
-// handler has returned. The numbers of the requests belong to one instant, those of the
-// calls to one shortly before. It blocks only for as long as the function of
-// [WithPattern] does, which it calls. It may be called at any time, for metrics, too.
+// InFlight returns the requests by the pattern of their route, as far as any were in
+// flight when the shutdown began or have come since, and the calls into user code and
+// net/http that have not returned. A request whose handler has taken the connection over is
+// a lastcall.WorkConn until that is closed and the handler has returned. It may be called
+// at any time, and blocks for as long as the function of [WithPattern], at most 10 ms.
 func (s *Server) InFlight() []lastcall.Work {
 	if s.isZero() {
 		return nil
 	}
-	calls := s.foreign.Left()
-	if !s.isDraining() { // it is to run
+	calls := s.calls.Left()
+	if !s.conns.Closed() { // until then Serve is to run
 		calls = slices.DeleteFunc(calls, func(w lastcall.Work) bool { return w.Name == callServe })
 	}
-	return append(s.tracker.work(), calls...)
+	return append(s.tracker.Work(func(r *request) string { return r.peer }), calls...)
 }
 
 // Notes returns what the end of the server tells an operator. It is called by the
 // controller.
-func (s *Server) Notes() []string {
+func (s *Server) Notes() (notes []string) {
 	if s.isZero() {
 		return nil
 	}
-	var notes []string
 	note := func(n int, one, many string) {
-		switch {
-		case n == 1:
+		if n == 1 {
 			notes = append(notes, one)
-		case n > 1:
+		} else if n > 1 {
 			notes = append(notes, fmt.Sprintf(many, n))
 		}
 	}
-	s.mu.Lock()
-	silent, cut, lateness := s.silent, s.cut, s.lateness
-	s.mu.Unlock()
-	note(silent, "1 connection was closed on which no request had come: a port scanner, a TCP probe, or a client that connects in advance",
+	counts := s.conns.Counts()
+	note(counts.Silent, "1 connection was closed on which no request had come: a port scanner, a TCP probe, or a client that connects in advance",
 		"%d connections were closed on which no request had come: port scanners, TCP probes, or clients that connect in advance")
-	note(cut, "1 connection survived Stop and was cut", "%d connections survived Stop and were cut")
-	note(len(s.conns.all()), "1 connection is open", "%d connections are open")
-	if lateness > idleTime {
-		notes = append(notes, fmt.Sprintf("GracefulStop returned %v after the last request had ended: until then peers kept their connections open, or had not read their answers", lateness.Round(time.Millisecond)))
+	note(counts.Cut, "1 connection survived Stop and was cut", "%d connections survived Stop and were cut")
+	note(len(s.conns.Conns()), "1 connection is open", "%d connections are open")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lateness > idleTime {
+		notes = append(notes, fmt.Sprintf("GracefulStop returned %v after the last request had ended: until then peers kept their connections open", s.lateness.Round(time.Millisecond)))
 	}
 	return notes
 }
@@ -65,5 +61,5 @@ func (s *Server) LastArrival() time.Time {
 	if s.isZero() {
 		return time.Time{}
 	}
-	return s.tracker.lastArrival()
+	return s.tracker.LastArrival()
 }

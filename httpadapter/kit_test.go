@@ -6,8 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"log"
 	"net"
@@ -16,6 +14,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/lastcall-go/lastcall/report"
 
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/fsm"
@@ -50,6 +50,8 @@ type network struct {
 	dial func(context.Context) (net.Conn, error) // without TLS
 	tls  *tls.Config                             // the client's; nil: none
 	cert *tls.Config                             // the server's
+
+	plain bool // it is not the adapter that serves TLS
 }
 
 func tcp(t testing.TB) *network {
@@ -85,6 +87,18 @@ func (n *network) connect(t testing.TB) net.Conn {
 	}
 	t.Cleanup(func() { conn.Close() })
 	return conn
+}
+
+// speak returns a connection, with TLS if the network has that.
+func (n *network) speak(t testing.TB) net.Conn {
+	t.Helper()
+	c := n.connect(t)
+	if n.tls == nil {
+		return c
+	}
+	secured := tls.Client(c, n.tls)
+	t.Cleanup(func() { secured.Close() })
+	return secured
 }
 
 // How a client speaks.
@@ -228,8 +242,11 @@ func begin(t testing.TB, n *network, s setup) *lastcall {
 	if srv.Protocols == nil {
 		srv.Protocols = all()
 	}
-	if srv.TLSConfig == nil {
+	if srv.TLSConfig == nil && n.cert != nil {
 		srv.TLSConfig = n.cert
+		if !n.plain {
+			s.adapter = append([]httpadapter.Option{httpadapter.WithTLS("", "")}, s.adapter...)
+		}
 	}
 	if s.budget == (lastcall.Budget{}) {
 		s.budget = usual()
@@ -381,3 +398,11 @@ func discard() *log.Logger { return log.New(io.Discard, "", 0) }
 
 // goexit ends the goroutine.
 func goexit() { runtime.Goexit() }
+
+// declare returns the option that says whether a network has TLS.
+func declare(n *network) []httpadapter.Option {
+	if n.cert == nil {
+		return nil
+	}
+	return []httpadapter.Option{httpadapter.WithTLS("", "")}
+}

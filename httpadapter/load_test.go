@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"net/http"
 	"os"
@@ -14,6 +12,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // load is clients that make one request after the other until they are refused.

@@ -1,107 +1,133 @@
 package httpadapter
 
 import (
-	"github.com/lastcall-go/lastcall"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
 
-// Option says more about a [Server].
-type Option func(*Server)
+// Option configures a [Server].
+type Option func(*settings)
 
-// WithTLS makes the Server serve TLS with the certificate and key in two files, as
-// http.Server.ServeTLS does. They are read by Serve.
+// settings are what options set; not changed afterwards, but for route.
+type settings struct {
+	inner             net.Listener // as New was given it
+	tls, plain        bool         // WithTLS was given; WithoutTLS was
+	certFile, keyFile string
+	handshakeTime     time.Duration
+	infra             []string
+	leaveHijacked     bool
+	route             func(*http.Request) string // WithPattern's, or the Handler's if it is a ServeMux
+	errs              []error
+}
+
+// fail notes an error for Check.
+func (s *settings) fail(format string, args ...any) {
+	s.errs = append(s.errs, fmt.Errorf("httpadapter: "+format, args...))
+}
+
+// WithTLS has TLS served, as by http.Server.ServeTLS: with the certificate and key in two
+// files, or, if both names are empty, with what the TLSConfig of the http.Server has. A
+// file that cannot be read is an error from controller.New; Serve reads it again.
+//
+// Without this option connections are served as the listener returns them. An http.Server
+// whose TLSConfig has certificates needs this option or [WithoutTLS].
 func WithTLS(certFile, keyFile string) Option {
-	return func(s *Server) {
-		if certFile == "" || keyFile == "" {
-			s.fail("WithTLS was given the files %q and %q; it needs both names", certFile, keyFile)
-			return
-		}
-		s.certFile, s.keyFile = certFile, keyFile
-	}
+	return func(s *settings) { s.tls, s.certFile, s.keyFile = true, certFile, keyFile }
 }
 
-// WithHandshakeTime sets how long a connection on which no request has come yet may
-// still take for it, counted from GracefulStop; then it is closed. One that had as
-// much time before, and has said nothing, is closed at once. The default is one
-// second, as much as GracefulStop may last for a peer that says nothing; d must be
-// positive. Under a controller at most half of the time to the timer is used.
+// WithoutTLS has connections served as the listener returns them, as by http.Server.Serve,
+// although the TLSConfig has certificates: the listener is one of tls.NewListener, or
+// around such a one, or clients do not use TLS.
+func WithoutTLS() Option { return func(s *settings) { s.plain = true } }
+
+// checkTLS returns what is wrong with the options for TLS.
+func (s *settings) checkTLS(config *tls.Config) error {
+	has := config != nil && (len(config.Certificates) > 0 || config.GetCertificate != nil || config.GetConfigForClient != nil)
+	switch {
+	case s.tls && s.plain:
+		return errors.New("httpadapter: both WithTLS and WithoutTLS were given")
+	case !s.tls && !s.plain && has:
+		return errors.New(`httpadapter: the http.Server's TLSConfig has certificates: say WithTLS("", "") to serve TLS with them, or WithoutTLS() if the listener does that, or clients do not use TLS`)
+	case (s.certFile == "") != (s.keyFile == ""):
+		return fmt.Errorf("httpadapter: WithTLS was given the files %q and %q; it needs both names, or none", s.certFile, s.keyFile)
+	case s.tls && s.certFile == "" && !has:
+		return errors.New("httpadapter: WithTLS was given no files, and the http.Server's TLSConfig has no certificates")
+	case s.certFile != "":
+		if _, err := tls.LoadX509KeyPair(s.certFile, s.keyFile); err != nil {
+			return fmt.Errorf("httpadapter: WithTLS(%q, %q): %w", s.certFile, s.keyFile, err)
+		}
+	}
+	return nil
+}
+
+// WithHandshakeTime sets how long a connection on which no request has come yet may still
+// take for it, counted from GracefulStop. Then it is closed, and at once if it has had as
+// much time before and has sent nothing. The default is one second; d must be positive. A
+// controller gives at most half of the time to the timer.
 func WithHandshakeTime(d time.Duration) Option {
-	return func(s *Server) {
-		if d <= 0 {
+	return func(s *settings) {
+		if s.handshakeTime = d; d <= 0 {
 			s.fail("WithHandshakeTime was given %v; it must be positive", d)
-			return
 		}
-		s.handshakeTime = d
 	}
 }
 
-// WithHijackedLeft leaves connections that a handler has taken over (WebSockets) to
-// those who did: GracefulStop does not wait for them, nor for their handlers, and Cut
-// does not close them. Nor does Cancel mark these requests as cancelled, or wake their
-// reads and writes; but the contexts of all requests end with it, theirs too. Without
-// the option GracefulStop waits until the connections are closed and their handlers have
-// returned, and Cut closes them.
-func WithHijackedLeft() Option { return func(s *Server) { s.leaveHijacked = true } }
+// WithHijackedLeft leaves connections that a handler has taken over (WebSockets) to those
+// who did: GracefulStop does not wait for them or their handlers, Cut does not close them,
+// and Cancel does not mark their requests, but ends their contexts. Without it GracefulStop
+// waits until they are closed and their handlers have returned, and Cut closes them.
+func WithHijackedLeft() Option { return func(s *settings) { s.leaveHijacked = true } }
 
-// WithPattern says under which name a request is counted: the pattern of its route,
-// or "" for none. It is for routers that are no http.ServeMux, and for a ServeMux
-// behind middleware:
+// WithPattern sets the function that finds the pattern under which a request is counted,
+// or "" for none, for routers that are not a http.ServeMux or are behind middleware:
 //
 //	httpadapter.WithPattern(func(r *http.Request) string { _, p := mux.Handler(r); return p })
 //
-// The request has method, host and path, and nothing else. Without the option the
-// pattern is what the Handler says if it is a *http.ServeMux; otherwise it is
-// http.Request.Pattern of the requests that have ended, if nobody has copied them,
-// and "(no pattern)". The function is called once the shutdown has begun, and by
-// InFlight at any time, on goroutines of their own, also several at a time. It must
-// return at once: an end of a request waits for it.
+// The request has method, host and path, and nothing else. The default asks the Handler if
+// it is a *http.ServeMux, or else looks at http.Request.Pattern when the request has ended,
+// which is empty if middleware has copied the request. The function is called during the
+// shutdown and by InFlight, concurrently. It must return at once: a request waits 10 ms for
+// it, and then it is not called again.
 func WithPattern(pattern func(*http.Request) string) Option {
-	return func(s *Server) {
-		if pattern == nil {
+	return func(s *settings) {
+		if s.route = pattern; pattern == nil {
 			s.fail("WithPattern was given a nil function")
-			return
 		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.route = pattern
 	}
 }
 
 // WithInfrastructurePaths adds to [InfrastructurePaths]. A path begins with a slash;
 // one that ends with a slash stands for everything below it.
 func WithInfrastructurePaths(paths ...string) Option {
-	return func(s *Server) {
+	return func(s *settings) {
 		if len(paths) == 0 {
 			s.fail("WithInfrastructurePaths was given no path")
 		}
 		for _, path := range paths {
 			if !strings.HasPrefix(path, "/") || path == "/" {
 				s.fail("WithInfrastructurePaths was given %q; a path begins with a slash, and has more than that", path)
-				continue
 			}
-			s.infra[path] = true
 		}
+		s.infra = append(s.infra, paths...)
 	}
 }
 
-// InfrastructurePaths returns the paths whose requests are not what a service is for:
-// probes and metrics. They are counted as lastcall.WorkInfra and are no arrivals
-// for lastcall.Budget.Quiet, and so are requests of kubelet's probes to any path.
+// InfrastructurePaths returns the paths of probes and metrics. Requests for them, and those
+// of kubelet's probes for any path, are counted as lastcall.WorkInfra, and are not
+// arrivals for lastcall.Budget.Quiet.
 func InfrastructurePaths() []string {
 	return []string{"/health", "/healthz", "/livez", "/readyz", "/metrics", "/debug/pprof/"}
 }
 
-// isInfra says whether requests of a path are infrastructure.
+// isInfra reports whether requests for a path are infrastructure.
 func (s *settings) isInfra(path string) bool {
-	if s.infra[path] {
-		return true
-	}
-	for i := strings.LastIndexByte(path, '/'); i > 0; i = strings.LastIndexByte(path[:i], '/') {
-		if s.infra[path[:i+1]] {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.infra, func(infra string) bool {
+		return path == infra || strings.HasSuffix(infra, "/") && strings.HasPrefix(path, infra)
+	})
 }

@@ -2,154 +2,193 @@ package httpadapter
 
 import (
 	"net/http"
-	"reflect"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/lastcall-go/lastcall/internal/inflight"
+	"github.com/lastcall-go/lastcall/internal/response"
 )
 
-// request is one request in flight: a node of the tracker's lists. It is one
-// allocation. What it says of the request is copied when that comes, because handlers
-// may change it.
+// request is a request in flight, with the ResponseWriter of its handler, in one
+// allocation. It copies what it says of the http.Request, because handlers may change that.
 type request struct {
-	writer             http.ResponseWriter
-	conn               *conn // nil: of HTTP/2, or unknown
-	method, host       string
+	response.Writer
+	item
+	server             *Server
+	conn               *conn
+	method, host, peer string
 	path, rawPath      string
-	peer               string
-	probe, body, http2 bool
+	infra, body, http1 bool
+	early              bool        // the handler has said something before the request was cancelled
+	hijack             atomic.Bool // the handler has taken the connection over
+	cancelled          atomic.Bool // by Cancel
+	pattern            atomic.Pointer[string]
 
-	began      time.Duration
-	prev, next *request
-	shard      uint32
-
-	// guarded by its shard
-	holds        uint8 // the handler, and the connection if that was taken over
-	before, late bool  // it ran when the shutdown began; it came after GracefulStop
-	moves        bool  // it came after the announcement; not changed when begin has returned
-	cancelled    bool
-	hijacked     bool
-
-	// guarded by naming; not taken with a shard's
-	naming  sync.Mutex
-	pattern string // the name, once somebody asked for it
-
-	use  sync.Mutex // held while writer is used
-	over bool       // the handler has returned: writer must not be used any more
+	use  sync.Mutex  // held while others than the handler use the ResponseWriter, only of HTTP/2
+	over atomic.Bool // the handler has returned; set with use held
 }
 
-// tracked is the Handler of the server that serves.
-type tracked struct {
+// item is the tracker's part of a request.
+type item = inflight.Item[*request]
+
+// handler is the Handler of the http.Server while it is served.
+type handler struct {
 	server *Server
-	next   http.Handler
+	next   http.Handler // nil: http.DefaultServeMux
 }
 
-// ServeHTTP runs the user's handler, and knows it.
-func (h *tracked) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	t := h.server.tracker
+// ServeHTTP has the user's handler serve a request, and keeps track of it.
+func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	next, s := h.next, h.server
+	if next == nil {
+		next = http.DefaultServeMux
+	}
+	c, _ := req.Context().Value(connKey{}).(*conn)
+	if c == nil { // it was called directly
+		next.ServeHTTP(w, req)
+		return
+	}
 	r := &request{
-		writer: w,
-		method: req.Method, host: req.Host, path: req.URL.Path, rawPath: req.URL.RawPath,
-		peer:  req.RemoteAddr,
-		probe: strings.HasPrefix(req.Header.Get("User-Agent"), "kube-probe/"),
-		body:  req.ContentLength != 0,
-		http2: req.ProtoMajor == 2 && req.Method != "PRI", // that one is for h2c.NewHandler, which takes its connection over
-		began: time.Since(t.made),
+		server: s, conn: c, method: req.Method, host: req.Host, peer: req.RemoteAddr,
+		path: req.URL.Path, rawPath: req.URL.RawPath, body: req.ContentLength != 0,
 	}
-	if c, ok := req.Context().Value(connKey{}).(*conn); ok && c != nil {
-		if c.isClosed() {
-			panic(http.ErrAbortHandler) // it came in that instant: nobody would hear the answer
-		}
-		if !r.http2 {
-			r.conn = c
-			c.current.Store(r)
-		}
+	r.ResponseWriter, r.Writer.Owner = w, r
+	r.http1 = r.IsHTTP1()
+	r.infra = s.isInfra(r.path) || strings.HasPrefix(req.Header.Get("User-Agent"), "kube-probe/")
+	if !c.serves(r) {
+		panic(http.ErrAbortHandler) // the answer could not be sent
 	}
-	if !t.begin(r) {
-		unavailable(w)
+	if !s.tracker.Begin(r, inflight.Sealed, !r.infra) {
+		if s.tracker.Stage() >= inflight.Refusing {
+			s.tracker.Refuse(r, inflight.Cancelled)
+		}
+		r.unavailable()
 		return
 	}
-	defer t.returned(r, req)
-	if r.moves && !r.http2 && req.Header.Get("Upgrade") == "" {
-		w.Header().Set("Connection", "close")
-	}
-	h.next.ServeHTTP(w, req)
-	t.answer(r, w)
+	defer r.returned(req)
+	next.ServeHTTP(r.Outside(), req)
+	r.answer()
 }
 
-// returned is called when the handler of a request has returned, or has panicked.
-func (t *tracker) returned(r *request, req *http.Request) {
+// returned is called when the handler has returned, or has panicked.
+func (r *request) returned(req *http.Request) {
+	r.ends()
+	if r.server.counting() && req.Pattern != "" { // that of a ServeMux behind the handler
+		if known := r.pattern.Load(); known == nil || *known == noPattern {
+			r.pattern.Store(&req.Pattern)
+		}
+	}
+	r.server.tracker.End(r, r.fate())
+}
+
+// fate returns what has become of a request that ends now.
+func (r *request) fate() inflight.Fate {
+	switch {
+	case r.cancelled.Load():
+		return inflight.Cancelled
+	case r.isLeft():
+		return inflight.Completed
+	default:
+		return inflight.ByStage
+	}
+}
+
+// isLeft reports whether the request is left to those who have taken its connection
+// over.
+func (r *request) isLeft() bool { return r.server.leaveHijacked && r.hijack.Load() }
+
+// ends keeps all but the handler's goroutine from using the ResponseWriter.
+func (r *request) ends() {
 	r.use.Lock()
-	r.over, r.writer = true, nil
-	r.use.Unlock()
-	if r.conn != nil {
-		r.conn.current.CompareAndSwap(r, nil)
-	}
-	if t.counting() {
-		r.learn(req.Pattern)
-	}
-	t.leave(r)
+	defer r.use.Unlock()
+	r.over.Store(true)
 }
 
-// answer gives a request that was cancelled, and whose handler has said nothing, an
-// answer.
-func (t *tracker) answer(r *request, w http.ResponseWriter) {
-	if !t.isCancelled(r) {
+// answer answers a cancelled request 503 if its handler has returned and said nothing. If
+// the handler had written a part of its answer before, that must not look complete to the
+// client: it is broken off.
+func (r *request) answer() {
+	switch {
+	case !r.cancelled.Load() || r.hijack.Load():
+	case r.Status == 0:
+		r.ends()
+		_ = http.NewResponseController(r.ResponseWriter).SetWriteDeadline(time.Time{}) // one of ours may have passed
+		r.unavailable()
+	case r.early && r.Written > 0 && r.Header().Get("Content-Length") != strconv.FormatInt(r.Written, 10):
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// unavailable answers that another server may be asked.
+func (r *request) unavailable() {
+	r.Header().Set("Retry-After", "1")
+	http.Error(&r.Writer, "the server is shutting down", http.StatusServiceUnavailable)
+}
+
+// Says is called before the header of the answer is fixed. From the announcement on answers
+// of HTTP/1.x end their connection, and so do those that follow http.MaxBytesReader, which
+// cannot tell net/http. On HTTP/2 that would make net/http send its only GOAWAY.
+func (r *request) Says(status int) {
+	r.early = !r.cancelled.Load()
+	leaves := r.server.counting() || status == http.StatusRequestEntityTooLarge
+	if r.http1 && leaves && status != http.StatusSwitchingProtocols {
+		r.Header().Set("Connection", "close")
+	}
+}
+
+// Hijacked makes the connection work until it is closed and the handler has returned.
+func (r *request) Hijacked() {
+	c, t := r.conn, r.server.tracker
+	defer r.server.poke()
+	r.hijack.Store(true)
+	c.leaves(hijack)
+	if r.server.leaveHijacked {
+		t.Release(r)
+	}
+	if c.through { // the end of that is not seen
+		return
+	}
+	t.Hold(r)
+	c.mu.Lock()
+	c.hijacker = r
+	c.mu.Unlock()
+	select {
+	case <-c.Done(): // closed may have been called before
+		r.server.closed(c)
+	default:
+	}
+}
+
+// past is a deadline that has passed.
+var past = time.Unix(1, 0)
+
+// wake has reads of the body, or writes of the answer, return with an error. Of HTTP/1.x it
+// calls the connection, which may hang, with no lock held.
+func (r *request) wake(writes bool) {
+	set := func(d interface {
+		SetReadDeadline(time.Time) error
+		SetWriteDeadline(time.Time) error
+	},
+	) {
+		switch { // errors: the peer may have gone
+		case r.over.Load():
+		case !writes:
+			_ = d.SetReadDeadline(past)
+		default:
+			_ = d.SetWriteDeadline(past)
+			if r.over.Load() { // the answer is being written
+				_ = d.SetWriteDeadline(time.Time{})
+			}
+		}
+	}
+	if r.http1 {
+		set(r.conn)
 		return
 	}
 	r.use.Lock()
-	r.over = true // nobody else sets deadlines from now on
-	r.use.Unlock()
-	if saidNothing(w) {
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // one of ours may have passed
-		unavailable(w)
-	}
-}
-
-// unavailable answers that somebody else may be asked.
-func unavailable(w http.ResponseWriter) {
-	w.Header().Set("Connection", "close")
-	w.Header().Set("Retry-After", "1")
-	http.Error(w, "the server is shutting down", http.StatusServiceUnavailable)
-}
-
-// saidNothing says whether a handler has returned without WriteHeader, Write or
-// Hijack. Package net/http tells nobody, so this looks into its ResponseWriter; a
-// test fails if that changes, and then the answer is no.
-func saidNothing(w http.ResponseWriter) bool {
-	v := reflect.ValueOf(w)
-	for _, field := range []string{"", "rws"} { // HTTP/1.1; HTTP/2
-		if field != "" {
-			v = v.FieldByName(field)
-		}
-		if v.Kind() != reflect.Pointer || v.IsNil() {
-			return false
-		}
-		v = v.Elem()
-		if v.Kind() != reflect.Struct {
-			return false
-		}
-		if wrote := v.FieldByName("wroteHeader"); wrote.IsValid() && wrote.Kind() == reflect.Bool {
-			return !wrote.Bool()
-		}
-	}
-	return false
-}
-
-// wake has reads of the body return with an error.
-func (r *request) wake() {
-	r.use.Lock()
 	defer r.use.Unlock()
-	if !r.over {
-		_ = http.NewResponseController(r.writer).SetReadDeadline(time.Unix(1, 0)) // there may be nothing to wake
-	}
-}
-
-// wakeWrites has writes of the answer return with an error.
-func (r *request) wakeWrites() {
-	r.use.Lock()
-	defer r.use.Unlock()
-	if !r.over {
-		_ = http.NewResponseController(r.writer).SetWriteDeadline(time.Unix(1, 0)) // the same
-	}
+	set(http.NewResponseController(r.ResponseWriter))
 }

@@ -1,336 +1,269 @@
-// Package httpadapter makes an http.Server what package controller wants: a server
-// that is drained without polling, tells its handlers of the drain, knows the
-// requests in flight, and answers those that the timer interrupts.
-//
-//	h := httpadapter.New(lis, &http.Server{Handler: mux})
-//	ctl, err := controller.New(budget, controller.WithServer("http", h))
-//
-// HTTP/1.1, HTTP/2 over TLS and HTTP/2 without TLS (h2c, by http.Server.Protocols)
-// are drained alike:
-//
-//   - From the announcement on HTTP/1.1 answers carry "Connection: close": requests
-//     are served through settle, and clients leave their kept-alive connections.
-//   - With the drain new connections are refused: the listener is closed.
-//   - HTTP/1.1 answers whose header is not out yet carry it as well, and idle
-//     connections are closed. Connections of HTTP/2 are sent a GOAWAY.
-//   - A request that has come is served, also if it came in that instant: what a
-//     kept-alive connection without TLS has received when it would be closed, and
-//     what a connection that is new sends within the time of [WithHandshakeTime]. A
-//     new connection of HTTP/2 is sent its GOAWAY when it begins to speak: requests
-//     that come together with its preface are served, and later ones may be sent again.
-//   - GracefulStop returns when the last handler has returned, the last answer is
-//     written, and every connection is closed. Nothing is polled. On Linux an answer
-//     on a *net.TCPConn, or on TLS of the Server's over one, is written when the peer's
-//     side has acknowledged all of it, so that a slow reader gets the rest although the
-//     process is going to end; elsewhere, and on other connections, when the
-//     connection has taken it. http.Server.WriteTimeout, if it is set, bounds that anew.
-//   - A peer of HTTP/2 then has a second to close its connection, and so has one whose
-//     upload was answered before it was read (over TCP). Each time it says something
-//     it has another one, for 5 s, or half of the time to the timer, at most.
-//
-// A request is not served if it was sent on a kept-alive connection and had not arrived,
-// or (over TLS) was not read, when that was closed; if its header was not complete
-// within the time of WithHandshakeTime; or if it comes after a GOAWAY. In each case its
-// handler has not been called, so that it may be sent again; a client that cannot do
-// that should be given time to notice that the server leaves (lastcall.Budget.Settle).
-//
-// # What is taken from the http.Server
-//
-// Serve takes a copy of the exported fields when the controller calls it, and serves
-// with the copy: until then they may be set, later changes have no effect, and
-// nothing in them is changed. Handler, ConnState, BaseContext and ConnContext are
-// called as without the adapter; BaseContext gets the listener that New was given,
-// and ConnState and ConnContext the connections that it accepted (or the *tls.Conn
-// around them). http.ServerContextKey gives the copy. Hijack gives handlers a connection
-// around that which the listener accepted (or a *tls.Conn around that); its NetConn
-// returns the one inside.
-//
-// What is not a field stays with the original. Its Shutdown is called when the drain
-// begins, for what RegisterOnShutdown and http2.ConfigureServer have registered with
-// it; if somebody else calls that while it is served, Serve returns, which is a trigger.
-// A Shutdown before Serve has no effect here. Its Close and SetKeepAlivesEnabled do
-// nothing here. One http.Server may be given to several adapters, whose drains then
-// begin together: the first that calls Shutdown closes the listeners of all. So none of
-// them may be controller.Last, or Behind something, unless all are.
-//
-// HTTP/2 without TLS is best had from http.Server.Protocols. With h2c.NewHandler of
-// golang.org/x/net call http2.ConfigureServer(srv, h2s) as well, with the http2.Server
-// that the handler has: otherwise its connections hear nothing of the drain, and hold it
-// until the timer fires. They are counted as connections that were taken over, not by
-// their requests.
-//
-// TLS is served if WithTLS names the files, or if the TLSConfig has Certificates,
-// GetCertificate or GetConfigForClient. A listener of tls.Listen works as well, but
-// what is written there before the connection is closed is not waited for until the
-// peer has it, and a hijacked connection is not seen.
-//
-// # A server that somebody else serves
-//
-// There is no Use as in package grpcadapter: nobody can see from outside which
-// requests an http.Server has, or be told when the last one ends. Frameworks are
-// handlers (echo, gin, chi): put them into an http.Server and give it to New. An
-// http.Server that has to be served by somebody else goes into the controller with
-// two lines of one's own, and is drained by its Shutdown, which polls:
-//
-//	func (s plain) GracefulStop() { _ = s.Shutdown(context.Background()) }
-//	func (s plain) Stop()         { _ = s.Close() }
 package httpadapter
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"github.com/lastcall-go/lastcall"
+	"maps"
 	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/lastcall-go/lastcall"
+
+	"github.com/lastcall-go/lastcall/internal/connset"
 	"github.com/lastcall-go/lastcall/internal/foreign"
-	"github.com/lastcall-go/lastcall/internal/listener"
+	"github.com/lastcall-go/lastcall/internal/inflight"
 )
 
-// Server is an http.Server as package controller wants it: a lastcall.Server,
-// Acceptor, Attacher, Announcer, Canceler, Cutter, Checker, Inspector, Noter and
-// Arrivals, whose methods the controller calls. Make one with [New]. It belongs to one
-// controller: in a second one, its Serve fails. All methods may be called by any number
-// of goroutines. The zero value does nothing; its Check and Serve say so.
+// Server is an http.Server that a controller serves and stops; see [New]. It belongs to
+// one controller, which calls its methods. All of them may be called concurrently. Those of
+// the zero value do nothing; Check and Serve report an error.
 type Server struct {
+	lastcall.Unimplemented
 	settings
-	inner    net.Listener // as New was given it
-	listener *listener.Listener
 	user     *http.Server
-	tracker  *tracker
-	conns    connections
-	foreign  foreign.Calls
+	conns    *connset.Set
+	tracker  *inflight.Tracker[*request]
+	calls    foreign.Calls
 	life     atomic.Pointer[lastcall.Life]
-	sparing  atomic.Bool   // idle connections are being closed
-	spared   chan struct{} // closed when they have been
-	draining atomic.Bool   // they have been: HTTP/1.1 answers close theirs, and HTTP/2 connections send GOAWAY
-	told     atomic.Bool   // HTTP/2 has been told to send its GOAWAYs
-	changed  chan struct{}
+	mute     atomic.Bool   // the function that finds patterns hangs
+	draining atomic.Bool   // HTTP/1.x connections close when they are idle
+	told     atomic.Bool   // Shutdown of the http.Server is being called
+	changed  chan struct{} // of capacity 1: GracefulStop has something to look at
 	stopped  chan struct{} // closed when GracefulStop has returned
-	stopping chan struct{} // closed by Stop
-	halt     sync.Once
 
-	mu      sync.Mutex // guards what is below; never held while foreign code is called
-	front   *http.Server
-	back    *http.Server
-	route   func(*http.Request) string // WithPattern's, or the Handler's if it is a ServeMux
-	cancel  context.CancelCauseFunc    // ends the contexts of all requests; nil before Serve
-	cause   error                      // with which they were ended; nil before
-	served  bool
-	drained bool // GracefulStop was called
-	silent  int  // how many connections were closed before a request had come
-	cut     int  // how many Cut has closed
-	errs    []error
-
-	lateness time.Duration // from the last request's end to that of GracefulStop
+	mu       sync.Mutex // guards what is below; never held while user code is called
+	through  map[*tls.Conn]*conn
+	cancel   context.CancelCauseFunc // ends the contexts of all requests; nil before Serve
+	cause    error                   // with which they were ended; nil before
+	served   bool                    // Serve was called
+	hooked   bool                    // the http.Server has our hooks
+	drained  bool                    // GracefulStop was called
+	lateness time.Duration           // from the last request's end to that of GracefulStop
 }
 
-// settings are what options set; not changed afterwards.
-type settings struct {
-	handshakeTime     time.Duration
-	certFile, keyFile string
-	infra             map[string]bool
-	leaveHijacked     bool
-}
-
-// New returns a Server that serves what srv says on the listener, and closes it. It
-// starts nothing. A nil listener or server, and what is wrong with the options, is an
-// error from controller.New.
+// New returns a Server that serves srv on the listener and closes it. It starts nothing.
+// A nil listener or server, a wrong option, and a TLSConfig that leaves open whether TLS
+// is served (see [WithTLS]) are errors from controller.New.
 func New(lis net.Listener, srv *http.Server, opts ...Option) *Server {
 	s := &Server{
-		settings: settings{handshakeTime: time.Second, infra: map[string]bool{}},
+		settings: settings{inner: lis, handshakeTime: time.Second, infra: InfrastructurePaths()},
 		user:     srv,
 		changed:  make(chan struct{}, 1),
-		spared:   make(chan struct{}),
 		stopped:  make(chan struct{}),
-		stopping: make(chan struct{}),
+		through:  map[*tls.Conn]*conn{},
 	}
-	for _, path := range InfrastructurePaths() {
-		s.infra[path] = true
-	}
-	s.tracker = newTracker(s)
-	s.conns.server = s
 	if foreign.IsNil(lis) {
 		s.fail("the listener is nil")
-	} else {
-		s.inner = lis
+		lis = nil // and no nil pointer
 	}
 	if srv == nil {
 		s.fail("the http.Server is nil")
 	}
-	s.listener = listener.New(s.inner, "httpadapter", &s.foreign, listener.Hooks{Late: s.conns.refuse})
 	for i, opt := range opts {
 		if opt == nil {
 			s.fail("option %d is nil", i+1)
 			continue
 		}
-		opt(s)
+		opt(&s.settings)
 	}
+	s.tracker = inflight.New((*request).label)
+	s.conns = connset.New(lis, connset.Options{
+		Owner: "httpadapter", Calls: &s.calls, HandshakeTime: s.handshakeTime, Wrap: s.wrap, Closed: s.closed,
+	})
 	return s
 }
 
-// fail notes an error for Check.
-func (s *Server) fail(format string, args ...any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.errs = append(s.errs, fmt.Errorf("httpadapter: "+format, args...))
-}
-
-// errNotMade is what a Server says that was not made by New. Its other methods do
-// nothing.
 var errNotMade = errors.New("httpadapter: this Server was not made by New")
 
-// isZero says whether the Server was not made by New.
 func (s *Server) isZero() bool { return s == nil || s.tracker == nil }
 
-// Check returns what is wrong with the arguments of New, or nil.
+// Check returns what is wrong with the arguments of New, or nil. It reads the files of
+// WithTLS.
 func (s *Server) Check() error {
-	if s.isZero() {
+	switch {
+	case s.isZero():
 		return errNotMade
+	case len(s.errs) > 0:
+		return errors.Join(s.errs...)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return errors.Join(s.errs...)
+	return s.checkTLS(s.user.TLSConfig)
 }
 
 // Attach is called by the controller before Serve.
-func (s *Server) Attach(l lastcall.Life) {
+func (s *Server) Attach(h lastcall.Host) {
 	if !s.isZero() {
+		l := h.Life()
 		s.life.Store(&l)
 	}
 }
 
+// Accepting returns a channel that is closed once net/http has called Accept.
+func (s *Server) Accepting() <-chan struct{} {
+	if s.isZero() {
+		return nil
+	}
+	return s.conns.Accepting()
+}
+
+// counting reports whether the shutdown has begun.
+func (s *Server) counting() bool { return s.tracker.Stage() > inflight.Serving }
+
 // Addr returns the address of the listener.
 func (s *Server) Addr() net.Addr {
 	if s.isZero() {
-		return (*listener.Listener)(nil).Addr()
+		return (*connset.Listener)(nil).Addr()
 	}
-	return s.listener.Addr()
+	return s.conns.Addr()
 }
 
-// Serve serves until GracefulStop or Stop is called, and returns nil then, also if
-// they were called first or if somebody called Shutdown of the http.Server. It is
-// called by the controller, once: a second call is an error.
+// Serve serves until GracefulStop, Stop or Shutdown of the http.Server is called, and then
+// returns nil within 10 ms, also if they were called first. A second call is an error.
 func (s *Server) Serve() error {
 	if s.isZero() {
 		return errNotMade
 	}
-	if err := s.begin(); err != nil {
-		if !errors.Is(err, errServed) {
-			_ = s.listener.Close() // the error says why nothing is served
-		}
-		return err
-	}
-	err := s.serve()
-	_ = s.listener.Close() // net/http, too, drops this error: nothing depends on it any more
-	return err
-}
-
-var errServed = errors.New("httpadapter: Serve was called before: a Server belongs to one controller")
-
-// begin says whether the server can be served now.
-func (s *Server) begin() error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.served {
-		return errServed
-	}
+	again := s.served
 	s.served = true
-	return errors.Join(s.errs...)
-}
-
-// serve makes the server that serves, and runs it until the listener is closed. The
-// loop of net/http calls hooks of the user's, and may be asleep after an error of
-// Accept, so that nobody waits longer for it than a moment.
-func (s *Server) serve() error {
-	back, err := newBack(s.user, s.secure())
-	if err != nil {
+	s.mu.Unlock()
+	if again {
+		return errors.New("httpadapter: Serve was called before: a Server belongs to one controller")
+	}
+	defer s.conns.Close()
+	if err := s.Check(); err != nil {
 		return err
 	}
-	front := s.newFront(back)
-	s.mu.Lock()
-	s.front, s.back = front, back
-	s.mu.Unlock()
-	s.user.RegisterOnShutdown(func() { _ = s.listener.Close() })
-	result := make(chan error, 1)
-	s.foreign.Run(callServe, func() {
-		err := errors.New("httpadapter: Serve of net/http ended its goroutine")
+	if err := s.hook(s.user); err != nil {
+		return err
+	}
+	err := errors.New("httpadapter: Serve of net/http ended its goroutine")
+	returned := s.calls.Run(callServe, func() {
 		defer func() {
 			if v := recover(); v != nil {
 				err = fmt.Errorf("httpadapter: Serve of net/http panicked: %v", v)
 			}
-			result <- err
 		}()
-		err = s.run(front)
+		if s.tls {
+			err = s.user.ServeTLS(accepting{s}, s.certFile, s.keyFile)
+		} else {
+			err = s.user.Serve(accepting{s})
+		}
 	})
 	select {
-	case err = <-result:
-	case <-s.listener.Closing():
-		pause := time.NewTimer(moment)
-		defer pause.Stop()
-		select {
-		case err = <-result:
-		case <-pause.C:
+	case <-returned:
+	case <-s.conns.Closing():
+		if !s.await(returned) { // it is in a hook of the user, or asleep after an error of Accept
+			return nil
 		}
 	}
-	if s.listener.Closed() && (errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed)) {
+	if s.conns.Closed() && (errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed)) {
 		return nil
 	}
 	return err
 }
 
-// run is the loop of net/http.
-func (s *Server) run(front *http.Server) error {
-	lis := &accepting{Listener: s.listener, server: s}
-	if s.secure() {
-		return front.ServeTLS(lis, s.certFile, s.keyFile)
-	}
-	return front.Serve(lis)
-}
-
-// secure says whether TLS is served by us.
-func (s *Server) secure() bool {
-	if s.certFile != "" {
+// await waits for a channel to be closed, and reports whether it was within a moment.
+func (s *Server) await(done <-chan struct{}) bool {
+	limit := time.NewTimer(moment)
+	defer limit.Stop()
+	select {
+	case <-done:
 		return true
-	}
-	config := s.user.TLSConfig
-	if config == nil || fmt.Sprintf("%T", s.inner) == "*tls.listener" {
+	case <-limit.C:
 		return false
 	}
-	return len(config.Certificates) > 0 || config.GetCertificate != nil || config.GetConfigForClient != nil
 }
 
-// servers returns the two servers, nil before Serve.
-func (s *Server) servers() (front, back *http.Server) {
+// hooking is held while an adapter puts its hooks into an http.Server, so that another
+// adapter of the same one finds them.
+var hooking sync.Mutex
+
+// hook puts our hooks around those of the user.
+func (s *Server) hook(srv *http.Server) error {
+	hooking.Lock()
+	defer hooking.Unlock()
+	if _, ours := srv.Handler.(*handler); ours {
+		return errors.New("httpadapter: the http.Server is served by another adapter: make one http.Server for each listener; their Handler may be the same")
+	}
+	s.routeBy(srv.Handler)
+	srv.Handler = &handler{server: s, next: srv.Handler}
+	connState, connContext, baseContext := srv.ConnState, srv.ConnContext, srv.BaseContext
+	srv.ConnState = func(nc net.Conn, state http.ConnState) {
+		c := s.connOf(nc)
+		if c != nil {
+			c.enters(nc, state)
+		}
+		if connState != nil {
+			connState(c.users(nc), state)
+		}
+	}
+	srv.ConnContext = func(ctx context.Context, nc net.Conn) context.Context {
+		c := s.connOf(nc)
+		ctx = context.WithValue(ctx, connKey{}, c)
+		if connContext != nil {
+			return connContext(ctx, c.users(nc))
+		}
+		return ctx
+	}
+	srv.BaseContext = func(net.Listener) context.Context {
+		base := context.Background()
+		if baseContext != nil {
+			if base = baseContext(s.inner); base == nil {
+				return nil // net/http says what is wrong
+			}
+		}
+		return s.scope(base)
+	}
+	if next := maps.Clone(srv.TLSNextProto); len(next) > 0 {
+		for proto, serve := range next {
+			if proto != "h2" { // that one calls ConnState
+				next[proto] = func(srv *http.Server, c *tls.Conn, h http.Handler) {
+					if c := s.connOf(c); c != nil {
+						c.leaves(other)
+					}
+					serve(srv, c, h)
+				}
+			}
+		}
+		srv.TLSNextProto = next
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.front, s.back
+	s.hooked = true
+	return nil
 }
 
-// writeTimeout is that of the http.Server.
-func (s *Server) writeTimeout() time.Duration {
-	if front, _ := s.servers(); front != nil {
-		return front.WriteTimeout
-	}
-	return 0
-}
+// connKey is the key of the *conn in the contexts of requests.
+type connKey struct{}
 
-// poke says that something has changed for which GracefulStop waits.
-func (s *Server) poke() {
-	select {
-	case s.changed <- struct{}{}:
-	default:
-	}
-}
-
-// timerAt returns when the timer fires.
-func (s *Server) timerAt() (time.Time, bool) {
+// scope returns the context of all requests: with the Life, and with the end that
+// Cancel and Stop give it.
+func (s *Server) scope(base context.Context) context.Context {
 	if l := s.life.Load(); l != nil {
-		return l.TimerAt()
+		base = lastcall.NewContext(base, *l)
 	}
-	return time.Time{}, false
+	ctx, cancel := context.WithCancelCause(base)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cancel = cancel; s.cause != nil {
+		cancel(s.cause)
+	}
+	return ctx
+}
+
+// end ends the contexts of all requests. Of several causes the first counts.
+func (s *Server) end(cause error) {
+	s.mu.Lock()
+	s.cause = cmp.Or(s.cause, cause)
+	cancel := s.cancel
+	s.mu.Unlock()
+	if cancel != nil {
+		cancel(cause)
+	}
 }

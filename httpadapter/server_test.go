@@ -1,13 +1,14 @@
 package httpadapter_test
 
 import (
-	"github.com/lastcall-go/lastcall"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
 )
 
 // A drain ends in the instant in which the last request does, for each way to speak,

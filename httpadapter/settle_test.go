@@ -2,11 +2,12 @@ package httpadapter_test
 
 import (
 	"bufio"
-	"github.com/lastcall-go/lastcall"
 	"net/http"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
 )
 
 // In settle HTTP/1.1 answers carry "Connection: close", so that clients have left

@@ -14,18 +14,20 @@ import (
 const (
 	callCloseConn   = "net.Conn.Close"
 	callSyscallConn = "net.Conn.SyscallConn"
+	callLinger      = "a peer that still sends"
 )
 
 // Conn is a connection of a [Set]. Methods that are not described here are those of the
 // connection inside. All may be called concurrently.
 type Conn struct {
-	net.Conn // as the listener returned it
-	set      *Set
-	outside  net.Conn // what Options.Wrap returned
-	accepted time.Time
-	done     chan struct{} // closed when Close of the connection inside has returned
-	heard    atomic.Bool   // something was read
-	closing  atomic.Bool   // it is not open any more; set with the set's mutex held
+	net.Conn  // as the listener returned it
+	set       *Set
+	outside   net.Conn // what Options.Wrap returned
+	accepted  time.Time
+	done      chan struct{} // closed when Close of the connection inside has returned
+	heard     atomic.Bool   // something was read
+	lingering atomic.Bool   // see Linger
+	closing   atomic.Bool   // it is not open any more; set with the set's mutex held
 
 	handshaking bool // guarded by the set's mutex
 }
@@ -112,6 +114,36 @@ func (c *Conn) Finish() bool {
 		c.finish()
 	}
 	return first
+}
+
+// The time for which Linger lets a peer be silent, and for which it reads at most.
+const (
+	lingerTime = time.Second
+	maxLinger  = 5 * time.Second
+)
+
+// Linger is Finish for a connection over TCP whose peer may still be sending, although it
+// was answered: closing it at once would send a reset, and the peer might lose the answer.
+// The peer sees the end of the stream at once. The connection stays open until the peer
+// closes it, is silent for a second, or goes on for longer than most, or 5 s; another way
+// to close it ends that. Of several calls the first counts. It does not block.
+func (c *Conn) Linger(tcp *net.TCPConn, most time.Duration) {
+	if !c.lingering.CompareAndSwap(false, true) {
+		return
+	}
+	c.set.opts.Calls.Run(callLinger, func() {
+		defer c.Finish()
+		limit := time.Now().Add(min(most, maxLinger))
+		err := tcp.CloseWrite()
+		for buf := make([]byte, 4<<10); err == nil; {
+			silence := time.Now().Add(lingerTime)
+			if silence.After(limit) {
+				silence = limit
+			}
+			_ = tcp.SetReadDeadline(silence) // it fails if the connection is closed, and then so does Read
+			_, err = tcp.Read(buf)
+		}
+	})
 }
 
 // Cut is Finish for a connection in the middle of something, and counts it in

@@ -1,5 +1,5 @@
 // Package foreign runs user code on goroutines of its own, so that it can hang, panic
-// or end its goroutine without blocking its caller. 
+// or end its goroutine without blocking its caller.
 package foreign
 
 import (

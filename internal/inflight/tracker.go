@@ -25,7 +25,7 @@ type Tracker[T Record[T]] struct {
 	stage  atomic.Uint32 // changed with all shards locked; read with one, or as a hint with none
 
 	last    atomic.Int64 // see LastArrival, counted from made
-	ended   atomic.Int64 // see LastEnd, counted from made
+	drained atomic.Int64 // see DrainBegan, counted from made
 	running atomic.Int64 // how many run that the drain waits for; counted from Draining on
 	sealing atomic.Bool
 	sealed  chan struct{}
@@ -36,9 +36,10 @@ type Tracker[T Record[T]] struct {
 }
 
 type shard[T any] struct {
-	mu   sync.Mutex
-	head T
-	_    [40]byte // a cache line for each
+	mu    sync.Mutex
+	head  T
+	ended time.Duration // see LastEnd, counted from made
+	_     [32]byte      // a cache line for each
 }
 
 // New returns a Tracker in stage Serving. It calls label for a record that ends, or
@@ -142,6 +143,7 @@ func (t *Tracker[T]) End(x T, fate Fate) {
 		return
 	}
 	unlink(sh, it)
+	sh.ended = time.Since(t.made)
 	stage := t.Stage()
 	if stage > Serving {
 		var w lastcall.Work
@@ -151,7 +153,6 @@ func (t *Tracker[T]) End(x T, fate Fate) {
 	}
 	last := false
 	if stage >= Draining {
-		t.ended.Store(int64(time.Since(t.made)))
 		last = !it.released && t.running.Add(-1) == 0
 	}
 	sh.mu.Unlock()
@@ -214,7 +215,7 @@ func (t *Tracker[T]) enter(next Stage) {
 		}
 	}
 	if stage < Draining && next >= Draining {
-		t.ended.Store(now)
+		t.drained.Store(now)
 		for x := range t.all {
 			if !x.item().released {
 				t.running.Add(1)
@@ -294,8 +295,20 @@ func (t *Tracker[T]) InFlight() []T {
 // otherwise the instant of the announcement or, before that, when the Tracker was made.
 func (t *Tracker[T]) LastArrival() time.Time { return t.made.Add(time.Duration(t.last.Load())) }
 
-// LastEnd returns when the last record ended in the drain, or when that began.
-func (t *Tracker[T]) LastEnd() time.Time { return t.made.Add(time.Duration(t.ended.Load())) }
+// LastEnd returns when the last record ended, or when the Tracker was made.
+func (t *Tracker[T]) LastEnd() time.Time {
+	t.lock()
+	defer t.unlock()
+	var last time.Duration
+	for i := range t.shards {
+		last = max(last, t.shards[i].ended)
+	}
+	return t.made.Add(last)
+}
+
+// DrainBegan returns when stage Draining was entered; before that, when the Tracker was
+// made.
+func (t *Tracker[T]) DrainBegan() time.Time { return t.made.Add(time.Duration(t.drained.Load())) }
 
 func (t *Tracker[T]) lock() {
 	for i := range t.shards {

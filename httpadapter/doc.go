@@ -1,0 +1,40 @@
+// Package httpadapter serves an http.Server for a controller: its drain does not poll,
+// handlers hear of it, requests in flight are counted by route, and those that the timer
+// interrupts are answered.
+//
+//	h := httpadapter.New(lis, &http.Server{Handler: mux})
+//	ctl, err := controller.New(budget, controller.WithServer("http", h))
+//
+// It covers HTTP/1.x and HTTP/2, with TLS and without (http.Server.Protocols):
+//
+//   - From the announcement on, HTTP/1.x answers carry "Connection: close".
+//   - The drain closes the listener and idle HTTP/1.x connections. A request that net/http
+//     has begun to read is served, and so is one on a new connection that comes within the
+//     time of [WithHandshakeTime].
+//   - Then http.Server.Shutdown is called, once: HTTP/2 connections send GOAWAY, and
+//     functions of RegisterOnShutdown run. An HTTP/2 connection is closed when it has no
+//     stream and was quiet for 50 ms. Connections with TLS from the listener (see
+//     [WithoutTLS]) are left to net/http, which waits for their peers for a second.
+//   - GracefulStop returns when the last handler has returned, the last answer is written,
+//     and every connection is closed, those that handlers have hijacked (WebSockets)
+//     included: see [WithHijackedLeft]. Their handlers watch lastcall.Draining.
+//   - At the timer the contexts of requests end with its cause. A request whose handler
+//     then returns is answered 503; if a part of the answer was out, it is broken off.
+//
+// A request is not served if it arrives on an idle connection as that is closed, or after
+// GOAWAY. Its handler has not been called, so a client may send it again.
+//
+// Serve puts hooks around Handler, ConnState, ConnContext and BaseContext; do not change
+// these later. They are called as without the adapter, with the listener and connections
+// that New's listener gave, or *tls.Conn around those. The ResponseWriter has the optional
+// methods of that of net/http, but http.MaxBytesReader does not find it: after a 413 the
+// connection is closed as it would be with that. A hijacked connection over TCP has the
+// methods of a *net.TCPConn, but is none. An http.Server belongs to one adapter.
+//
+// Prefer http.Server.Protocols to h2c.NewHandler of golang.org/x/net, whose connections are
+// hijacked: they hear of the drain only after http2.ConfigureServer, and with Go 1.27 not
+// even then, so that an idle one holds the drain until the timer.
+//
+// Frameworks (echo, gin, chi) are handlers. An http.Server that other code serves goes into
+// the controller with two methods: GracefulStop calls its Shutdown, and Stop its Close.
+package httpadapter

@@ -1,0 +1,11 @@
+//go:build !go1.27
+
+package httpadapter_test
+
+const (
+	// servesTLSOfOthers is whether net/http speaks HTTP/2 on connections that only have the
+	// methods of a *tls.Conn.
+	servesTLSOfOthers = false
+	// tellsHandlerOfXNet is whether connections of h2c.NewHandler are sent GOAWAY.
+	tellsHandlerOfXNet = true
+)

@@ -1,0 +1,200 @@
+package httpadapter_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lastcall-go/lastcall"
+
+	"github.com/lastcall-go/lastcall/httpadapter"
+)
+
+// The ResponseWriter has the optional methods that it has without the adapter.
+func TestOptionalMethods(t *testing.T) {
+	methods := func(w http.ResponseWriter, _ *http.Request) {
+		var has []string
+		note := func(name string, ok bool) {
+			if ok {
+				has = append(has, name)
+			}
+		}
+		_, ok := w.(http.Flusher)
+		note("Flusher", ok)
+		_, ok = w.(interface{ FlushError() error })
+		note("FlushError", ok)
+		_, ok = w.(http.Hijacker)
+		note("Hijacker", ok)
+		_, ok = w.(http.Pusher)
+		note("Pusher", ok)
+		_, ok = w.(io.ReaderFrom)
+		note("ReaderFrom", ok)
+		_, ok = w.(io.StringWriter)
+		note("StringWriter", ok)
+		_, ok = w.(http.CloseNotifier) //nolint:staticcheck // people use it
+		note("CloseNotifier", ok)
+		_, _ = fmt.Fprint(w, has)
+	}
+	for _, how := range []string{h1, h1s, h2c, h2} {
+		t.Run(how, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				plain := on(t, memory(), how)
+				srv := &http.Server{Handler: http.HandlerFunc(methods), Protocols: all(), TLSConfig: plain.cert}
+				go func() {
+					if plain.cert != nil {
+						_ = srv.ServeTLS(plain.Listener, "", "")
+					} else {
+						_ = srv.Serve(plain.Listener)
+					}
+				}()
+				want := plain.client(t, how).do("GET", "/", nil)
+				srv.Close()
+				n := on(t, memory(), how)
+				l := begin(t, n, setup{handler: methods})
+				n.client(t, how).do("GET", "/", nil).wantOK(t, want.body)
+				wantDrained(t, l.shutdown(t))
+			})
+		})
+	}
+}
+
+// A part of an answer must not look like all of it when the timer has interrupted its
+// handler; what is known to be all of it stays.
+func TestInterruptedAnswers(t *testing.T) {
+	for name, tt := range map[string]struct {
+		handle http.HandlerFunc
+		body   string
+		whole  bool
+	}{
+		"a part": {func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.WriteString(w, "a part")
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		}, "a part", false},
+		"all that was said": {func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", "3")
+			_, _ = io.WriteString(w, "all")
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		}, "all", true},
+		"afterwards": {func(w http.ResponseWriter, r *http.Request) {
+			<-r.Context().Done()
+			_, _ = io.WriteString(w, "all")
+		}, "all", true},
+	} {
+		for _, how := range []string{h1, h1s, h2c, h2} {
+			t.Run(name+" "+how, func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					n := on(t, memory(), how)
+					l := begin(t, n, setup{handler: tt.handle})
+					came := n.client(t, how).start("GET", "/", nil)
+					time.Sleep(time.Second)
+					r := l.shutdown(t)
+					if a := <-came; a.body != tt.body || (a.err == nil) != tt.whole || a.status != http.StatusOK {
+						t.Errorf("%d %q, %v", a.status, a.body, a.err)
+					}
+					wantWork(t, r, "GET (no pattern)", lastcall.Work{Kind: lastcall.WorkRequest, Before: 1, Cancelled: 1})
+				})
+			})
+		}
+	}
+}
+
+// Answers of HTTP/1.x end their connection from the announcement on, whose requests were
+// in flight then, too, and say so to clients of HTTP/1.0.
+func TestAnswersInFlightCloseTheConnection(t *testing.T) {
+	for _, version := range []string{"1.1", "1.0"} {
+		for name, settle := range map[string]time.Duration{"settle": 4 * time.Second, "drain": 0} {
+			t.Run(version+" "+name, func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					n := memory()
+					l := begin(t, n, setup{
+						budget: lastcall.Budget{Total: 10 * time.Second, Settle: settle, Reserve: 2 * time.Second},
+						handler: func(w http.ResponseWriter, r *http.Request) {
+							w.Header().Set("Content-Length", "2")
+							if r.URL.Path == "/slow" {
+								time.Sleep(2 * time.Second)
+							}
+							_, _ = io.WriteString(w, "ok")
+						},
+					})
+					c := n.connect(t)
+					br := bufio.NewReader(c)
+					raw(t, c, "GET / HTTP/%s\r\nHost: x\r\nConnection: keep-alive\r\n\r\n", version)
+					if a := readAnswer(br); a.close || a.err != nil {
+						t.Errorf("before: close %v, %v", a.close, a.err)
+					}
+					raw(t, c, "GET /slow HTTP/%s\r\nHost: x\r\nConnection: keep-alive\r\n\r\n", version)
+					time.Sleep(time.Second)
+					l.trigger()
+					a := readAnswer(br)
+					a.wantOK(t, "ok")
+					if !a.close || strings.EqualFold(a.header.Get("Connection"), "keep-alive") {
+						t.Errorf("close %v, %v", a.close, a.header)
+					}
+					if _, err := br.ReadByte(); err != io.EOF {
+						t.Errorf("the connection is open: %v", err)
+					}
+					if at := time.Since(l.asked); at != time.Second {
+						t.Errorf("closed after %v", at)
+					}
+					wantDrained(t, l.report(t))
+				})
+			})
+		}
+	}
+}
+
+// http.MaxBytesReader does not find net/http's ResponseWriter. A 413 closes the connection
+// all the same.
+func TestMaxBytesReader(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := memory()
+		l := begin(t, n, setup{handler: func(w http.ResponseWriter, r *http.Request) {
+			if _, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 10)); err != nil {
+				http.Error(w, "too large", http.StatusRequestEntityTooLarge)
+			}
+		}})
+		a := n.client(t, h1).do("POST", "/", strings.NewReader(strings.Repeat("x", 1000)))
+		if a.status != http.StatusRequestEntityTooLarge || !a.close {
+			t.Errorf("%d, close %v, %v", a.status, a.close, a.err)
+		}
+		wantDrained(t, l.shutdown(t))
+	})
+}
+
+// A function of WithPattern that hangs is asked once, and named.
+func TestPatternHangs(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := memory()
+		block := make(chan struct{})
+		defer close(block)
+		l := begin(t, n, setup{
+			adapter: []httpadapter.Option{httpadapter.WithPattern(func(*http.Request) string { <-block; return "" })},
+			handler: func(w http.ResponseWriter, r *http.Request) {
+				<-lastcall.Draining(r.Context())
+				_, _ = io.WriteString(w, "ok")
+			},
+		})
+		var came []<-chan answer
+		for range 20 {
+			came = append(came, n.client(t, h1).start("GET", "/", nil))
+		}
+		synctest.Wait()
+		r := l.shutdown(t)
+		for _, c := range came {
+			(<-c).wantOK(t, "ok")
+		}
+		wantDrained(t, r)
+		wantWork(t, r, "GET (no pattern)", lastcall.Work{Kind: lastcall.WorkRequest, Before: 20, Completed: 20})
+		wantWork(t, r, "WithPattern", lastcall.Work{Kind: lastcall.WorkCall, Running: work(r, "WithPattern").Running})
+		if work(r, "WithPattern").Running == 0 || l.took > 30*time.Millisecond {
+			t.Errorf("took %v, %+v", l.took, r.Work)
+		}
+	})
+}
