@@ -283,7 +283,7 @@ func TestPlainServer(t *testing.T) {
 	t.Run("Serving", func(t *testing.T) {
 		bubble(t, func(t *testing.T, lis *mempipe.Listener, _ <-chan struct{}) {
 			srv := grpc.NewServer()
-			r := shutdownAfter(mustNew(t, controller.WithServer("grpc", srv, controller.Serving(func() error { return srv.Serve(lis) }))))
+			r := shutdownAfter(mustNew(t, controller.WithServer("grpc", srv, controller.On(lis))))
 			if r.ExitCode() != report.ExitOK || r.Took() != budget.Settle {
 				t.Error(r)
 			}
@@ -298,7 +298,9 @@ func TestPlainServer(t *testing.T) {
 				srv := grpc.NewServer()
 				served := make(chan error, 1)
 				go func() { served <- srv.Serve(lis) }()
-				r := shutdownAfter(mustNew(t, controller.WithServer("grpc", server(srv))))
+				ready := make(chan struct{})
+				close(ready)
+				r := shutdownAfter(mustNew(t, controller.WithServer("grpc", server(srv), controller.ServedElsewhere(ready))))
 				if r.ExitCode() != report.ExitOK || r.Took() != budget.Settle {
 					t.Error(r)
 				}
@@ -513,7 +515,7 @@ func TestZeroValues(t *testing.T) {
 	var g grpcadapter.Server
 	testgrpc.RegisterTestServiceServer(g.NewServer(), answers{})
 	g.Adopt(grpc.NewServer(g.ServerOptions()...))
-	g.Attach(lastcall.Life{})
+	g.Attach(new(controller.Controller))
 	if err := g.Serve(); err == nil || !strings.Contains(err.Error(), "not made by New or Use") {
 		t.Errorf("Serve returned %v", err)
 	}

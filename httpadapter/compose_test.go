@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall/controller"
 	"io"
 	"net"
 	"net/http"
@@ -22,7 +23,6 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 
-	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/grpcadapter"
 	"github.com/lastcall-go/lastcall/httpadapter"
 )
@@ -237,7 +237,7 @@ func TestGRPC(t *testing.T) {
 		testgrpc.RegisterTestServiceServer(srv, service{})
 		l := begin(t, n, setup{
 			server:     &http.Server{Handler: g},
-			controller: []controller.Option{controller.WithServer("grpc", g, controller.Behind("http"))},
+			controller: []controller.Option{controller.WithServer("grpc", g, controller.After("http"))},
 		})
 		conn, err := grpc.NewClient("passthrough:///x",
 			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return n.dial(ctx) }),
@@ -306,7 +306,7 @@ func TestBadInput(t *testing.T) {
 			if err := tt.server.Serve(); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("Serve: %v", err)
 			}
-			tt.server.Attach(lastcall.Life{})
+			tt.server.Attach(new(controller.Controller))
 			_ = tt.server.Announce(t.Context())
 			tt.server.GracefulStop() // and nothing hangs
 			tt.server.Cancel(t.Context(), errAsked)

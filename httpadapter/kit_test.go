@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall"
 	"io"
 	"log"
 	"net"
@@ -220,8 +221,8 @@ type setup struct {
 	controller []controller.Option
 }
 
-// lastcall is a server with adapter and controller, which runs.
-type lastcall struct {
+// instance is a server with adapter and controller, which runs.
+type instance struct {
 	*controller.Controller
 	adapter *httpadapter.Server
 	asked   time.Time
@@ -230,7 +231,7 @@ type lastcall struct {
 	over    chan struct{}
 }
 
-func begin(t testing.TB, n *network, s setup) *lastcall {
+func begin(t testing.TB, n *network, s setup) *instance {
 	t.Helper()
 	srv := s.server
 	if srv == nil {
@@ -251,7 +252,7 @@ func begin(t testing.TB, n *network, s setup) *lastcall {
 	if s.budget == (lastcall.Budget{}) {
 		s.budget = usual()
 	}
-	l := &lastcall{adapter: httpadapter.New(n.Listener, srv, s.adapter...), over: make(chan struct{})}
+	l := &instance{adapter: httpadapter.New(n.Listener, srv, s.adapter...), over: make(chan struct{})}
 	ready := make(chan struct{})
 	ctl, err := controller.New(s.budget, append(s.controller, controller.WithSignals(),
 		controller.WithServer("http", l.adapter),
@@ -275,14 +276,14 @@ func begin(t testing.TB, n *network, s setup) *lastcall {
 }
 
 // trigger asks for the shutdown.
-func (l *lastcall) trigger() {
+func (l *instance) trigger() {
 	l.asked = time.Now()
 	l.Shutdown(errAsked)
 }
 
 // report waits for the end and checks what holds for every shutdown: the deadline and
 // the sums.
-func (l *lastcall) report(t testing.TB) report.Report {
+func (l *instance) report(t testing.TB) report.Report {
 	t.Helper()
 	<-l.over
 	r := l.last
@@ -301,14 +302,14 @@ func (l *lastcall) report(t testing.TB) report.Report {
 }
 
 // shutdown is trigger and report.
-func (l *lastcall) shutdown(t testing.TB) report.Report {
+func (l *instance) shutdown(t testing.TB) report.Report {
 	t.Helper()
 	l.trigger()
 	return l.report(t)
 }
 
 // wantTook checks in virtual time how long a shutdown took.
-func (l *lastcall) wantTook(t testing.TB, want time.Duration) {
+func (l *instance) wantTook(t testing.TB, want time.Duration) {
 	t.Helper()
 	if l.took != want {
 		t.Errorf("the shutdown took %v, want %v\n%v", l.took, want, l.last)

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall/controller"
 	"net/http"
 	"strings"
 	"testing"
@@ -17,7 +18,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/grpcadapter"
 	"github.com/lastcall-go/lastcall/internal/tlstest"
 )
@@ -205,7 +205,7 @@ func runOverHTTP(t *testing.T, f *front, h *handler, service registers, rpcs int
 	f.http.Handler = served
 	var opts []controller.ServerOption
 	if c.behind {
-		opts = append(opts, controller.Behind("http"))
+		opts = append(opts, controller.After("http"))
 	}
 	ctl := controllerOf(t, usual(), controller.WithServer("http", f), controller.WithServer("grpc", g, opts...))
 	var r report.Report

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"github.com/lastcall-go/lastcall"
 	"net"
 	"runtime"
 	"sync/atomic"
@@ -200,8 +201,8 @@ type setup struct {
 	controller []controller.Option
 }
 
-// lastcall is a server with adapter and controller, which runs.
-type lastcall struct {
+// instance is a server with adapter and controller, which runs.
+type instance struct {
 	*controller.Controller
 	adapter *grpcadapter.Server
 	run     *pending
@@ -230,9 +231,9 @@ func quick() lastcall.Budget {
 }
 
 // begin makes a server with adapter and controller and waits until it serves.
-func begin(t *testing.T, n *network, s setup) *lastcall {
+func begin(t *testing.T, n *network, s setup) *instance {
 	t.Helper()
-	l := &lastcall{adapter: grpcadapter.New(n.Listener, s.adapter...)}
+	l := &instance{adapter: grpcadapter.New(n.Listener, s.adapter...)}
 	service, budget := s.service, s.budget
 	if service == nil {
 		service = fnService{}
@@ -259,11 +260,11 @@ func begin(t *testing.T, n *network, s setup) *lastcall {
 }
 
 // trigger asks for the shutdown.
-func (l *lastcall) trigger() { l.Shutdown(errors.New("asked for")) }
+func (l *instance) trigger() { l.Shutdown(errors.New("asked for")) }
 
 // report waits for the end and checks what holds for every shutdown: the deadline,
 // the sums, and that no goroutine is left which the report does not name.
-func (l *lastcall) report(t *testing.T) report.Report {
+func (l *instance) report(t *testing.T) report.Report {
 	t.Helper()
 	_ = l.run.result()
 	r := l.last
@@ -284,7 +285,7 @@ func (l *lastcall) report(t *testing.T) report.Report {
 }
 
 // shutdown is trigger and report.
-func (l *lastcall) shutdown(t *testing.T) report.Report {
+func (l *instance) shutdown(t *testing.T) report.Report {
 	t.Helper()
 	l.trigger()
 	return l.report(t)

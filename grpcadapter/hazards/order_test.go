@@ -182,7 +182,7 @@ func TestHazard33_Gateway(t *testing.T) {
 			opts []controller.ServerOption
 			want int
 		}{
-			"behind":   {[]controller.ServerOption{controller.Behind("gateway")}, requests},
+			"behind":   {[]controller.ServerOption{controller.After("gateway")}, requests},
 			"together": {nil, 0}, // it cannot be known that one server calls the other
 		} {
 			inVirtualTime(t, name, func(t *testing.T, _ <-chan struct{}) {
@@ -385,7 +385,7 @@ func handOverPlain(t *testing.T) bool {
 	h := newHandler(func(ctx context.Context) error { <-ctx.Done(); return nil })
 	srv := grpc.NewServer()
 	h.service().register(srv)
-	c := controllerOf(t, usual(), controller.WithServer("grpc", srv, controller.Serving(func() error { return srv.Serve(lis) })))
+	c := controllerOf(t, usual(), controller.WithServer("grpc", srv, controller.On(lis)))
 	var r report.Report
 	run := start(func() error { r = c.Run(context.Background()); return nil })
 	conn := n.client(t)
