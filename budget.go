@@ -80,3 +80,7 @@ func (b Budget) Validate() error {
 	}
 	return errors.Join(errs...)
 }
+
+// Announce returns the longest phase announce, counted from the trigger: a tenth of the
+// time to the timer.
+func (b Budget) Announce() time.Duration { return (b.Total - b.Reserve) / 10 }

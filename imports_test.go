@@ -30,20 +30,23 @@ var floors = map[string][]string{
 	"transitions": {"fsm"},
 	"viz":         {"fsm"},
 	"report":      {"", "fsm"},
-	"controller":  {"", "fsm", "transitions", "report"},
+	"controller":  {"", "fsm", "transitions", "report", "internal/pid1"},
 
+	"internal/foreign":  {""},
 	"internal/inflight": {""},
+	"internal/connset":  {"internal/foreign", "internal/sock"},
+	"internal/pid1":     {},
+	"internal/response": {},
 	"internal/sock":     {},
-	"internal/foreign":  {"controller"},
-	"internal/listener": {"controller", "internal/foreign", "internal/sock"},
 
-	"grpcadapter": {"", "fsm", "controller", "internal/foreign", "internal/sock", "internal/listener"},
-	"httpadapter": {"", "fsm", "controller", "internal/foreign", "internal/sock", "internal/listener"},
-	"drain":       {"", "fsm", "controller", "internal/foreign", "internal/sock", "internal/listener"},
-	"systemd":     {"", "fsm", "controller"},
-	"admin":       {"", "fsm", "controller", "httpadapter", "internal/foreign"},
+	"grpcadapter": {"", "internal/foreign", "internal/inflight", "internal/connset", "internal/sock"},
+	"httpadapter": {"", "internal/foreign", "internal/inflight", "internal/connset", "internal/response"},
+	"drain":       {"", "internal/foreign", "internal/inflight", "internal/connset", "internal/sock"},
+	"kubernetes":  {""},
+	"systemd":     {"", "controller", "report"},
+	"admin":       {"", "fsm", "report", "httpadapter", "internal/foreign"},
 
-	"cmd/lastcall": {"", "fsm", "transitions", "controller", "report", "grpcadapter", "viz"},
+	"cmd/lastcall": {"", "fsm", "transitions", "controller", "report", "grpcadapter", "kubernetes", "viz"},
 }
 
 // outside says which packages, or single files, of ours may import a module of

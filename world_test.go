@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/lastcall-go/lastcall/controller"
 	"runtime"
 	"sync"
 	"time"

@@ -116,7 +116,9 @@ func (c *Controller) Add(opts ...Option) error {
 // (with which package grpcadapter closes its listener; one that only a Serving
 // closure knows stays open), and the dependencies are closed. Signals are heard
 // from Run's start on; one that comes earlier does what the platform does by
-// default, unless Starting was called, or somebody else listens.
+// default, unless Starting was called, or somebody else listens. They are the
+// platform's again 10 ms after Run has returned; one that comes in those is raised
+// again then, so that it cannot replace the exit code of a process that is exiting.
 func (c *Controller) Run(ctx context.Context) report.Report {
 	if ctx == nil {
 		return report.Report{NotRun: errors.New("controller: Run was given a nil context")}

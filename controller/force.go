@@ -15,7 +15,7 @@ import (
 // argument of share.
 func (r *run) force() {
 	row := r.fire(fsm.Timeout)
-	r.inspectInFlight()
+	r.inspectInFlight(true)
 	r.expireOld(r.overtaken())
 	r.cancel()
 	if row.Call == fsm.CallStop {
@@ -88,6 +88,7 @@ func (r *run) cancel() {
 	var calls []*call
 	for _, s := range cancelers {
 		c := r.step(report.OpCancel, stepConfig{name: s.name, run: func(ctx context.Context) error {
+			s.awaitAsked()
 			s.full.Cancel(ctx, lastcall.ErrTimer)
 			return nil
 		}}, end())

@@ -8,14 +8,23 @@ import (
 )
 
 // inspect asks servers for their work in flight, and hands each answer to the loop.
-// The shutdown waits for none of them.
-func (r *run) inspect(servers []*server, then func(*server, []lastcall.Work)) {
+// The shutdown waits for none of them. At the timer Cancel and Stop of a server are called
+// when the goroutine that asks has come to the question.
+func (r *run) inspect(servers []*server, atTimer bool, then func(*server, []lastcall.Work)) {
 	for _, s := range servers {
 		if s.full == nil {
 			continue
 		}
 		var work []lastcall.Work
+		var asked chan struct{}
+		if atTimer {
+			asked = make(chan struct{})
+			s.asked = asked
+		}
 		r.ask(report.OpInFlight, s.name, func() {
+			if asked != nil {
+				close(asked)
+			}
 			work = slices.Clone(s.full.InFlight())
 			for i := range work {
 				work[i].Server = s.name
@@ -26,10 +35,10 @@ func (r *run) inspect(servers []*server, then func(*server, []lastcall.Work)) {
 
 // inspectInFlight tells observers what is in flight now. An answer that comes when it
 // is asked again is stale, and dropped.
-func (r *run) inspectInFlight() {
+func (r *run) inspectInFlight(atTimer bool) {
 	asked := *r.newStep(report.KindWork, "")
 	r.inspected = asked.Start
-	r.inspect(r.servers, func(s *server, work []lastcall.Work) {
+	r.inspect(r.servers, atTimer, func(s *server, work []lastcall.Work) {
 		if r.inspected.Equal(asked.Start) {
 			step := asked
 			step.Name, step.Work = s.name, work
@@ -41,7 +50,7 @@ func (r *run) inspectInFlight() {
 // inspectAtEnd has the report filled with what became of the work, and with what the
 // servers note.
 func (r *run) inspectAtEnd(servers []*server) {
-	r.inspect(servers, func(s *server, work []lastcall.Work) { s.work = work })
+	r.inspect(servers, false, func(s *server, work []lastcall.Work) { s.work = work })
 	for _, s := range servers {
 		if s.full == nil {
 			continue

@@ -30,6 +30,7 @@ type server struct {
 	stopBegan atomic.Int64  // the place of Stop's call in the run's order; 0: it has not begun
 	accepts   atomic.Bool
 
+	asked <-chan struct{} // closed right before InFlight is called at the timer; nil: it is not
 	work  []lastcall.Work // what InFlight returned at its end
 	notes []string        // what Notes returned
 }
@@ -134,8 +135,18 @@ func (r *run) gracefulStop(s *server) {
 // Which of the two the server then sees first is the scheduler's choice.
 func (s *server) halt(order *atomic.Int64) {
 	<-s.begun // closed by the first statement of a goroutine that has been started
+	s.awaitAsked()
 	s.stopBegan.Store(order.Add(1))
 	s.server.Stop()
+}
+
+// awaitAsked blocks until the goroutine that asks for the work in flight at the timer has
+// come to the question: its first statement. So the answer is of what the timer
+// interrupts, also where that is gone in the same instant.
+func (s *server) awaitAsked() {
+	if s.asked != nil {
+		<-s.asked
+	}
 }
 
 // endedBeforeStop reports whether GracefulStop came back before Stop was called, so

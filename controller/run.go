@@ -219,7 +219,7 @@ func (r *run) serve() {
 
 // announce takes readiness down and tells the workers to claim nothing new.
 func (r *run) announce() {
-	end := r.at.Add((r.config.budget.Total - r.config.budget.Reserve) / 10)
+	end := r.at.Add(r.config.budget.Announce())
 	r.enter(lastcall.PhaseAnnounce)
 	var calls []*call
 	for _, w := range r.workers {
@@ -247,7 +247,7 @@ func (r *run) drain() bool {
 	row := r.fire(fsm.GracefulShutdownCalled)
 	r.enter(lastcall.PhaseDrain)
 	close(r.draining)
-	r.inspectInFlight()
+	r.inspectInFlight(false)
 	if row.Call == fsm.CallGracefulStop {
 		// GracefulStop is called on every server, each on a goroutine of its own: now on
 		// those that stand After nothing, in the order of registration, and on each of

@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"github.com/lastcall-go/lastcall/report"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/report"
+
 	"github.com/lastcall-go/lastcall/fsm"
 )
 

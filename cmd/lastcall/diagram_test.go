@@ -1,10 +1,11 @@
 package main
 
 import (
-	"github.com/lastcall-go/lastcall"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/lastcall-go/lastcall"
 
 	"github.com/lastcall-go/lastcall/fsm"
 	"github.com/lastcall-go/lastcall/transitions"

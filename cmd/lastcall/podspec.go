@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"github.com/lastcall-go/lastcall"
 	"io"
 	"maps"
 	"regexp"
@@ -14,7 +13,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall"
+
+	"github.com/lastcall-go/lastcall/kubernetes"
 )
 
 const podspecHelp = `usage: lastcall podspec [flags]
@@ -145,7 +146,7 @@ func (c *podspecConfig) check(given map[string]bool) error {
 		fail("-exec is for a preStop hook, but -prestop is %v", c.preStop)
 	}
 	var err error
-	if c.budget, err = controller.KubernetesBudget(c.grace, c.preStop); err != nil {
+	if c.budget, err = kubernetes.Budget(c.grace, c.preStop); err != nil {
 		fail("-grace %v -prestop %v: %w", c.grace, c.preStop, err)
 	}
 	switch {
@@ -160,7 +161,7 @@ func (c *podspecConfig) check(given map[string]bool) error {
 
 // text is what the command prints.
 func (c *podspecConfig) text() string {
-	explained := c.budget.Explain(c.grace, c.preStop)
+	explained := kubernetes.Explain(c.budget, c.grace, c.preStop)
 	if c.kind == kindBudget {
 		return explained
 	}
@@ -215,5 +216,5 @@ func (c *podspecConfig) goLine() string {
 		}
 		return fmt.Sprintf("%d*time.Second", d/time.Second)
 	}
-	return fmt.Sprintf("controller.KubernetesBudget(%s, %s)", inGo(c.grace), inGo(c.preStop))
+	return fmt.Sprintf("kubernetes.Budget(%s, %s)", inGo(c.grace), inGo(c.preStop))
 }

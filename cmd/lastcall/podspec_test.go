@@ -11,7 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/kubernetes"
 )
 
 // apiFields are the fields that a manifest may have, with their types, as in the
@@ -284,15 +284,15 @@ func TestPodspecValues(t *testing.T) {
 func TestPodspecComment(t *testing.T) {
 	args := []string{"-kind", "deployment", "-grace", "45s", "-prestop", "3s", "-exec", "-port", "8080", "-health", "http", "-health-port", "9090", "-name", "orders", "-image", "orders:1", "-headless"}
 	text, _ := podspec(t, args...)
-	budget, err := controller.KubernetesBudget(45*time.Second, 3*time.Second)
+	budget, err := kubernetes.Budget(45*time.Second, 3*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
-	explained := budget.Explain(45*time.Second, 3*time.Second)
+	explained := kubernetes.Explain(budget, 45*time.Second, 3*time.Second)
 	if !strings.Contains(text, comment(explained)) {
 		t.Errorf("it does not explain the budget:\n%s", text)
 	}
-	if !strings.Contains(text, "#     controller.KubernetesBudget(45*time.Second, 3*time.Second)\n") {
+	if !strings.Contains(text, "#     kubernetes.Budget(45*time.Second, 3*time.Second)\n") {
 		t.Errorf("it has no line of Go:\n%s", text)
 	}
 	first, _, _ := strings.Cut(text, "\n")
@@ -326,7 +326,7 @@ func TestPodspecProperty(t *testing.T) {
 		grace := rapid.IntRange(0, 100).Draw(rt, "grace")
 		preStop := rapid.IntRange(0, 20).Draw(rt, "preStop")
 		args := []string{"podspec", "-grace", fmt.Sprintf("%ds", grace), "-prestop", fmt.Sprintf("%ds", preStop)}
-		budget, err := controller.KubernetesBudget(time.Duration(grace)*time.Second, time.Duration(preStop)*time.Second)
+		budget, err := kubernetes.Budget(time.Duration(grace)*time.Second, time.Duration(preStop)*time.Second)
 		code, text, stderr := lastcall(t.Context(), args...)
 		if err != nil {
 			if code != exitUsage || !strings.Contains(stderr, err.Error()) {

@@ -5,12 +5,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"github.com/lastcall-go/lastcall/report"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // process runs a demo as a process of its own and takes apart what it prints. The

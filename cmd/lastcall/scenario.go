@@ -1,9 +1,10 @@
 package main
 
 import (
+	"time"
+
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/report"
-	"time"
 )
 
 // scenario is what goes wrong in a demo.

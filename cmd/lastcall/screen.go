@@ -2,13 +2,14 @@ package main
 
 import (
 	"fmt"
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"os"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 
 	"github.com/mattn/go-isatty"
 

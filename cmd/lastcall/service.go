@@ -3,8 +3,9 @@ package main
 import (
 	"context"
 	"errors"
-	"github.com/lastcall-go/lastcall"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"

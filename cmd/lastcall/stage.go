@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 	"os"
 	"slices"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/fsm"
@@ -91,7 +92,7 @@ func (s *stage) play(ctx context.Context, opts ...controller.Option) (*result, e
 	done := make(chan result, 1)
 	go func() {
 		got := ctl.Run(ctx)
-		done <- result{got: got, returned: time.Now()}
+		done <- result{report: got, returned: time.Now()}
 	}()
 	err = s.act()
 	switch {
