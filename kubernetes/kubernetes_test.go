@@ -236,7 +236,9 @@ func TestExplainedTimesHappen(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				c, err := controller.New(budget, controller.WithSignals(), controller.WithServer("grpc", hanging{hang}),
+				ready := make(chan struct{})
+				close(ready)
+				c, err := controller.New(budget, controller.WithSignals(), controller.WithServer("grpc", hanging{hang}, controller.ServedElsewhere(ready)),
 					controller.WithCloser("database", hang), controller.WithFlusher("traces", hang))
 				if err != nil {
 					t.Fatal(err)

@@ -17,7 +17,7 @@ import (
 // the controller. -diagram adds the diagram, with the path.
 func TestDemoWithoutSignals(t *testing.T) {
 	t.Parallel()
-	code, stdout, stderr := lastcall(t.Context(), append([]string{"demo", "-scenario", "signal", "-diagram"}, roomy...)...)
+	code, stdout, stderr := runCommand(t.Context(), append([]string{"demo", "-scenario", "signal", "-diagram"}, roomy...)...)
 	if code != report.ExitForced || stderr != "" {
 		t.Errorf("exit code %d, stderr %q", code, stderr)
 	}
@@ -111,7 +111,7 @@ func (w *watchedWriter) Write(p []byte) (int, error) {
 // else.
 func TestDemoLog(t *testing.T) {
 	t.Parallel()
-	code, _, stderr := lastcall(t.Context(), append([]string{"demo", "-log"}, roomy...)...)
+	code, _, stderr := runCommand(t.Context(), append([]string{"demo", "-log"}, roomy...)...)
 	if code != report.ExitOK {
 		t.Errorf("exit code %d", code)
 	}

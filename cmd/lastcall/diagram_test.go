@@ -24,17 +24,17 @@ func TestDiagram(t *testing.T) {
 		state.String():    {"diagram"},
 		sequence.String(): {"diagram", "-kind", "sequence"},
 	} {
-		if code, stdout, stderr := lastcall(t.Context(), args...); code != 0 || stdout != want || stderr != "" {
+		if code, stdout, stderr := runCommand(t.Context(), args...); code != 0 || stdout != want || stderr != "" {
 			t.Errorf("%v: exit code %d, stderr %q, stdout\n%s\nwant\n%s", args, code, stderr, stdout, want)
 		}
 	}
-	if _, stdout, _ := lastcall(t.Context(), "diagram", "-kind", "state"); stdout != state.String() {
+	if _, stdout, _ := runCommand(t.Context(), "diagram", "-kind", "state"); stdout != state.String() {
 		t.Errorf("-kind state is not the default")
 	}
 }
 
 func TestDiagramFlags(t *testing.T) {
-	code, stdout, stderr := lastcall(t.Context(), "diagram", "-direction", "LR", "-title", "the way out", "-calls", "-notes")
+	code, stdout, stderr := runCommand(t.Context(), "diagram", "-direction", "LR", "-title", "the way out", "-calls", "-notes")
 	if code != 0 || stderr != "" {
 		t.Fatalf("exit code %d, stderr %q", code, stderr)
 	}
@@ -49,7 +49,7 @@ func TestDiagramFlags(t *testing.T) {
 			t.Errorf("the diagram does not say %q:\n%s", want, stdout)
 		}
 	}
-	if _, stdout, _ := lastcall(t.Context(), "diagram", "-kind", "sequence", "-title", "who says what"); !strings.Contains(stdout, "who says what") {
+	if _, stdout, _ := runCommand(t.Context(), "diagram", "-kind", "sequence", "-title", "who says what"); !strings.Contains(stdout, "who says what") {
 		t.Errorf("the sequence diagram has no title:\n%s", stdout)
 	}
 }

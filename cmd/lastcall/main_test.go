@@ -22,8 +22,8 @@ func TestMain(m *testing.M) {
 
 var errNoSignal = errors.New("no signals in this test")
 
-// lastcall runs a command in this process. It has no SIGTERM.
-func lastcall(ctx context.Context, args ...string) (code int, stdout, stderr string) {
+// runCommand runs a command in this process. It has no SIGTERM.
+func runCommand(ctx context.Context, args ...string) (code int, stdout, stderr string) {
 	var out, errOut bytes.Buffer
 	code = shell{stdout: &out, stderr: &errOut, sigterm: func() error { return errNoSignal }}.run(ctx, args)
 	return code, out.String(), errOut.String()
@@ -68,7 +68,7 @@ func TestWrongUsage(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			code, stdout, stderr := lastcall(t.Context(), tt.args...)
+			code, stdout, stderr := runCommand(t.Context(), tt.args...)
 			if code != exitUsage {
 				t.Errorf("exit code %d, want %d", code, exitUsage)
 			}
@@ -102,7 +102,7 @@ func TestHelp(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			code, stdout, stderr := lastcall(t.Context(), tt.args...)
+			code, stdout, stderr := runCommand(t.Context(), tt.args...)
 			if code != 0 || stderr != "" {
 				t.Errorf("exit code %d, stderr %q; want 0 and nothing", code, stderr)
 			}
@@ -116,7 +116,7 @@ func TestHelp(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
-	if code, stdout, _ := lastcall(t.Context(), "version"); code != 0 || !strings.HasPrefix(stdout, "lastcall ") {
+	if code, stdout, _ := runCommand(t.Context(), "version"); code != 0 || !strings.HasPrefix(stdout, "lastcall ") {
 		t.Errorf("exit code %d, stdout %q", code, stdout)
 	}
 	info := &debug.BuildInfo{Main: debug.Module{Version: "v0.3.1"}, Settings: []debug.BuildSetting{

@@ -30,7 +30,7 @@ func TestPages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, found, err := page(text, func(args []string) (int, string, string) { return lastcall(t.Context(), args...) })
+		want, found, err := page(text, func(args []string) (int, string, string) { return runCommand(t.Context(), args...) })
 		blocks += found
 		switch {
 		case err != nil:

@@ -62,7 +62,7 @@ type manifest []map[string]any
 // podspec runs the command, which must succeed, and reads the YAML back.
 func podspec(t testing.TB, args ...string) (text string, docs manifest) {
 	t.Helper()
-	code, text, stderr := lastcall(t.Context(), append([]string{"podspec"}, args...)...)
+	code, text, stderr := runCommand(t.Context(), append([]string{"podspec"}, args...)...)
 	if code != 0 || stderr != "" {
 		t.Fatalf("podspec %v: exit code %d, stderr %q", args, code, stderr)
 	}
@@ -312,7 +312,7 @@ func TestPodspecComment(t *testing.T) {
 
 func podspecText(t testing.TB, args ...string) (stdout string, code int) {
 	t.Helper()
-	code, stdout, stderr := lastcall(t.Context(), append([]string{"podspec"}, args...)...)
+	code, stdout, stderr := runCommand(t.Context(), append([]string{"podspec"}, args...)...)
 	if code != 0 || stderr != "" {
 		t.Errorf("podspec %v: exit code %d, stderr %q", args, code, stderr)
 	}
@@ -327,7 +327,7 @@ func TestPodspecProperty(t *testing.T) {
 		preStop := rapid.IntRange(0, 20).Draw(rt, "preStop")
 		args := []string{"podspec", "-grace", fmt.Sprintf("%ds", grace), "-prestop", fmt.Sprintf("%ds", preStop)}
 		budget, err := kubernetes.Budget(time.Duration(grace)*time.Second, time.Duration(preStop)*time.Second)
-		code, text, stderr := lastcall(t.Context(), args...)
+		code, text, stderr := runCommand(t.Context(), args...)
 		if err != nil {
 			if code != exitUsage || !strings.Contains(stderr, err.Error()) {
 				rt.Fatalf("exit code %d, stderr %q, want %d and %v", code, stderr, exitUsage, err)

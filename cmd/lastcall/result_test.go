@@ -77,7 +77,7 @@ func TestTiming(t *testing.T) {
 			case bare <- 80 * time.Microsecond:
 			default: // the case before did not look
 			}
-			r := result{got: tt.report, returned: trigger.Add(tt.took), bare: bare}
+			r := result{report: tt.report, returned: trigger.Add(tt.took), bare: bare}
 			if got := r.timing(); got != tt.want {
 				t.Errorf("it says %q, want %q", got, tt.want)
 			}
@@ -102,7 +102,7 @@ func TestPath(t *testing.T) {
              Forceful Shutdown Called -> TERMINATED
 * TERMINATED
 `
-	if got := (&result{got: got}).path(); got != want {
+	if got := (&result{report: got}).path(); got != want {
 		t.Errorf("the path is drawn as\n%s\nwant\n%s", got, want)
 	}
 }
