@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
@@ -140,6 +141,7 @@ func TestG5_StopOfAServerThatIsLast(t *testing.T) {
 				other := newServer(d, "other", 0) // what one does is nothing to the other
 				c := mustNew(t, tt.budget, noSignals, withLast("admin", admin), withLast("other", other))
 				r, took := runAfter(c, time.Minute)
+				synctest.Wait() // a goroutine that has told its result ends a moment later
 				n := alive()
 				wantTook(t, took, tt.took)
 				wantExit(t, r, tt.exit)

@@ -77,6 +77,7 @@ type Step struct {
 	Stack      string         // where it panicked
 	Abandoned  bool           // it had not returned when Run did
 
+	// Observers share what these two point to, and must not change it.
 	Work   []lastcall.Work // of KindWork
 	Report *Report         // of KindTrigger and KindSummary: what is known by then
 }
