@@ -72,7 +72,7 @@ func (r *run) firstForce() lastcall.Phase {
 	}
 }
 
-// cancel ends the work that still runs. A Cancel that comes back because its context
+// cancel ends the work that still runs. A Cancel that returns because its context
 // has ended has done what it should, so its grace counts from then on: if the phases
 // behind have nothing to wait for, phase close may begin sooner.
 func (r *run) cancel() {
@@ -117,7 +117,7 @@ func (r *run) stop() {
 	if len(r.toStop) == 0 {
 		return
 	}
-	r.takeIn() // what has come back in this instant needed no Stop
+	r.takeIn() // what has returned in this instant needed no Stop
 	if !gone(r.toStop) {
 		r.measure = report.OutcomeStopped
 	}
@@ -137,7 +137,7 @@ func (r *run) stop() {
 }
 
 // awaitGone waits for GracefulStop and Serve of servers whose Cancel or Stop has
-// come back: where that has ended everything they come back as well, but on other
+// returned: where that has ended everything they return as well, but on other
 // goroutines, which may need grace to get the processor. Without that the next
 // step would be taken for what ended them.
 func (r *run) awaitGone(servers []*server, end func() time.Time) {
@@ -168,7 +168,7 @@ func (r *run) cut() {
 	}
 }
 
-// wait gives what was cancelled and stopped time to come back.
+// wait gives what was cancelled and stopped time to return.
 func (r *run) wait() {
 	r.takeIn()
 	if !r.allGone() {
