@@ -24,7 +24,8 @@ const (
 	KindCall
 	// KindTrigger: the shutdown was triggered; Err and Text are the cause.
 	KindTrigger
-	// KindBegin: a call into user code has begun.
+	// KindBegin: a call into user code has begun. Calls that only ask a server something
+	// (InFlight, Notes, LastArrival) have none.
 	KindBegin
 	// KindWork: Work is what a server has in flight as the drain begins, or as the
 	// timer fires.
