@@ -20,8 +20,8 @@ type Budget struct {
 	// Quiet ends phase settle early: once no new work has arrived for that long,
 	// counted from the beginning of the phase or, if that is later, from the last
 	// arrival. So a settle lasts at least Quiet and at most Settle. Zero leaves
-	// every settle its whole time. Every server must then be one of [Arrivals], but
-	// for those that are [Last].
+	// every settle its whole time. With it every server that does not stop last must
+	// know when work last arrived.
 	Quiet time.Duration
 	// MinSettle is how long a settle that Quiet may end lasts at least: how long the
 	// network may need to learn that the server leaves, while no client has anything

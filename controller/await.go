@@ -17,7 +17,7 @@ type inbox struct {
 	wake    chan struct{} // capacity 1: a poke that finds it full was already made
 }
 
-// result is how a call into user code came back.
+// result is how a call into user code ended.
 type result struct {
 	call   *call
 	at     time.Time
@@ -55,9 +55,10 @@ func (b *inbox) take() []result {
 	return all
 }
 
-// await takes in what happens until done says so, or until the bound is reached.
-// Both are asked anew after everything that happens, so a force takes effect at
-// once; done is asked first. A zero bound is none. It reports whether done did.
+// await takes in what happens until done returns true, or until the bound is reached.
+// Both are called anew after everything that happens, so a force takes effect at
+// once; done is called first. The zero bound is never reached. await reports whether
+// done returned true. It is the only place where the loop blocks.
 func (r *run) await(done func() bool, bound func() time.Time) bool {
 	for {
 		r.takeIn()
@@ -99,7 +100,7 @@ func (r *run) takeIn() {
 		}
 		force := r.Controller.forced.Load() // before the trigger: where there is a force, there is a trigger
 		if t := r.trigger.Load(); t != nil && r.at.IsZero() {
-			r.triggered(t)
+			r.beginShutdown(t)
 		}
 		if force != nil && !r.forced {
 			r.forceAt(*force)
@@ -140,8 +141,8 @@ func (r *run) signalled(s os.Signal, open bool) {
 	}
 }
 
-// triggered starts the clock.
-func (r *run) triggered(t *trigger) {
+// beginShutdown starts the clock.
+func (r *run) beginShutdown(t *trigger) {
 	r.at = later(t.at, r.begun)
 	r.deadline = r.at.Add(r.config.budget.Total)
 	r.setTimer(r.deadline.Add(-r.config.budget.Reserve))

@@ -1,37 +1,40 @@
 package controller
 
 import (
+	"container/heap"
+	"context"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/lastcall-go/lastcall/report"
 )
 
-// call is one call into foreign code. It runs on a goroutine of its own, for
-// which nobody waits without a bound; the loop, which owns everything here,
-// learns of its end through the inbox.
+// call is one call into user code. It runs on a goroutine of its own, for which the
+// loop never waits without a bound. The loop owns everything here, and learns through
+// the inbox that the call has returned.
 type call struct {
 	step  *report.Step
-	due   time.Time    // when it should be over; zero: nobody has said
-	since time.Time    // from when on it may need grace to come back
-	order int64        // when it came back, in the run's order
-	over  bool         // its result has come
-	told  bool         // its end, or that it takes too long, has been told
-	lasts bool         // it is the Serve of a server that is Last, and not late before the end
-	quiet bool         // it is told only if it takes too long, panics or calls runtime.Goexit
+	due   time.Time    // when it should be over; zero: it has no such time
+	since time.Time    // since when it may need grace to return
+	order int64        // when it returned, in the run's order
+	over  bool         // it has returned
+	told  bool         // observers have been told its end, or that it takes too long
+	lasts bool         // it is the Serve of a server that stops last, and not late before the end
+	quiet bool         // it is reported only if it takes too long, panics or calls runtime.Goexit
 	ctx   *stepContext // of a step; nil: it has none
 	then  func(result) // what the loop does with the result, before it is told
 }
 
-// ended says whether the call came back in the way a call should.
+// ended reports whether the call has returned, without panic or Goexit.
 func (c *call) ended() bool {
 	return c != nil && c.over && c.step.Result != report.ResultPanicked && c.step.Result != report.ResultGoexit
 }
 
-// guard runs foreign code on the calling goroutine and hands over how it ended:
-// returned, panicked, or left by runtime.Goexit. Turning errors and panic values
-// into text calls foreign methods, so that happens here as well.
+// guard runs user code on the calling goroutine and hands over how it ended:
+// returned, panicked, or left by runtime.Goexit. To turn errors and panic values
+// into text is a call of the user's methods, so that happens here as well.
 func guard(fn func() error, deliver func(result)) {
 	res := result{result: report.ResultGoexit}
 	defer func() {
@@ -57,8 +60,8 @@ func guard(fn func() error, deliver func(result)) {
 
 // describe puts the text of a value where text points, and leaves that alone if
 // the value's own method panics, or leaves by runtime.Goexit. Of a value that has
-// no text of its own only the type is told: to print the rest would read memory
-// that others may be writing.
+// no text of its own it gives only the type: to print the rest would read memory
+// that other goroutines may be writing.
 func describe(text *string, v any) {
 	defer func() { _ = recover() }()
 	switch v := v.(type) {
@@ -74,3 +77,154 @@ func describe(text *string, v any) {
 		*text = fmt.Sprintf("(a value of type %T)", v)
 	}
 }
+
+// call starts a call into user code and returns. When that has returned, the loop
+// runs then, unless it is nil.
+func (r *run) call(op report.Op, name string, fn func() error, then func(result)) *call {
+	c := r.begin(op, name, fn, then)
+	r.record.add(c.step)
+	begins := *c.step
+	begins.Kind = report.KindBegin
+	r.tell(begins)
+	return c
+}
+
+// begin is call without a step in the report: it is for questions to user code.
+func (r *run) begin(op report.Op, name string, fn func() error, then func(result)) *call {
+	step := r.newStep(report.KindCall, name)
+	step.Op = op
+	c := &call{step: step, since: step.Start, then: then}
+	r.calls = append(r.calls, c)
+	go guard(fn, func(res result) {
+		res.call, res.order = c, r.order.Add(1)
+		r.inbox.put(res)
+	})
+	return c
+}
+
+// ask starts a call that is reported only if it fails or takes too long. The loop runs
+// then if it has returned well and in time. What fn leaves for then may be plain
+// variables: the inbox is between the two.
+func (r *run) ask(op report.Op, name string, fn, then func()) *call {
+	var c *call
+	c = r.begin(op, name, func() error { fn(); return nil }, func(res result) {
+		if res.result == report.ResultOK && !c.told {
+			then()
+		}
+	})
+	c.quiet = true
+	return c
+}
+
+// step starts an announcer, a Cancel, a closer or a flusher, with a context that
+// ends when its time does.
+func (r *run) step(op report.Op, s stepConfig, end time.Time) *call {
+	return r.stepThen(op, s, end, nil)
+}
+
+// stepThen is step, with what the loop does with the result.
+func (r *run) stepThen(op report.Op, s stepConfig, end time.Time, then func(result)) *call {
+	if s.timeout > 0 {
+		end = earlier(end, time.Now().Add(s.timeout))
+	}
+	ctx := newStepContext(r.base, end)
+	c := r.call(op, s.name, func() error { return s.run(ctx) }, then)
+	c.due, c.ctx = end, ctx
+	heap.Push(&r.endings, c)
+	return c
+}
+
+// returned takes in the result of a call.
+func (r *run) returned(res result) {
+	c := res.call
+	c.over, c.order = true, res.order
+	c.step.Duration = res.at.Sub(c.step.Start)
+	c.step.Err, c.step.Text, c.step.Stack = res.err, res.text, res.stack
+	// A call that was reported as timed out stays that, unless it panicked or called
+	// runtime.Goexit.
+	if !c.told || res.result == report.ResultPanicked || res.result == report.ResultGoexit {
+		c.step.Result = res.result
+	}
+	if c.step.Result == report.ResultOK && !c.due.IsZero() && res.at.After(c.due) {
+		c.step.Result = report.ResultTimedOut
+	}
+	r.endContext(c, context.Canceled, nil)
+	if c.then != nil {
+		c.then(res)
+	}
+	if !c.told {
+		bad := res.result == report.ResultPanicked || res.result == report.ResultGoexit
+		if c.quiet && bad {
+			r.record.addLate(c.step)
+		}
+		if !c.quiet || bad {
+			r.tell(*c.step)
+		}
+	}
+	c.told = true
+}
+
+// expire reports that a call takes too long, and ends its context. The loop does not
+// wait for it any longer.
+func (r *run) expire(c *call) {
+	if c.told {
+		return
+	}
+	if c.quiet {
+		r.record.addLate(c.step)
+	}
+	c.told = true
+	c.step.Result, c.step.Duration = report.ResultTimedOut, time.Since(c.step.Start)
+	r.timeOver(c)
+	r.tell(*c.step)
+}
+
+// end ends a context on a goroutine of its own: that ends every context made from it,
+// however many user code has made.
+func (r *run) end(cancel func()) { r.beside(cancel) }
+
+// beside runs f, which is the library's own and comes to an end soon, on a goroutine of
+// its own. The loop is poked when it has.
+func (r *run) beside(f func()) {
+	r.ending.Add(1)
+	go func() {
+		f()
+		r.ending.Add(-1)
+		r.inbox.poke()
+	}()
+}
+
+// awaitSteps waits for calls that run at the same time: until each has returned or its
+// time is over, until end, or until enough returns true. It expires what has not
+// returned by its time or by end.
+func (r *run) awaitSteps(calls []*call, end func() time.Time, enough func() bool) {
+	done := func() bool { return enough() || allDone(calls) }
+	next := func() time.Time {
+		at := end()
+		for _, c := range calls {
+			if !c.told && !c.due.IsZero() {
+				at = earlier(at, c.due)
+			}
+		}
+		return at
+	}
+	for !r.await(done, next) {
+		now := time.Now()
+		for _, c := range calls {
+			if !now.Before(end()) || !c.due.IsZero() && !now.Before(c.due) {
+				r.expire(c)
+			}
+		}
+	}
+}
+
+// allDone reports whether each call has returned or is known to be late.
+func allDone(calls []*call) bool {
+	return !slices.ContainsFunc(calls, func(c *call) bool { return !c.told })
+}
+
+// nothing never is enough for awaitSteps.
+func nothing() bool { return false }
+
+// never is a bound that is never reached.
+func never() time.Time { return time.Time{} }

@@ -2,8 +2,12 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"reflect"
+	"slices"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
@@ -99,7 +103,223 @@ func (c *config) join(more config) {
 	}
 }
 
-// closersOnly says whether nothing but closers is registered.
+// closersOnly reports whether nothing but closers is registered.
 func (c config) closersOnly() bool {
 	return len(c.servers)+len(c.workers)+len(c.announcers)+len(c.flushers)+len(c.observers) == 0 && c.logger == nil && !c.signalsSet
+}
+
+var (
+	errTwoLoggers = errors.New("controller: WithLogger was given twice")
+	errTwoSignals = errors.New("controller: WithSignals or WithSignalChannel was given before; only one of them can be")
+)
+
+// index finds what is registered by its name, and servers by their identity too.
+type index struct {
+	names   map[[2]string]string // kind and name; servers and workers are of one kind, for After; the value is what it is
+	servers map[any]string       // the name of the server with that pointer
+	last    map[string]bool      // the servers that stop last
+}
+
+func newIndex() index {
+	return index{names: map[[2]string]string{}, servers: map[any]string{}, last: map[string]bool{}}
+}
+
+func (x index) merge(more index) {
+	maps.Copy(x.names, more.names)
+	maps.Copy(x.servers, more.servers)
+	maps.Copy(x.last, more.last)
+}
+
+// conflicts returns an error for each thing that more has and that there is one of.
+func (c *config) conflicts(more config) []error {
+	var errs []error
+	if c.logger != nil && more.logger != nil {
+		errs = append(errs, errTwoLoggers)
+	}
+	if c.signalsSet && more.signalsSet {
+		errs = append(errs, errTwoSignals)
+	}
+	return errs
+}
+
+// checking collects what is wrong with an addition to a config.
+type checking struct {
+	config *config
+	added  index
+	errs   []error
+}
+
+func (k *checking) fail(format string, args ...any) {
+	k.errs = append(k.errs, fmt.Errorf("controller: "+format, args...))
+}
+
+// named checks what every registration has. Names are unique among those of one room.
+func (k *checking) named(kind, room, name string, isNil bool, more []error) {
+	key := [2]string{room, name}
+	other, there := k.config.index.names[key]
+	if !there {
+		other, there = k.added.names[key]
+	}
+	switch {
+	case name == "":
+		k.fail("a %s has no name", kind)
+	case there && other == kind:
+		k.fail("there are two %ss with the name %q", kind, name)
+	case there:
+		k.fail("there is a %s and a %s with the name %q", other, kind, name)
+	}
+	k.added.names[key] = kind
+	if isNil {
+		k.fail("%s %q is nil", kind, name)
+	}
+	for _, err := range more {
+		k.fail("%s %q: %w", kind, name, err)
+	}
+}
+
+// members is the room of what After may name.
+const members = "member"
+
+// check returns one error for each thing that is wrong with more, as an addition to
+// c, and the index of what is in more. It calls no code of the caller.
+func (c *config) check(more config) (index, []error) {
+	k := &checking{config: c, added: newIndex()}
+	for _, s := range more.servers {
+		k.server(s)
+	}
+	for _, w := range more.workers {
+		k.named("worker", members, w.name, w.run == nil, w.errs)
+	}
+	for _, steps := range []struct {
+		kind string
+		all  []stepConfig
+	}{{"announcer", more.announcers}, {"closer", more.closers}, {"flusher", more.flushers}} {
+		for _, s := range steps.all {
+			k.named(steps.kind, steps.kind, s.name, s.run == nil, s.errs)
+			if total := c.budget.Total; s.timeout > total {
+				k.fail("%s %q: Timeout %v is longer than the budget's Total %v", steps.kind, s.name, s.timeout, total)
+			}
+		}
+	}
+	for _, o := range more.observers {
+		k.named("observer", "observer", o.name, o.observe == nil, nil)
+	}
+	k.errs = append(k.errs, c.conflicts(more)...)
+	k.order(more)
+	return k.added, k.errs
+}
+
+func (k *checking) server(s serverConfig) {
+	k.named("server", members, s.name, isNil(s.server), s.errs)
+	if len(s.errs) == 0 && k.config.budget.Quiet > 0 && !s.last && s.noQuiet != "" {
+		k.fail("server %q cannot tell when work last arrived, so Budget.Quiet cannot work: %s", s.name, s.noQuiet)
+	}
+	if id := identity(s.server); id != nil {
+		for _, x := range []index{k.config.index, k.added} {
+			if other, ok := x.servers[id]; ok {
+				k.fail("servers %q and %q are the same server", other, s.name)
+			}
+		}
+		k.added.servers[id] = s.name
+	}
+	if s.last {
+		k.added.last[s.name] = true
+	}
+}
+
+// order checks what stands After what. What was registered earlier can name none of
+// the new ones, so a circle is among the new ones.
+func (k *checking) order(more config) {
+	after := map[string][]string{}
+	ok := true
+	add := func(kind, name string, names []string, last bool) {
+		after[name] = names
+		for _, other := range names {
+			switch {
+			case other == name:
+				k.fail("%s %q is After itself", kind, name)
+			case k.config.index.names[[2]string{members, other}] == "" && k.added.names[[2]string{members, other}] == "":
+				k.fail("%s %q is After %q, but there is no server and no worker with that name", kind, name, other)
+			case last:
+				k.fail("%s %q is After %q, but stops last, after everything", kind, name, other)
+			case k.config.index.last[other] || k.added.last[other]:
+				k.fail("%s %q is After %q, which stops last, after everything", kind, name, other)
+			default:
+				continue
+			}
+			ok = false
+		}
+	}
+	for _, s := range more.servers {
+		add("server", s.name, s.after, s.last)
+	}
+	for _, w := range more.workers {
+		add("worker", w.name, w.after, false)
+	}
+	if !ok {
+		return
+	}
+	free := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(after)) {
+		if path := circle(after, name, nil, free); path != nil {
+			k.fail("%q stand After each other in a circle", path)
+			return
+		}
+	}
+}
+
+// circle returns the names on a path that leads from name back to a name on it, or
+// nil. It notes names from which no path does so in free.
+func circle(after map[string][]string, name string, path []string, free map[string]bool) []string {
+	if free[name] {
+		return nil
+	}
+	if i := slices.Index(path, name); i >= 0 {
+		return path[i:]
+	}
+	for _, next := range after[name] {
+		if found := circle(after, next, append(path, name), free); found != nil {
+			return found
+		}
+	}
+	free[name] = true
+	return nil
+}
+
+// inside returns the server that [lastcall.Last] was given, or s.
+func inside(s lastcall.Server) lastcall.Server {
+	if last, ok := s.(interface{ Unwrap() lastcall.FullServer }); ok && !isNilPointer(s) {
+		return last.Unwrap()
+	}
+	return s
+}
+
+// isNil reports whether a server is nil, or an interface that holds a nil pointer.
+func isNil(s lastcall.Server) bool { return isNilPointer(inside(s)) }
+
+// isNilPointer reports whether a value of an interface type is nil, or holds a nil pointer.
+func isNilPointer(s any) bool {
+	if s == nil {
+		return true
+	}
+	v := reflect.ValueOf(s)
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Map, reflect.Slice, reflect.Func, reflect.Chan:
+		return v.IsNil()
+	default:
+		return false
+	}
+}
+
+// identity returns what two servers have in common if and only if they are one and
+// the same object, or nil if that cannot be known.
+func identity(s lastcall.Server) any {
+	if isNil(s) {
+		return nil
+	}
+	s = inside(s)
+	if v := reflect.ValueOf(s); v.Kind() != reflect.Pointer || v.Type().Elem().Size() == 0 {
+		return nil
+	}
+	return s
 }

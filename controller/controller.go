@@ -14,6 +14,9 @@ import (
 	"github.com/lastcall-go/lastcall/fsm"
 )
 
+// ErrRan is the answer to a second Run, and to an Add after the first.
+var ErrRan = errors.New("controller: Run was called before, and a Controller runs once")
+
 // Controller shuts one process down, once. Make one with [New]. All methods may
 // be called by any number of goroutines, also from inside everything that the
 // controller calls; only Run and Wait block.
@@ -29,12 +32,13 @@ type Controller struct {
 	triggered chan struct{} // closed when there is a trigger
 	serving   chan struct{} // closed when phase serve begins
 
-	trigger atomic.Pointer[trigger]   // the first one; never changed again
-	forced  atomic.Pointer[time.Time] // when Force was first called
+	becoming sync.Mutex                // what comes first, the trigger or readiness; never held while user code runs
+	trigger  atomic.Pointer[trigger]   // the first one; never changed again
+	forced   atomic.Pointer[time.Time] // when Force was first called
 
 	deadlineAt atomic.Pointer[time.Time] // the deadline; nil before the trigger
 
-	mu     sync.Mutex // guards what is below; never held while foreign code runs
+	mu     sync.Mutex // guards what is below; never held while user code runs
 	config config
 	ran    bool
 
@@ -45,16 +49,18 @@ type Controller struct {
 type trigger struct {
 	at    time.Time
 	cause error
-	typed bool // Ctrl-C at a terminal: nobody has to learn that the server leaves
+	typed bool // Ctrl-C at a terminal: no network has to learn that the server leaves
 
 	failed bool // something has failed, and that is why
 }
 
 // New returns a Controller that will shut down what the options name, within the
 // budget. It starts nothing. The error joins one error for each thing that is
-// wrong: a bad budget, a nil server or function, an empty name, a name given
-// twice to things of the same kind, a Behind that names no server, a server that
-// cannot do what [Budget.Quiet] needs.
+// wrong: a bad budget; a nil server or function; an empty name; a name given twice to
+// things of the same kind, or to a server and a worker; what [After] names and is not
+// there, or a circle of such names; a server of which the controller cannot know when
+// it accepts work, or that has only a part of the methods of [lastcall.FullServer]; one
+// that cannot do what [lastcall.Budget.Quiet] needs; a [Timeout] longer than Total.
 func New(budget lastcall.Budget, opts ...Option) (*Controller, error) {
 	if err := budget.Validate(); err != nil {
 		return nil, err
@@ -113,11 +119,11 @@ func (c *Controller) Add(opts ...Option) error {
 //
 // If Shutdown was called or ctx ended before Run, the trigger counts from Run's
 // start and no server or worker is started; GracefulStop is called all the same
-// (with which package grpcadapter closes its listener; one that only a Serving
-// closure knows stays open), and the dependencies are closed. Signals are heard
+// (with which package grpcadapter closes its listener; one that was given with On or
+// that only a Serving function knows stays open), and the dependencies are closed. Signals are heard
 // from Run's start on; one that comes earlier does what the platform does by
-// default, unless Starting was called, or somebody else listens. They are the
-// platform's again 10 ms after Run has returned; one that comes in those is raised
+// default, unless Starting was called, or other code of the process listens. They are
+// the platform's again 10 ms after Run has returned; one that comes in those is raised
 // again then, so that it cannot replace the exit code of a process that is exiting.
 func (c *Controller) Run(ctx context.Context) report.Report {
 	if ctx == nil {
@@ -204,13 +210,12 @@ func (c *Controller) Phase() lastcall.Phase {
 	return phase
 }
 
-// Ready says whether traffic should come: from the moment in which everything
-// has been started until the first trigger.
+// Ready reports whether traffic should come: from the moment in which every server
+// accepts work until the first trigger.
 func (c *Controller) Ready() bool { return c.Phase() == lastcall.PhaseServe && c.trigger.Load() == nil }
 
-// Serving returns a channel that is closed once the controller is ready: every server
-// accepts work. It stays open if the shutdown is triggered before that. It is always the
-// same channel. Tests and supervisors wait for it, beside Done:
+// Serving returns a channel that is closed in the moment in which Ready becomes true. It
+// stays open if the shutdown is triggered before that. It is always the same channel. Tests and supervisors wait for it, beside Done:
 //
 //	select {
 //	case <-ctl.Serving():
@@ -219,8 +224,8 @@ func (c *Controller) Ready() bool { return c.Phase() == lastcall.PhaseServe && c
 func (c *Controller) Serving() <-chan struct{} { return c.serving }
 
 // Deadline returns the instant by which Run returns. It is known, and the second
-// result true, once Run has heard of the trigger, which is at once if it runs. A force may move it to an earlier
-// instant.
+// result true, once Run has heard of the trigger, which is at once if it runs. A force
+// may move it to an earlier instant.
 func (c *Controller) Deadline() (time.Time, bool) {
 	if at := c.deadlineAt.Load(); at != nil {
 		return *at, true
@@ -242,7 +247,7 @@ func (c *Controller) Life() lastcall.Life { return lastcall.NewLife(c.draining, 
 // Done returns a channel that is closed when Run is over.
 func (c *Controller) Done() <-chan struct{} { return c.over }
 
-// Wait blocks until Run is over and returns the report, the same for everybody;
+// Wait blocks until Run is over and returns the report, the same one for every caller;
 // or until ctx ends, and returns the cause of that. If Run is never called, only
 // ctx ends the wait. A nil ctx is an error.
 func (c *Controller) Wait(ctx context.Context) (report.Report, error) {
@@ -264,7 +269,10 @@ func (c *Controller) Wait(ctx context.Context) (report.Report, error) {
 
 // request makes t the trigger, unless there is one already.
 func (c *Controller) request(t trigger) {
-	if c.trigger.CompareAndSwap(nil, &t) {
+	c.becoming.Lock()
+	first := c.trigger.CompareAndSwap(nil, &t)
+	c.becoming.Unlock()
+	if first {
 		if c.triggered != nil { // made by New
 			close(c.triggered)
 		}

@@ -8,8 +8,8 @@ import (
 )
 
 // feed hands steps to one observer, or to the logger: one at a time, in order, on a
-// goroutine that exists only while there is something to hand over. Whoever puts never
-// waits for the observer.
+// goroutine that exists only while there is something to hand over. put never waits for
+// the observer.
 type feed struct {
 	op      report.Op
 	name    string
@@ -20,11 +20,11 @@ type feed struct {
 	mu      sync.Mutex
 	queue   []report.Step
 	running bool // a goroutine is at work
-	inHand  bool // and the listener has an item
+	inHand  bool // and the observer has a step
 	closed  bool
-	since   time.Time // when it was last given an item, or a goroutine to take one
-	slow    bool      // it has needed longer than grace for an item
-	told    int       // how many items it has taken without panic or Goexit
+	since   time.Time // when it was last given a step, or a goroutine to take one
+	slow    bool      // it has needed longer than grace for a step
+	told    int       // how many steps it has taken without panic or Goexit
 	failed  int       // how many it has not
 }
 
@@ -94,22 +94,22 @@ func (f *feed) count(r result) {
 	}
 }
 
-// busy says whether an item is with the listener or waits for it.
+// busy reports whether the observer has a step, or one waits for it.
 func (f *feed) busy() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.running || len(f.queue) > 0
 }
 
-// lastMove returns when the listener was last given an item; zero if it never was.
+// lastMove returns when the observer was last given a step; zero if it never was.
 func (f *feed) lastMove() time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.since
 }
 
-// freshUntil returns until when the listener may be expected to finish at once:
-// zero if it is not at work, or has needed longer than grace for an item before.
+// freshUntil returns until when the observer may be expected to finish at once:
+// zero if it is not at work, or has needed longer than grace for a step before.
 func (f *feed) freshUntil() time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -119,7 +119,7 @@ func (f *feed) freshUntil() time.Time {
 	return f.since.Add(grace)
 }
 
-// close lets no further item reach the listener, and returns what became of those
+// close lets no further step reach the observer, and returns what became of those
 // that were put.
 func (f *feed) close() report.Delivery {
 	f.mu.Lock()

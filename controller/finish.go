@@ -12,13 +12,13 @@ import (
 // waits for it.
 const toldTime = time.Second
 
-// grace is how long foreign code that takes next to no time may need to get the
-// processor and come back before it is called late. A shutdown in which all goes
+// grace is how long user code that takes next to no time may need to get the
+// processor and return before it is called late. A shutdown in which all goes
 // well may be over before a goroutine that it started has run.
 const grace = 10 * time.Millisecond
 
-// close closes the dependencies, the last registered first. Whatever was called
-// before and has not come back by now is late, unless it was called just now.
+// close closes the dependencies, the last registered first. What was called before and
+// has not returned by now is late, unless it was called just now.
 func (r *run) close() {
 	r.enter(lastcall.PhaseClose)
 	r.expireOld(r.calls)
@@ -26,7 +26,7 @@ func (r *run) close() {
 }
 
 // inOrder returns closers in the order in which they are called: the last one first,
-// and those of a group, which stand side by side, at the same time.
+// and those of a group, which were registered side by side, at the same time.
 func inOrder(closers []stepConfig) [][]stepConfig {
 	var all [][]stepConfig
 	for i, s := range slices.Backward(closers) {
@@ -39,9 +39,9 @@ func inOrder(closers []stepConfig) [][]stepConfig {
 	return all
 }
 
-// expireOld tells of the calls among these that have not come back, but for those
-// that were begun less than grace ago, and a Cancel whose context has ended since
-// then: a force may end a phase as it begins.
+// expireOld expires the calls among these that have not returned, but for those that
+// were begun less than grace ago, and a Cancel whose context has ended since then: a
+// force may end a phase as it begins.
 func (r *run) expireOld(calls []*call) {
 	r.takeIn() // the loop itself may have had to wait for the processor
 	now := time.Now()
@@ -52,8 +52,7 @@ func (r *run) expireOld(calls []*call) {
 	}
 }
 
-// flush has observers told everything, and then everything written out that telemetry
-// has kept back.
+// flush waits until observers have been told everything, and then calls the flushers.
 func (r *run) flush() {
 	r.enter(lastcall.PhaseFlush)
 	n := 1
@@ -90,6 +89,36 @@ func (r *run) flush() {
 	r.awaitSteps(calls, end, nothing)
 }
 
+// lastTime bounds the GracefulStop of servers that stop last, and lastStopTime what
+// Stop may need after that.
+const (
+	lastTime     = 100 * time.Millisecond
+	lastStopTime = time.Second
+)
+
+// endLasts stops the servers that outlive the others, all at the same time.
+func (r *run) endLasts() {
+	if len(r.lasts) == 0 {
+		return
+	}
+	for _, s := range r.lasts {
+		r.gracefulStop(s)
+	}
+	start, half := time.Now(), r.share(2)
+	r.await(func() bool { return gone(r.lasts) }, func() time.Time { return earlier(start.Add(lastTime), half()) })
+	var stops []*call
+	for _, s := range r.lasts {
+		if !s.graceful.ended() {
+			stops = append(stops, r.call(report.OpStop, s.name, func() error { s.halt(&r.order); return nil }, nil))
+		}
+	}
+	start, rest := time.Now(), r.share(1)
+	r.await(func() bool { return gone(r.lasts) && allDone(stops) }, func() time.Time { return earlier(start.Add(lastStopTime), rest()) })
+	if time.Now().Before(r.deadline) {
+		r.inspectAtEnd(r.lasts) // finish waits for the answers, as long as for anything that takes next to no time
+	}
+}
+
 // finish ends everything that is the controller's own and returns the report.
 func (r *run) finish() report.Report {
 	r.await(r.nothingFresh, r.freshUntil)
@@ -121,10 +150,10 @@ func (r *run) finish() report.Report {
 	return r.report()
 }
 
-// freshUntil returns until when a call that has not come back may be expected to
-// do so at once: less than grace ago it was begun or, if it is a Cancel, told to
-// end. Zero if there is none. The Serve of a server that is Last is none: endLasts
-// waits for it.
+// freshUntil returns until when a call that has not returned may be expected to do so
+// at once: it was begun less than grace ago or, if it is a Cancel, its context ended
+// less than grace ago. Zero if there is no such call. The Serve of a server that stops
+// last does not count: endLasts waits for it.
 func (r *run) freshUntil() time.Time {
 	var until time.Time
 	for _, c := range r.calls {
@@ -135,7 +164,7 @@ func (r *run) freshUntil() time.Time {
 	return earlier(until, r.deadline)
 }
 
-// nothingFresh says whether there is no such call.
+// nothingFresh reports whether there is no such call.
 func (r *run) nothingFresh() bool { return !time.Now().Before(r.freshUntil()) }
 
 // share returns the end of a phase that starts now and may use the k-th part of the

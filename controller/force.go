@@ -71,8 +71,8 @@ func (r *run) firstForce() lastcall.Phase {
 	}
 }
 
-// cancel ends the work that still runs. It is over when every Cancel has come back: one
-// that has nothing to cancel costs no time. A Cancel that comes back because its context
+// cancel ends the work that still runs. It is over when every Cancel has returned: one
+// that has nothing to cancel costs no time. A Cancel that returns because its context
 // has ended has done what it should, so its grace counts from then on: if the phases
 // behind have nothing to wait for, phase close may begin sooner.
 func (r *run) cancel() {
@@ -128,10 +128,10 @@ func (r *run) stop() {
 	}
 }
 
-// awaitGone waits for GracefulStop and Serve of servers whose Stop has come back:
-// where that has ended everything they come back as well, but on other goroutines,
-// which may need grace to get the processor. Without that phase cut would begin with
-// nothing to cut.
+// awaitGone waits for GracefulStop and Serve of servers whose Stop has returned: where
+// that has ended everything they return as well, but on other goroutines, which may
+// need grace to get the processor. Without that phase cut would begin with nothing to
+// cut.
 func (r *run) awaitGone(servers []*server, end func() time.Time) {
 	limit := time.Now().Add(grace)
 	r.await(func() bool { return gone(servers) }, func() time.Time { return earlier(limit, end()) })
@@ -158,7 +158,7 @@ func (r *run) cut() {
 	}
 }
 
-// wait gives what was cancelled and stopped time to come back.
+// wait gives what was cancelled and stopped time to return.
 func (r *run) wait() {
 	r.takeIn()
 	if !r.allGone() {

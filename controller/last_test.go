@@ -141,7 +141,7 @@ func TestG5_StopOfAServerThatIsLast(t *testing.T) {
 				other := newServer(d, "other", 0) // what one does is nothing to the other
 				c := mustNew(t, tt.budget, noSignals, withLast("admin", admin), withLast("other", other))
 				r, took := runAfter(c, time.Minute)
-				synctest.Wait()
+				synctest.Wait() // a goroutine that has told its result ends a moment later
 				n := alive()
 				wantTook(t, took, tt.took)
 				wantExit(t, r, tt.exit)

@@ -72,7 +72,7 @@ func WithServer(name string, server lastcall.Server, opts ...ServerOption) Optio
 // error, panics or calls runtime.Goexit before claim has ended triggers the
 // shutdown; one that returns nil has finished. An error that is or wraps that of
 // claim, work or the context given to Run, once that has ended, says that the worker
-// was told to end: it is kept in its step and logged, and is no failure.
+// was told to end: the report and the log have it, and it is not a failure.
 func WithWorker(name string, run func(claim, work context.Context) error, opts ...WorkerOption) Option {
 	w := workerConfig{name: name, run: run}
 	for _, opt := range opts {
@@ -89,13 +89,13 @@ func WithWorker(name string, run func(claim, work context.Context) error, opts .
 }
 
 // EndsProcess says that the process is there for this worker: if it returns nil
-// before its claim has ended, that is a trigger as well, and no failure.
+// before its claim has ended, that is a trigger as well, and not a failure.
 func EndsProcess() WorkerOption {
 	return workerOption(func(w *workerConfig) { w.endsProcess = true })
 }
 
 // WithAnnouncer registers a function that phase announce calls: it takes some
-// readiness down, or tells somebody that this process is leaving. Announcers run
+// readiness down, or deregisters this process. Announcers run
 // at the same time. A force ends the phase, but not their contexts, which last for
 // as long as the phase might have.
 func WithAnnouncer[F Callable](name string, f F, opts ...StepOption) Option {
@@ -108,9 +108,9 @@ func WithAnnouncer[F Callable](name string, f F, opts ...StepOption) Option {
 
 // WithCloser registers a function that closes a dependency once no server and no
 // worker uses it any more. Closers run one after the other, the last registered
-// first, so that what was opened last is closed first. One that has not come back
+// first, so that what was opened last is closed first. One that has not returned
 // when its share of the time is over is left running, with its context ended, and
-// the next one begins: what hangs may still use what is closed next. Several that
+// the next one begins: a hung closer may still be using the next dependency. Several that
 // do not use each other can be closed at the same time: see [Together].
 func WithCloser[F Callable](name string, f F, opts ...StepOption) Option {
 	step := newStep(name, f, opts)
@@ -161,9 +161,11 @@ func WithFlusher[F Callable](name string, f F, opts ...StepOption) Option {
 	}
 }
 
-// WithObserver registers a function that is given every Step: transitions and
-// phases as they begin, calls as they end. Each observer has a queue of its own
-// and sees the Steps one at a time and in order.
+// WithObserver registers a function that is given every [report.Step], as it happens:
+// the trigger, phases, transitions, calls as they begin and as they end, work in flight
+// and the summary. It is called on a goroutine of its own, with one Step at a time and
+// in order. It may block: that delays other observers never, the first flusher by a
+// second at most for a Step that it hangs on, and Run not past the deadline.
 func WithObserver(name string, observe func(report.Step)) Option {
 	return func(c *config) error {
 		c.observers = append(c.observers, observerConfig{name: name, observe: observe})
@@ -171,10 +173,10 @@ func WithObserver(name string, observe func(report.Step)) Option {
 	}
 }
 
-// WithLogger sets the logger; without it nothing is logged. One line is written
-// for the cause, one for each transition and phase, one for each step that did not
-// end well, and a summary before the flushers run; what they do is in the report
-// only. The logger runs on a goroutine of its own.
+// WithLogger sets the logger; without it nothing is logged. It is an observer like any
+// other: one line is written for the cause, one for each transition and phase, one for
+// each call that did not end well, one for the work in flight at the drain and at the
+// timer, and a summary before the flushers run. What those do is in the report only.
 func WithLogger(logger zerolog.Logger) Option {
 	return func(c *config) error {
 		if c.logger != nil {
@@ -186,7 +188,7 @@ func WithLogger(logger zerolog.Logger) Option {
 }
 
 // WithSignals sets the signals that trigger, instead of SIGTERM and SIGINT.
-// Without arguments no signal does: somebody else owns them. The first signal
+// Without arguments no signal does: other code owns them. The first signal
 // triggers (or does nothing, if something else has triggered already), the second
 // forces, and from the third on the platform's default applies.
 func WithSignals(signals ...os.Signal) Option {

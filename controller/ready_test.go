@@ -213,3 +213,30 @@ func TestServingIsOneChannel(t *testing.T) {
 		}
 	})
 }
+
+// G12: a trigger that comes in the moment in which the last server accepts is either
+// before readiness, and then Serving stays open for good, or after it.
+func TestG12_TriggerOrReady(t *testing.T) {
+	never := 0
+	for i := range 1000 {
+		s := neverAccepting(newDiary(), "s")
+		c := mustNew(t, lastcall.Budget{Total: time.Minute, Reserve: time.Second}, noSignals, withServer("s", s))
+		served := make(chan bool, 1)
+		go func() {
+			close(s.accepting)
+			for until := time.Now().Add(time.Duration(i%200) * time.Microsecond); time.Now().Before(until); {
+			}
+			c.Shutdown(errAsked)
+			served <- !open(c.Serving())
+		}()
+		r := c.Run(context.Background())
+		was, is := <-served, !open(c.Serving())
+		if was != is || is != hasPhase(r, lastcall.PhaseServe) {
+			t.Fatalf("Serving was closed when Shutdown had returned: %v; after Run: %v\n%v", was, is, r)
+		}
+		if !is {
+			never++
+		}
+	}
+	t.Logf("never ready in %d of 1000 runs", never)
+}

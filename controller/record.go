@@ -1,7 +1,9 @@
 package controller
 
 import (
+	"context"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/lastcall-go/lastcall/fsm"
@@ -9,8 +11,8 @@ import (
 	"github.com/lastcall-go/lastcall/transitions"
 )
 
-// record is what a run remembers and tells: its steps and path, and the feeds of
-// those who listen. The logger is one of them.
+// record is what a run remembers and tells: its steps and path, and a feed for each
+// observer. The logger is one of the observers.
 type record struct {
 	steps      []*report.Step
 	phase      *report.Step // the one that is running
@@ -19,7 +21,7 @@ type record struct {
 	cause      *report.Step // the trigger, until it is told
 	causeDue   time.Time    // when it is told at the latest, with its text or without
 	causeTold  bool
-	held       []report.Step // what happened since the trigger, while the cause is not told
+	held       []report.Step // what has happened since the trigger, until the cause is told
 	summed     bool          // the summary is told: the logger's last line
 	feeds      []*feed
 	deliveries []report.Delivery
@@ -158,4 +160,72 @@ func (r *run) report() report.Report {
 		}
 	}
 	return made
+}
+
+// ownText returns the text of a cause, if that takes no call of a user's method.
+func ownText(cause error) (text string, own bool) {
+	switch cause := cause.(type) { //nolint:errorlint // what is wrapped would not do: the wrapper's method is the user's
+	case *report.ContextError:
+		if cause != nil && (cause.Err == context.Canceled || cause.Err == context.DeadlineExceeded) { //nolint:errorlint // the same
+			return cause.Error(), true
+		}
+	case *report.EndedError:
+		if cause != nil {
+			return cause.Error(), true
+		}
+	case *report.SignalError:
+		if cause != nil {
+			if _, own := cause.Signal.(syscall.Signal); own {
+				return cause.Error(), true
+			}
+		}
+	}
+	if slices.Contains([]error{report.ErrShutdown, report.ErrForced}, cause) {
+		return cause.Error(), true
+	}
+	return "", false
+}
+
+// describeCause has the text of the cause taken, and then told. A cause that is not
+// the library's own has a method of the user's for that, which gets as long as a call
+// may need that takes next to no time: until then observers hear nothing, so that the
+// cause is the first thing that they hear.
+func (r *run) describeCause(cause error) {
+	s := r.newStep(report.KindTrigger, "trigger")
+	s.Start, s.Elapsed, s.Remaining = r.at, 0, r.deadline.Sub(r.at)
+	s.Err = cause
+	r.record.cause = s
+	if text, own := ownText(cause); own {
+		r.tellCause(text)
+		return
+	}
+	r.record.causeDue = earlier(time.Now().Add(grace), r.share(2)()) // observers need time, too
+	c := r.begin(report.OpText, "cause", func() error { return cause }, func(res result) { r.tellCause(res.text) })
+	c.quiet = true
+}
+
+// giveUpCause has the cause told without its text.
+func (r *run) giveUpCause() { r.tellCause("(its Error method has not returned)") }
+
+// causeIsLate reports whether the time for the text of the cause is over.
+func (r *run) causeIsLate() bool {
+	return r.record.cause != nil && !time.Now().Before(r.record.causeDue)
+}
+
+// tellCause takes in the text of the cause, and tells observers why the shutdown
+// began, once, and then what has happened since.
+func (r *run) tellCause(text string) {
+	r.record.causeText = text
+	s := r.record.cause
+	if s == nil {
+		return // told without a text
+	}
+	known := r.report()
+	s.Text, s.Report = text, &known
+	r.record.cause, r.record.causeTold = nil, true
+	r.tell(*s)
+	for _, held := range r.record.held {
+		r.record.tell(held)
+	}
+	r.record.held = nil
 }

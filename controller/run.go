@@ -177,7 +177,7 @@ func (r *run) startServing(s *server) {
 		select {
 		case <-s.accepting:
 			s.accepts.Store(true)
-		case <-r.Controller.triggered:
+		case <-r.triggered:
 		}
 	})
 }
@@ -206,14 +206,15 @@ func (r *run) endedByItself(op report.Op, name string, res result) {
 	r.request(trigger{at: res.at, cause: &report.EndedError{Op: op, Name: name, Result: res.result, Err: res.err, Text: res.text}})
 }
 
-// serve is ready until the trigger.
+// serve is ready until the trigger, if that has not come before.
 func (r *run) serve() {
-	if !r.at.IsZero() {
-		return
+	r.becoming.Lock()
+	if r.trigger.Load() == nil {
+		r.ready = true
+		r.enter(lastcall.PhaseServe)
+		close(r.serving)
 	}
-	r.ready = true
-	r.enter(lastcall.PhaseServe)
-	close(r.serving)
+	r.becoming.Unlock()
 	r.await(func() bool { return !r.at.IsZero() }, never)
 }
 

@@ -52,9 +52,9 @@ func (r *run) timerOrForce() report.SettleEnd {
 	return report.SettleTimer
 }
 
-// awaitQuiet waits until no new work has come for Quiet, and says whether that was
-// so: if not, the phase is over, or nobody will ever know. The servers are asked
-// only in an instant in which it might be so.
+// awaitQuiet waits until no new work has come for Quiet, and reports whether that was
+// so: if not, the phase is over, or it cannot be known. The servers are asked only in an
+// instant in which it might be so.
 func (r *run) awaitQuiet(start time.Time, over func() bool, end func() time.Time) bool {
 	quiet, earliest := r.config.budget.Quiet, start.Add(r.config.budget.MinSettle)
 	next := later(start.Add(quiet), earliest)
@@ -95,7 +95,7 @@ func (r *run) lastArrival(over func() bool, end func() time.Time) (latest time.T
 	return latest, told == len(calls)
 }
 
-// serves says whether any server still serves.
+// serves reports whether any server still serves.
 func (r *run) serves() bool {
 	for _, s := range r.servers {
 		if s.elsewhere || s.serving != nil && !s.serving.over {

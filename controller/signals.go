@@ -35,8 +35,8 @@ func listen(c config) signals {
 	return signals{from: ch, ours: true, stop: func() { signal.Stop(ch) }}
 }
 
-// end stops listening: whoever else called signal.Notify still gets the signals,
-// and if nobody did, the platform's default applies again.
+// end stops listening. Other code that called signal.Notify still gets the signals; if
+// there is none, the platform's default applies again.
 func (s *signals) end() {
 	s.stop()
 	s.from = nil
@@ -80,7 +80,7 @@ func raise(s os.Signal) {
 	}
 }
 
-// typed says whether a signal is one that somebody typed at a terminal.
+// typed reports whether a signal was typed at a terminal.
 func typed(s os.Signal) bool {
 	return s == os.Interrupt && isatty.IsTerminal(os.Stdin.Fd())
 }

@@ -4,5 +4,5 @@ package controller
 
 import "syscall"
 
-// catchable says whether the platform lets a process catch the signal.
+// catchable reports whether the platform lets a process catch the signal.
 func catchable(s syscall.Signal) bool { return s != syscall.SIGKILL && s != syscall.SIGSTOP }

@@ -13,7 +13,7 @@ type starting struct {
 	signals    signals
 	background bool          // see interruptIgnored
 	over       chan struct{} // closed by seal
-	ended      chan struct{} // closed when the signals are nobody's
+	ended      chan struct{} // closed when starting no longer hears the signals
 }
 
 // Starting has signals heard from now on, and not only from Run's start, and returns

@@ -66,6 +66,7 @@ func TestG6_Starting(t *testing.T) {
 					t.Errorf("%v", r)
 				}
 				wantExit(t, r, tt.exit)
+				synctest.Wait()
 				if n := alive(); n > 0 {
 					t.Errorf("G10: %d goroutines are alive", n)
 				}

@@ -176,9 +176,31 @@ func TestG9_Summary(t *testing.T) {
 			!slices.Equal(known.Path, r.Path) || len(known.Failures()) != len(r.Failures()) || !slices.Equal(known.Work, r.Work) || len(known.Listeners) != 0 {
 			t.Errorf("the summary has\n%v\nthe report is\n%v", known, r)
 		}
-		known.Steps[0].Name, known.Path[0] = "changed", 0 // its own
-		if again := r; again.Steps[0].Name != "start" || again.Path[0] == 0 {
-			t.Error("the report of the summary is the one of Run")
+	})
+}
+
+// G8: what an observer does to a Step that it was given is nothing to the report.
+func TestG8_ObserverThatScribbles(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, hang func()) {
+		_, r := everything(t, d, hang, controller.WithObserver("vandal", func(s report.Step) {
+			for i := range s.Work {
+				s.Work[i].Server = "changed"
+			}
+			if s.Report != nil {
+				for i := range s.Report.Path {
+					s.Report.Path[i] = 0
+				}
+				for i := range s.Report.Steps {
+					s.Report.Steps[i].Name = "changed"
+				}
+				for i := range s.Report.Work {
+					s.Report.Work[i].Server = "changed"
+				}
+			}
+		}))
+		wantPath(t, r, true)
+		if strings.Contains(r.String(), "changed") || r.Steps[0].Name != "start" || len(r.Work) == 0 || r.Work[0].Server != "s" {
+			t.Errorf("the report is\n%v", r)
 		}
 	})
 }

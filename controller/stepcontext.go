@@ -79,7 +79,7 @@ func (c *stepContext) end(err, cause error) []func() {
 	if c.err != nil {
 		return nil
 	}
-	c.setCause(cause) // before Done: whoever sees that asks for the cause
+	c.setCause(cause) // before Done: code that sees Done asks for the cause
 	c.err = err
 	close(c.done)
 	var funcs []func()
@@ -121,7 +121,7 @@ func (r *run) endContexts() time.Time {
 func (r *run) timeOver(c *call) { r.endContext(c, context.DeadlineExceeded, lastcall.ErrStepTime) }
 
 // endContext ends the context of a step, if it has one that has not ended. What
-// depends on it ends on goroutines of its own: nobody knows how much that is.
+// depends on it ends on goroutines of its own: that may be any number of contexts.
 func (r *run) endContext(c *call, err, cause error) {
 	if c.ctx == nil {
 		return

@@ -6,7 +6,7 @@ import "fmt"
 type Delivery struct {
 	Op     Op     // OpObserve or OpLog
 	Name   string // as registered; the logger has none
-	Told   int    // how many items it took
+	Told   int    // how many Steps it took
 	Failed int    // during how many it panicked or called runtime.Goexit
 	Missed int    // how many waited behind one that it had not finished when Run returned
 	Busy   bool   // whether it had one that it had not finished

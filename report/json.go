@@ -12,8 +12,8 @@ import (
 // MarshalJSON writes the whole report. Durations are numbers of seconds, instants
 // are RFC 3339, errors are their texts. The keys are outcome, exit_code, error (if
 // there is one), cause, forced, settle, path, budget (total_seconds,
-// settle_seconds, quiet_seconds, min_settle_seconds, reserve_seconds), begun, triggered, deadline, ended, took_seconds,
-// abandoned (the calls that had not come back), work (server, name, kind, running,
+// settle_seconds, quiet_seconds, min_settle_seconds, reserve_seconds), begun,
+// triggered, deadline, ended, took_seconds, abandoned (the calls that had not returned), work (server, name, kind, running,
 // oldest and peer if they are known, before, arrived, late, completed, cancelled,
 // cut), notes (server, text), steps and listeners. Keys may be added, and will not
 // be renamed without a new major version; controller/testdata has examples.
@@ -132,7 +132,7 @@ type jsonWork struct {
 func jsonWorkOf(all []lastcall.Work) []jsonWork {
 	out := []jsonWork{}
 	for _, w := range all {
-		oldest := "" // a text, because a foreign instant may be one that time.Time refuses to marshal
+		oldest := "" // a text, because time.Time refuses to marshal some instants that a server may return
 		if !w.Oldest.IsZero() {
 			oldest = w.Oldest.UTC().Format(time.RFC3339Nano)
 		}

@@ -1,6 +1,6 @@
 package report
 
-// Op says which foreign code a call goes to.
+// Op names the user code that a call goes to.
 type Op string
 
 // The calls that the controller makes.

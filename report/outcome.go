@@ -3,7 +3,7 @@ package report
 import "fmt"
 
 // Outcome says how the work in flight came to its end. Which failures there were
-// beside that is in the report's steps. The zero Outcome is none: nothing was
+// beside that is in the report's steps. The zero Outcome says that nothing was
 // shut down.
 type Outcome uint8
 
@@ -25,7 +25,7 @@ const (
 )
 
 // String returns the outcome in words, for example "drained"; for a value that
-// is no outcome it returns "Outcome(n)".
+// is not an outcome it returns "Outcome(n)".
 func (o Outcome) String() string {
 	switch o {
 	case OutcomeDrained:

@@ -10,9 +10,8 @@ import (
 )
 
 // Report says how a shutdown went. It is a value: changing one that Run or Wait
-// has returned changes no other. Its methods call no foreign code; texts of
-// foreign errors were taken while the shutdown ran. The zero Report is that of no
-// shutdown.
+// has returned changes no other. Its methods call no user code: the texts of errors were
+// taken while the shutdown ran. The zero Report says that nothing was shut down.
 type Report struct {
 	Cause     error       // the cause of the first trigger, for errors.Is and errors.As
 	CauseText string      // Cause in words
@@ -21,14 +20,14 @@ type Report struct {
 	Settle    SettleEnd   // why phase settle ended, or was left out
 	Path      []fsm.State // the states taken, the first one included
 	Steps     []Step      // everything that happened, in the order in which it began
-	Listeners []Delivery  // what each observer, and the logger, was told
+	Listeners []Delivery  // what each observer, the logger included, was told
 
-	// Work is what each [Inspector] returned in phase close, in the order of
-	// registration; behind them those that are [Last], with what they returned when they
-	// had ended. A server whose InFlight failed or took too long then has none; that
-	// call is among the Failures.
+	// Work is what InFlight of each server returned in phase close, in the order of
+	// registration, and after that what the servers that stop last returned when they
+	// had ended. A server whose InFlight failed or took too long has none; that call is
+	// among the Failures.
 	Work  []lastcall.Work
-	Notes []Note // what each [Noter] returned, in the same order
+	Notes []Note // what Notes of each server returned, in the same order
 
 	Budget    lastcall.Budget
 	Begun     time.Time // when Run was called
@@ -41,7 +40,7 @@ type Report struct {
 	NotRun error // why this is not the report of a shutdown; nil if it is one
 }
 
-// Note is what an operator should know of a server's end and what is no failure.
+// Note is what an operator should know of a server's end that is not a failure.
 type Note struct {
 	Server string // the name with which the server was registered
 	Text   string
@@ -91,8 +90,8 @@ func (r Report) ExitCode() int {
 
 // Err returns nil if and only if ExitCode is ExitOK. Otherwise it returns an error
 // that says in one line what went wrong and that wraps the errors of all failed
-// steps, and the cause if a server or worker failed by itself. For a second Run
-// it is [ErrRan].
+// steps, and the cause if that is a failure. For a Run that did not shut anything down it
+// is NotRun: controller.ErrRan for a second one.
 func (r Report) Err() error {
 	if r.NotRun != nil {
 		return r.NotRun
@@ -113,7 +112,7 @@ func (r Report) Err() error {
 	return e
 }
 
-// reportError is a report as an error; its text calls no foreign method.
+// reportError is a report as an error; its text calls no user code.
 type reportError struct {
 	text    string
 	wrapped []error

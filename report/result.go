@@ -2,7 +2,8 @@ package report
 
 import "fmt"
 
-// Result says how a call ended. The zero Result is none: the Step is not a call.
+// Result says how a call ended. The zero Result is that of a Step that is not a call, or
+// of a call that still runs.
 type Result uint8
 
 const (
@@ -20,7 +21,7 @@ const (
 )
 
 // String returns the result in words, for example "timed out"; for a value that
-// is no result it returns "Result(n)".
+// is not a result it returns "Result(n)".
 func (r Result) String() string {
 	switch r {
 	case ResultOK:

@@ -8,9 +8,9 @@ const (
 	SettleUnplanned SettleEnd = "not in the budget"
 	// SettleNotReady: left out, as the server was never ready.
 	SettleNotReady SettleEnd = "never ready"
-	// SettleTyped: left out, as somebody has pressed Ctrl-C at a terminal.
+	// SettleTyped: left out, as Ctrl-C was pressed at a terminal.
 	SettleTyped SettleEnd = "asked for at a terminal"
-	// SettleNobody: ended, or was left out, as no server serves any more.
+	// SettleNobody: no server was left serving.
 	SettleNobody SettleEnd = "no server serves"
 	// SettleForced: ended, or was left out, as the shutdown was forced.
 	SettleForced SettleEnd = "forced"

@@ -24,7 +24,8 @@ const (
 	KindCall
 	// KindTrigger: the shutdown was triggered; Err and Text are the cause.
 	KindTrigger
-	// KindBegin: a call into user code has begun.
+	// KindBegin: a call into user code has begun. Calls that only ask a server something
+	// (InFlight, Notes, LastArrival) have none.
 	KindBegin
 	// KindWork: Work is what a server has in flight as the drain begins, or as the
 	// timer fires.
@@ -77,6 +78,7 @@ type Step struct {
 	Stack      string         // where it panicked
 	Abandoned  bool           // it had not returned when Run did
 
+	// Observers share what these two point to, and must not change it.
 	Work   []lastcall.Work // of KindWork
 	Report *Report         // of KindTrigger and KindSummary: what is known by then
 }
