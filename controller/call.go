@@ -119,16 +119,11 @@ func (r *run) ask(op report.Op, name string, fn, then func()) *call {
 // step starts an announcer, a Cancel, a closer or a flusher, with a context that
 // ends when its time does.
 func (r *run) step(op report.Op, s stepConfig, end time.Time) *call {
-	return r.stepThen(op, s, end, nil)
-}
-
-// stepThen is step, with what the loop does with the result.
-func (r *run) stepThen(op report.Op, s stepConfig, end time.Time, then func(result)) *call {
 	if s.timeout > 0 {
 		end = earlier(end, time.Now().Add(s.timeout))
 	}
 	ctx := newStepContext(r.base, end)
-	c := r.call(op, s.name, func() error { return s.run(ctx) }, then)
+	c := r.call(op, s.name, func() error { return s.run(ctx) }, nil)
 	c.due, c.ctx = end, ctx
 	heap.Push(&r.endings, c)
 	return c
