@@ -15,6 +15,7 @@ type conn struct {
 	net.Conn
 	listener *Listener
 	untold   atomic.Bool // its GOAWAY is awaited; changed with the listener's mutex held
+	shut     atomic.Bool // nothing is written any more
 	writing  atomic.Int32
 	sent     volume
 
@@ -45,8 +46,11 @@ func (c *conn) outside() net.Conn {
 // tracked returns the connection below whatever outside has returned.
 func (c *conn) tracked() *conn { return c }
 
-// Write is that of the connection inside.
+// Write is that of the connection inside, until closeAll.
 func (c *conn) Write(b []byte) (int, error) {
+	if c.shut.Load() {
+		return 0, net.ErrClosed
+	}
 	told := c.untold.Load() // before: what is on its way now was written before GracefulStop
 	c.writing.Add(1)
 	defer c.writing.Add(-1)

@@ -41,12 +41,13 @@ func (l *Listener) Cut() int {
 }
 
 // closeAll closes every connection that is open as Cut does, but does not wait, and
-// counts none: it is a part of Stop.
+// counts none: it is a part of Stop. Writes that begin later fail at once.
 func (l *Listener) closeAll() {
 	l.mu.Lock()
 	var left []*conn
 	for c := range l.conns {
 		if l.leave(c) {
+			c.shut.Store(true)
 			left = append(left, c)
 		}
 	}

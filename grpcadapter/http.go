@@ -179,8 +179,9 @@ func (s *Server) awaitHTTP() {
 	}
 	s.tracker.poke() // another GracefulStop may wait as well
 
-	if s.sawHTTP.Load() { // the last handler has returned: net/http is writing the answer
-		pause := time.NewTimer(moment)
+	// If the last handler has just returned, net/http is writing the answer.
+	if left := time.Until(s.tracker.lastEnd().Add(moment)); s.sawHTTP.Load() && left > 0 {
+		pause := time.NewTimer(left)
 		defer pause.Stop()
 		select {
 		case <-pause.C:

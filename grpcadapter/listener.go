@@ -14,8 +14,11 @@ import (
 	"github.com/lastcall-go/lastcall/internal/listener"
 )
 
-// callCloseConn is the name under which a report has a Close that does not return.
-const callCloseConn = "net.Conn.Close"
+// The names under which a report has calls that do not return.
+const (
+	callCloseConn   = "net.Conn.Close"
+	callSyscallConn = "net.Conn.SyscallConn"
+)
 
 // Listener is a net.Listener for a gRPC server that is going to be stopped. It
 // keeps what it wraps, and peers that connect and then say nothing, from holding
@@ -148,10 +151,18 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// limitAcks sets the user timeout. It calls methods of the connection, which may hang.
+// limitAcks sets the user timeout. A connection that is not of package net is asked for
+// its descriptor on another goroutine, as its methods may hang.
 func (l *Listener) limitAcks(c net.Conn) {
-	if l.userTimeout > 0 {
+	if l.userTimeout <= 0 {
+		return
+	}
+	switch c.(type) {
+	case *net.TCPConn:
 		setUserTimeout(c, l.userTimeout)
+	case *net.UnixConn: // has no such thing
+	default:
+		l.foreign.Run(callSyscallConn, func() { setUserTimeout(c, l.userTimeout) })
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"testing"
 	"time"
 
@@ -73,7 +72,7 @@ func TestMemoryPerConnection(t *testing.T) {
 				if ratio > limit {
 					t.Errorf("%s: an idle connection costs %d B, %.2f times the %d of a plain server; at most %v are allowed", name, got.heap, ratio, plain.heap, limit)
 				}
-				if name != "twice" && got.stack > plain.stack*5/4+1<<10 {
+				if name != "twice" && got.stack > plain.stack*3/2+1<<10 {
 					t.Errorf("%s: the stacks of an idle connection cost %d B, where those of a plain server cost %d", name, got.stack, plain.stack)
 				}
 			}
@@ -130,8 +129,13 @@ func TestMemoryPerConnection_TLS(t *testing.T) {
 // usage is the memory of one connection, in bytes.
 type usage struct{ heap, stack int }
 
+// smallest returns the least of each, as noise only adds.
 func smallest(all []usage) usage {
-	return slices.MinFunc(all, func(a, b usage) int { return a.heap - b.heap })
+	least := all[0]
+	for _, u := range all {
+		least = usage{min(least.heap, u.heap), min(least.stack, u.stack)}
+	}
+	return least
 }
 
 // memoryOf measures with clients that cost this process a descriptor.

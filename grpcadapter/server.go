@@ -225,7 +225,7 @@ func (s *Server) Adopt(srv GRPCServer) {
 
 func (s *Server) take(how string, srv GRPCServer) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	taken := false
 	switch {
 	case s.isZero(): // Check says what is wrong
 	case s.grpc != nil:
@@ -233,9 +233,17 @@ func (s *Server) take(how string, srv GRPCServer) {
 	case !s.tracked:
 		s.errs = append(s.errs, fmt.Errorf("grpcadapter: %s was given a server that was built without ServerOptions; Use is for those", how))
 	default:
-		s.grpc = srv
-		s.health.register(srv)
+		s.grpc, taken = srv, true
 	}
+	h := s.health
+	s.mu.Unlock()
+	if !taken {
+		return
+	}
+	h.register(srv) // a method of the user's, perhaps
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.health = h
 }
 
 // Check returns what is wrong with the way in which the Server was made, or nil.

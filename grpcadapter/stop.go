@@ -73,10 +73,11 @@ func (s *Server) GracefulStop() {
 		srv.GracefulStop()
 		s.closeListener()
 	}
+	over := time.Now().Add(moment) // for all together: the report is to name only what does not return
 	s.foreign.Await(moment)
 	if s.listener != nil {
-		s.listener.awaitCloses()         // a Close may send what was written
-		s.listener.foreign.Await(moment) // so that the report names only what does not return
+		s.listener.awaitCloses() // a Close may send what was written
+		s.listener.foreign.Await(time.Until(over))
 	}
 	if first {
 		s.noteLateness()

@@ -170,7 +170,8 @@ func BenchmarkManyStreams(b *testing.B) {
 }
 
 // BenchmarkForcedIdle compares, interleaved, how long a forced end takes where every
-// connection is idle and has had an RPC: a bare Stop, and Run with New and with Use.
+// connection is idle and has had an RPC: a bare Stop, GracefulStop with a Stop right
+// behind it, and Run with New and with Use. The ratios are to the first.
 func BenchmarkForcedIdle(b *testing.B) {
 	for _, n := range []int{100, 1000, 9000} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {

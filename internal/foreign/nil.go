@@ -2,7 +2,10 @@ package foreign
 
 import "reflect"
 
-// IsNil says whether an interface holds nothing, or a nil pointer.
+// IsNil reports whether an interface holds nothing, or a nil pointer, so that a
+// constructor can refuse it by name instead of failing in the first call. Reflection is
+// the only way to tell the second for an interface of any kind without calling a method
+// of user code; it looks at the value's kind and nothing inside it.
 func IsNil(v any) bool {
 	if v == nil {
 		return true

@@ -4,21 +4,41 @@ package sock
 import (
 	"net"
 	"syscall"
+	"time"
 )
+
+// moment is what NetConn and SyscallConn of a connection that is not of package net may
+// take before it is closed without.
+const moment = 10 * time.Millisecond
 
 // Finish closes a connection in the middle of something in such a way that the
 // peer sees the end of the stream and no reset: what it has sent and nobody has
-// read is dropped first. It blocks for as long as Close of the connection does.
+// read is dropped first. It blocks for as long as Close of the connection does, and 10 ms
+// more if other methods of it hang. Close is called whatever those do.
 func Finish(c net.Conn) {
 	// Other types may hold a lock in CloseWrite that a Write of theirs has, so they
 	// are only closed.
 	switch s := c.(type) {
 	case *net.TCPConn:
 		_ = s.CloseWrite() // fails if the peer has gone; Close follows
+		discard(c)
 	case *net.UnixConn:
 		_ = s.CloseWrite()
+		discard(c)
+	default:
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			defer func() { _ = recover() }() // the peer may see a reset then
+			discard(c)
+		}()
+		limit := time.NewTimer(moment)
+		defer limit.Stop()
+		select {
+		case <-done:
+		case <-limit.C:
+		}
 	}
-	discard(c)
 	_ = c.Close()
 }
 
