@@ -11,7 +11,7 @@ import (
 	"github.com/lastcall-go/lastcall"
 
 	"github.com/lastcall-go/lastcall/internal/foreign"
-	"github.com/lastcall-go/lastcall/internal/listener"
+	"github.com/lastcall-go/lastcall/internal/connset"
 )
 
 // The names under which a report has calls that do not return.
@@ -38,7 +38,7 @@ const (
 // not so if they are given to [Listener.Credentials]. All methods may be called by any
 // number of goroutines.
 type Listener struct {
-	inner         *listener.Listener // does not hang
+	inner         *connset.Listener // does not hang
 	handshakeTime time.Duration
 	userTimeout   time.Duration
 	errs          []error // what was wrong with what WrapListener was given
@@ -109,7 +109,7 @@ func WrapListener(lis net.Listener, opts ...ListenerOption) *Listener {
 		l.errs = append(l.errs, errors.New("grpcadapter: the listener is nil"))
 		lis = nil
 	}
-	l.inner = listener.New(lis, "grpcadapter", &l.foreign, listener.Hooks{
+	l.inner = connset.NewListener(lis, "grpcadapter", &l.foreign, connset.Hooks{
 		Accepted: l.limitAcks,
 		Late:     func(c net.Conn) { l.admit(c) },
 	})

@@ -1,6 +1,7 @@
 package httpadapter_test
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"net/http"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/lastcall-go/lastcall/httpadapter"
 )
 
 // How long the drains of BenchmarkTail last. The bar of the project is for 1s to 5s.
@@ -40,15 +43,64 @@ func BenchmarkTail(b *testing.B) {
 				ours = append(ours, tail(b, how, drain, true))
 				theirs = append(theirs, tail(b, how, drain, false))
 			}
-			slices.Sort(ours)
-			slices.Sort(theirs)
-			a, z := ours[len(ours)/2], theirs[len(theirs)/2]
-			b.ReportMetric(0, "ns/op")
-			b.ReportMetric(float64(a.Microseconds()), "µs-lastcall")
-			b.ReportMetric(float64(z.Microseconds()), "µs-Shutdown")
-			b.ReportMetric(float64(a)/float64(z), "ratio")
+			reportTimes(b, ours, theirs)
 		})
 	}
+}
+
+// The drain of 100 idle connections of HTTP/1.1, of the adapter and of
+// http.Server.Shutdown, in turns. The bar is 1.2.
+//
+//	go test ./httpadapter -run '^$' -bench Idle -benchtime 50x
+func BenchmarkIdle(b *testing.B) {
+	for _, how := range []string{h1, h1s, h2c, h2} {
+		b.Run(how, func(b *testing.B) {
+			var ours, theirs []time.Duration
+			for range b.N {
+				for _, adapter := range []bool{true, false} {
+					n := on(b, tcp(b), how)
+					var stop func()
+					if ok := func(http.ResponseWriter, *http.Request) {}; adapter {
+						s := httpadapter.New(n.Listener, &http.Server{Handler: http.HandlerFunc(ok), Protocols: all(), TLSConfig: n.cert}, declare(n)...)
+						go func() { _ = s.Serve() }()
+						stop = s.GracefulStop
+					} else {
+						srv := &http.Server{Handler: http.HandlerFunc(ok), Protocols: all(), TLSConfig: n.cert}
+						if n.cert != nil {
+							go func() { _ = srv.ServeTLS(n.Listener, "", "") }()
+						} else {
+							go func() { _ = srv.Serve(n.Listener) }()
+						}
+						stop = func() { _ = srv.Shutdown(context.Background()) }
+					}
+					for range 100 {
+						n.client(b, how).do("GET", "/", nil)
+					}
+					time.Sleep(5 * time.Millisecond)
+					began := time.Now()
+					stop()
+					if took := time.Since(began); adapter {
+						ours = append(ours, took)
+					} else {
+						theirs = append(theirs, took)
+					}
+				}
+			}
+			reportTimes(b, ours, theirs)
+		})
+	}
+}
+
+// reportTimes reports medians.
+func reportTimes(b *testing.B, ours, theirs []time.Duration) {
+	b.Helper()
+	slices.Sort(ours)
+	slices.Sort(theirs)
+	a, z := ours[len(ours)/2], theirs[len(theirs)/2]
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(a.Microseconds()), "µs-lastcall")
+	b.ReportMetric(float64(z.Microseconds()), "µs-Shutdown")
+	b.ReportMetric(float64(a)/float64(z), "ratio")
 }
 
 // What a request costs in the adapter, with a ServeMux and without a network, and over

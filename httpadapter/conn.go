@@ -19,6 +19,7 @@ type conn struct {
 	server  *Server
 	through bool                     // net/http has the *tls.Conn of the listener: no method here is called
 	secured atomic.Pointer[tls.Conn] // that net/http has; nil: none
+	ending  atomic.Bool              // endHere has called Close of that
 
 	mu       sync.Mutex // guards what is below; never held while user code is called
 	phase    phase
@@ -102,14 +103,22 @@ func (s *Server) closed(nc net.Conn) {
 		s.mu.Unlock()
 	}
 	c.StopQuiet()
+	c.lets()
+	s.poke()
+}
+
+// lets ends the connection's part in the request that has taken it over.
+func (c *conn) lets() {
 	c.mu.Lock()
 	r := c.hijacker
 	c.hijacker = nil
 	c.mu.Unlock()
 	if r != nil {
-		s.tracker.End(r, r.fate())
+		if c.server.leaveHijacked {
+			c.server.left.Add(-1)
+		}
+		c.server.tracker.End(r, r.fate())
 	}
-	s.poke()
 }
 
 // all returns the connections that are not closed.
@@ -144,8 +153,12 @@ func (c *conn) Read(b []byte) (int, error) {
 // Close closes the connection, once; see [connset.Conn.Close]. In the drain it never
 // blocks, and a peer that is still sending may read its answer.
 func (c *conn) Close() error {
-	if !c.server.draining.Load() {
+	switch {
+	case !c.server.draining.Load():
 		return c.Wire.Close()
+	case c.ending.Load():
+		c.FinishHere()
+		return nil
 	}
 	tcp, ok := c.NetConn().(*net.TCPConn)
 	c.mu.Lock()
@@ -259,7 +272,9 @@ func (c *conn) rests(http2 bool) {
 			time.AfterFunc(quietTime, func() { c.shaken() })
 		}
 	default:
-		c.drain(false)
+		if c.drain(false) {
+			c.end()
+		}
 		c.shaken()
 	}
 	if c.server.told.Load() {
@@ -267,32 +282,33 @@ func (c *conn) rests(http2 bool) {
 	}
 }
 
-// drain closes an idle connection of HTTP/1.x. If spare is set and something has come, it
-// does not: that may be a request that net/http has not seen, so the connection has as
-// much time as in its handshake. It does not block.
-func (c *conn) drain(spare bool) {
+// drain claims an idle connection of HTTP/1.x, and reports whether it does: then end has to
+// come. If spare is set and something has come, it does not: that may be a request that
+// net/http has not seen, so the connection has as much time as in its handshake.
+func (c *conn) drain(spare bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.phase != idle || c.http2:
 	case c.Claim(!spare):
-		c.end()
+		return true
 	case spare && !c.Claimed():
 		c.shaking = true
 		c.HandshakeAgain()
 	}
+	return false
 }
 
 // end closes a connection that is claimed. It does not block.
-func (c *conn) end() {
+func (c *conn) end() { c.server.calls.Run(callEnd, c.endHere) }
+
+// endHere is end, and may block: over TLS it says goodbye, for which the peer has 5 s.
+func (c *conn) endHere() {
 	if secured := c.secured.Load(); secured != nil {
-		c.server.calls.Run(callCloseTLS, func() {
-			defer c.Finish()
-			_ = secured.Close() // says goodbye within 5 s; the peer may have gone
-		})
-		return
+		c.ending.Store(true)
+		_ = secured.Close() // which calls Close, unless it was called before
 	}
-	c.Finish()
+	c.FinishHere()
 }
 
 // quietTime is for how long nothing may be read or written on an idle connection of

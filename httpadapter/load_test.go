@@ -83,41 +83,52 @@ func (l *load) lost() (lost []int, served int) {
 }
 
 // Over real connections, with busy clients: whatever has come to a handler is answered
-// whole, however the client speaks.
+// whole, however the client speaks. LASTCALL_RUNS=150 makes 600 shutdowns of each sort.
 func TestNoAnswerIsLost(t *testing.T) {
-	runs := 10
+	runs := map[time.Duration]int{0: 10, time.Second: 1}
 	if n, err := strconv.Atoi(os.Getenv("LASTCALL_RUNS")); err == nil {
-		runs = n
+		runs = map[time.Duration]int{0: n, time.Second: n}
 	}
-	for _, how := range []string{h1, h2c, h2, h1s} {
-		t.Run(how, func(t *testing.T) {
-			served, refused := 0, 0
-			for range runs {
-				var l load
-				n := on(t, tcp(t), how)
-				lc := begin(t, n, setup{
-					handler: l.handler(func(id int) { time.Sleep(time.Duration(id%5) * time.Millisecond) }),
-					budget:  lastcall.Budget{Total: 20 * time.Second, Reserve: 5 * time.Second},
-				})
-				l.run(t, 16, n, how)
-				time.Sleep(30 * time.Millisecond) // they are busy
-				r := lc.shutdown(t)
-				wantDrained(t, r)
-				l.end.Store(true)
-				l.clients.Wait()
-				lost, n2 := l.lost()
-				served += n2
-				refused += int(l.refused.Load())
-				if len(lost) > 0 {
-					t.Errorf("%d of %d requests that came to a handler were not answered: %v", len(lost), n2, lost)
+	for _, settle := range []time.Duration{0, time.Second} {
+		for _, how := range []string{h1, h2c, h2, h1s} {
+			t.Run(fmt.Sprintf("%s settle %v", how, settle), func(t *testing.T) {
+				if settle > 0 {
+					t.Parallel() // it is idle for the most part
 				}
-				if took := r.Took(); took > 5*time.Second {
-					t.Errorf("the shutdown took %v\n%v", took, r)
+				served, refused := 0, 0
+				for range runs[settle] {
+					s, r := loseNone(t, how, settle)
+					served, refused = served+s, refused+r
 				}
-			}
-			t.Logf("%d requests in %d shutdowns, %d clients were refused", served, runs, refused)
-		})
+				t.Logf("%d requests in %d shutdowns, %d clients were refused", served, runs[settle], refused)
+			})
+		}
 	}
+}
+
+// loseNone shuts down a busy server.
+func loseNone(t *testing.T, how string, settle time.Duration) (served, refused int) {
+	t.Helper()
+	var l load
+	n := on(t, tcp(t), how)
+	lc := begin(t, n, setup{
+		handler: l.handler(func(id int) { time.Sleep(time.Duration(id%5) * time.Millisecond) }),
+		budget:  lastcall.Budget{Total: 20 * time.Second, Settle: settle, Reserve: 5 * time.Second},
+	})
+	l.run(t, 16, n, how)
+	time.Sleep(30 * time.Millisecond) // they are busy
+	r := lc.shutdown(t)
+	wantDrained(t, r)
+	l.end.Store(true)
+	l.clients.Wait()
+	lost, served := l.lost()
+	if len(lost) > 0 {
+		t.Errorf("%d of %d requests that came to a handler were not answered: %v", len(lost), served, lost)
+	}
+	if took := r.Took(); took > settle+5*time.Second {
+		t.Errorf("the shutdown took %v\n%v", took, r)
+	}
+	return served, int(l.refused.Load())
 }
 
 // tail measures from the last request's end to the end of the drain.

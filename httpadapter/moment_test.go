@@ -241,3 +241,29 @@ func TestStopsInAnyOrder(t *testing.T) {
 		}
 	}
 }
+
+// The preface of HTTP/2 may come in pieces; what only begins like it is HTTP/1.x.
+func TestPrefaceInPieces(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := memory()
+		l := begin(t, n, setup{handler: func(http.ResponseWriter, *http.Request) {}})
+		c := n.connect(t)
+		for _, b := range []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00") {
+			if _, err := c.Write([]byte{b}); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		like := n.connect(t)
+		raw(t, like, "PRINT / HTTP/1.1\r\nHost: x\r\n\r\n")
+		br := bufio.NewReader(like)
+		readAnswer(br).wantOK(t, "")
+		go func() { _, _ = io.Copy(io.Discard, c) }()
+		l.trigger()
+		if _, err := br.ReadByte(); err != io.EOF || time.Since(l.asked) != 0 {
+			t.Errorf("HTTP/1.1 was closed after %v: %v", time.Since(l.asked), err)
+		}
+		wantDrained(t, l.report(t))
+		l.wantTook(t, quiet)
+	})
+}

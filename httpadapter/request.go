@@ -47,7 +47,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		next = http.DefaultServeMux
 	}
 	c, _ := req.Context().Value(connKey{}).(*conn)
-	if c == nil { // it was called directly
+	if c == nil || c.server != s { // it was called directly
 		next.ServeHTTP(w, req)
 		return
 	}
@@ -144,12 +144,15 @@ func (r *request) Hijacked() {
 	c, t := r.conn, r.server.tracker
 	defer r.server.poke()
 	r.hijack.Store(true)
-	c.leaves(hijack)
 	if r.server.leaveHijacked {
 		t.Release(r)
 	}
 	if c.through { // the end of that is not seen
 		return
+	}
+	c.leaves(hijack)
+	if r.server.leaveHijacked {
+		r.server.left.Add(1)
 	}
 	t.Hold(r)
 	c.mu.Lock()
@@ -157,17 +160,15 @@ func (r *request) Hijacked() {
 	c.mu.Unlock()
 	select {
 	case <-c.Done(): // closed may have been called before
-		r.server.closed(c)
+		c.lets()
 	default:
 	}
 }
 
-// past is a deadline that has passed.
-var past = time.Unix(1, 0)
-
 // wake has reads of the body, or writes of the answer, return with an error. Of HTTP/1.x it
 // calls the connection, which may hang, with no lock held.
 func (r *request) wake(writes bool) {
+	past := time.Unix(1, 0)
 	set := func(d interface {
 		SetReadDeadline(time.Time) error
 		SetWriteDeadline(time.Time) error

@@ -32,6 +32,7 @@ type Server struct {
 	calls    foreign.Calls
 	life     atomic.Pointer[lastcall.Life]
 	mute     atomic.Bool   // the function that finds patterns hangs
+	left     atomic.Int64  // connections that are left to those who have taken them over
 	draining atomic.Bool   // HTTP/1.x connections close when they are idle
 	told     atomic.Bool   // Shutdown of the http.Server is being called
 	changed  chan struct{} // of capacity 1: GracefulStop has something to look at
@@ -180,14 +181,8 @@ func (s *Server) await(done <-chan struct{}) bool {
 	}
 }
 
-// hooking is held while an adapter puts its hooks into an http.Server, so that another
-// adapter of the same one finds them.
-var hooking sync.Mutex
-
 // hook puts our hooks around those of the user.
 func (s *Server) hook(srv *http.Server) error {
-	hooking.Lock()
-	defer hooking.Unlock()
 	if _, ours := srv.Handler.(*handler); ours {
 		return errors.New("httpadapter: the http.Server is served by another adapter: make one http.Server for each listener; their Handler may be the same")
 	}

@@ -19,7 +19,7 @@ const (
 	callShutdown = "http.Server.Shutdown"
 	callPattern  = "WithPattern"
 	callDeadline = "net.Conn.SetDeadline"
-	callCloseTLS = "tls.Conn.Close"
+	callEnd      = "net.Conn.Close"
 )
 
 // moment is what calls may need to return when what they waited for has come.
@@ -55,13 +55,19 @@ func (s *Server) GracefulStop() {
 	_ = s.conns.Close() // always nil
 	s.conns.CutHandshakes(s.handshakeTime)
 	s.draining.Store(true)
+	var idle []func()
 	for _, c := range s.all() {
-		c.drain(true)
+		if ends := c.drain(true); ends && c.Direct() {
+			idle = append(idle, c.endHere)
+		} else if ends {
+			c.end()
+		}
 	}
+	s.await(s.calls.RunAll(callEnd, idle))
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	for {
-		if !slices.ContainsFunc(s.all(), s.holds) { // which is final
+		if s.conns.Len() == int(s.left.Load()) { // which is final
 			cancel() // Shutdown polls
 			s.tracker.Seal()
 		}

@@ -96,8 +96,7 @@ func (c *Conn) Close() error {
 	if !c.claim() {
 		return nil
 	}
-	switch c.Conn.(type) {
-	case *net.TCPConn, *net.UnixConn:
+	if c.Direct() {
 		defer c.ended()
 		return c.Conn.Close()
 	}
@@ -121,6 +120,14 @@ const (
 	lingerTime = time.Second
 	maxLinger  = 5 * time.Second
 )
+
+// FinishHere is Finish on the caller's goroutine. It blocks for as long as Close of the
+// connection inside does.
+func (c *Conn) FinishHere() {
+	if c.claim() {
+		c.finishHere()
+	}
+}
 
 // Linger is Finish for a connection over TCP whose peer may still be sending, although it
 // was answered: closing it at once would send a reset, and the peer might lose the answer.
@@ -197,22 +204,32 @@ func (c *Conn) close() {
 }
 
 // finish closes the connection inside in the middle of something, and does not block.
-// The end of TLS would wait for a peer that does not read, so it is left out.
-func (c *Conn) finish() {
+func (c *Conn) finish() { c.set.opts.Calls.Run(callCloseConn, c.finishHere) }
+
+// finishHere is finish, and blocks. The end of TLS would wait for a peer that does not
+// read, so it is left out.
+func (c *Conn) finishHere() {
+	defer c.ended()
 	inner := c.Conn
 	if secured, ok := inner.(*tls.Conn); ok {
 		inner = secured.NetConn()
 	}
-	c.set.opts.Calls.Run(callCloseConn, func() {
-		defer c.ended()
-		switch inner.(type) {
-		case *net.TCPConn, *net.UnixConn:
-			sock.Finish(inner)
-		default:
-			c.set.discard(inner)
-			_ = inner.Close() // nothing depends on it any more
-		}
-	})
+	if c.Direct() {
+		sock.Discard(inner)
+	} else {
+		c.set.discard(inner)
+	}
+	_ = inner.Close() // nothing depends on it any more
+}
+
+// Direct reports whether the connection inside is one of package net, whose methods
+// usually return at once.
+func (c *Conn) Direct() bool {
+	switch c.Conn.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		return true
+	}
+	return false
 }
 
 // discardTime bounds how long a connection that is not of package net may take to name

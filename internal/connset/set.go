@@ -20,7 +20,6 @@ package connset
 
 import (
 	"net"
-	"slices"
 	"sync"
 	"time"
 
@@ -219,6 +218,13 @@ func (s *Set) Conns() []net.Conn {
 	return conns
 }
 
+// Len returns the number of Conns.
+func (s *Set) Len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
 func (s *Set) all() []*Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -226,7 +232,7 @@ func (s *Set) all() []*Conn {
 	for c := range s.conns {
 		conns = append(conns, c)
 	}
-	return slices.Clip(conns)
+	return conns
 }
 
 // Counts returns the numbers of this instant.

@@ -3,9 +3,11 @@
 package foreign
 
 import (
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
@@ -39,6 +41,45 @@ func (f *Calls) Run(name string, call func()) <-chan struct{} {
 	f.calls[c] = struct{}{}
 	go f.watch(c, call)
 	return c.done
+}
+
+// stallTime is for how long a call of RunAll may hold up the next one.
+const stallTime = 5 * time.Millisecond
+
+// RunAll is Run for many calls that are quick, on as few goroutines as they need: a call
+// that takes longer than stallTime holds up no other. It returns a channel that is closed
+// when all have returned.
+func (f *Calls) RunAll(name string, calls []func()) <-chan struct{} {
+	var left atomic.Int64
+	left.Store(int64(len(calls)))
+	done := make(chan struct{})
+	if len(calls) == 0 {
+		close(done)
+	}
+	todo := make(chan func(), len(calls))
+	for _, call := range calls {
+		todo <- call
+	}
+	close(todo)
+	var work func()
+	work = func() {
+		for call := range todo {
+			stalls := time.AfterFunc(stallTime, func() { f.Run(name, work) }) // also if the call ends this goroutine
+			func() {
+				defer func() {
+					if left.Add(-1) == 0 {
+						close(done)
+					}
+				}()
+				call()
+			}()
+			stalls.Stop()
+		}
+	}
+	for range min(len(calls), runtime.GOMAXPROCS(0)) {
+		f.Run(name, work)
+	}
+	return done
 }
 
 func (f *Calls) watch(c *running, call func()) {

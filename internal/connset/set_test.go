@@ -1,0 +1,337 @@
+package connset_test
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lastcall-go/lastcall/internal/connset"
+	"github.com/lastcall-go/lastcall/internal/foreign"
+	"github.com/lastcall-go/lastcall/internal/mempipe"
+)
+
+// fixture is a Set on a listener in memory, and those who have dialled it.
+type fixture struct {
+	*connset.Set
+	*testing.T
+	lis    *mempipe.Listener
+	calls  *foreign.Calls
+	closed atomic.Int32 // calls of Options.Closed
+}
+
+func newFixture(t *testing.T, opts connset.Options) *fixture {
+	f := &fixture{T: t, lis: mempipe.Listen(1 << 10), calls: new(foreign.Calls)}
+	opts.Owner, opts.Calls = "test", f.calls
+	opts.Closed = func(net.Conn) { f.closed.Add(1) }
+	f.Set = connset.New(f.lis, opts)
+	return f
+}
+
+// connect returns both ends of a new connection.
+func (f *fixture) connect() (peer net.Conn, c net.Conn) {
+	f.Helper()
+	dialled := make(chan net.Conn)
+	go func() {
+		peer, err := f.lis.Dial()
+		if err != nil {
+			f.Error(err)
+		}
+		dialled <- peer
+	}()
+	c, err := f.Accept()
+	if err != nil {
+		f.Fatal(err)
+	}
+	return <-dialled, c
+}
+
+func (f *fixture) want(open, handshaking, silent, cut int) {
+	f.Helper()
+	got := f.Counts()
+	got.LastSilent = time.Time{}
+	if want := (connset.Counts{Open: open, Handshaking: handshaking, Silent: silent, Cut: cut}); got != want {
+		f.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	synctest.Wait()
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// wantEnd checks that a peer sees the end of the stream.
+func wantEnd(t *testing.T, peer net.Conn) {
+	t.Helper()
+	if _, err := io.Copy(io.Discard, peer); err != nil {
+		t.Errorf("the peer sees %v", err)
+	}
+}
+
+// The first Accept is a fact, which a server's readiness is.
+func TestAccepting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, connset.Options{})
+		if isClosed(f.Accepting()) {
+			t.Error("before Accept")
+		}
+		go f.Accept()
+		if !isClosed(f.Accepting()) {
+			t.Error("not in Accept")
+		}
+		f.Close()
+	})
+}
+
+// A Set is drained when it is closed and no connection is open, and finished when every
+// Close has returned.
+func TestDrainedAndFinished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		block := make(chan struct{})
+		f := newFixture(t, connset.Options{Wrap: func(c *connset.Conn) net.Conn {
+			c.Conn = slow{c.Conn, block}
+			return c
+		}})
+		_, c := f.connect()
+		f.want(1, 1, 0, 0)
+		c.(*connset.Conn).HandshakeOver()
+		f.want(1, 0, 0, 0)
+		f.Close()
+		if isClosed(f.Drained()) {
+			t.Error("drained with an open connection")
+		}
+		for range 2 {
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		if !isClosed(f.Drained()) || isClosed(f.Finished()) || f.Len() != 1 {
+			t.Error("not drained, or finished while Close hangs")
+		}
+		if left := f.calls.Left(); len(left) != 1 || left[0].Name != "net.Conn.Close" {
+			t.Errorf("left %+v", left)
+		}
+		close(block)
+		if !isClosed(f.Finished()) || f.closed.Load() != 1 || f.Len() != 0 {
+			t.Errorf("not finished, or Closed was called %d times", f.closed.Load())
+		}
+		if _, err := f.Accept(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Accept: %v", err)
+		}
+	})
+}
+
+// slow is a connection whose Close takes its time.
+type slow struct {
+	net.Conn
+	block <-chan struct{}
+}
+
+func (c slow) Close() error { <-c.block; return c.Conn.Close() }
+
+// A connection in its handshake when the Set is closed has as much time as was set, less
+// if that was shortened; one that is over it stays.
+func TestHandshakeTime(t *testing.T) {
+	for limit, want := range map[time.Duration]time.Duration{0: time.Second, 300 * time.Millisecond: 300 * time.Millisecond, time.Hour: time.Second, -1: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, connset.Options{HandshakeTime: time.Second})
+			silent, _ := f.connect()
+			in, c := f.connect()
+			time.Sleep(time.Minute) // before Close there is no limit
+			if limit != 0 {
+				f.LimitHandshakes(limit)
+			}
+			f.Close()
+			began := time.Now()
+			if !c.(*connset.Conn).HandshakeOver() {
+				t.Error("too late")
+			}
+			wantEnd(t, silent)
+			if took := time.Since(began); took != want {
+				t.Errorf("limit %v: cut after %v, want %v", limit, took, want)
+			}
+			f.want(1, 0, 1, 0)
+			if f.Counts().LastSilent != time.Now() {
+				t.Error("LastSilent")
+			}
+			_ = in.Close()
+			_ = c.Close()
+		})
+	}
+}
+
+// The handshake of a connection that was cut is over too late, and one that has begun
+// again has the time, too.
+func TestHandshakeAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, connset.Options{HandshakeTime: time.Second})
+		peer, nc := f.connect()
+		c := nc.(*connset.Conn)
+		c.HandshakeOver()
+		f.Close()
+		time.Sleep(time.Minute)
+		c.HandshakeAgain()
+		f.want(1, 1, 0, 0)
+		began := time.Now()
+		wantEnd(t, peer)
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("cut after %v", took)
+		}
+		if c.HandshakeOver() {
+			t.Error("it is not too late")
+		}
+		c.HandshakeAgain()
+		f.want(0, 0, 1, 0)
+	})
+}
+
+// CutHandshakes spares those that are young, or have said something.
+func TestCutHandshakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, connset.Options{HandshakeTime: time.Hour})
+		old, _ := f.connect()
+		heard, c := f.connect()
+		go func() { _, _ = heard.Write([]byte("x")) }()
+		if _, err := c.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		young, _ := f.connect()
+		f.Close()
+		f.CutHandshakes(time.Second)
+		wantEnd(t, old)
+		f.want(2, 2, 1, 0)
+		f.RefuseHandshakes()
+		wantEnd(t, heard)
+		wantEnd(t, young)
+		f.want(0, 0, 3, 0)
+	})
+}
+
+// Cut closes what is left, side by side, and blocks until it is closed.
+func TestCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, connset.Options{Wrap: func(c *connset.Conn) net.Conn {
+			c.Conn = lazy{c.Conn}
+			return c
+		}})
+		for range 20 {
+			f.connect()
+		}
+		began := time.Now()
+		if n := f.Cut(); n != 20 {
+			t.Errorf("cut %d", n)
+		}
+		if took := time.Since(began); took != 100*time.Millisecond {
+			t.Errorf("took %v", took)
+		}
+		f.want(0, 0, 0, 20)
+		f.Close()
+	})
+}
+
+type lazy struct{ net.Conn }
+
+func (c lazy) Close() error { time.Sleep(100 * time.Millisecond); return c.Conn.Close() }
+
+// A connection that comes after Close, or after RefuseHandshakes, is closed.
+func TestLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, connset.Options{})
+		f.RefuseHandshakes()
+		go func() { _, _ = f.Accept() }()
+		peer, err := f.lis.Dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantEnd(t, peer)
+		f.Close()
+		synctest.Wait()
+	})
+}
+
+// A connection that hangs in SyscallConn is closed all the same.
+func TestSocketHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		block := make(chan struct{})
+		f := newFixture(t, connset.Options{Wrap: func(c *connset.Conn) net.Conn {
+			c.Conn = noSocket{c.Conn, block}
+			return c
+		}})
+		peer, _ := f.connect()
+		f.Close()
+		f.Cut()
+		wantEnd(t, peer)
+		if left := f.calls.Left(); len(left) != 1 || left[0].Name != "net.Conn.SyscallConn" {
+			t.Errorf("left %+v", left)
+		}
+		close(block)
+	})
+}
+
+type noSocket struct {
+	net.Conn
+	block <-chan struct{}
+}
+
+func (c noSocket) SyscallConn() (syscall.RawConn, error) {
+	<-c.block
+	return nil, errors.ErrUnsupported
+}
+
+// Close and Accept return, and connections are cut, although the descriptor of the
+// listener was taken, and the listener itself hangs in both from then on.
+func TestDescriptorTaken(t *testing.T) {
+	for _, accepts := range []bool{true, false} {
+		lis, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, err := lis.(*net.TCPListener).File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		file.Fd() // makes the description blocking
+		set := connset.New(lis, connset.Options{Owner: "test", Calls: new(foreign.Calls)})
+		accepted := make(chan error, 1)
+		if accepts {
+			go func() {
+				_, err := set.Accept()
+				accepted <- err
+			}()
+			<-set.Accepting()
+			time.Sleep(10 * time.Millisecond) // it is in the system call
+		} else {
+			accepted <- net.ErrClosed
+		}
+		returned := make(chan struct{})
+		go func() { defer close(returned); _ = set.Close() }()
+		select {
+		case <-returned:
+		case <-time.After(5 * time.Second):
+			t.Fatal("Close hangs")
+		}
+		if err := <-accepted; !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Accept: %v", err)
+		}
+		if !accepts {
+			continue // nothing is left in the system call, and only the file is open
+		}
+		c, err := net.Dial("tcp", lis.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantEnd(t, c) // Accept of the listener returns it, and it is late
+		c.Close()
+	}
+}
