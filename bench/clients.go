@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
@@ -93,7 +95,8 @@ func (t *trial) streams(over []*grpc.ClientConn, n int) ([]testgrpc.TestService_
 // clients makes n clients of HTTP, each with one connection that has had an answer.
 func (t *trial) clients(n int) ([]*http.Client, error) {
 	var all []*http.Client
-	for range n {
+	begun := time.Now()
+	for len(all) < n {
 		tr := &http.Transport{Protocols: new(http.Protocols), TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} // the child's certificate signs itself
 		switch t.spec.Proto {
 		case "h2":
@@ -105,7 +108,11 @@ func (t *trial) clients(n int) ([]*http.Client, error) {
 		}
 		c := &http.Client{Transport: tr}
 		t.undo = append(t.undo, tr.CloseIdleConnections)
-		if code := t.get(c, "0s"); code != "200" {
+		switch code := t.get(c, "0s"); {
+		case len(all) == 0 && (code == "refused" || code == "reset") && time.Since(begun) < patience: // a contestant that listens itself does so later
+			time.Sleep(time.Millisecond)
+			continue
+		case code != "200":
 			return nil, fmt.Errorf("GET: %s", code)
 		}
 		all = append(all, c)
@@ -136,6 +143,32 @@ func (t *trial) get(c *http.Client, does string) string {
 		return "cut"
 	}
 	return fmt.Sprint(resp.StatusCode)
+}
+
+// lasting makes n connections of HTTP/1.1 whose peers have had an answer and then do
+// nothing: they do not read, and do not close when the server does.
+func (t *trial) lasting(n int) error {
+	if _, err := t.clients(1); err != nil {
+		return err
+	}
+	for range n {
+		c, err := net.Dial("tcp", t.addr)
+		if err != nil {
+			return err
+		}
+		t.undo = append(t.undo, func() { _ = c.Close() })
+		if _, err := io.WriteString(c, "GET /0s HTTP/1.1\r\nHost: bench\r\n\r\n"); err != nil {
+			return err
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			return err
+		}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // silent connects and says nothing.

@@ -30,7 +30,13 @@ func rows(conns int) []row {
 			text: "SIGTERM, and nothing to wait for.", cases: []kase{{spec: roomy, drive: idle(100, syscall.SIGTERM)}}},
 		{name: "idle-http", title: "100 idle HTTP connections", main: "return", base: "shutdown", peers: everyHTTP, reps: 15, takes: 90 * time.Second,
 			text:  "The same, for HTTP/1.1 and HTTP/2 over TLS.",
-			cases: []kase{{name: "h1", spec: proto(roomy, "h1"), drive: idle(100, syscall.SIGTERM)}, {name: "h2", spec: proto(roomy, "h2"), drive: idle(100, syscall.SIGTERM)}}},
+			cases: []kase{{name: "h1", spec: proto(roomy, "h1"), drive: idle(100, syscall.SIGTERM)}, {name: "h2", spec: proto(roomy, "h2"), drive: idle(100, syscall.SIGTERM)},
+				{name: "h1, lasting", spec: proto(roomy, "h1"), drive: func(t *trial) error {
+					if err := t.lasting(100); err != nil {
+						return err
+					}
+					return t.terminate()
+				}}}},
 		{name: "unary", title: "1,000 unary calls in flight", main: "tail", more: []string{"return"}, base: "graceful", peers: everyRPC, reps: 5, takes: 60 * time.Second, facts: true,
 			text: "Each takes a second; 10 connections. The tail is counted from the last handler's end.",
 			cases: []kase{{spec: dependencies(roomy, "quick"), drive: func(t *trial) error {
@@ -76,9 +82,20 @@ func rows(conns int) []row {
 		{name: "streams-forced", title: "10,000 streams, forced", main: "past timer", more: []string{"return"}, base: "timer", peers: []string{"stop", "timer", "lastcall", "lastcall-use"}, reps: 3, takes: 90 * time.Second,
 			text:  "The clients do not end them; the timer fires after 2 s. (A bare Stop has none.)",
 			cases: []kase{{spec: child.Spec{Proto: "grpc", Grace: 2 * time.Second, Budget: 12 * time.Second}, drive: manyStreams(10_000, 0)}}},
-		{name: "forced", title: "A forced end with idle connections", main: "return", base: "stop", peers: []string{"stop", "lastcall", "lastcall-use"}, reps: 15, takes: 120 * time.Second,
-			text: "SIGUSR1 means: call Stop, or Controller.Force. No call is running.", cases: []kase{
-				{name: "100", spec: roomy, drive: idle(100, syscall.SIGUSR1)},
+		{name: "forced", title: "A forced end", main: "return", base: "stop", peers: []string{"stop", "lastcall", "lastcall-use"}, reps: 15, takes: 120 * time.Second,
+			text: "SIGUSR1 means: call Stop, or Controller.Force. No call is running, but for the case with a stream.", cases: []kase{
+				{name: "a stream", spec: roomy, drive: func(t *trial) error {
+					c, err := t.ready()
+					if err == nil {
+						err = stream(t, c)
+					}
+					if err != nil {
+						return err
+					}
+					time.Sleep(calm)
+					return t.signal(syscall.SIGUSR1)
+				}},
+				{name: "100 idle connections", spec: roomy, drive: idle(100, syscall.SIGUSR1)},
 				{name: "1,000", spec: roomy, drive: idle(1000, syscall.SIGUSR1), reps: 5},
 				{name: "10,000", spec: roomy, drive: idle(10_000, syscall.SIGUSR1), reps: 3}}},
 
