@@ -70,15 +70,17 @@ func command(args []string, out, log io.Writer) int {
 		list(out, chosen)
 		return 0
 	}
-	b := bench{rows: chosen, log: log, binaries: map[string]string{"": "/proc/self/exe", before: o.before}}
-	if self, err := os.Executable(); err == nil {
-		b.binaries[""] = self
+	self, err := os.Executable()
+	if err != nil {
+		fmt.Fprintln(log, "bench:", err)
+		return 1
 	}
+	b := bench{rows: chosen, log: log, binaries: map[string]string{"": self, before: o.before}}
 	if err := b.measureOrRead(o); err != nil {
 		fmt.Fprintln(log, "bench:", err)
 		return 1
 	}
-	b.print(out, "go run . "+strings.Join(args, " "))
+	b.print(out, o)
 	return 0
 }
 
@@ -89,6 +91,11 @@ func choose(o options, rest []string) ([]row, error) {
 	}
 	if o.reps < 0 || o.conns < 100 {
 		return nil, fmt.Errorf("-reps is %d, must not be negative; -conns is %d, must be at least 100", o.reps, o.conns)
+	}
+	if o.before != "" {
+		if _, err := os.Stat(o.before); err != nil {
+			return nil, fmt.Errorf("-before: %w", err)
+		}
 	}
 	all := rows(o.conns)
 	names := make([]string, len(all))

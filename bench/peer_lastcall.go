@@ -60,14 +60,7 @@ func lastcall(p *child.Process, rpc func() controller.Server) int {
 	if err := ctl.Add(all...); err != nil {
 		return fail(err)
 	}
-	forced := p.Forced()
-	go func() {
-		select {
-		case <-forced:
-			ctl.Force()
-		case <-ctl.Done():
-		}
-	}()
+	p.OnForce(ctl.Force)
 	report := ctl.Run(context.Background())
 	p.Bound(report.Deadline)
 	return report.ExitCode()

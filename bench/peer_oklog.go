@@ -17,7 +17,7 @@ func oklog(p *child.Process) int {
 		return 1
 	}
 	var g run.Group
-	g.Add(run.SignalHandler(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1))
+	g.Add(run.SignalHandler(context.Background(), syscall.SIGTERM, syscall.SIGINT))
 	for range p.Workers {
 		ctx, cancel := context.WithCancel(context.Background())
 		g.Add(func() error { return p.Work(ctx) }, func(error) { cancel() })

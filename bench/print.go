@@ -13,7 +13,13 @@ import (
 )
 
 // print prints the page.
-func (b *bench) print(out io.Writer, command string) {
+func (b *bench) print(out io.Writer, o options) {
+	command := "go run ."
+	for _, f := range []struct{ name, value string }{{"rows", o.rows}, {"peers", o.peers}, {"before", o.before}} {
+		if f.value != "" {
+			command += fmt.Sprintf(" -%s %s", f.name, f.value)
+		}
+	}
 	fmt.Fprintf(out, `# Benchmarks
 
 How lastcall and others stop a process. %s prints this page, in the folder bench; %s lists the rows.
@@ -23,7 +29,7 @@ Figures are medians, and only ratios within one run mean anything. "return" coun
 contestant's main waits for, or to the end of the process if that comes first. A process that still runs three seconds
 beyond its budget hangs: it is killed. What each contestant does is in a file of its own, as its documentation says.
 
-`, "`"+strings.TrimSpace(command)+"`", "`go run . -list`")
+`, "`"+command+"`", "`go run . -list`")
 	b.machine(out)
 	for _, r := range b.rows {
 		if slices.ContainsFunc(b.samples, func(s sample) bool { return s.Row == r.name }) {

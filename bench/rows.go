@@ -55,6 +55,12 @@ func (t *trial) terminate() error {
 	return t.signal(syscall.SIGTERM)
 }
 
+// forced lets the set-up settle and asks for a forced end.
+func (t *trial) forced() error {
+	time.Sleep(calm)
+	return t.force()
+}
+
 // ready makes one call, after which the contestant serves for certain.
 func (t *trial) ready() ([]*grpc.ClientConn, error) {
 	c, err := t.dial(1)
@@ -64,8 +70,8 @@ func (t *trial) ready() ([]*grpc.ClientConn, error) {
 	return c, err
 }
 
-// with returns a driver for one connection on which something goes on when SIGTERM comes.
-func with(do func(*trial, []*grpc.ClientConn) error) func(*trial) error {
+// with returns a driver for one connection on which something goes on when the end comes.
+func with(do func(*trial, []*grpc.ClientConn) error, end func(*trial) error) func(*trial) error {
 	return func(t *trial) error {
 		c, err := t.ready()
 		if err != nil {
@@ -74,12 +80,12 @@ func with(do func(*trial, []*grpc.ClientConn) error) func(*trial) error {
 		if err := do(t, c); err != nil {
 			return err
 		}
-		return t.terminate()
+		return end(t)
 	}
 }
 
 func unary(does string) func(*trial) error {
-	return with(func(t *trial, c []*grpc.ClientConn) error { return t.unary(c, 1, does) })
+	return with(func(t *trial, c []*grpc.ClientConn) error { return t.unary(c, 1, does) }, (*trial).terminate)
 }
 
 func stream(t *trial, c []*grpc.ClientConn) error {
@@ -109,7 +115,7 @@ func watch(t *trial, c []*grpc.ClientConn) error {
 }
 
 // idle returns a driver for n idle connections.
-func idle(n int, sig syscall.Signal) func(*trial) error {
+func idle(n int, end func(*trial) error) func(*trial) error {
 	return func(t *trial) (err error) {
 		if t.spec.Proto == "grpc" {
 			_, err = t.dial(n)
@@ -119,8 +125,8 @@ func idle(n int, sig syscall.Signal) func(*trial) error {
 		if err != nil {
 			return err
 		}
-		time.Sleep(calm + time.Duration(n/50)*time.Millisecond)
-		return t.signal(sig)
+		time.Sleep(time.Duration(n/50) * time.Millisecond)
+		return end(t)
 	}
 }
 
@@ -179,19 +185,13 @@ func held(n, conns int, open func(*trial, []*grpc.ClientConn) error) func(*trial
 	}
 }
 
-// starved has eight busy loops on one processor while the budget runs out.
-func starved(t *trial) error {
-	c, err := t.ready()
-	if err != nil {
-		return err
-	}
+// starved sets up a call that hangs and eight busy loops.
+func starved(t *trial, c []*grpc.ClientConn) error {
 	if err := t.unary(c, 1, "deaf"); err != nil {
 		return err
 	}
-	if _, err := t.status("busy"); err != nil {
-		return err
-	}
-	return t.terminate()
+	_, err := t.status("busy")
+	return err
 }
 
 // manyStreams opens n streams over 100 connections. Their clients end them after a
@@ -265,15 +265,8 @@ func roundRobin(t *trial) error {
 	return nil
 }
 
-// second sends SIGINT a second after SIGTERM.
+// second ends a process with SIGTERM, and SIGINT a second later.
 func second(t *trial) error {
-	c, err := t.ready()
-	if err != nil {
-		return err
-	}
-	if err := stream(t, c); err != nil {
-		return err
-	}
 	if err := t.terminate(); err != nil {
 		return err
 	}

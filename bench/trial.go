@@ -34,6 +34,7 @@ type trial struct {
 	signalled time.Time // right before the first signal
 
 	mu     sync.Mutex
+	killed bool // by the bench, as it hung
 	codes  map[string]int
 	values map[string]float64
 	calls  sync.WaitGroup // calls whose code is not counted yet
@@ -120,6 +121,13 @@ func (t *trial) signal(s syscall.Signal) error {
 	return t.cmd.Process.Signal(s)
 }
 
+// force asks for a forced end.
+func (t *trial) force() error {
+	t.signalled = time.Now()
+	_, err := fmt.Fprintln(t.ask, "force")
+	return err
+}
+
 // opening waits until the child opens its dependencies.
 func (t *trial) opening() error {
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
@@ -150,6 +158,9 @@ func (t *trial) kill() {
 func (t *trial) count(code string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.killed {
+		code = "(none before it was killed)"
+	}
 	t.codes[code]++
 }
 
@@ -161,6 +172,9 @@ func (t *trial) finish() sample {
 	case <-t.exited:
 	case <-time.After(time.Until(t.signalled.Add(t.spec.Budget + 3*time.Second))):
 		hang = true
+		t.mu.Lock()
+		t.killed = true
+		t.mu.Unlock()
 		t.kill()
 	}
 	all := make(chan struct{})
@@ -211,6 +225,9 @@ func (t *trial) closers(s *sample) {
 	}
 	if at, ok := s.Values["return"]; ok {
 		s.Values["past timer"] = at - float64(t.spec.Grace)/1e6
+		if t.spec.Peer == "stop" { // it has no timer
+			s.Values["past timer"] = at
+		}
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -40,7 +39,7 @@ func Main(peers map[string]Peer, arg string) {
 	}
 
 	signals := make(chan os.Signal, 1) // starts the goroutine of os/signal, so that it is in the count
-	signal.Notify(signals, syscall.SIGUSR2)
+	signal.Notify(signals, os.Interrupt)
 	signal.Stop(signals)
 	go p.answer()
 	time.Sleep(time.Millisecond)
@@ -75,6 +74,10 @@ func (p *Process) answer() {
 					for {
 					}
 				}()
+			}
+		case "force":
+			if force := p.force.Load(); force != nil {
+				(*force)()
 			}
 		case "memory":
 			for range 3 {

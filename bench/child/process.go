@@ -72,6 +72,7 @@ type Process struct {
 	running atomic.Int64
 	lastEnd atomic.Int64
 	bound   atomic.Int64
+	force   atomic.Pointer[func()]
 }
 
 // Closer is a dependency of the process.
@@ -88,18 +89,16 @@ func (p *Process) emit(e Event) {
 	_, _ = p.events.Write(append(line, '\n'))
 }
 
-// Context returns a context that ends with the first signal, for contestants that
-// leave signals to the user.
+// Context returns a context that ends with the first signal, or as OnForce says, for
+// contestants that leave signals to the user.
 func (p *Process) Context() (context.Context, context.CancelFunc) {
-	return signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	p.OnForce(stop)
+	return ctx, stop
 }
 
-// Forced returns a channel that hears SIGUSR1, by which the parent asks for a forced end.
-func (p *Process) Forced() <-chan os.Signal {
-	c := make(chan os.Signal, 1)
-	signal.Notify(c, syscall.SIGUSR1)
-	return c
-}
+// OnForce sets what happens when the parent asks for a forced end.
+func (p *Process) OnForce(force func()) { p.force.Store(&force) }
 
 // Open opens the dependencies.
 func (p *Process) Open(ctx context.Context) error {
