@@ -106,8 +106,8 @@ func choose(o options, rest []string) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	peers := make([]string, len(contestants))
-	for i, c := range contestants {
+	peers := make([]string, len(contestants()))
+	for i, c := range contestants() {
 		peers[i] = c.name
 	}
 	if peers, err = pick("contestant", o.peers, peers); err != nil {
@@ -159,7 +159,7 @@ func list(out io.Writer, chosen []row) {
 		fmt.Fprintf(out, "%-18s about %4.0f s, %3d times: %s\n%20s%s\n", r.name, r.takes.Seconds(), r.reps, r.title, "", strings.Join(r.peers, ", "))
 	}
 	fmt.Fprintln(out)
-	for _, c := range contestants {
+	for _, c := range contestants() {
 		fmt.Fprintf(out, "%-18s %s\n", c.name, c.what)
 	}
 }

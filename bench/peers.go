@@ -16,28 +16,29 @@ type contestant struct {
 	http   []string   // the protocols of HTTP that it serves
 }
 
-var allHTTP = []string{"h1", "h1tls", "h2", "h2c"}
-
-// contestants are all of them, in the order of the tables.
-var contestants = []contestant{
-	{"graceful", "bare GracefulStop", "google.golang.org/grpc", graceful, true, nil},
-	{"stop", "bare Stop", "google.golang.org/grpc", stop, true, nil},
-	{"timer", "GracefulStop, and Stop from a timer", "google.golang.org/grpc", timer, true, nil},
-	{"shutdown", "http.Server.Shutdown with a deadline, then Close", "", shutdown, false, allHTTP},
-	{"errgroup", "errgroup around GracefulStop or Shutdown", "golang.org/x/sync", group, true, allHTTP},
-	{"oklog", "a run.Group around GracefulStop or Shutdown", "github.com/oklog/run", oklog, true, allHTTP},
-	{"fx", "hooks of an fx.Lifecycle around GracefulStop or Shutdown", "go.uber.org/fx", uberFX, true, allHTTP},
-	{"kratos", "a kratos.App with kratos' servers", "github.com/go-kratos/kratos/v2", goKratos, true, allHTTP},
-	{"go-zero", "a ServiceGroup with zrpc and rest servers", "github.com/zeromicro/go-zero", nil, true, []string{"h1"}},
-	{"clock", "a signal, a timer, the end: what the machine allows", "", clock, true, nil},
-	{"lastcall", "lastcall, grpcadapter.New and httpadapter.New", "github.com/lastcall-go/lastcall", lastcallNew, true, allHTTP},
-	{"lastcall-use", "lastcall, grpcadapter.Use", "github.com/lastcall-go/lastcall", lastcallUse, true, nil},
+// contestants returns all of them, in the order of the tables.
+func contestants() []contestant {
+	allHTTP := []string{"h1", "h1tls", "h2", "h2c"}
+	return []contestant{
+		{"graceful", "bare GracefulStop", "google.golang.org/grpc", graceful, true, nil},
+		{"stop", "bare Stop", "google.golang.org/grpc", stop, true, nil},
+		{"timer", "GracefulStop, and Stop from a timer", "google.golang.org/grpc", timer, true, nil},
+		{"shutdown", "http.Server.Shutdown with a deadline, then Close", "", shutdown, false, allHTTP},
+		{"errgroup", "errgroup around GracefulStop or Shutdown", "golang.org/x/sync", group, true, allHTTP},
+		{"oklog", "a run.Group around GracefulStop or Shutdown", "github.com/oklog/run", oklog, true, allHTTP},
+		{"fx", "hooks of an fx.Lifecycle around GracefulStop or Shutdown", "go.uber.org/fx", uberFX, true, allHTTP},
+		{"kratos", "a kratos.App with kratos' servers", "github.com/go-kratos/kratos/v2", goKratos, true, allHTTP},
+		{"go-zero", "a ServiceGroup with zrpc and rest servers", "github.com/zeromicro/go-zero", nil, true, []string{"h1"}},
+		{"clock", "a signal, a timer, the end: what the machine allows", "", clock, true, nil},
+		{"lastcall", "lastcall, grpcadapter.New and httpadapter.New", "github.com/lastcall-go/lastcall", lastcallNew, true, allHTTP},
+		{"lastcall-use", "lastcall, grpcadapter.Use", "github.com/lastcall-go/lastcall", lastcallUse, true, nil},
+	}
 }
 
 // runs are the contestants in this binary.
 func runs() map[string]child.Peer {
 	all := map[string]child.Peer{}
-	for _, c := range contestants {
+	for _, c := range contestants() {
 		if c.run != nil {
 			all[c.name] = c.run
 		}
@@ -51,9 +52,10 @@ func (c contestant) serves(proto string) bool {
 }
 
 func find(name string) (contestant, bool) {
-	i := slices.IndexFunc(contestants, func(c contestant) bool { return c.name == name })
-	if i < 0 {
-		return contestant{}, false
+	for _, c := range contestants() {
+		if c.name == name {
+			return c, true
+		}
 	}
-	return contestants[i], true
+	return contestant{}, false
 }

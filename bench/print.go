@@ -56,7 +56,7 @@ func (b *bench) machine(out io.Writer) {
 		versions["github.com/lastcall-go/lastcall"] = strings.TrimSpace(string(v))
 	}
 	fmt.Fprint(out, "| contestant | what it is | version |\n|---|---|---|\n")
-	for _, c := range contestants {
+	for _, c := range contestants() {
 		module := strings.TrimSpace(c.module + " " + versions[c.module])
 		if c.module == "" {
 			module = "Go's"

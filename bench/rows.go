@@ -40,13 +40,6 @@ type kase struct {
 	drive func(*trial) error // up to the signal and beyond, until nothing is left to do but wait
 }
 
-var (
-	everyRPC  = []string{"graceful", "stop", "timer", "errgroup", "oklog", "fx", "kratos", "go-zero", "lastcall", "lastcall-use"}
-	everyHTTP = []string{"shutdown", "errgroup", "oklog", "fx", "kratos", "go-zero", "lastcall"}
-	sooner    = child.Spec{Proto: "grpc", Grace: time.Second, Budget: 2 * time.Second}
-	roomy     = child.Spec{Proto: "grpc", Grace: 15 * time.Second, Budget: 20 * time.Second}
-)
-
 const calm = 50 * time.Millisecond // between the last thing set up and the signal
 
 // terminate lets the set-up settle and sends SIGTERM.

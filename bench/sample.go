@@ -58,7 +58,7 @@ func number(name string, v float64) string {
 		return "–"
 	case math.IsInf(v, 1):
 		return "hang"
-	case slices.Contains(sizes, name):
+	case name == "heap" || name == "stack":
 		return fmt.Sprintf("%.0f B", v)
 	case math.Abs(v) < 10:
 		return fmt.Sprintf("%.2f ms", v)
@@ -67,8 +67,6 @@ func number(name string, v float64) string {
 	}
 	return fmt.Sprintf("%.2f s", v/1000)
 }
-
-var sizes = []string{"heap", "stack"}
 
 // most returns what most samples say, and how many of them if not all do.
 func most(all []sample, say func(sample) string) string {

@@ -24,6 +24,10 @@ func dependencies(s child.Spec, does ...string) child.Spec {
 
 // rows are all rows, in the order of the page.
 func rows(conns int) []row {
+	everyRPC := []string{"graceful", "stop", "timer", "errgroup", "oklog", "fx", "kratos", "go-zero", "lastcall", "lastcall-use"}
+	everyHTTP := []string{"shutdown", "errgroup", "oklog", "fx", "kratos", "go-zero", "lastcall"}
+	sooner := child.Spec{Proto: "grpc", Grace: time.Second, Budget: 2 * time.Second}
+	roomy := child.Spec{Proto: "grpc", Grace: 15 * time.Second, Budget: 20 * time.Second}
 	startup := on(sooner, func(s *child.Spec) { s.Opening = 300 * time.Millisecond })
 	return []row{
 		{name: "idle-grpc", title: "100 idle gRPC connections", main: "return", base: "graceful", peers: everyRPC, reps: 15, takes: 45 * time.Second,
@@ -76,7 +80,7 @@ func rows(conns int) []row {
 			text:  "For a second after SIGTERM each of 200 calls a second makes a connection of its own. Contestants that can keep serving do so for 1.5 s.",
 			cases: []kase{{spec: child.Spec{Proto: "grpc", Settle: 1500 * time.Millisecond, Grace: 4 * time.Second, Budget: 5 * time.Second}, drive: lagging}}},
 
-		tails(),
+		tails(roomy),
 		{name: "streams-drained", title: "10,000 streams, drained", main: "tail", more: []string{"return"}, base: "graceful", peers: []string{"graceful", "errgroup", "lastcall", "lastcall-use"}, reps: 3, takes: 20 * time.Second,
 			text: "100 connections; the clients end their streams half a second after SIGTERM.", cases: []kase{{spec: roomy, drive: manyStreams(10_000, 500*time.Millisecond)}}},
 		{name: "streams-forced", title: "10,000 streams, forced", main: "past timer", more: []string{"return"}, base: "timer", peers: []string{"stop", "timer", "lastcall", "lastcall-use"}, reps: 3, takes: 30 * time.Second,
@@ -109,7 +113,7 @@ func rows(conns int) []row {
 }
 
 // tails is the row of the tails, by protocol and length of the drain.
-func tails() row {
+func tails(roomy child.Spec) row {
 	r := row{name: "tail", title: "After the last answer", main: "tail", base: "bare", peers: []string{"graceful", "shutdown", "lastcall"}, reps: 5, at: 6, takes: 60 * time.Second,
 		text: "One call or request in flight, for as long as the case says. From its handler's end to the return."}
 	for _, p := range []string{"grpc", "h1", "h1tls", "h2", "h2c"} {
