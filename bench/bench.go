@@ -14,8 +14,14 @@ type bench struct {
 	binaries map[string]string // "" is this one, "@before" and "go-zero" are others
 	log      io.Writer
 
-	mu      sync.Mutex
-	samples []sample
+	mu sync.Mutex
+	results
+}
+
+// results are what -json writes and -from reads.
+type results struct {
+	About   string // the machine and the versions
+	Samples []sample
 }
 
 // measure runs every row. In each repetition all contestants take their turn in every
@@ -57,7 +63,7 @@ func (b *bench) measure() {
 func (b *bench) add(s sample) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.samples = append(b.samples, s)
+	b.Samples = append(b.Samples, s)
 	if s.Error != "" {
 		fmt.Fprintf(b.log, "%s %s %s: %s\n", s.Row, s.Case, s.Peer, s.Error)
 	}
@@ -86,7 +92,7 @@ func (b *bench) once(c kase, peer string) sample {
 
 // of returns the samples of one contestant in one case, without the bench's own errors.
 func (b *bench) of(r row, c kase, peer string) (all []sample) {
-	for _, s := range b.samples {
+	for _, s := range b.Samples {
 		if s.Row == r.name && s.Case == c.name && s.Peer == peer && s.Error == "" {
 			all = append(all, s)
 		}

@@ -14,7 +14,7 @@ import (
 // The children of a test are the test's own binary.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "-child" {
-		child.Main(runs(), os.Args[2])
+		os.Exit(child.Main(runs(), os.Args[2]))
 	}
 	os.Exit(m.Run())
 }
@@ -38,7 +38,7 @@ func measured(t *testing.T, o options, cases ...string) func(row, kase, peer str
 	b.measure()
 	return func(row, kase, peer string) sample {
 		t.Helper()
-		for _, s := range b.samples {
+		for _, s := range b.Samples {
 			if s.Row == row && s.Case == kase && s.Peer == peer {
 				if s.Error != "" {
 					t.Fatal(s.Error)

@@ -29,7 +29,7 @@ const before = "@before"
 
 func main() {
 	if len(os.Args) > 2 && os.Args[1] == "-child" {
-		child.Main(runs(), os.Args[2])
+		os.Exit(child.Main(runs(), os.Args[2]))
 	}
 	os.Exit(command(os.Args[1:], os.Stdout, os.Stderr))
 }
@@ -172,11 +172,12 @@ func (b *bench) measureOrRead(o options) error {
 			if err != nil {
 				return err
 			}
-			var some []sample
+			var some results
 			if err := json.Unmarshal(content, &some); err != nil {
 				return fmt.Errorf("%s: %w", file, err)
 			}
-			b.samples = append(b.samples, some...)
+			b.About = some.About
+			b.Samples = append(b.Samples, some.Samples...)
 		}
 		return nil
 	}
@@ -193,11 +194,12 @@ func (b *bench) measureOrRead(o options) error {
 			return fmt.Errorf("building the contestant go-zero, which works in the folder bench: %w", err)
 		}
 	}
+	b.About = machine()
 	b.measure()
 	if o.json == "" {
 		return nil
 	}
-	content, err := json.Marshal(b.samples)
+	content, err := json.Marshal(b.results)
 	if err != nil {
 		return err
 	}

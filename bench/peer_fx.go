@@ -26,7 +26,7 @@ func uberFX(p *child.Process) int {
 			case "":
 			case "grpc":
 				srv := p.GRPCServer()
-				lc.Append(fx.StartStopHook(func() { go serve(srv.Serve, p) }, func() {
+				lc.Append(fx.StartStopHook(func() { go serve(srv, p) }, func() {
 					p.Health.Shutdown()
 					srv.GracefulStop()
 				}))

@@ -1,21 +1,22 @@
 package main
 
 import (
-	"os"
 	"time"
+
+	"google.golang.org/grpc"
 
 	"github.com/lastcall-go/lastcall/bench/child"
 )
 
 // graceful is a bare GracefulStop.
 func graceful(p *child.Process) int {
-	ctx, stop := p.Context()
-	defer stop()
+	ctx, done := p.Context()
+	defer done()
 	if p.Open(ctx) != nil {
 		return 1
 	}
 	srv, wait := p.GRPCServer(), p.StartWorkers(ctx)
-	go serve(srv.Serve, p)
+	go serve(srv, p)
 	<-ctx.Done()
 	p.Health.Shutdown()
 	srv.GracefulStop()
@@ -26,13 +27,13 @@ func graceful(p *child.Process) int {
 
 // stop is a bare Stop.
 func stop(p *child.Process) int {
-	ctx, stop := p.Context()
-	defer stop()
+	ctx, done := p.Context()
+	defer done()
 	if p.Open(ctx) != nil {
 		return 1
 	}
 	srv, wait := p.GRPCServer(), p.StartWorkers(ctx)
-	go serve(srv.Serve, p)
+	go serve(srv, p)
 	<-ctx.Done()
 	srv.Stop()
 	wait()
@@ -43,13 +44,13 @@ func stop(p *child.Process) int {
 // timer is GracefulStop with a timer that calls Stop, as in grpc-go's
 // examples/features/gracefulstop.
 func timer(p *child.Process) int {
-	ctx, stop := p.Context()
-	defer stop()
+	ctx, done := p.Context()
+	defer done()
 	if p.Open(ctx) != nil {
 		return 1
 	}
 	srv, wait := p.GRPCServer(), p.StartWorkers(ctx)
-	go serve(srv.Serve, p)
+	go serve(srv, p)
 	<-ctx.Done()
 	p.Health.Shutdown()
 	force := time.AfterFunc(p.Grace, srv.Stop)
@@ -62,10 +63,10 @@ func timer(p *child.Process) int {
 
 // clock stops nothing: a signal, a timer, the end. It shows what the machine allows.
 func clock(p *child.Process) int {
-	ctx, stop := p.Context()
-	defer stop()
+	ctx, done := p.Context()
+	defer done()
 	if p.Lis != nil { // served, so that the process is of the same kind
-		go serve(p.GRPCServer().Serve, p)
+		go serve(p.GRPCServer(), p)
 	}
 	<-ctx.Done()
 	p.Bound(time.Now().Add(p.Budget))
@@ -73,10 +74,9 @@ func clock(p *child.Process) int {
 	return 0
 }
 
-// serve serves on the process's listener. An error ends the process.
-func serve[L any](f func(L) error, p *child.Process) {
-	if err := f(p.Lis.(L)); err != nil {
-		os.Stderr.WriteString(err.Error() + "\n")
-		os.Exit(1)
+// serve serves on the process's listener. An error is the bench's own.
+func serve(srv *grpc.Server, p *child.Process) {
+	if err := srv.Serve(p.Lis); err != nil {
+		panic(err)
 	}
 }

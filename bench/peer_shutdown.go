@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"os"
 
 	"github.com/lastcall-go/lastcall/bench/child"
 )
@@ -17,8 +16,7 @@ func shutdown(p *child.Process) int {
 	srv, wait := p.HTTPServer(), p.StartWorkers(ctx)
 	go func() {
 		if err := p.ServeHTTP(srv); err != nil {
-			os.Stderr.WriteString(err.Error() + "\n")
-			os.Exit(1)
+			panic(err)
 		}
 	}()
 	<-ctx.Done()

@@ -14,10 +14,10 @@ import (
 
 // print prints the page.
 func (b *bench) print(out io.Writer, o options) {
-	command := "go run ."
+	command := []string{"go run ."}
 	for _, f := range []struct{ name, value string }{{"rows", o.rows}, {"peers", o.peers}, {"before", o.before}} {
 		if f.value != "" {
-			command += fmt.Sprintf(" -%s %s", f.name, f.value)
+			command = append(command, "-"+f.name, f.value)
 		}
 	}
 	fmt.Fprintf(out, `# Benchmarks
@@ -29,20 +29,21 @@ Figures are medians, and only ratios within one run mean anything. "return" coun
 contestant's main waits for, or to the end of the process if that comes first. A process that still runs three seconds
 beyond its budget hangs: it is killed. What each contestant does is in a file of its own, as its documentation says.
 
-`, "`"+command+"`", "`go run . -list`")
-	b.machine(out)
+`, "`"+strings.Join(command, " ")+"`", "`go run . -list`")
+	fmt.Fprint(out, b.About)
 	for _, r := range b.rows {
-		if slices.ContainsFunc(b.samples, func(s sample) bool { return s.Row == r.name }) {
+		if slices.ContainsFunc(b.Samples, func(s sample) bool { return s.Row == r.name }) {
 			fmt.Fprintf(out, "\n## %s\n\n%s `go run . -rows %s`\n\n", r.title, r.text, r.name)
 			b.table(out, r)
 		}
 	}
 }
 
-// machine prints where and with what the figures were measured.
-func (b *bench) machine(out io.Writer) {
+// machine returns where and with what the figures are measured.
+func machine() string {
+	var out strings.Builder
 	kernel, _ := exec.Command("uname", "-sr").Output()
-	fmt.Fprintf(out, "%d × %s, %s, %s\n\n", runtime.NumCPU(), processor(), strings.TrimSpace(string(kernel)), runtime.Version())
+	fmt.Fprintf(&out, "%d × %s, %s, %s\n\n", runtime.NumCPU(), processor(), strings.TrimSpace(string(kernel)), runtime.Version())
 	versions := map[string]string{}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, m := range info.Deps {
@@ -52,17 +53,18 @@ func (b *bench) machine(out io.Writer) {
 	if v, err := exec.Command("go", "list", "-m", "-f", "{{.Version}}", "github.com/zeromicro/go-zero").Output(); err == nil {
 		versions["github.com/zeromicro/go-zero"] = strings.TrimSpace(string(v))
 	}
-	if v, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output(); err == nil {
+	if v, err := exec.Command("git", "describe", "--always", "--dirty").Output(); err == nil {
 		versions["github.com/lastcall-go/lastcall"] = strings.TrimSpace(string(v))
 	}
-	fmt.Fprint(out, "| contestant | what it is | version |\n|---|---|---|\n")
+	fmt.Fprint(&out, "| contestant | what it is | version |\n|---|---|---|\n")
 	for _, c := range contestants() {
 		module := strings.TrimSpace(c.module + " " + versions[c.module])
 		if c.module == "" {
 			module = "Go's"
 		}
-		fmt.Fprintf(out, "| %s | %s | %s |\n", c.name, c.what, module)
+		fmt.Fprintf(&out, "| %s | %s | %s |\n", c.name, c.what, module)
 	}
+	return out.String()
 }
 
 func processor() string {
@@ -144,8 +146,8 @@ func (b *bench) base(r row, c kase) []sample {
 
 func closerNames(c kase) []string {
 	var names []string
-	for i := len(c.spec.Closers) - 1; i >= 0; i-- {
-		names = append(names, fmt.Sprintf("%s%d", c.spec.Closers[i], i+1))
+	for i, does := range slices.Backward(c.spec.Closers) {
+		names = append(names, fmt.Sprintf("%s%d", does, i+1))
 	}
 	return names
 }

@@ -107,8 +107,8 @@ func (t *trial) running(n int) error {
 // memory sets the values heap and stack to what the child uses more than before, for each of n.
 func (t *trial) memory(before child.Status, n int) error {
 	s, err := t.status("memory")
-	t.values["heap"] = float64(s.Heap-before.Heap) / float64(n)
-	t.values["stack"] = float64(s.Stack-before.Stack) / float64(n)
+	t.values["heap"] = (float64(s.Heap) - float64(before.Heap)) / float64(n)
+	t.values["stack"] = (float64(s.Stack) - float64(before.Stack)) / float64(n)
 	t.values["goroutines"] = float64(s.Goroutines-before.Goroutines) / float64(n)
 	return err
 }

@@ -16,21 +16,21 @@ import (
 // LastLine is what main logs last.
 const LastLine = "bench: main has nothing more to do"
 
-// Main is the child's main. It does not return. Descriptor 3 takes the answers to the
+// Main is the child's main, and returns the exit code. Descriptor 3 takes the answers to the
 // parent's questions, which come on standard input, and descriptor 4 the events.
-func Main(peers map[string]Peer, arg string) {
+func Main(peers map[string]Peer, arg string) int {
 	p := &Process{events: os.NewFile(4, "events")}
 	if err := json.Unmarshal([]byte(arg), &p.Spec); err != nil {
-		usage(err)
+		return usage(err)
 	}
 	run, ok := peers[p.Peer]
 	if !ok {
-		usage(fmt.Errorf("there is no contestant %q in this binary", p.Peer))
+		return usage(fmt.Errorf("there is no contestant %q in this binary", p.Peer))
 	}
 	if p.Proto != "" {
 		lis, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
-			usage(err)
+			return usage(err)
 		}
 		p.Lis, p.Addr = lis, lis.Addr().String()
 	}
@@ -54,12 +54,12 @@ func Main(peers map[string]Peer, arg string) {
 	}
 	p.emit(Event{Kind: "left", N: max(left, 0)})
 	fmt.Fprintln(os.Stderr, LastLine)
-	os.Exit(code)
+	return code
 }
 
-func usage(err error) {
+func usage(err error) int {
 	fmt.Fprintln(os.Stderr, "bench: child:", err)
-	os.Exit(2)
+	return 2
 }
 
 // answer answers the parent's questions for as long as it asks.
@@ -71,7 +71,7 @@ func (p *Process) answer() {
 		case "busy": // eight loops that never yield
 			for range 8 {
 				go func() {
-					for {
+					for { //nolint:revive,staticcheck // it does nothing for ever
 					}
 				}()
 			}
@@ -85,10 +85,10 @@ func (p *Process) answer() {
 			}
 			var m runtime.MemStats
 			runtime.ReadMemStats(&m)
-			s.Heap, s.InUse, s.Stack = int64(m.HeapAlloc), int64(m.HeapInuse), int64(m.StackInuse)
-			s.Goroutines = int64(runtime.NumGoroutine())
+			s.Heap, s.Stack = m.HeapAlloc, m.StackInuse
+			s.Goroutines = runtime.NumGoroutine()
 		}
-		if to.Encode(s) != nil {
+		if err := to.Encode(s); err != nil {
 			return
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -53,10 +54,10 @@ type Event struct {
 
 // Status answers the parent's question about a running child.
 type Status struct {
-	Addr              string
-	Running           int   // handlers
-	Heap, InUse       int64 // bytes of heap after a collection: allocated, and in spans in use
-	Stack, Goroutines int64
+	Addr        string
+	Running     int    // handlers
+	Goroutines  int    // after "memory"
+	Heap, Stack uint64 // after "memory": bytes, after a collection
 }
 
 // Process is what a contestant has to run and stop.
@@ -85,8 +86,9 @@ func (p *Process) emit(e Event) {
 	if e.At == 0 {
 		e.At = time.Now().UnixNano()
 	}
-	line, _ := json.Marshal(e)
-	_, _ = p.events.Write(append(line, '\n'))
+	if err := json.NewEncoder(p.events).Encode(e); err != nil { // one Write
+		panic(err)
+	}
 }
 
 // Context returns a context that ends with the first signal, or as OnForce says, for
@@ -132,7 +134,7 @@ func (p *Process) GRPCServer() *grpc.Server {
 
 // HTTPServer returns a server with the handler, for the protocol of the Spec.
 func (p *Process) HTTPServer() *http.Server {
-	return &http.Server{Handler: p.Handler(), Protocols: p.Protocols(), TLSConfig: p.TLSConfig()}
+	return &http.Server{ReadHeaderTimeout: time.Minute, Handler: p.Handler(), Protocols: p.Protocols(), TLSConfig: p.TLSConfig()}
 }
 
 // ServeHTTP serves on the listener until the server is shut down.
@@ -179,8 +181,8 @@ func (p *Process) closer(name, does string) Closer {
 // deferred calls in main do.
 func (p *Process) CloseAll() {
 	all := p.Dependencies()
-	for i := len(all) - 1; i >= 0; i-- {
-		_ = all[i].Close(context.Background())
+	for _, d := range slices.Backward(all) {
+		_ = d.Close(context.Background())
 	}
 	if p.HangingFlusher {
 		select {}

@@ -35,7 +35,8 @@ func (s service) UnaryCall(ctx context.Context, req *testgrpc.SimpleRequest) (*t
 
 // FullDuplexCall goes on until the client or the server ends it.
 func (s service) FullDuplexCall(stream testgrpc.TestService_FullDuplexCallServer) error {
-	defer s.p.begin()()
+	end := s.p.begin()
+	defer end()
 	for {
 		if _, err := stream.Recv(); err != nil {
 			return stream.Context().Err() // nil after the client's CloseSend
@@ -55,7 +56,8 @@ func (p *Process) Handler() http.Handler {
 // handle is every handler: "" answers at once, "ctx" waits for the end of its context,
 // "deaf" ignores that, and a duration takes that long and ignores it, too.
 func (p *Process) handle(ctx context.Context, does string) error {
-	defer p.begin()()
+	end := p.begin()
+	defer end()
 	switch does {
 	case "":
 		return nil

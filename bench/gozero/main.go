@@ -21,7 +21,10 @@ import (
 )
 
 func main() {
-	child.Main(map[string]child.Peer{"go-zero": run}, os.Args[2])
+	if len(os.Args) == 3 { // -child and what it is to do
+		os.Exit(child.Main(map[string]child.Peer{"go-zero": run}, os.Args[2]))
+	}
+	os.Exit(2)
 }
 
 // run runs the process as a go-zero service: servers and workers in a ServiceGroup,
