@@ -1,0 +1,82 @@
+package main
+
+import (
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/lastcall-go/lastcall/bench/child"
+)
+
+// graceful is a bare GracefulStop.
+func graceful(p *child.Process) int {
+	ctx, done := p.Context()
+	defer done()
+	if p.Open(ctx) != nil {
+		return 1
+	}
+	srv, wait := p.GRPCServer(), p.StartWorkers(ctx)
+	go serve(srv, p)
+	<-ctx.Done()
+	p.Health.Shutdown()
+	srv.GracefulStop()
+	wait()
+	p.CloseAll()
+	return 0
+}
+
+// stop is a bare Stop.
+func stop(p *child.Process) int {
+	ctx, done := p.Context()
+	defer done()
+	if p.Open(ctx) != nil {
+		return 1
+	}
+	srv, wait := p.GRPCServer(), p.StartWorkers(ctx)
+	go serve(srv, p)
+	<-ctx.Done()
+	srv.Stop()
+	wait()
+	p.CloseAll()
+	return 0
+}
+
+// timer is GracefulStop with a timer that calls Stop, as in grpc-go's
+// examples/features/gracefulstop.
+func timer(p *child.Process) int {
+	ctx, done := p.Context()
+	defer done()
+	if p.Open(ctx) != nil {
+		return 1
+	}
+	srv, wait := p.GRPCServer(), p.StartWorkers(ctx)
+	go serve(srv, p)
+	<-ctx.Done()
+	p.Health.Shutdown()
+	force := time.AfterFunc(p.Grace, srv.Stop)
+	defer force.Stop()
+	srv.GracefulStop()
+	wait()
+	p.CloseAll()
+	return 0
+}
+
+// clock stops nothing: a signal, a timer, the end. It shows what the machine allows.
+func clock(p *child.Process) int {
+	ctx, done := p.Context()
+	defer done()
+	if p.Lis != nil { // served, so that the process is of the same kind
+		go serve(p.GRPCServer(), p)
+	}
+	<-ctx.Done()
+	p.Bound(time.Now().Add(p.Budget))
+	<-time.After(p.Budget)
+	return 0
+}
+
+// serve serves on the process's listener. An error is the bench's own.
+func serve(srv *grpc.Server, p *child.Process) {
+	if err := srv.Serve(p.Lis); err != nil {
+		panic(err)
+	}
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/rs/zerolog"
+
+	"github.com/lastcall-go/lastcall/bench/child"
+	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/grpcadapter"
+	"github.com/lastcall-go/lastcall/httpadapter"
+)
+
+// lastcallNew is lastcall with a server that its adapter has built.
+func lastcallNew(p *child.Process) int {
+	return lastcall(p, func() controller.Server {
+		g := grpcadapter.New(p.Lis)
+		p.Register(g.NewServer(p.Opts...))
+		return g
+	})
+}
+
+// lastcallUse is lastcall with a gRPC server that something else has built.
+func lastcallUse(p *child.Process) int {
+	return lastcall(p, func() controller.Server {
+		return grpcadapter.Use(p.GRPCServer(), grpcadapter.WithListener(p.Lis), grpcadapter.WithHealth(p.Health))
+	})
+}
+
+// lastcall runs the process under a controller.
+func lastcall(p *child.Process, rpc func() controller.Server) int {
+	ctl, err := controller.New(
+		controller.Budget{Total: p.Budget, Settle: p.Settle, Reserve: p.Budget - p.Grace},
+		controller.WithLogger(zerolog.New(os.Stderr)))
+	if err != nil {
+		return fail(err)
+	}
+	if p.Opening > 0 {
+		if err := p.Open(ctl.Starting(context.Background())); err != nil {
+			ctl.Fail(err) // after a signal that is no failure
+		}
+	}
+	var all []controller.Option
+	switch p.Proto {
+	case "":
+	case "grpc":
+		all = append(all, controller.WithServer("grpc", rpc()))
+	default:
+		all = append(all, controller.WithServer("http", httpadapter.New(p.Lis, p.HTTPServer())))
+	}
+	for i := range p.Workers {
+		all = append(all, controller.WithWorker(fmt.Sprint("w", i), func(claim, _ context.Context) error { return p.Work(claim) }))
+	}
+	for _, d := range p.Dependencies() {
+		all = append(all, controller.WithCloser(d.Name, d.Close))
+	}
+	all = append(all, controller.WithFlusher("telemetry", p.Flush))
+	if err := ctl.Add(all...); err != nil {
+		return fail(err)
+	}
+	p.OnForce(ctl.Force)
+	report := ctl.Run(context.Background())
+	p.Bound(report.Deadline)
+	return report.ExitCode()
+}
+
+func fail(err error) int {
+	fmt.Fprintln(os.Stderr, err)
+	return 1
+}
