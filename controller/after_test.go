@@ -3,6 +3,7 @@ package controller_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,15 +61,12 @@ func TestG2_WorkerAfterServer(t *testing.T) {
 		c := mustNew(t, budget, noSignals,
 			withServer("grpc", handlers(d, ended)), controller.WithWorker("batcher", b.run, controller.After("grpc")),
 			controller.WithCloser("db", func() { d.note("db closed") }))
-		answered := 0
+		var answered atomic.Int32
 		for _, at := range []time.Duration{time.Second, time.Minute + time.Second, time.Minute + 1900*time.Millisecond} { // two of them in settle
 			time.AfterFunc(at, func() {
 				answer := make(chan string)
 				b.requests <- answer
-				if <-answer == "batched" {
-					answered++
-				}
-				if answered == 3 { // in phase drain
+				if <-answer == "batched" && answered.Add(1) == 3 { // in phase drain
 					time.Sleep(700 * time.Millisecond)
 					close(ended)
 				}
@@ -79,8 +77,8 @@ func TestG2_WorkerAfterServer(t *testing.T) {
 		wantPath(t, r, false)
 		wantTook(t, took, 2800*time.Millisecond) // the batch of 2.1 s, and 0.7 s
 		d.want(t, "grpc graceful 1m2s", "claim: "+lastcall.ErrClaim.Error()+" 1m2.8s", "db closed 1m2.8s")
-		if answered != 3 {
-			t.Errorf("%d of 3 requests were answered", answered)
+		if n := answered.Load(); n != 3 {
+			t.Errorf("%d of 3 requests were answered", n)
 		}
 	})
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/lastcall-go/lastcall/controller"
 )
 
-// exampleBudget settles for no time: in the examples nobody has to learn that the
+// exampleBudget settles for no time: in the examples no client has to learn that the
 // server leaves.
 var exampleBudget = lastcall.Budget{Total: 10 * time.Second, Reserve: 2 * time.Second}
 

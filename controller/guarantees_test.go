@@ -62,7 +62,7 @@ func TestG1_ForceBringsTheDeadlineForward(t *testing.T) {
 }
 
 // G1: an error whose text never comes is one more thing that hangs.
-func TestG1_ForeignErrorMethods(t *testing.T) {
+func TestG1_UserErrorMethods(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, hang func()) {
 		hostile := textError(func() string { hang(); return "" })
 		c := mustNew(t, budget, noSignals, withServer("s", newServer(d, "s", time.Second)),
@@ -91,7 +91,7 @@ func TestG1_ForeignErrorMethods(t *testing.T) {
 	})
 }
 
-// G1: turning the value of a panic into text is foreign code, and may panic again.
+// G1: turning the value of a panic into text is user code, and may panic again.
 func TestG1_PanicValues(t *testing.T) {
 	shared := map[string]int{"a": 1}
 	for name, tt := range map[string]struct {
@@ -311,7 +311,7 @@ func TestG5_After(t *testing.T) {
 	})
 }
 
-// G6: the first cause is kept, whatever comes after it, and everybody gets the
+// G6: the first cause is kept, whatever comes after it, and every caller gets the
 // same report.
 func TestG6_FirstCauseWins(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
@@ -449,7 +449,7 @@ func TestG8_ClosersAreIsolated(t *testing.T) {
 	})
 }
 
-// G9: a fast observer is told everything in order; a slow one delays nobody, and
+// G9: a fast observer is told everything in order; a slow one delays no other, and
 // what it missed is counted; one that panics is told the rest.
 func TestG9_Observers(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, hang func()) {
@@ -493,7 +493,7 @@ func TestG9_Observers(t *testing.T) {
 	})
 }
 
-// G9: an observer that has been slow delays nobody, also when it begins with a step
+// G9: an observer that has been slow delays nothing, also when it begins with a step
 // in the very instant in which Run returns.
 func TestG9_SlowObserver(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
@@ -536,7 +536,7 @@ func TestG9_RealTime(t *testing.T) {
 	}
 }
 
-// G10: after Run only what hangs in foreign code is alive, and it is named.
+// G10: after Run only what hangs in user code is alive, and it is named.
 func TestG10_NothingLeft(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, hang func()) {
 		s := newServer(d, "s", time.Second)

@@ -19,7 +19,7 @@ import (
 	"github.com/lastcall-go/lastcall/controller"
 )
 
-// serves says whether a server answers.
+// serves reports whether a server answers.
 func (s *server) serves() bool {
 	select {
 	case <-s.down:
@@ -38,7 +38,7 @@ func (d *diary) sort(from, to int) {
 	}
 }
 
-// G2: a server that is Last answers until the flushers are over, and only then it is
+// G2: a server that stops last answers until the flushers are over, and only then it is
 // told to stop.
 func TestG2_LastOutlivesTheFlushers(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
@@ -48,7 +48,7 @@ func TestG2_LastOutlivesTheFlushers(t *testing.T) {
 				d.note(what)
 				time.Sleep(took)
 				if !admin.serves() {
-					t.Errorf("%s: the server that is Last does not answer any more", what)
+					t.Errorf("%s: the server that stops last does not answer any more", what)
 				}
 			}
 		}
@@ -61,7 +61,7 @@ func TestG2_LastOutlivesTheFlushers(t *testing.T) {
 			controller.WithFlusher("slow", up("flush", 300*time.Millisecond)),
 			controller.WithObserver("o", func(s report.Step) {
 				if s.Kind != report.KindCall && !admin.serves() {
-					t.Errorf("%v: the server that is Last does not answer any more", s)
+					t.Errorf("%v: the server that stops last does not answer any more", s)
 				}
 			}))
 		r, took := runAfter(c, time.Minute)
@@ -78,7 +78,7 @@ func TestG2_LastOutlivesTheFlushers(t *testing.T) {
 	})
 }
 
-// G1, G5, G8: when the flushers are over, every server that is Last has 100 ms, or half
+// G1, G5, G8: when the flushers are over, every server that stops last has 100 ms, or half
 // of the time that is left, to stop gracefully. Stop is called on exactly those whose
 // GracefulStop has not returned by then, and the deadline holds whatever they do.
 func TestG5_StopOfAServerThatIsLast(t *testing.T) {
@@ -173,7 +173,7 @@ func TestG5_StopOfAServerThatIsLast(t *testing.T) {
 	}
 }
 
-// G3, G4, G5: a server that is Last has no part in the drain, nor in what comes after
+// G3, G4, G5: a server that stops last has no part in the drain, nor in what comes after
 // the timer.
 func TestG3_LastHasNoPartInDrainAndForce(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, hang func()) {
@@ -208,7 +208,7 @@ func (i *inquisitive) InFlight() []lastcall.Work {
 }
 func (i *inquisitive) Notes() []string { i.d.note("Notes"); return []string{"a note"} }
 
-// G4: only servers that are Last: nobody settles, nobody drains. They are told as
+// G4: only servers that stop last: there is no settle and no drain. They are told as
 // others are what goes on.
 func TestG4_OnlyLast(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
@@ -218,7 +218,7 @@ func TestG4_OnlyLast(t *testing.T) {
 		c := mustNew(t, budget, noSignals, withLast("admin", admin))
 		time.AfterFunc(500*time.Millisecond, func() {
 			if c.Ready() {
-				t.Error("ready before the server that is Last serves")
+				t.Error("ready before the server that stops last serves")
 			}
 		})
 		r, took := runAfter(c, time.Minute)
@@ -232,7 +232,7 @@ func TestG4_OnlyLast(t *testing.T) {
 	})
 }
 
-// G4: the flush does not wait for the Serve of a server that is Last, which goes on,
+// G4: the flush does not wait for the Serve of a server that stops last, which goes on,
 // even if it has begun just now.
 func TestG4_FlushDoesNotWaitForLast(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
@@ -246,7 +246,7 @@ func TestG4_FlushDoesNotWaitForLast(t *testing.T) {
 	})
 }
 
-// A server that is Last is one whose end is a trigger like that of any other.
+// A server that stops last is one whose end is a trigger like that of any other.
 func TestG6_LastThatEndsByItself(t *testing.T) {
 	failure := errors.New("port in use")
 	for name, tt := range map[string]struct {
@@ -339,7 +339,7 @@ func TestG6_TriggerBeforeRunWithLast(t *testing.T) {
 	})
 }
 
-// G1: a force in phase flush shortens what servers that are Last may take.
+// G1: a force in phase flush shortens what servers that stop last may take.
 func TestG1_ForceWhileLastStops(t *testing.T) {
 	const ms = time.Millisecond
 	for name, tt := range map[string]struct {
@@ -367,7 +367,7 @@ func TestG1_ForceWhileLastStops(t *testing.T) {
 	}
 }
 
-// G1, G8: flushers that hang leave half of the time to the servers that are Last; a
+// G1, G8: flushers that hang leave half of the time to the servers that stop last; a
 // log that hangs leaves two thirds to both.
 func TestG8_FlushersLeaveTimeForLast(t *testing.T) {
 	const ms = time.Millisecond
@@ -423,7 +423,7 @@ func TestG8_FlushersLeaveTimeForLast(t *testing.T) {
 	}
 }
 
-// G11: the last line is said while the servers that are Last still answer, so it does
+// G11: the last line is said while the servers that stop last still answer, so it does
 // not tell of them; the report does.
 func TestG11_LastLineBeforeLast(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
@@ -434,7 +434,7 @@ func TestG11_LastLineBeforeLast(t *testing.T) {
 			controller.WithLogger(zerolog.New(writer(func(p []byte) (int, error) {
 				lines++
 				if !admin.serves() {
-					t.Errorf("said when the server that is Last was down: %s", p)
+					t.Errorf("said when the server that stops last was down: %s", p)
 				}
 				return len(p), nil
 			}))))
@@ -446,7 +446,7 @@ func TestG11_LastLineBeforeLast(t *testing.T) {
 	})
 }
 
-// A server that is Last need not be able to tell when work came, and is not asked.
+// A server that stops last need not be able to tell when work came, and is not asked.
 func TestG4_QuietDoesNotAskLast(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
 		busy := &arriving{server: newServer(d, "busy", 0), last: time.Now}
@@ -455,12 +455,12 @@ func TestG4_QuietDoesNotAskLast(t *testing.T) {
 		r, took := runAfter(c, time.Minute)
 		wantTook(t, took, 500*time.Millisecond)
 		if r.Settle != report.SettleQuiet || busy.asked.Load() != 1 { // by WithServer
-			t.Errorf("settle ended with %q, the server that is Last was asked %d times", r.Settle, busy.asked.Load())
+			t.Errorf("settle ended with %q, the server that stops last was asked %d times", r.Settle, busy.asked.Load())
 		}
 	})
 }
 
-// G11: the last log line says what the report says, although a server that is Last
+// G11: the last log line says what the report says, although a server that stops last
 // still serves.
 func TestG11_LastLineWhileLastServes(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {

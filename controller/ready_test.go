@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -73,15 +74,22 @@ func TestG12_NeverReady(t *testing.T) {
 			for range 50 {
 				bubble(t, func(t *testing.T, d *diary, _ func()) {
 					c := mustNew(t, budget, noSignals, withServer("first", newServer(d, "first", 0)), dead(d), withLast("last", newServer(d, "last", 0)))
-					var ready, served bool
-					look := func() { ready, served = ready || c.Ready(), served || !open(c.Serving()) }
+					var ready, served atomic.Bool
+					look := func() {
+						if c.Ready() {
+							ready.Store(true)
+						}
+						if !open(c.Serving()) {
+							served.Store(true)
+						}
+					}
 					for _, at := range []time.Duration{0, 1, time.Second, time.Minute - 1, time.Minute, time.Minute + 1, time.Minute + time.Second} {
 						time.AfterFunc(at, look)
 					}
 					r, _ := runAfter(c, time.Minute)
 					look()
-					if ready || served || hasPhase(r, lastcall.PhaseServe) || r.Settle != report.SettleNotReady {
-						t.Errorf("ready %v, Serving closed %v, settle %q\n%v", ready, served, r.Settle, r)
+					if ready.Load() || served.Load() || hasPhase(r, lastcall.PhaseServe) || r.Settle != report.SettleNotReady {
+						t.Errorf("ready %v, Serving closed %v, settle %q\n%v", ready.Load(), served.Load(), r.Settle, r)
 					}
 				})
 			}

@@ -61,7 +61,7 @@ func enteredAt(t *testing.T, r report.Report, state fsm.State) time.Time {
 
 var quietBudget = lastcall.Budget{Total: 10 * time.Second, Settle: 2 * time.Second, Quiet: 500 * time.Millisecond, Reserve: 4 * time.Second}
 
-// G4: settle ends when no work has come for Quiet, and nobody polls for that. What
+// G4: settle ends when no work has come for Quiet, and nothing polls for that. What
 // does not answer, or cannot, never lets it end early.
 func TestG4_QuietEndsSettle(t *testing.T) {
 	const ms = time.Millisecond
@@ -95,7 +95,7 @@ func TestG4_QuietEndsSettle(t *testing.T) {
 			return func() time.Time { time.Sleep(100 * ms); return arrivals(d)() }
 		}, 600 * ms, 1, 0},
 		// Work came while it was asked. When the answer is there, Quiet is over once more,
-		// but nobody knows what came since.
+		// but what came since is not known.
 		"slow and busy": {func(d *diary, _ func()) func() time.Time {
 			last := arrivals(d, at(200*ms))
 			return func() time.Time { got := last(); time.Sleep(400 * ms); return got }
@@ -187,7 +187,7 @@ func TestQuietRefuses(t *testing.T) {
 	}
 }
 
-// G4: a settle that Quiet may end lasts MinSettle at least; nobody is asked before.
+// G4: a settle that Quiet may end lasts MinSettle at least; no server is asked before.
 func TestG4_MinSettle(t *testing.T) {
 	const ms = time.Millisecond
 	at := func(after time.Duration) time.Duration { return time.Minute + after }
@@ -351,7 +351,7 @@ func TestG4_SettleEnd(t *testing.T) {
 }
 
 // A Life with another Draining channel keeps the timer, also one that moves.
-func TestWithDraining(t *testing.T) {
+func TestLifeWithAnotherChannel(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
 		e := &attached{server: newServer(d, "s", time.Second)}
 		c := mustNew(t, budget, noSignals, withServer("s", e))

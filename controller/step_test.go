@@ -259,6 +259,7 @@ func TestHost(t *testing.T) {
 		var host lastcall.Host
 		c := mustNew(t, budget, noSignals, withServer("h", &hosting{&full{server: newServer(d, "h", time.Second)}, func(h lastcall.Host) { host = h }}))
 		time.AfterFunc(time.Minute, func() {
+			<-c.Serving() // Attach has returned
 			if _, known := host.Deadline(); !host.Ready() || host.Phase() != lastcall.PhaseServe || known || !open(host.Life().Draining()) {
 				t.Errorf("ready %v in phase %v, deadline known: %v", host.Ready(), host.Phase(), known)
 			}
@@ -266,6 +267,7 @@ func TestHost(t *testing.T) {
 			host.Shutdown(errPort)
 		})
 		time.AfterFunc(time.Minute+2500*time.Millisecond, func() {
+			<-c.Serving()
 			at, known := host.Deadline()
 			timer, armed := host.Life().TimerAt()
 			if host.Ready() || host.Phase() != lastcall.PhaseDrain || !known || at.Sub(d.start) != 70*time.Second || !armed || timer.Sub(d.start) != 66*time.Second || open(host.Life().Draining()) {

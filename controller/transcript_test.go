@@ -61,7 +61,7 @@ func TestTranscripts(t *testing.T) {
 				controller.WithFlusher("traces", hang),
 				controller.WithObserver("metrics", func(report.Step) { hang() }))
 		},
-		// A server fails by itself, and somebody loses patience.
+		// A server fails by itself, and an operator loses patience.
 		"failed": func(d *diary, _ func(), log zerolog.Logger) (*controller.Controller, error) {
 			s := newServer(d, "grpc", time.Hour)
 			s.serve = func() error { time.Sleep(time.Minute); return errors.New("accept: too many open files") }

@@ -63,7 +63,7 @@ func TestEndedByItself(t *testing.T) {
 	}
 }
 
-// A worker that has done its work is no trigger.
+// A worker that has done its work is not a trigger.
 func TestWorkerThatFinishes(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
 		c := mustNew(t, budget, noSignals, controller.WithWorker("once", func(_, _ context.Context) error { return nil }))
@@ -168,7 +168,7 @@ func TestWorkerWithRunsContext(t *testing.T) {
 }
 
 // An idle server that is forced at once is stopped, as the table says; that its
-// GracefulStop had no time to return is nobody's failure.
+// GracefulStop had no time to return is not a failure.
 func TestForceOfAnIdleServer(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
 		c := mustNew(t, budget, noSignals, withServer("s", newServer(d, "s", time.Millisecond)))
