@@ -152,8 +152,12 @@ func (s *server) awaitAsked() {
 // endedBeforeStop reports whether GracefulStop came back before Stop was called, so
 // that Stop ended nothing.
 func (s *server) endedBeforeStop() bool {
+	last := s.graceful
+	if !last.ended() { // what it has ended is unknown; what Serve did is not
+		last = s.serving
+	}
 	stop := s.stopBegan.Load()
-	return s.graceful.over && (stop == 0 || s.graceful.order < stop)
+	return last != nil && last.over && (stop == 0 || last.order < stop)
 }
 
 func (r *run) startWorker(w *worker) {
