@@ -8,35 +8,34 @@ import (
 )
 
 // inspect asks servers for their work in flight, and hands each answer to the loop.
-// The shutdown waits for none of them. An answer that comes when the server has been
-// asked again is dropped.
+// The shutdown waits for none of them.
 func (r *run) inspect(servers []*server, then func(*server, []lastcall.Work)) {
 	for _, s := range servers {
 		if s.full == nil {
 			continue
 		}
 		var work []lastcall.Work
-		var c *call
-		c = r.ask(report.OpInFlight, s.name, func() {
+		r.ask(report.OpInFlight, s.name, func() {
 			work = slices.Clone(s.full.InFlight())
 			for i := range work {
 				work[i].Server = s.name
 			}
-		}, func() {
-			if s.inspection == c {
-				then(s, work)
-			}
-		})
-		s.inspection = c
+		}, func() { then(s, work) })
 	}
 }
 
-// inspectInFlight tells observers what is in flight now.
+// inspectInFlight tells observers what is in flight now, even if the shutdown is further
+// on when a server has answered. What a server had at the drain is dropped if it has told
+// before what it had at the timer.
 func (r *run) inspectInFlight() {
+	step := *r.newStep(report.KindWork, "")
 	r.inspect(r.servers, func(s *server, work []lastcall.Work) {
-		step := r.newStep(report.KindWork, s.name)
-		step.Work = work
-		r.tell(*step)
+		if s.told.After(step.Start) {
+			return
+		}
+		s.told = step.Start
+		step.Name, step.Work = s.name, work
+		r.tell(step)
 	})
 }
 

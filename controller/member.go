@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/fsm"
@@ -29,9 +30,9 @@ type server struct {
 	begun     chan struct{} // closed right before GracefulStop is called
 	accepts   atomic.Bool
 
-	inspection *call           // the last call of InFlight
-	work       []lastcall.Work // what InFlight returned at its end
-	notes      []string        // what Notes returned
+	told  time.Time       // of what instant it has told its work in flight
+	work  []lastcall.Work // what InFlight returned at its end
+	notes []string        // what Notes returned
 }
 
 // worker is a registered worker and the call that runs it.
