@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/fsm"
@@ -31,6 +32,7 @@ type server struct {
 	accepts   atomic.Bool
 
 	asked <-chan struct{} // closed right before InFlight is called at the timer; nil: it is not
+	told  time.Time       // of what instant it has told its work in flight
 	work  []lastcall.Work // what InFlight returned at its end
 	notes []string        // what Notes returned
 }
