@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -199,6 +200,12 @@ func ToldAtTheTimer(r *Run) error {
 		if r.out(s).Before(r.expiry) || s.How == Returned && s.Out.Equal(r.expiry) || !s.In.Before(r.expiry) {
 			return nil
 		}
+		if kind == plainUnary { // its context is grpc's, which ends without a cause
+			if !near(s.Told, r.expiry) && (s.How != Failed || !near(s.Out, r.expiry)) {
+				return fmt.Errorf("%s of %s, at work at the timer, was not told to end then", s.Op, s.Name)
+			}
+			return nil
+		}
 		if !near(s.Told, r.expiry) || kind != held && !errors.Is(s.Cause, lastcall.ErrTimer) && !errors.Is(s.Err, drain.ErrClosed) {
 			return fmt.Errorf("%s of %s, at work at the timer, was told to end at %s: %v", s.Op, s.Name, r.since(s.Told), s.Cause)
 		}
@@ -213,9 +220,15 @@ func ToldAtTheTimer(r *Run) error {
 		if a.handler == nil || a.Over == inside || a.Kind == gateway || a.Kind == held {
 			return nil // the one ends with the other; of the last nobody has the context
 		}
+		if a.on.Kind == grpcKind && !a.on.Contexts && !slices.Contains([]string{drained, endless, trickles}, a.Kind) {
+			return check(a.handler, plainUnary)
+		}
 		return check(a.handler, a.Kind)
 	})
 }
+
+// plainUnary is the kind of an RPC that is not a stream, and has no context of its own.
+const plainUnary = "plain unary"
 
 // InterruptedWell is G5: a client whose handler the timer has found at work is told so
 // at the timer, in a way that makes it ask again, and in no case with half an answer that

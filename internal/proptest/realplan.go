@@ -61,6 +61,7 @@ type realServer struct {
 	Handshake  time.Duration // how long a handshake may take once the drain has begun
 	Spread     time.Duration // over which endless streams are ended
 	Waits      bool          // grpc.WaitForHandlers
+	Contexts   bool          // grpcadapter.WithUnaryContexts
 }
 
 // job is one thing that a client asks for.
@@ -163,6 +164,7 @@ func (p *real) drawServer(t *rapid.T, kind string, i int) {
 	}
 	s.Handshake = unit * time.Duration(rapid.IntRange(1, 10).Draw(t, s.Name+" handshake time"))
 	s.Waits = kind == grpcKind && rapid.Bool().Draw(t, s.Name+" waits for handlers")
+	s.Contexts = kind == grpcKind && rapid.Bool().Draw(t, s.Name+" has contexts")
 	p.servers = append(p.servers, s)
 }
 

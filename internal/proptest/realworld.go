@@ -84,7 +84,11 @@ func (w *realWorld) build(i int) (lastcall.FullServer, func() error) {
 	s := w.plan.servers[i]
 	switch s.Kind {
 	case grpcKind:
-		g := grpcadapter.New(grpcadapter.WrapListener(w.nets[i], grpcadapter.HandshakeTime(s.Handshake)), grpcadapter.WithSpread(s.Spread))
+		opts := []grpcadapter.Option{grpcadapter.WithSpread(s.Spread)}
+		if s.Contexts {
+			opts = append(opts, grpcadapter.WithUnaryContexts())
+		}
+		g := grpcadapter.New(grpcadapter.WrapListener(w.nets[i], grpcadapter.HandshakeTime(s.Handshake)), opts...)
 		testgrpc.RegisterTestServiceServer(g.NewServer(grpc.WaitForHandlers(s.Waits)), w)
 		return g, nil
 	case httpKind:
