@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/transitions"
 	"github.com/lastcall-go/lastcall/viz"
 )
@@ -109,6 +110,39 @@ func TestDocsCanFail(t *testing.T) {
 		if wrong == "" && (string(want) != tt.text) != tt.old {
 			t.Errorf("%s: the text becomes\n%s", name, want)
 		}
+	}
+}
+
+// TestDocsTimeline: the timelines have the instants of DefaultBudget, and every phase in
+// its order.
+func TestDocsTimeline(t *testing.T) {
+	b := lastcall.DefaultBudget()
+	for _, name := range []string{"controller/doc.go", "docs/timeline.svg"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, left, _ := strings.Cut(string(text), "SERVING")
+		in := func(word string) {
+			_, after, ok := strings.Cut(left, word)
+			if !ok {
+				t.Errorf("%s: %q is missing, or not in its place", name, word)
+				return
+			}
+			left = after
+		}
+		for p := lastcall.PhaseStart; p <= lastcall.PhaseFlush; p++ {
+			switch p {
+			case lastcall.PhaseAnnounce:
+				in("T0")
+			case lastcall.PhaseDrain:
+				in(fmt.Sprintf("T0 + %g s", b.Settle.Seconds()))
+			case lastcall.PhaseCancel:
+				in(fmt.Sprintf("T0 + %g s", (b.Total - b.Reserve).Seconds()))
+			}
+			in(p.String())
+		}
+		in(fmt.Sprintf("T0 + %g s", b.Total.Seconds()))
 	}
 }
 
