@@ -1,4 +1,4 @@
-// Package kubernetes reckons the budget of a shutdown from a pod's spec, and explains
+// Package kubernetes derives the budget of a shutdown from a pod's spec, and explains
 // it on one screen.
 //
 //	budget, err := kubernetes.Budget(30*time.Second, 0)
