@@ -3,8 +3,6 @@
 package examples_test
 
 import (
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
 	"slices"
 	"testing"
 	"time"
@@ -12,6 +10,9 @@ import (
 	"google.golang.org/grpc/codes"
 	hellopb "google.golang.org/grpc/examples/helloworld/helloworld"
 	"google.golang.org/grpc/status"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // TestMinimal calls without a pause while SIGTERM arrives. All calls succeed for

@@ -3,7 +3,6 @@
 package examples_test
 
 import (
-	"github.com/lastcall-go/lastcall/report"
 	"net"
 	"path/filepath"
 	"slices"
@@ -13,6 +12,8 @@ import (
 
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // notStarted checks the log and the code of a process that has not served.

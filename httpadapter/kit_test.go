@@ -16,13 +16,11 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
-
-	"github.com/lastcall-go/lastcall/report"
-
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/fsm"
 	"github.com/lastcall-go/lastcall/httpadapter"
 	"github.com/lastcall-go/lastcall/internal/tlstest"
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // The pieces:

@@ -4,13 +4,13 @@ package main
 import (
 	"context"
 	"flag"
-	"github.com/lastcall-go/lastcall"
 	"net"
 	"os"
 
 	"github.com/rs/zerolog"
 	pb "google.golang.org/grpc/examples/helloworld/helloworld"
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/grpcadapter"
 )
