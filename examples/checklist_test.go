@@ -267,17 +267,18 @@ func TestChecklist_LogsAndTracesFlush(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	spans := 0
-	for decoder := json.NewDecoder(file); ; spans++ {
+	spans := map[string]int{}
+	for decoder := json.NewDecoder(file); ; {
 		var span struct{ Name string }
 		if err := decoder.Decode(&span); errors.Is(err, io.EOF) {
 			break
-		} else if err != nil || span.Name != "SayHello" {
-			t.Fatalf("span %q, %v", span.Name, err)
+		} else if err != nil {
+			t.Fatal(err)
 		}
+		spans[span.Name]++
 	}
-	if spans != guests {
-		t.Errorf("%d spans, want %d", spans, guests)
+	if spans["open the guest book"] != 1 || spans["SayHello"] != guests {
+		t.Errorf("spans %v, want one of the start and %d of SayHello", spans, guests)
 	}
 }
 

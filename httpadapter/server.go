@@ -83,13 +83,23 @@ var errNotMade = errors.New("httpadapter: this Server was not made by New")
 
 func (s *Server) isZero() bool { return s == nil || s.tracker == nil }
 
-// Check returns what is wrong with the arguments of New, or nil. It reads the files of
-// WithTLS.
+// Check returns what is wrong with the arguments of New, or nil; and an error if a
+// controller has served it already. It reads the files of WithTLS.
 func (s *Server) Check() error {
 	switch {
 	case s.isZero():
 		return errNotMade
-	case len(s.errs) > 0:
+	case s.life.Load() != nil:
+		return errOneController
+	default:
+		return s.check()
+	}
+}
+
+var errOneController = errors.New("httpadapter: this Server is in another controller: a Server belongs to one")
+
+func (s *Server) check() error {
+	if len(s.errs) > 0 {
 		return errors.Join(s.errs...)
 	}
 	return s.checkTLS(s.user.TLSConfig)
@@ -99,7 +109,7 @@ func (s *Server) Check() error {
 func (s *Server) Attach(h lastcall.Host) {
 	if !s.isZero() {
 		l := h.Life()
-		s.life.Store(&l)
+		s.life.CompareAndSwap(nil, &l)
 	}
 }
 
@@ -133,10 +143,10 @@ func (s *Server) Serve() error {
 	s.served = true
 	s.mu.Unlock()
 	if again {
-		return errors.New("httpadapter: Serve was called before: a Server belongs to one controller")
+		return errOneController
 	}
 	defer s.conns.Close()
-	if err := s.Check(); err != nil {
+	if err := s.check(); err != nil {
 		return err
 	}
 	if err := s.hook(s.user); err != nil {
