@@ -17,12 +17,9 @@ import (
 	"github.com/lastcall-go/lastcall/grpcadapter"
 )
 
-var (
-	addr = flag.String("addr", "127.0.0.1:50051", "address to listen on")
-	file = flag.String("db", filepath.Join(os.TempDir(), "minimal.db"), "file of the database")
-)
-
 func main() {
+	addr := flag.String("addr", "127.0.0.1:50051", "address to listen on")
+	file := flag.String("db", filepath.Join(os.TempDir(), "minimal.db"), "file of the database")
 	flag.Parse()
 	log := zerolog.New(os.Stderr).With().Timestamp().Logger()
 	ctl, err := controller.New(lastcall.DefaultBudget(), controller.WithLogger(log))
@@ -30,23 +27,23 @@ func main() {
 		log.Fatal().Err(err).Msg("controller")
 	}
 	// From here on a signal ends the context, and what is open is closed in Run.
-	if err := open(ctl.Starting(context.Background()), ctl, log); err != nil {
+	if err := open(ctl.Starting(context.Background()), ctl, log, *file, *addr); err != nil {
 		ctl.Fail(err) // exit code 3, unless a signal came first
 	}
 	os.Exit(ctl.Run(context.Background()).ExitCode())
 }
 
 // open opens one thing after the other, and adds each before it opens the next.
-func open(ctx context.Context, ctl *controller.Controller, log zerolog.Logger) error {
-	log.Info().Str("file", *file).Msg("opening the database")
-	db, err := openDatabase(ctx, *file)
+func open(ctx context.Context, ctl *controller.Controller, log zerolog.Logger, file, addr string) error {
+	log.Info().Str("file", file).Msg("opening the database")
+	db, err := openDatabase(ctx, file)
 	if err != nil {
 		return err
 	}
 	if err := ctl.Add(controller.WithCloser("database", db.Close)); err != nil {
 		return err
 	}
-	lis, err := net.Listen("tcp", *addr)
+	lis, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err
 	}
