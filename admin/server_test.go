@@ -14,7 +14,7 @@ import (
 	"github.com/lastcall-go/lastcall/report"
 )
 
-const another = "a Server belongs to one"
+const another = "a Server belongs to one controller"
 
 // A Server that a controller has served is an error from New and Add of another one, and
 // the probes go on telling of the first.

@@ -47,7 +47,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		next = http.DefaultServeMux
 	}
 	c, _ := req.Context().Value(connKey{}).(*conn)
-	if c == nil || c.server != s { // it was called directly
+	if c == nil || c.server.handler != h { // it was called directly, or another one is around it
 		next.ServeHTTP(w, req)
 		return
 	}

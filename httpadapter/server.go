@@ -26,6 +26,7 @@ type Server struct {
 	lastcall.Unimplemented
 	settings
 	user     *http.Server
+	handler  *handler // around the user's; not changed while it serves
 	conns    *connset.Set
 	tracker  *inflight.Tracker[*request]
 	calls    foreign.Calls
@@ -47,7 +48,8 @@ type Server struct {
 	lateness time.Duration           // from the last request's end to that of GracefulStop
 }
 
-// New returns a Server that serves srv on the listener and closes it. It starts nothing.
+// New returns a Server that serves srv on the listener and closes it. It starts nothing,
+// and puts a handler around that of srv.
 // A nil listener or server, a wrong option, and a TLSConfig that leaves open whether TLS
 // is served (see [WithTLS]) are errors from controller.New.
 func New(lis net.Listener, srv *http.Server, opts ...Option) *Server {
@@ -64,6 +66,8 @@ func New(lis net.Listener, srv *http.Server, opts ...Option) *Server {
 	}
 	if srv == nil {
 		s.fail("the http.Server is nil")
+	} else if err := s.enter(); err != nil {
+		s.errs = append(s.errs, err)
 	}
 	for i, opt := range opts {
 		if opt == nil {
@@ -96,7 +100,7 @@ func (s *Server) Check() error {
 	}
 }
 
-var errOneController = errors.New("httpadapter: this Server is in another controller: a Server belongs to one")
+var errOneController = errors.New("httpadapter: Serve was called before: a Server belongs to one controller")
 
 func (s *Server) check() error {
 	if len(s.errs) > 0 {
@@ -190,13 +194,27 @@ func (s *Server) await(done <-chan struct{}) bool {
 	}
 }
 
+// enter puts our handler around that of the user, and so marks the http.Server as ours.
+func (s *Server) enter() error {
+	switch h := s.user.Handler.(type) {
+	case *handler:
+		if h == s.handler {
+			return nil
+		}
+		return errors.New("httpadapter: the http.Server has another adapter: make one http.Server for each listener; their Handler may be the same")
+	default:
+		s.handler = &handler{server: s, next: h}
+		s.user.Handler = s.handler
+		return nil
+	}
+}
+
 // hook puts our hooks around those of the user.
 func (s *Server) hook(srv *http.Server) error {
-	if _, ours := srv.Handler.(*handler); ours {
-		return errors.New("httpadapter: the http.Server is served by another adapter: make one http.Server for each listener; their Handler may be the same")
+	if err := s.enter(); err != nil { // the Handler may have been set since New
+		return err
 	}
-	s.routeBy(srv.Handler)
-	srv.Handler = &handler{server: s, next: srv.Handler}
+	s.routeBy(s.handler.next)
 	connState, connContext, baseContext := srv.ConnState, srv.ConnContext, srv.BaseContext
 	srv.ConnState = func(nc net.Conn, state http.ConnState) {
 		c := s.connOf(nc)
