@@ -7,25 +7,18 @@ package lastcall_test
 
 import (
 	"context"
-	"errors"
 	"flag"
-	"fmt"
 	"os"
-	"slices"
-	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/report"
 
-	"github.com/rs/zerolog"
 	"pgregory.net/rapid"
 
 	"github.com/lastcall-go/lastcall/controller"
-	"github.com/lastcall-go/lastcall/fsm"
+	"github.com/lastcall-go/lastcall/internal/proptest"
 )
 
 // checks is how many shutdowns each property tries unless a flag or RAPID_CHECKS
@@ -44,73 +37,118 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestPropertyAdversaries: servers, workers, hooks, observers and loggers that
-// behave in every way that foreign code can, on their own and together.
-func TestPropertyAdversaries(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		s := drawScenario(t)
-		rapid.SyncTest(t, func(t *rapid.T) { s.run(t) })
-	})
+// invariant is a part of a guarantee of docs/guarantees.md.
+type invariant struct {
+	guarantee string
+	holds     func(*proptest.Run) error
 }
 
-// observed is what one run looked like from outside.
-type observed struct {
-	s       scenario
-	w       *world
-	servers []*fakeServer // those that are Last behind the others
-	begun   time.Time
-	end     time.Time
-	report  report.Report
-	waited  []report.Report
-	seen    [][]report.Step // by observer
-	samples []sample
-	alive   int // goroutines of the controller when Run had returned
-}
-
-type sample struct {
-	at    time.Time
-	state fsm.State
-	phase lastcall.Phase
-	ready bool
-
-	deadline, timer time.Time // zero: not known
-}
-
-var errAsked = errors.New("asked for")
-
-// run builds what was drawn, runs it, and checks it before anything that hangs is
-// let go.
-func (s scenario) run(t *rapid.T) {
-	w := newWorld()
-	defer close(w.release)
-	o := &observed{s: s, w: w, seen: make([][]report.Step, len(s.observers))}
-	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), valueKey{}, "value"))
-	defer cancel()
-	signals := make(chan os.Signal, len(s.asks))
-	ctl, err := controller.New(s.budget, append(o.options(), controller.WithSignalChannel(signals))...)
-	if err != nil {
-		t.Fatalf("New: %v", err)
+// everywhere are the invariants that hold in every world.
+func everywhere() []invariant {
+	return []invariant{
+		{"G1: Run returns by the deadline", proptest.Bounded},
+		{"G1: the timer and the deadline are those of the budget", proptest.Known},
+		{"G2: all is started before the process is ready, and nothing after the trigger", proptest.StartedFirst},
+		{"G2: announce, then drain", proptest.AnnouncedFirst},
+		{"G2: cancel, then stop, then cut", proptest.ForcedInOrder},
+		{"G2: nothing is closed under work that was not given up", proptest.NothingClosedUnderWork},
+		{"G2: closers in order, flushers, servers that stop last", proptest.ClosedInOrder},
+		{"G3: nothing is ended before the timer", proptest.NothingBeforeTheTimer},
+		{"G3: what ends before the timer ends in peace", proptest.DrainedInPeace},
+		{"G3: the outcome tells what ended the rest", proptest.OutcomeIsTrue},
+		{"G3: servers that stop last have no part in the drain", proptest.LeavesLast},
+		{"G4: what has to begin begins at once", proptest.AtOnce},
+		{"G4: the shutdown always waits for something", proptest.NeverIdle},
+		{"G4: settle ends when it should", proptest.Settles},
+		{"G5: Stop on those that have not stopped, once", proptest.StoppedOnce},
+		{"G6: one report, of the first trigger", proptest.OneReport},
+		{"G6: the first cause", proptest.FirstCause},
+		{"G7: the path is legal", proptest.Legal},
+		{"G7: readers see no way back, and do not block", proptest.Monotone},
+		{"G8: each step is called, once", proptest.CalledOnce},
+		{"G8: what hangs is told to end", proptest.ToldToEnd},
+		{"G8: each result is true", proptest.ResultsAreTrue},
+		{"G8: each answer is true", proptest.AnswersAreTrue},
+		{"G8: the exit code is true", proptest.ExitCodeIsTrue},
+		{"G9: observers are told", proptest.Told},
+		{"G10: nothing is left but what is named", proptest.NothingLeft},
+		{"G10: what is named is left", proptest.NamesAreTrue},
+		{"G11: said last", proptest.SaidLast},
+		{"G12: ready is true", proptest.ReadyIsTrue},
+		{"G13: told before the flush", proptest.ToldInTime},
+		{"G13: the cause first", proptest.CauseFirst},
+		{"the world has seen nothing wrong", proptest.Unblamed},
 	}
-	w.ctl = ctl
-	for _, a := range s.asks {
-		time.AfterFunc(a.at, func() {
-			switch a.what {
-			case "signal":
-				signals <- syscall.SIGTERM
-				w.signalled()
-			case "shutdown":
-				w.shutdown(errAsked)
-			case "fail":
-				w.fail(errAsked)
-			case "hostile":
-				w.shutdown(&hostileError{w})
-			case "context":
-				w.triggered(time.Now())
-				cancel()
-			case "force":
-				w.force()
+}
+
+// withClients are the invariants that hold for real servers as well.
+func withClients() []invariant {
+	return append(everywhere(), []invariant{
+		{"G2: no new work is taken once the server drains", proptest.NotAdmitted},
+		{"G2: who is refused can go elsewhere", proptest.RefusedWell},
+		{"G2: the admin server serves to the end", proptest.AdminServes},
+		{"G3: what comes before the drain is served", proptest.Admitted},
+		{"G3: what ends before the timer is answered", proptest.AnsweredWhole},
+		{"G3: connections are kept until the drain", proptest.ConnectionsKept},
+		{"G3, G4: GracefulStop returns when all work has ended", proptest.DrainedWhole},
+		{"G3: tasks are begun until their group is told to stop", proptest.TasksKept},
+		{"G4, G10: connections are closed", proptest.ConnectionsClosed},
+		{"G5: what is at work at the timer is told", proptest.ToldAtTheTimer},
+		{"G5: clients of interrupted work are told", proptest.InterruptedWell},
+		{"G5: streams that never end are told", proptest.WatchersTold},
+		{"G8: the numbers add up", proptest.WorkAddsUp},
+	}...)
+}
+
+// TestPropertyAdversaries: servers, workers, hooks, observers and loggers that
+// behave in every way that user code can, on their own and together.
+func TestPropertyAdversaries(t *testing.T) {
+	rapid.Check(t, property(proptest.DrawAdversaries, everywhere()))
+}
+
+// TestPropertyGRPC: a real gRPC server with real clients: RPCs of every length and
+// temper, begun at any time, silent peers, and peers that never leave.
+func TestPropertyGRPC(t *testing.T) {
+	rapid.Check(t, property(proptest.DrawGRPC, withClients()))
+}
+
+// TestPropertyMixes: whole processes, of any mixture of real gRPC and HTTP servers, a
+// server of a protocol of its own, tasks in the background, workers, closers, flushers
+// and an admin server that stops last, with real clients.
+func TestPropertyMixes(t *testing.T) {
+	rapid.Check(t, property(proptest.DrawMix, withClients()))
+}
+
+// property draws a plan, runs it in a bubble, and checks the invariants before anything
+// that hangs is let go.
+func property(draw func(*rapid.T) proptest.Plan, invariants []invariant) func(*rapid.T) {
+	return func(t *rapid.T) {
+		plan := draw(t)
+		rapid.SyncTest(t, func(t *rapid.T) {
+			world := plan.World()
+			seen := run(t, world)
+			t.Logf("%v%v", plan, seen)
+			for _, one := range invariants {
+				if err := one.holds(seen); err != nil {
+					t.Errorf("%s: %v", one.guarantee, err)
+				}
+			}
+			world.End()
+			synctest.Wait()
+			if above, below := proptest.Goroutines(); len(above)+len(below) > 0 {
+				t.Errorf("G10: nothing hangs any more, and still alive are %v %v", above, below)
 			}
 		})
+	}
+}
+
+// run shuts a world down, with somebody who reads the state all the time, and two who
+// wait for the end.
+func run(t *rapid.T, world proptest.World) *proptest.Run {
+	seen := &proptest.Run{Setup: world.Setup(), World: world}
+	ctl, err := controller.New(seen.Setup.Budget, append(seen.Setup.Options(world.Log()), controller.WithSignalChannel(world.Signals()))...)
+	if err != nil {
+		t.Fatalf("New: %v", err)
 	}
 	waiting := make(chan report.Report)
 	for range 2 {
@@ -122,177 +160,22 @@ func (s scenario) run(t *rapid.T) {
 			waiting <- r
 		}()
 	}
-	time.Sleep(s.runAt)
-	go o.sample(ctl)
-	o.begun = time.Now()
-	o.report = ctl.Run(ctx)
-	o.end = time.Now()
-	o.waited = append(o.waited, <-waiting, <-waiting)
+	ctx := world.Begin(ctl)
+	go seen.Sample(ctl)
+	hangs := time.AfterFunc(longest, func() {
+		t.Errorf("G1: Run has not returned after %v", longest)
+		world.End()
+	})
+	seen.Begun = time.Now()
+	seen.Report = ctl.Run(ctx)
+	seen.Ended = time.Now()
+	hangs.Stop()
+	seen.Waited = append(seen.Waited, <-waiting, <-waiting)
 	synctest.Wait()
-	o.alive = aliveIn("github.com/lastcall-go/lastcall/controller.")
-	t.Logf("%v", o)
-	newOracle(o).check(t)
+	seen.Above, seen.Below = proptest.Goroutines()
+	seen.Freeze()
+	return seen
 }
 
-type valueKey struct{}
-
-// sample reads the controller's state again and again, on and off the grid.
-func (o *observed) sample(ctl *controller.Controller) {
-	ticker := time.NewTicker(unit / 2)
-	defer ticker.Stop()
-	for {
-		ready := ctl.Ready() // before the phase: it can only have gone away by then
-		state := ctl.State() // before the phase: that can only be of this state or of a later one
-		s := sample{at: time.Now(), state: state, phase: ctl.Phase(), ready: ready}
-		s.deadline, _ = ctl.Deadline()
-		s.timer, _ = ctl.TimerAt()
-		o.samples = append(o.samples, s)
-		select {
-		case <-ticker.C:
-		case <-ctl.Done():
-			return
-		}
-	}
-}
-
-// options are those that New is given.
-func (o *observed) options() []controller.Option {
-	s, w := o.s, o.w
-	var opts []controller.Option
-	for name, p := range s.all() {
-		f := newFakeServer(w, name)
-		f.attach, f.serve, f.announce, f.graceful = p.attach, p.serve, p.announce, p.graceful
-		f.cancel, f.stop, f.cut, f.elsewhere, f.connections = p.cancel, p.stop, p.cut, p.elsewhere, p.connections
-		f.inFlight, f.notes, f.arrival = p.inFlight, p.notes, p.arrival
-		for _, after := range p.arrivals {
-			f.arrivals = append(f.arrivals, f.made.Add(after))
-		}
-		o.servers = append(o.servers, f)
-		var server lastcall.Server = f
-		switch {
-		case p.bare && s.budget.Quiet > 0 && name < lastName(0):
-			server = &arrivingServer{bareServer{f}, f}
-		case p.bare:
-			server = &bareServer{f}
-		}
-		var more []controller.ServerOption
-		if p.closure {
-			more = append(more, controller.Serving(f.Serve))
-		}
-		if len(p.behind) > 0 {
-			more = append(more, controller.Behind(p.behind...))
-		}
-		if name >= lastName(0) {
-			more = append(more, controller.Last())
-		}
-		opts = append(opts, controller.WithServer(name, server, more...))
-	}
-	for i, p := range s.workers {
-		var more []controller.WorkerOption
-		if p.endsProcess {
-			more = append(more, controller.EndsProcess())
-		}
-		opts = append(opts, controller.WithWorker(name(i), func(claim, work context.Context) error {
-			if claim.Value(valueKey{}) != "value" {
-				panic("the worker's context has lost the values of Run's")
-			}
-			if p.waitsForClaim {
-				w.anyOf([]<-chan struct{}{claim.Done()})
-			}
-			return w.act(work, "worker "+name(i), p.how)
-		}, more...))
-	}
-	step := func(kind string, i int, p stepPlan) (func(context.Context) error, []controller.StepOption) {
-		var more []controller.StepOption
-		if p.timeout > 0 {
-			more = append(more, controller.Timeout(p.timeout))
-		}
-		return func(ctx context.Context) error { return w.act(ctx, kind+" "+name(i), p.how) }, more
-	}
-	for i, p := range s.announcers {
-		f, more := step("announcer", i, p)
-		opts = append(opts, controller.WithAnnouncer(name(i), f, more...))
-	}
-	for _, group := range slices.Backward(s.groups()) {
-		var closers []controller.Option
-		for _, i := range group {
-			f, more := step("closer", i, s.closers[i])
-			closers = append(closers, controller.WithCloser(name(i), f, more...))
-		}
-		switch len(group) {
-		case 1:
-			opts = append(opts, closers...)
-		case 2:
-			opts = append(opts, controller.Together(closers...))
-		default: // in one another, which is the same
-			opts = append(opts, controller.Together(controller.Together(closers[:2]...), controller.Together(closers[2:]...)))
-		}
-	}
-	for i, p := range s.flushers {
-		f, more := step("flusher", i, p)
-		opts = append(opts, controller.WithFlusher(name(i), f, more...))
-	}
-	for i, p := range s.observers {
-		n := 0
-		opts = append(opts, controller.WithObserver(name(i), func(step report.Step) {
-			n++
-			o.seen[i] = append(o.seen[i], step)
-			if n >= p.from {
-				_ = w.act(context.Background(), "observer "+name(i), p.how)
-			}
-		}))
-	}
-	if s.logger {
-		opts = append(opts, controller.WithLogger(zerolog.New(&fakeWriter{w: w, n: s.logFrom, how: s.log})))
-	}
-	return opts
-}
-
-// phases returns the phases that were entered, with their beginnings and ends.
-func (o *observed) phases() map[lastcall.Phase]report.Step {
-	all := map[lastcall.Phase]report.Step{}
-	for _, s := range o.report.Steps {
-		if s.Kind == report.KindPhase {
-			all[s.Phase] = s
-		}
-	}
-	return all
-}
-
-// marks returns the transitions and phases among steps.
-func marks(steps []report.Step) []string {
-	var all []string
-	for _, s := range steps {
-		if s.Kind != report.KindCall {
-			all = append(all, s.String())
-		}
-	}
-	return all
-}
-
-// subjects returns which calls the steps are, sorted.
-func subjects(steps []report.Step) []string {
-	var all []string
-	for _, s := range steps {
-		all = append(all, string(s.Op)+" "+s.Name)
-	}
-	slices.Sort(all)
-	return all
-}
-
-// String tells the whole run, for a failure's output.
-func (o *observed) String() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%+v\n", o.s)
-	for _, n := range o.w.notes {
-		fmt.Fprintf(&b, "%10v %s: %s\n", n.at.Sub(o.begun), n.who, n.what)
-	}
-	for _, q := range o.w.asked {
-		fmt.Fprintf(&b, "%10v %s: asked, back after %v with %v\n", q.begin.Sub(o.begun), q.who, q.back.Sub(q.begin), q.value)
-	}
-	for _, s := range o.report.Steps {
-		fmt.Fprintf(&b, "%10v +%v %v\n", s.Start.Sub(o.begun), s.Duration, s)
-	}
-	fmt.Fprintf(&b, "%10v end\n%v", o.end.Sub(o.begun), o.report)
-	return b.String()
-}
+// longest is longer than any shutdown that is drawn.
+const longest = time.Minute

@@ -33,17 +33,19 @@ func (r *run) inspect(servers []*server, atTimer bool, then func(*server, []last
 	}
 }
 
-// inspectInFlight tells observers what is in flight now. An answer that comes when it
-// is asked again is stale, and dropped.
+// inspectInFlight tells observers what is in flight now, even if the shutdown is further
+// on when a server has answered. What a server had at the drain is dropped if it has told
+// before what it had at the timer.
 func (r *run) inspectInFlight(atTimer bool) {
 	asked := *r.newStep(report.KindWork, "")
-	r.inspected = asked.Start
 	r.inspect(r.servers, atTimer, func(s *server, work []lastcall.Work) {
-		if r.inspected.Equal(asked.Start) {
-			step := asked
-			step.Name, step.Work = s.name, work
-			r.tell(step)
+		if s.told.After(asked.Start) {
+			return
 		}
+		s.told = asked.Start
+		step := asked
+		step.Name, step.Work = s.name, work
+		r.tell(step)
 	})
 }
 

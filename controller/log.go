@@ -141,7 +141,7 @@ func (l logger) stillInFlight(s report.Step) {
 	for _, w := range running[:min(len(running), maxListed)] {
 		d := zerolog.Dict().Str("name", w.Name).Int("running", w.Running)
 		if !w.Oldest.IsZero() {
-			d = lasting(d, "oldest", s.Start.Sub(w.Oldest))
+			d = lasting(d, "oldest", s.Now.At.Sub(w.Oldest))
 		}
 		if w.Peer != "" {
 			d = d.Str("peer", w.Peer)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/fsm"
@@ -31,6 +32,7 @@ type server struct {
 	accepts   atomic.Bool
 
 	asked <-chan struct{} // closed right before InFlight is called at the timer; nil: it is not
+	told  time.Time       // of what instant it has told its work in flight
 	work  []lastcall.Work // what InFlight returned at its end
 	notes []string        // what Notes returned
 }
@@ -152,8 +154,12 @@ func (s *server) awaitAsked() {
 // endedBeforeStop reports whether GracefulStop came back before Stop was called, so
 // that Stop ended nothing.
 func (s *server) endedBeforeStop() bool {
+	last := s.graceful
+	if !last.ended() { // what it has ended is unknown; what Serve did is not
+		last = s.serving
+	}
 	stop := s.stopBegan.Load()
-	return s.graceful.over && (stop == 0 || s.graceful.order < stop)
+	return last != nil && last.over && (stop == 0 || last.order < stop)
 }
 
 func (r *run) startWorker(w *worker) {

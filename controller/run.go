@@ -44,8 +44,7 @@ type run struct {
 	failed  bool // a server or worker failed by itself, or Fail began the shutdown
 	broken  error
 
-	inspected time.Time // when servers were last asked for what is in flight
-	record    record
+	record record
 }
 
 func newRun(ctx context.Context, c *Controller, config config) *run {

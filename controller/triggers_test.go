@@ -227,7 +227,7 @@ func TestSecondSignalForces(t *testing.T) {
 		wantTook(t, r.Took(), time.Second)
 		wantPath(t, r, true)
 		wantExit(t, r, report.ExitForced)
-		d.want(t, "s graceful 1m1s", "s stop 1m1s")
+		d.wantTies(t, "s graceful 1m1s", "s stop 1m1s")
 		var cause *report.SignalError
 		if !errors.As(r.Cause, &cause) || r.CauseText != "signal: terminated" {
 			t.Errorf("cause %v (%s)", r.Cause, r.CauseText)

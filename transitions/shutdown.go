@@ -1,6 +1,6 @@
 // Package transitions holds the rows of the shutdown machine: which event leads
 // from which state to which, why, and what entering a state calls. Everything
-// else that knows the machine (the engine, the diagrams, the oracle of the
+// else that knows the machine (the engine, the diagrams, the property
 // tests, the documentation) reads these rows.
 package transitions
 
