@@ -29,7 +29,7 @@
 // that New's listener gave, or *tls.Conn around those. The ResponseWriter has the optional
 // methods of that of net/http, but http.MaxBytesReader does not find it: after a 413 the
 // connection is closed as it would be with that. A hijacked connection over TCP has the
-// methods of a *net.TCPConn, but is none. An http.Server belongs to one adapter.
+// methods of a *net.TCPConn, but is not one. An http.Server belongs to one adapter.
 //
 // Prefer http.Server.Protocols to h2c.NewHandler of golang.org/x/net, whose connections are
 // hijacked: they hear of the drain only after http2.ConfigureServer, and with Go 1.27 not
