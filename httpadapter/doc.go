@@ -13,7 +13,7 @@
 //     time of [WithHandshakeTime].
 //   - Then http.Server.Shutdown is called, once: HTTP/2 connections send GOAWAY, and
 //     functions of RegisterOnShutdown run. An HTTP/2 connection is closed when it has no
-//     stream and was quiet for 50 ms. Connections with TLS from the listener (see
+//     stream and was quiet for 50 ms; the peer may read on. Connections with TLS from the listener (see
 //     [WithoutTLS]) are left to net/http, which waits for their peers for a second.
 //   - GracefulStop returns when the last handler has returned, the last answer is written,
 //     and every connection is closed, those that handlers have hijacked (WebSockets)
