@@ -85,16 +85,16 @@ func f() {
 	}
 	code := map[string]string{}
 	addTimes(code, "p", file)
-	const page = "### p\n\n| constant | value |\n|---|---|\n| `grace` | 10 ms |\n| `limit` | 61 s |\n| `patience` | 1 s |\n| `f` | 3 s |\n"
+	const page = "### p\n\n- **`grace` 10 ms.** Why.\n- **`limit` 61 s.**\n- **`patience` 1 s.**\n- **`f` 3 s.**\n"
 	if wrong := differences(code, told(page)); len(wrong) > 0 {
 		t.Errorf("a page that is right is said to be wrong: %q", wrong)
 	}
 	for old, replacement := range map[string]string{
-		"10 ms":                "20 ms",
-		"| `patience` | 1 s |": "",
-		"`limit`":              "`limits`",
-		"## p":                 "## q",
-		"61 s":                 "a while",
+		"10 ms":                 "20 ms",
+		"- **`patience` 1 s.**": "",
+		"`limit`":               "`limits`",
+		"## p":                  "## q",
+		"61 s":                  "a while",
 	} {
 		if len(differences(code, told(strings.Replace(page, old, replacement, 1)))) == 0 {
 			t.Errorf("with %q for %q nothing is said to be wrong", replacement, old)
@@ -104,7 +104,7 @@ func f() {
 
 var (
 	section = regexp.MustCompile(`(?m)^### `)
-	timeRow = regexp.MustCompile("(?m)^\\| `(\\w+)` \\| ([^|]+) \\|")
+	timeRow = regexp.MustCompile("(?m)^- \\*\\*`(\\w+)` ([^.*]+)\\.\\*\\*")
 )
 
 // told returns the times that a page tells: "package name" and the value.
@@ -129,14 +129,14 @@ func differences(code, page map[string]string) []string {
 	for _, name := range slices.Sorted(maps.Keys(code)) {
 		switch value, ok := page[name]; {
 		case !ok:
-			all = append(all, fmt.Sprintf("%s has no row for %s, which is %s in the code", timePage, name, code[name]))
+			all = append(all, fmt.Sprintf("%s does not have %s, which is %s in the code", timePage, name, code[name]))
 		case value != code[name]:
 			all = append(all, fmt.Sprintf("%s says %s for %s, which is %s in the code", timePage, value, name, code[name]))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(page)) {
 		if _, ok := code[name]; !ok {
-			all = append(all, fmt.Sprintf("%s has a row for %s, which is not in the code", timePage, name))
+			all = append(all, fmt.Sprintf("%s has %s, which is not in the code", timePage, name))
 		}
 	}
 	return all

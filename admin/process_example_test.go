@@ -32,8 +32,9 @@ func Example_process() {
 	g := grpcadapter.New(rpc)
 	testgrpc.RegisterTestServiceServer(g.NewServer(), orders{}) // your own service here
 	background := drain.New()                                   // background.Watcher().Go(ctx, "mail", send)
+	front := &http.Server{Handler: gateway, ReadHeaderTimeout: time.Second}
 	ctl, err := controller.New(budget,
-		controller.WithServer("gateway", httpadapter.New(web, &http.Server{Handler: gateway, ReadHeaderTimeout: time.Second})),
+		controller.WithServer("gateway", httpadapter.New(web, front)),
 		controller.WithServer("grpc", g, controller.After("gateway")),
 		controller.WithServer("background", background, controller.After("gateway", "grpc")),
 		controller.WithWorker("consumer", consume),

@@ -27,7 +27,8 @@ type datagrams struct {
 }
 
 func newDatagrams(conn net.PacketConn, answer func(context.Context, []byte) []byte) *datagrams {
-	s := &datagrams{conn: conn, answer: answer, accepting: make(chan struct{}), drained: make(chan struct{})}
+	s := &datagrams{conn: conn, answer: answer}
+	s.accepting, s.drained = make(chan struct{}), make(chan struct{})
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	return s
 }
