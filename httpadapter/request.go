@@ -16,7 +16,7 @@ import (
 // allocation. It copies what it says of the http.Request, because handlers may change that.
 type request struct {
 	response.Writer
-	item
+	item               //nolint:unused // embedded for the tracker
 	server             *Server
 	conn               *conn
 	method, host, peer string
@@ -32,7 +32,7 @@ type request struct {
 }
 
 // item is the tracker's part of a request.
-type item = inflight.Item[*request]
+type item = inflight.Item[*request] //nolint:unused // it is embedded
 
 // handler is the Handler of the http.Server while it is served.
 type handler struct {
@@ -55,7 +55,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		server: s, conn: c, method: req.Method, host: req.Host, peer: req.RemoteAddr,
 		path: req.URL.Path, rawPath: req.URL.RawPath, body: req.ContentLength != 0,
 	}
-	r.ResponseWriter, r.Writer.Owner = w, r
+	r.ResponseWriter, r.Owner = w, r
 	r.http1 = r.IsHTTP1()
 	r.infra = s.isInfra(r.path) || strings.HasPrefix(req.Header.Get("User-Agent"), "kube-probe/")
 	if !c.serves(r) {

@@ -1,3 +1,5 @@
+// Package report has what a shutdown reports: the Steps while it runs, the Report at its
+// end, with outcome and exit code, and their text and JSON.
 package report
 
 import (
