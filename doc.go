@@ -17,7 +17,7 @@
 // [Unimplemented] for the phases that do not concern it. [Work] is how a server
 // tells what it has in flight, [Life] what it may tell its handlers.
 //
-// # For everybody
+// # For both
 //
 // A [Budget] is the time that a shutdown may take, a [Phase] what it is doing.
 //

@@ -4,12 +4,17 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/transitions"
 	"github.com/lastcall-go/lastcall/viz"
 )
@@ -99,5 +104,98 @@ func TestDocsCanFail(t *testing.T) {
 		if wrong == "" && (string(want) != tt.text) != tt.old {
 			t.Errorf("%s: the text becomes\n%s", name, want)
 		}
+	}
+}
+
+var (
+	link    = regexp.MustCompile(`\]\(([^)#\s]*)(?:#([^)]*))?\)`)
+	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	noSlug  = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+	adr     = regexp.MustCompile(`^(\d{4})-[a-z0-9-]+\.md$`)
+)
+
+// TestDocsLinks: links to files and to headings lead somewhere, and every ADR has a
+// number of its own, which its title carries.
+func TestDocsLinks(t *testing.T) {
+	pages := []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md"}
+	for _, pattern := range []string{"docs/*.md", "docs/adr/*.md"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages = append(pages, found...)
+	}
+	numbers := map[string]string{}
+	for _, page := range pages {
+		text := read(t, page)
+		for _, m := range link.FindAllStringSubmatch(text, -1) {
+			if strings.Contains(m[1], ":") {
+				continue
+			}
+			target := page
+			if m[1] != "" {
+				target = filepath.Join(filepath.Dir(page), m[1])
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s: the link to %s leads nowhere", page, m[1])
+			} else if m[2] != "" && !slices.Contains(anchors(read(t, target)), m[2]) {
+				t.Errorf("%s: %s has no heading for the link to #%s", page, target, m[2])
+			}
+		}
+		name := filepath.Base(page)
+		if m := adr.FindStringSubmatch(name); m != nil {
+			if other := numbers[m[1]]; other != "" {
+				t.Errorf("%s and %s have the same number", other, name)
+			}
+			numbers[m[1]] = name
+			if number, _ := strconv.Atoi(m[1]); !strings.HasPrefix(text, fmt.Sprintf("# %d. ", number)) {
+				t.Errorf("%s: the title does not begin with # %d.", name, number)
+			}
+		}
+	}
+	if len(numbers) == 0 {
+		t.Error("there are no ADRs: the test does not see them")
+	}
+}
+
+// anchors returns the names that GitHub gives to the headings of a page.
+func anchors(page string) []string {
+	var all []string
+	for _, m := range heading.FindAllStringSubmatch(page, -1) {
+		all = append(all, strings.ReplaceAll(noSlug.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-"))
+	}
+	return all
+}
+
+// TestDocsTimeline: the timelines have the instants of DefaultBudget, and every phase in
+// its order.
+func TestDocsTimeline(t *testing.T) {
+	b := lastcall.DefaultBudget()
+	for _, name := range []string{"controller/doc.go", "docs/timeline.svg"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, left, _ := strings.Cut(string(text), "SERVING")
+		in := func(word string) {
+			_, after, ok := strings.Cut(left, word)
+			if !ok {
+				t.Errorf("%s: %q is missing, or not in its place", name, word)
+				return
+			}
+			left = after
+		}
+		for p := lastcall.PhaseStart; p <= lastcall.PhaseFlush; p++ {
+			switch p {
+			case lastcall.PhaseAnnounce:
+				in("T0")
+			case lastcall.PhaseDrain:
+				in(fmt.Sprintf("T0 + %g s", b.Settle.Seconds()))
+			case lastcall.PhaseCancel:
+				in(fmt.Sprintf("T0 + %g s", (b.Total - b.Reserve).Seconds()))
+			}
+			in(p.String())
+		}
+		in(fmt.Sprintf("T0 + %g s", b.Total.Seconds()))
 	}
 }

@@ -4,7 +4,7 @@ import "fmt"
 
 // Phase is a part of a state: what the controller is doing. Phases come in the
 // order of their values; those that have nothing to do are left out. The zero
-// Phase is no phase.
+// Phase is not a phase.
 type Phase uint8
 
 const (
@@ -38,7 +38,7 @@ const (
 )
 
 // String returns the name as logs and reports show it, for example "drain"; for
-// a value that is no phase it returns "Phase(n)".
+// a value that is not a phase it returns "Phase(n)".
 func (p Phase) String() string {
 	switch p {
 	case PhaseStart:

@@ -55,7 +55,8 @@ func guarantees(pattern *regexp.Regexp, text string) []string {
 }
 
 // TestSnippets: Go code in README.md and docs/*.md is part of an Example function,
-// so it compiles. The line before it says which: <!-- example: file function -->.
+// so it compiles. The line before it says which: <!-- example: file function -->, or
+// <!-- example: file * --> for a part of the file outside of its functions.
 func TestSnippets(t *testing.T) {
 	pages, err := filepath.Glob("docs/*.md")
 	if err != nil {
@@ -69,7 +70,11 @@ func TestSnippets(t *testing.T) {
 				t.Errorf("%s: a go block has no <!-- example: file function --> before it:\n%s", page, m[3])
 				continue
 			}
-			if !strings.Contains(body(read(t, m[1]), m[2]), m[3]) {
+			source := read(t, m[1])
+			if m[2] != "*" {
+				source = body(source, m[2])
+			}
+			if !strings.Contains(source, m[3]) {
 				t.Errorf("%s: this is not part of %s in %s:\n%s", page, m[2], m[1], m[3])
 			}
 		}

@@ -89,7 +89,7 @@ func answer(w http.ResponseWriter, code int, p probe) {
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(code)
-	_, _ = w.Write(append(body, '\n')) // the client has gone: nobody is left to tell
+	_, _ = w.Write(append(body, '\n')) // it fails if the client has gone
 }
 
 func refuseMethod(w http.ResponseWriter, allowed string) {

@@ -20,7 +20,7 @@ type RequestError struct {
 
 func (e *RequestError) Error() string { return "asked for over HTTP by " + e.Peer }
 
-// minToken is the shortest token in bytes that nobody guesses.
+// minToken is the shortest token, in bytes, that cannot be guessed.
 const minToken = 16
 
 // Rule says who may trigger the shutdown over HTTP.
@@ -35,7 +35,7 @@ func Methods(methods ...string) Rule {
 		}
 		for _, m := range methods {
 			if m == "" || strings.ToUpper(m) != m || strings.ContainsAny(m, " ,\t\r\n") {
-				t.fail("Methods was given %q, which is no method such as \"POST\"", m)
+				t.fail("Methods was given %q, which is not a method such as \"POST\"", m)
 			}
 		}
 		t.methods = slices.Clone(methods)
@@ -44,7 +44,7 @@ func Methods(methods ...string) Rule {
 
 // Loopback lets requests through that come from the machine itself, and name it by an
 // address or as localhost. kubelet's do not: they come from the node. A proxy on the
-// same machine makes everybody's do.
+// same machine makes those of all clients do.
 func Loopback() Rule {
 	return func(t *trigger) {
 		t.guarded = true
@@ -71,7 +71,7 @@ func From(networks ...netip.Prefix) Rule {
 		}
 		for _, n := range networks {
 			if !n.IsValid() {
-				t.fail("From was given %v, which is no network", n)
+				t.fail("From was given %v, which is not a network", n)
 			}
 		}
 		networks := slices.Clone(networks)
@@ -97,7 +97,7 @@ func Token(token string) Rule {
 	return func(t *trigger) {
 		t.guarded = true
 		if len(token) < minToken {
-			t.fail("Token was given %d bytes; a token that nobody guesses has at least %d", len(token), minToken)
+			t.fail("Token was given %d bytes; a token that cannot be guessed has at least %d", len(token), minToken)
 		}
 		want := sha256.Sum256([]byte(token))
 		t.checks = append(t.checks, func(r *http.Request) (int, string) {
@@ -180,7 +180,7 @@ func (t *trigger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusAccepted, p)
 }
 
-// namesAddress says whether the host of a request is an IP address or localhost, and
+// namesAddress reports whether the host of a request is an IP address or localhost, and
 // no name that a web page may have pointed at this machine.
 func namesAddress(host string) bool {
 	if at, err := netip.ParseAddrPort(host); err == nil {
@@ -194,5 +194,5 @@ func namesAddress(host string) bool {
 	return err == nil
 }
 
-// isNil says whether there is no controller.
+// isNil reports whether there is no controller.
 func isNil(ctl any) bool { return foreign.IsNil(ctl) }

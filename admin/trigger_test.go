@@ -121,7 +121,7 @@ func TestTriggerErrors(t *testing.T) {
 		"no method":       {rules(admin.Loopback(), admin.Methods()), "Methods was given none"},
 		"bad method":      {rules(admin.Loopback(), admin.Methods("get")), `"get"`},
 		"no network":      {rules(admin.From()), "From was given no network"},
-		"zero network":    {rules(admin.From(netip.Prefix{})), "is no network"},
+		"zero network":    {rules(admin.From(netip.Prefix{})), "is not a network"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h, err := admin.Trigger(&asked{}, tt.rules...)

@@ -57,7 +57,7 @@ type trigger struct {
 // New returns a Controller that will shut down what the options name, within the
 // budget. It starts nothing. The error joins one error for each thing that is
 // wrong: a bad budget; a nil server or function; an empty name; a name given twice to
-// things of the same kind, or to a server and a worker; what [After] names and is not
+// things of the same kind, or to a server and a worker; a name in [After] that is not
 // there, or a circle of such names; a server of which the controller cannot know when
 // it accepts work, or that has only a part of the methods of [lastcall.FullServer]; one
 // that cannot do what [lastcall.Budget.Quiet] needs; a [Timeout] longer than Total.
@@ -210,12 +210,13 @@ func (c *Controller) Phase() lastcall.Phase {
 	return phase
 }
 
-// Ready reports whether traffic should come: from the moment in which every server
-// accepts work until the first trigger.
+// Ready reports whether traffic should come: it is true once every server accepts work,
+// until the first trigger.
 func (c *Controller) Ready() bool { return c.Phase() == lastcall.PhaseServe && c.trigger.Load() == nil }
 
-// Serving returns a channel that is closed in the moment in which Ready becomes true. It
-// stays open if the shutdown is triggered before that. It is always the same channel. Tests and supervisors wait for it, beside Done:
+// Serving returns a channel that is closed when Ready becomes true. It stays open if the
+// shutdown is triggered before that. It is always the same channel. Tests and
+// supervisors wait for it, beside Done:
 //
 //	select {
 //	case <-ctl.Serving():

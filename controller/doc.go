@@ -2,32 +2,41 @@
 // report of how it went.
 //
 // A [Controller] is given a [lastcall.Budget] and everything that has to stop: servers,
-// workers, dependencies to close, exporters to flush. [Controller.Run] serves
-// until the first trigger (a signal, the end of its context, Shutdown, Fail, Force, a
-// server or worker that ends by itself), walks the states of package transitions, and
-// returns a [report.Report]. Each state is divided into phases:
+// workers, dependencies to close, exporters to flush. [Controller.Run] serves until the
+// first trigger (a signal, the end of its context, Shutdown, Fail, Force, a server or
+// worker that ends by itself), walks the states of package transitions, and returns a
+// [report.Report].
 //
-//	SERVING            start, serve | trigger | announce, settle
-//	GRACEFUL_SHUTDOWN  drain
-//	TIMER_EXPIRED      cancel, stop, cut, wait
-//	TERMINATED         close, flush
+// # The timeline
 //
-// With [lastcall.DefaultBudget], and work that does not end, the phases begin at
+// Each state is divided into phases. With [lastcall.DefaultBudget], and work that does
+// not end by itself, they begin at
 //
-//	 0 s  trigger     readiness goes down, workers stop claiming       announce
-//	 0 s              the server still serves while the network learns  settle
-//	 5 s              GracefulStop: new work is refused                 drain
-//	20 s  timer       what still runs gets a status and is stopped     cancel, stop, cut, wait
-//	                  dependencies are closed, telemetry is flushed     close, flush
-//	25 s  deadline    Run has returned
+//	                     SERVING
+//	                     start     servers and workers start
+//	                     serve     every server accepts work: Ready
+//	T0         trigger   announce  readiness goes down, workers stop claiming
+//	                     settle    the server still serves, while the network learns
+//	                     GRACEFUL_SHUTDOWN
+//	T0 + 5 s             drain     GracefulStop: new work is refused, work in flight finishes
+//	                     TIMER_EXPIRED
+//	T0 + 20 s  timer     cancel    what still runs gets its status
+//	                     stop      Stop on every server that is not down
+//	                     cut       connections that survived that are closed
+//	                     wait      handlers and workers return
+//	                     TERMINATED
+//	                     close     dependencies, the last registered first
+//	                     flush     logs, traces, metrics; then servers that stop last
+//	T0 + 25 s  deadline  Run has returned
 //
-// The trigger is the instant of the first request to shut down. Run returns by
-// the deadline, which is trigger + Total. The timer fires at
-// trigger + Total - Reserve. The second signal moves the timer to now, and the
-// deadline to at most now + Reserve. After the timer the remaining time is
-// shared: with k phases left a phase may use a k-th of it, and n steps one
-// after the other inside a phase share the phase's part in the same way. What
-// a phase does not use goes to the phases after it.
+// If all work ends before the timer, close follows drain at once.
+//
+// T0 is the instant of the first request to shut down. The deadline is T0 + Total, and the
+// timer fires at T0 + Total - Reserve. The second signal moves the timer to now, and the
+// deadline to now + Reserve if that is earlier. After the timer the remaining time is
+// shared: with k phases left a phase may use a k-th of it, and n steps one after the
+// other inside a phase share the phase's part in the same way. What a phase does not use
+// goes to the phases after it.
 //
 // # Reading the source
 //
@@ -69,7 +78,8 @@
 // G5 Force: Stop is called on a server if and only if its GracefulStop had not
 // returned when the timer fired (one that panicked has not), and then once. The
 // call begins only after the goroutine that calls GracefulStop on that server has
-// come to the call. If the last end and the timer fall into the same instant, either path is legal.
+// come to the call. If the last end and the timer fall into the same instant, either
+// path is legal.
 //
 // G6 Once: the first trigger wins, and its cause is kept. Every later one is
 // harmless, and every caller of Run and Wait gets the same report.
@@ -96,11 +106,11 @@
 // the report only.
 //
 // G12 Ready: Ready returns true only if every server accepts work, those that stop
-// last included, and no trigger has come. Serving is closed in the first such instant,
-// and stays open if there is none.
+// last included, and no trigger has come. The channel of Serving is closed when Ready
+// first becomes true, and stays open if it never does.
 //
 // G13 Told in time: when the first flusher starts, and when the first server that
 // stops last is told to end, every observer has been told everything up to the
-// summary, except one that has been busy with a single step for a second, or all of
-// them if their share of the time is over.
+// summary. The exceptions are an observer that has been busy with a single step for a
+// second, and all observers once their share of the time is over.
 package controller

@@ -27,7 +27,7 @@ func (r *run) force() {
 
 // overtaken notes the servers on which Stop will be called: those whose GracefulStop
 // has not returned. It returns every other call that the timer has overtaken: that it
-// overtook a GracefulStop is no failure, and the transition tells of it.
+// overtook a GracefulStop is not a failure, and the transition tells of it.
 func (r *run) overtaken() []*call {
 	var late []*call
 	for _, s := range r.servers {

@@ -199,7 +199,7 @@ func WithSignals(signals ...os.Signal) Option {
 		for _, s := range signals {
 			number, known := s.(syscall.Signal)
 			if !known || number < 1 || number > 64 {
-				return fmt.Errorf("controller: WithSignals: %#v is no signal of this platform", s)
+				return fmt.Errorf("controller: WithSignals: %#v is not a signal of this platform", s)
 			}
 			if !catchable(number) {
 				return fmt.Errorf("controller: WithSignals: %v cannot be caught", number)

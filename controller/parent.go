@@ -11,9 +11,9 @@ import (
 	"github.com/lastcall-go/lastcall/report"
 )
 
-// interruptIgnored says whether this process was started with SIGINT ignored, as a
-// shell starts what stands before an &. Once signal.Notify was called for it nobody
-// knows any more.
+// interruptIgnored reports whether this process was started with SIGINT ignored, as a
+// shell starts what stands before an &. Once signal.Notify was called for it, that can
+// no longer be known.
 func interruptIgnored() bool { return signal.Ignored(os.Interrupt) }
 
 // warnOfParent warns if signals that should trigger will not come. What is to be read

@@ -71,7 +71,7 @@ func (c *Conn) Idle() bool {
 	over := c.draining || c.cancelled
 	c.mu.Unlock()
 	if over {
-		c.wake(c.setReadDeadline) // somebody else may be reading
+		c.wake(c.setReadDeadline) // another goroutine may be reading
 	}
 	return !over
 }
@@ -150,7 +150,7 @@ func (c *Conn) peerAddr() string {
 // addressOf returns the address of the peer, or "?".
 func addressOf(c net.Conn) (text string) {
 	text = "?"
-	defer func() { _ = recover() }() // nobody depends on it
+	defer func() { _ = recover() }() // nothing depends on it
 	if a := c.RemoteAddr(); !foreign.IsNil(a) {
 		text = a.String()
 	}
@@ -162,8 +162,8 @@ func (c *Conn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(c.Conn, r) 
 
 // Close closes the connection, and says that the work on it has ended. It blocks for
 // as long as Close of a *net.TCPConn or *net.UnixConn does; others are closed on another
-// goroutine, and their error is dropped. In the drain what the peer has sent and nobody
-// has read is dropped first, so that it sees the end of the stream and no reset. A
+// goroutine, and their error is dropped. In the drain what the peer has sent and was not
+// read is dropped first, so that it sees the end of the stream and not a reset. A
 // second call does nothing and returns nil.
 func (c *Conn) Close() error {
 	c.mu.Lock()
@@ -180,7 +180,7 @@ func (c *Conn) Close() error {
 	case !c.direct && inDrain:
 		c.finish()
 	case !c.direct:
-		c.handle.group.callThen(callCloseConn, func() { _ = c.Conn.Close() }, c.closed) // nobody waits for the error
+		c.handle.group.callThen(callCloseConn, func() { _ = c.Conn.Close() }, c.closed) // nothing waits for the error
 	case inDrain:
 		defer c.closed()
 		sock.Finish(c.Conn)
@@ -197,7 +197,7 @@ func (c *Conn) isClosing() bool {
 	return c.closing
 }
 
-// claim says whether nobody has called Close of the connection inside; the caller
+// claim reports whether Close of the connection inside was not called yet; the caller
 // does then, with finish.
 func (c *Conn) claim() bool {
 	c.mu.Lock()
@@ -250,7 +250,7 @@ func (c *Conn) cutBelow() {
 	})
 }
 
-// isDirect says whether a connection is of package net.
+// isDirect reports whether a connection is of package net.
 func isDirect(c net.Conn) bool {
 	switch c.(type) {
 	case *net.TCPConn, *net.UnixConn:

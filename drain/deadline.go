@@ -128,7 +128,7 @@ func survive(inside func(time.Time) error, at time.Time) (err error) {
 	return inside(at)
 }
 
-// wasWoken says whether a Read that has timed out may have been woken by us. If it
+// wasWoken reports whether a Read that has timed out may have been woken by us. If it
 // was its user's deadline after all, it times out once more.
 func (c *Conn) wasWoken() bool {
 	c.mu.Lock()

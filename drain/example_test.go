@@ -117,7 +117,7 @@ func Example() {
 	// drained <nil>
 }
 
-// What a handler leaves running has a group of its own. Behind closes it only when
+// What a handler leaves running has a group of its own. After closes it only when
 // the server whose handlers use it has drained, so that these can start work to the
 // last; from then on it is waited for, and closers come after it.
 func ExampleWatcher_Go() {

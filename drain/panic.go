@@ -39,7 +39,7 @@ func (e *PanicError) Unwrap() error {
 	return err
 }
 
-// guard runs foreign code on this goroutine and hands over how it failed, if it did.
+// guard runs user code on this goroutine and hands over how it failed, if it did.
 // A panic ends here; Goexit goes on.
 func (g *Group) guard(f func(), failed func(*PanicError)) {
 	p := &PanicError{}
@@ -56,7 +56,7 @@ func (g *Group) guard(f func(), failed func(*PanicError)) {
 	returned = true
 }
 
-// call runs foreign code on a goroutine of its own and returns at once.
+// call runs user code on a goroutine of its own and returns at once.
 func (g *Group) call(name string, f func()) { g.callThen(name, f, func() {}) }
 
 // callThen is call, with what is done when that has returned, or panicked.
@@ -76,7 +76,7 @@ var errNilFunction = errors.New("drain: a nil function")
 // maxFailures is how many failures a group tells one by one.
 const maxFailures = 10
 
-// failures are panics of foreign code, and what else went wrong with it.
+// failures are panics of user code, and what else went wrong with it.
 type failures struct {
 	first []failure
 	more  int
@@ -150,7 +150,7 @@ func (g *Group) Notes() []string {
 }
 
 func (f failure) text() string {
-	switch p, panicked := f.err.(*PanicError); { //nolint:errorlint // nobody has wrapped it
+	switch p, panicked := f.err.(*PanicError); { //nolint:errorlint // nothing has wrapped it
 	case panicked:
 		return f.what + " " + p.how()
 	case f.err == errNilFunction: //nolint:errorlint // the same

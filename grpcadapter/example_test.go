@@ -25,30 +25,33 @@ type orders struct {
 	testgrpc.UnimplementedTestServiceServer
 }
 
-func consume(claim, work context.Context) error { <-claim.Done(); return nil }
+func openDB(context.Context) (io.Closer, error) { return nil, nil }
 
-// The ten lines of the README: a gRPC server, a worker, a dependency and an
-// exporter, shut down in order when SIGTERM comes.
+// What README embeds: the controller comes first, and what it has to stop is added as it
+// is opened. A signal that arrives meanwhile ends ctx, and Run closes what is open.
 func Example() {
-	var db io.Closer
-	var provider interface{ Shutdown(context.Context) error }
-
-	lis, err := net.Listen("tcp", ":50051")
+	ctl, err := controller.New(lastcall.DefaultBudget(), controller.WithLogger(zerolog.New(os.Stderr)))
 	if err != nil {
 		log.Fatal(err)
 	}
-	g := grpcadapter.New(lis)
-	testgrpc.RegisterTestServiceServer(g.NewServer(), orders{}) // your own service here
-
-	ctl, err := controller.New(lastcall.DefaultBudget(),
-		controller.WithServer("grpc", g),
-		controller.WithWorker("consumer", consume),
-		controller.WithCloser("postgres", db.Close),
-		controller.WithFlusher("traces", provider.Shutdown),
-		controller.WithLogger(zerolog.New(os.Stderr)),
-	)
-	if err != nil {
-		log.Fatal(err)
+	open := func(ctx context.Context) error {
+		db, err := openDB(ctx)
+		if err != nil {
+			return err
+		}
+		if err := ctl.Add(controller.WithCloser("postgres", db.Close)); err != nil {
+			return err
+		}
+		lis, err := net.Listen("tcp", ":50051")
+		if err != nil {
+			return err
+		}
+		g := grpcadapter.New(lis)
+		testgrpc.RegisterTestServiceServer(g.NewServer(), orders{}) // your own service here
+		return ctl.Add(controller.WithServer("grpc", g))
+	}
+	if err := open(ctl.Starting(context.Background())); err != nil {
+		ctl.Fail(err)
 	}
 	os.Exit(ctl.Run(context.Background()).ExitCode())
 }

@@ -16,15 +16,16 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
+
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 
-	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/grpcadapter"
 	"github.com/lastcall-go/lastcall/httpadapter"
-	"github.com/lastcall-go/lastcall/report"
 )
 
 type key struct{}

@@ -13,7 +13,7 @@
 //     time of [WithHandshakeTime].
 //   - Then http.Server.Shutdown is called, once: HTTP/2 connections send GOAWAY, and
 //     functions of RegisterOnShutdown run. An HTTP/2 connection is closed when it has no
-//     stream and was quiet for 50 ms. Connections with TLS from the listener (see
+//     stream and was quiet for 50 ms; the peer may read on. Connections with TLS from the listener (see
 //     [WithoutTLS]) are left to net/http, which waits for their peers for a second.
 //   - GracefulStop returns when the last handler has returned, the last answer is written,
 //     and every connection is closed, those that handlers have hijacked (WebSockets)
@@ -29,7 +29,7 @@
 // that New's listener gave, or *tls.Conn around those. The ResponseWriter has the optional
 // methods of that of net/http, but http.MaxBytesReader does not find it: after a 413 the
 // connection is closed as it would be with that. A hijacked connection over TCP has the
-// methods of a *net.TCPConn, but is none. An http.Server belongs to one adapter.
+// methods of a *net.TCPConn, but is not one. An http.Server belongs to one adapter.
 //
 // Prefer http.Server.Protocols to h2c.NewHandler of golang.org/x/net, whose connections are
 // hijacked: they hear of the drain only after http2.ConfigureServer, and with Go 1.27 not

@@ -3,10 +3,8 @@ package httpadapter
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
 	"sync"
@@ -16,6 +14,7 @@ import (
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/internal/connset"
 	"github.com/lastcall-go/lastcall/internal/foreign"
+	"github.com/lastcall-go/lastcall/internal/httpconn"
 	"github.com/lastcall-go/lastcall/internal/inflight"
 )
 
@@ -25,21 +24,17 @@ import (
 type Server struct {
 	lastcall.Unimplemented
 	settings
-	user     *http.Server
-	handler  *handler // around the user's; not changed while it serves
-	conns    *connset.Set
-	tracker  *inflight.Tracker[*request]
-	calls    foreign.Calls
-	life     atomic.Pointer[lastcall.Life]
-	mute     atomic.Bool   // the function that finds patterns hangs
-	left     atomic.Int64  // connections that are left to those who have taken them over
-	draining atomic.Bool   // HTTP/1.x connections close when they are idle
-	told     atomic.Bool   // Shutdown of the http.Server is being called
-	changed  chan struct{} // of capacity 1: GracefulStop has something to look at
-	stopped  chan struct{} // closed when GracefulStop has returned
+	user    *http.Server
+	handler *handler // around the user's; not changed while it serves
+	conns   *httpconn.Conns
+	tracker *inflight.Tracker[*request]
+	calls   foreign.Calls
+	life    atomic.Pointer[lastcall.Life]
+	mute    atomic.Bool   // the function that finds patterns hangs
+	changed chan struct{} // of capacity 1: GracefulStop has something to look at
+	stopped chan struct{} // closed when GracefulStop has returned
 
-	mu       sync.Mutex // guards what is below; never held while user code is called
-	through  map[*tls.Conn]*conn
+	mu       sync.Mutex              // guards what is below; never held while user code is called
 	cancel   context.CancelCauseFunc // ends the contexts of all requests; nil before Serve
 	cause    error                   // with which they were ended; nil before
 	served   bool                    // Serve was called
@@ -58,7 +53,6 @@ func New(lis net.Listener, srv *http.Server, opts ...Option) *Server {
 		user:     srv,
 		changed:  make(chan struct{}, 1),
 		stopped:  make(chan struct{}),
-		through:  map[*tls.Conn]*conn{},
 	}
 	if foreign.IsNil(lis) {
 		s.fail("the listener is nil")
@@ -77,8 +71,9 @@ func New(lis net.Listener, srv *http.Server, opts ...Option) *Server {
 		opt(&s.settings)
 	}
 	s.tracker = inflight.New((*request).label)
-	s.conns = connset.New(lis, connset.Options{
-		Owner: "httpadapter", Calls: &s.calls, HandshakeTime: s.handshakeTime, Wrap: s.wrap, Closed: s.closed,
+	s.conns = httpconn.New(lis, httpconn.Options{
+		Owner: "httpadapter", Calls: &s.calls, HandshakeTime: s.handshakeTime, LeaveHijacked: s.leaveHijacked,
+		Changed: s.poke, Linger: func() time.Duration { return s.within(5 * time.Second) },
 	})
 	return s
 }
@@ -163,10 +158,10 @@ func (s *Server) Serve() error {
 				err = fmt.Errorf("httpadapter: Serve of net/http panicked: %v", v)
 			}
 		}()
-		if s.tls {
-			err = s.user.ServeTLS(accepting{s}, s.certFile, s.keyFile)
+		if lis := s.conns.Listener(s.tls); s.tls {
+			err = s.user.ServeTLS(lis, s.certFile, s.keyFile)
 		} else {
-			err = s.user.Serve(accepting{s})
+			err = s.user.Serve(lis)
 		}
 	})
 	select {
@@ -215,24 +210,8 @@ func (s *Server) hook(srv *http.Server) error {
 		return err
 	}
 	s.routeBy(s.handler.next)
-	connState, connContext, baseContext := srv.ConnState, srv.ConnContext, srv.BaseContext
-	srv.ConnState = func(nc net.Conn, state http.ConnState) {
-		c := s.connOf(nc)
-		if c != nil {
-			c.enters(nc, state)
-		}
-		if connState != nil {
-			connState(c.users(nc), state)
-		}
-	}
-	srv.ConnContext = func(ctx context.Context, nc net.Conn) context.Context {
-		c := s.connOf(nc)
-		ctx = context.WithValue(ctx, connKey{}, c)
-		if connContext != nil {
-			return connContext(ctx, c.users(nc))
-		}
-		return ctx
-	}
+	s.conns.Hook(srv)
+	baseContext := srv.BaseContext
 	srv.BaseContext = func(net.Listener) context.Context {
 		base := context.Background()
 		if baseContext != nil {
@@ -242,27 +221,11 @@ func (s *Server) hook(srv *http.Server) error {
 		}
 		return s.scope(base)
 	}
-	if next := maps.Clone(srv.TLSNextProto); len(next) > 0 {
-		for proto, serve := range next {
-			if proto != "h2" { // that one calls ConnState
-				next[proto] = func(srv *http.Server, c *tls.Conn, h http.Handler) {
-					if c := s.connOf(c); c != nil {
-						c.leaves(other)
-					}
-					serve(srv, c, h)
-				}
-			}
-		}
-		srv.TLSNextProto = next
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hooked = true
 	return nil
 }
-
-// connKey is the key of the *conn in the contexts of requests.
-type connKey struct{}
 
 // scope returns the context of all requests: with the Life, and with the end that
 // Cancel and Stop give it.

@@ -1,4 +1,4 @@
-// Package kubernetes reckons the budget of a shutdown from a pod's spec, and explains
+// Package kubernetes derives the budget of a shutdown from a pod's spec, and explains
 // it on one screen.
 //
 //	budget, err := kubernetes.Budget(30*time.Second, 0)
@@ -19,7 +19,7 @@ const (
 	propagation  = 5 * time.Second // until every proxy knows that an endpoint has gone
 	leastReserve = time.Second
 	mostReserve  = 5 * time.Second
-	leastDrain   = time.Second // less is no drain that anybody would want
+	leastDrain   = time.Second // a shorter one cancels nearly every RPC
 )
 
 // Budget returns the budget that fits into a pod's

@@ -1,5 +1,15 @@
-// Package report has what a shutdown reports: the Steps while it runs, the Report at its
-// end, with outcome and exit code, and their text and JSON.
+// Package report tells what happened in a shutdown: as values, as text, as JSON, and as
+// an exit code.
+//
+// Observers are given a [Step] for each thing as it happens. A [Report] holds those of
+// one shutdown, why it began, what ended the work in flight, and what did not return:
+//
+//	got := ctl.Run(ctx)
+//	fmt.Print(got)             // a summary of a few lines, for people
+//	json.NewEncoder(w).Encode(got)
+//	os.Exit(got.ExitCode())
+//
+// Everything here is a value: nothing blocks, and nothing calls user code.
 package report
 
 import (

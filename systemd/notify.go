@@ -25,7 +25,7 @@ const name = "systemd"
 // call, nothing is ever sent.
 //
 // The messages are sent by an observer, "systemd", one at a time. A socket that
-// takes none blocks that observer, which delays nobody, and the report says that
+// takes none blocks that observer, which delays nothing else, and the report says that
 // it has not returned.
 //
 // An announcer, "systemd", waits for STOPPING=1 to be sent, for nine tenths of the time
@@ -34,7 +34,7 @@ const name = "systemd"
 // the exit code is report.ExitStep if nothing worse happened. So a READY=1 that
 // was lost is told at the end only. The service does its work until then, but systemd
 // sends SIGTERM to one of Type=notify that is not ready after TimeoutStartSec. Messages
-// of later phases only repeat what was said; if one cannot be sent nobody is told.
+// of later phases only repeat what was said; if one cannot be sent it is not reported.
 func Notify() controller.Option {
 	n := &notifier{told: make(chan struct{})}
 	if os.Getenv("NOTIFY_SOCKET") == "" {
@@ -90,5 +90,5 @@ func (n *notifier) announce(ctx context.Context) error {
 	if sending := n.sending.Load(); sending != nil {
 		first = *sending
 	}
-	return fmt.Errorf("systemd: nobody takes %s from NOTIFY_SOCKET: %w", first, ctx.Err())
+	return fmt.Errorf("systemd: NOTIFY_SOCKET does not take %s: %w", first, ctx.Err())
 }

@@ -16,7 +16,7 @@ func Shutdown() Table {
 
 func build() (Table, error) {
 	return NewTable(Serving, "Server Started",
-		row(Serving, GracefulShutdownCalled, GracefulShutdown, "Graceful Shutdown Called (with Timeout)", CallGracefulStop, "Somebody asked the server to leave: new work is refused, and a timer bounds the wait for the rest."),
+		row(Serving, GracefulShutdownCalled, GracefulShutdown, "Graceful Shutdown Called (with Timeout)", CallGracefulStop, "The server was asked to leave: new work is refused, and a timer bounds the wait for the rest."),
 		row(GracefulShutdown, Drained, Terminated, "In-Flight RPCs Completed (Before Timeout)", NoCall, "Everything in flight finished in time: there is nothing to force."),
 		row(GracefulShutdown, Timeout, TimerExpired, "Timeout Reached", CallStop, "GracefulStop waits without a bound: the timer is the bound."),
 		row(TimerExpired, Stopped, Terminated, "Forceful Shutdown Called", NoCall, "The forceful stop is over, or its share of the time is: what has not come back is named in the report."),

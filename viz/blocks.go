@@ -72,7 +72,7 @@ func (r *rewriter) read(line string) error {
 }
 
 // marker takes the name of a block out of the line that begins or ends it. The
-// name is "" if the line is no marker.
+// name is "" if the line is not a marker.
 func marker(line string) (name string, end bool, err error) {
 	line = strings.TrimSpace(line)
 	rest, comment := strings.CutPrefix(line, "<!--")
@@ -133,7 +133,7 @@ func block(name string, t fsm.Table) (string, error) {
 	return fmt.Sprintf(frame, b.String()), err
 }
 
-// fenced says whether the line belongs to a fenced code block. Only a fence of
+// fenced reports whether the line belongs to a fenced code block. Only a fence of
 // the same kind, at least as long and with nothing behind it, ends one.
 func (r *rewriter) fenced(line string) bool {
 	run, info := fence(line)

@@ -68,7 +68,7 @@ func quoteYAML(text string) string {
 
 func isPlain(r rune) bool { return alphanumeric(r) || strings.ContainsRune(plain, r) }
 
-// alphanumeric says whether r is an ASCII letter or digit.
+// alphanumeric reports whether r is an ASCII letter or digit.
 func alphanumeric(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
 }

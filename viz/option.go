@@ -72,7 +72,7 @@ func (o TitleOption) set(title *string) error {
 func Note(at fsm.State, text string) Option {
 	return stateOption(func(d *stateDiagram) error {
 		if !slices.Contains(slices.Collect(d.table.States()), at) {
-			return fmt.Errorf("viz: note %q is at %v, which is no state of the table", text, at)
+			return fmt.Errorf("viz: note %q is at %v, which is not a state of the table", text, at)
 		}
 		if strings.TrimSpace(text) == "" {
 			return fmt.Errorf("viz: the note at %v is blank", at)
@@ -120,7 +120,7 @@ func Path(states ...fsm.State) Option {
 	})
 }
 
-// leads says whether a row of the table goes from one state to the other.
+// leads reports whether a row of the table goes from one state to the other.
 func leads(t fsm.Table, from, to fsm.State) bool {
 	for row := range t.All() {
 		if row.From == from && row.To == to {

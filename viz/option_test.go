@@ -96,7 +96,7 @@ func TestWrongOptions(t *testing.T) {
 		"two directions":              {full, []viz.Option{viz.Direction("LR"), viz.Direction("TB")}, []string{`"TB" after direction "LR"`}},
 		"a blank title":               {full, []viz.Option{viz.Title(" \n")}, []string{"the title is blank"}},
 		"two titles":                  {full, []viz.Option{viz.Title("a"), viz.Title("b")}, []string{`title "b" after title "a"`}},
-		"a note at another state":     {short, []viz.Option{viz.Note(fsm.TimerExpired, "x")}, []string{`note "x" is at TIMER_EXPIRED, which is no state of the table`}},
+		"a note at another state":     {short, []viz.Option{viz.Note(fsm.TimerExpired, "x")}, []string{`note "x" is at TIMER_EXPIRED, which is not a state of the table`}},
 		"a note at no state":          {full, []viz.Option{viz.Note(0, "x")}, []string{`State(0)`}},
 		"a blank note":                {full, []viz.Option{viz.Note(fsm.Serving, "\t")}, []string{"the note at SERVING is blank"}},
 		"calls twice":                 {full, []viz.Option{viz.Calls(), viz.Calls()}, []string{"Calls is given twice"}},

@@ -79,7 +79,7 @@ func (l *ledger) running(replica string) int {
 	return n
 }
 
-// has says whether a replica has begun to handle an RPC of a kind.
+// has reports whether a replica has begun to handle an RPC of a kind.
 func (l *ledger) has(p place) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

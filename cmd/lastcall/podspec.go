@@ -136,10 +136,10 @@ func (c *podspecConfig) check(given map[string]bool) error {
 		errs = append(errs, unknown("-health", c.health, []string{healthGRPC, healthHTTP}))
 	}
 	if !regexp.MustCompile(`^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$`).MatchString(c.name) {
-		fail("-name %q is no name for a Service: at most 63 of a-z, 0-9 and -, a letter first, no - last", c.name)
+		fail("-name %q is not a name for a Service: at most 63 of a-z, 0-9 and -, a letter first, no - last", c.name)
 	}
 	if !regexp.MustCompile(`^[a-zA-Z0-9]([-a-zA-Z0-9._/:@]*[a-zA-Z0-9])?$`).MatchString(c.image) {
-		fail("-image %q is no name of an image, such as %s", c.image, defaultPodspec().image)
+		fail("-image %q is not a name of an image, such as %s", c.image, defaultPodspec().image)
 	}
 	if c.exec && c.preStop == 0 {
 		fail("-exec is for a preStop hook, but -prestop is %v", c.preStop)

@@ -82,7 +82,7 @@ func (s *service) useStore() error {
 	return nil
 }
 
-// stuck is the handler that everybody has met: it does not look at its context.
+// stuck is a handler as there are many: it does not look at its context.
 func (s *service) stuck(context.Context, time.Duration) error {
 	<-s.release
 	return status.Error(codes.Aborted, "the demo is over")

@@ -20,7 +20,7 @@ func Listen(room int) *Listener {
 	return &Listener{room: room, came: make(chan net.Conn), closed: make(chan struct{})}
 }
 
-// Accept blocks until somebody dials, or until Close, and returns net.ErrClosed then.
+// Accept blocks until a client dials, or until Close, and returns net.ErrClosed then.
 func (l *Listener) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.came:

@@ -14,7 +14,7 @@ import (
 // process of a container (PID 1 of a PID namespace). What stops a container sends
 // SIGTERM to that process only. A shell does not pass it on: without a trap the
 // kernel does not even give it to PID 1, and a trap runs when the program that the
-// shell waits for has ended. So nobody is told, until SIGKILL ends everybody.
+// shell waits for has ended. So no process is told, until SIGKILL ends them all.
 //
 // That is the only case that can be known and matters. Signals that were ignored or
 // blocked when this process was started come through: signal.Notify sees to it.

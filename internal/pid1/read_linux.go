@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// Waits says whether PID 1 is the parent, and may wait for this process in
+// Waits reports whether PID 1 is the parent, and may wait for this process in
 // the foreground: not if it leads a process group, as all that shells with job
 // control start does. It does not block.
 func Waits() bool { return os.Getppid() == 1 && syscall.Getpgrp() != os.Getpid() }

@@ -12,7 +12,7 @@ import (
 const moment = 10 * time.Millisecond
 
 // Finish closes a connection in the middle of something in such a way that the
-// peer sees the end of the stream and no reset: what it has sent and nobody has
+// peer sees the end of the stream and not a reset: what it has sent and was not
 // read is dropped first. It blocks for as long as Close of the connection does, and 10 ms
 // more if other methods of it hang. Close is called whatever those do.
 func Finish(c net.Conn) {
@@ -46,7 +46,7 @@ func Finish(c net.Conn) {
 // done. It may hang where Control may.
 func Discard(c net.Conn) { discard(c) }
 
-// maxDepth is more connections than anybody wraps around another: one that says it is
+// maxDepth is more connections than programs wrap around another: one that says it is
 // below itself is not asked for ever.
 const maxDepth = 8
 
