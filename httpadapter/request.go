@@ -47,7 +47,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if next == nil {
 		next = http.DefaultServeMux
 	}
-	c := httpconn.Of(req)
+	c := s.conns.Of(req)
 	if c == nil || s.handler != h { // it was called directly, or another one is around it
 		next.ServeHTTP(w, req)
 		return
