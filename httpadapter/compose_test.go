@@ -146,6 +146,33 @@ func TestHandlerSetLater(t *testing.T) {
 	}
 }
 
+// The Handler of an http.Server with an adapter is inside that of another one: requests to
+// that are its own, and only its own.
+func TestHandlerOfAnotherAdapter(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		inner := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			time.Sleep(2 * time.Second)
+			_, _ = io.WriteString(w, "ok")
+		})}
+		private, n := httpadapter.New(memory().Listener, inner), memory()
+		outer := httpadapter.New(n.Listener, &http.Server{Handler: http.StripPrefix("/x", inner.Handler)})
+		ctl, err := controller.New(usual(), controller.WithSignals(), controller.WithServer("private", private), controller.WithServer("public", outer))
+		if err != nil {
+			t.Fatal(err)
+		}
+		over := make(chan report.Report)
+		go func() { over <- ctl.Run(context.Background()) }()
+		came := n.client(t, h1).start("GET", "/x", nil)
+		time.Sleep(time.Second)
+		ctl.Shutdown(errAsked)
+		r := <-over
+		(<-came).wantOK(t, "ok")
+		if len(r.Work) != 1 || r.Work[0].Server != "public" || r.Work[0].Completed != 1 {
+			t.Errorf("counted as %+v", r.Work)
+		}
+	})
+}
+
 // Somebody who calls Shutdown of the http.Server triggers the shutdown.
 func TestForeignShutdown(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 // allocation. It copies what it says of the http.Request, because handlers may change that.
 type request struct {
 	response.Writer
-	item
+	item               //nolint:unused // embedded for the tracker
 	server             *Server
 	conn               *httpconn.Conn
 	method, host, peer string
@@ -33,7 +33,7 @@ type request struct {
 }
 
 // item is the tracker's part of a request.
-type item = inflight.Item[*request]
+type item = inflight.Item[*request] //nolint:unused // it is embedded
 
 // handler is the Handler of the http.Server while it is served.
 type handler struct {
@@ -47,7 +47,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if next == nil {
 		next = http.DefaultServeMux
 	}
-	c := httpconn.Of(req)
+	c := s.conns.Of(req)
 	if c == nil || s.handler != h { // it was called directly, or another one is around it
 		next.ServeHTTP(w, req)
 		return
@@ -56,7 +56,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		server: s, conn: c, method: req.Method, host: req.Host, peer: req.RemoteAddr,
 		path: req.URL.Path, rawPath: req.URL.RawPath, body: req.ContentLength != 0,
 	}
-	r.ResponseWriter, r.Writer.Owner = w, r
+	r.ResponseWriter, r.Owner = w, r
 	r.http1 = r.IsHTTP1()
 	r.infra = s.isInfra(r.path) || strings.HasPrefix(req.Header.Get("User-Agent"), "kube-probe/")
 	if !c.Serves(r.http1, r.body) {

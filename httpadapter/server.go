@@ -144,7 +144,7 @@ func (s *Server) Serve() error {
 	if again {
 		return errOneController
 	}
-	defer s.conns.Close()
+	defer func() { _ = s.conns.Close() }() // always nil
 	if err := s.check(); err != nil {
 		return err
 	}

@@ -96,10 +96,12 @@ func (s *Conns) Hook(srv *http.Server) {
 // key is the key of the *Conn in the contexts of requests.
 type key struct{}
 
-// Of returns the connection on which a request has come; nil if it is not one of a Conns.
-func Of(req *http.Request) *Conn {
-	c, _ := req.Context().Value(key{}).(*Conn)
-	return c
+// Of returns the connection on which a request has come; nil if it is not one of these.
+func (s *Conns) Of(req *http.Request) *Conn {
+	if c, ok := req.Context().Value(key{}).(*Conn); ok && c != nil && c.conns == s {
+		return c
+	}
+	return nil
 }
 
 // Listener returns the listener for net/http's Serve, or for ServeTLS if tls is set.
