@@ -125,6 +125,14 @@ func (c *Conn) FinishHere() {
 	}
 }
 
+// CloseHere is Close on the caller's goroutine. It blocks for as long as Close of the
+// connection inside does. What has arrived and was not read makes it a reset.
+func (c *Conn) CloseHere() {
+	if c.claim() {
+		c.close()
+	}
+}
+
 // The time for which Linger lets a peer be silent before it closes the connection, and for
 // which it reads at most.
 const (

@@ -114,7 +114,7 @@ func (c *Conn) Close() error {
 	switch {
 	case !c.conns.draining.Load():
 		return c.Wire.Close()
-	case c.ending.Load(): // endHere closes it
+	case c.ending.Load(): // endHere does
 	case c.lingers():
 	default:
 		c.Finish()
@@ -286,7 +286,7 @@ func (c *Conn) endHere() {
 		c.ending.Store(false)
 	}
 	if !c.lingers() {
-		c.FinishHere()
+		c.CloseHere() // nothing that was read is unanswered; to look for more takes as long as to close
 	}
 }
 
