@@ -107,6 +107,8 @@ func NotAdmitted(r *Run) error {
 			return nil
 		case a.handler.In.After(r.out(a.gs)):
 			return r.fail(a, "it was served at %s, when GracefulStop had returned", r.since(a.handler.In))
+		case r.expired && a.handler.In.After(r.expiry):
+			return r.fail(a, "it was served at %s, after the timer", r.since(a.handler.In))
 		case a.at.Add(-a.Slow).After(a.gs.In.Add(a.on.Handshake + moment)):
 			return r.fail(a, "it was served, but the drain of the server had begun at %s", r.since(a.gs.In))
 		}
