@@ -92,7 +92,7 @@ func withClients() []invariant {
 		{"G3: connections are kept until the drain", proptest.ConnectionsKept},
 		{"G3, G4: GracefulStop returns when all work has ended", proptest.DrainedWhole},
 		{"G3: tasks are begun until their group is told to stop", proptest.TasksKept},
-		{"G4, G10: connections are closed", proptest.ConnectionsClosed},
+		{"G4, G5, G10: connections are closed", proptest.ConnectionsClosed},
 		{"G5: what is at work at the timer is told", proptest.ToldAtTheTimer},
 		{"G5: clients of interrupted work are told", proptest.InterruptedWell},
 		{"G5: streams that never end are told", proptest.WatchersTold},

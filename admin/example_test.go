@@ -9,10 +9,9 @@ import (
 	"net/http"
 
 	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
-
 	"github.com/lastcall-go/lastcall/admin"
 	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // An admin port with probes, a page of one's own, and a trigger for scripts on the

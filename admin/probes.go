@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
-
 	"github.com/lastcall-go/lastcall/fsm"
 	"github.com/lastcall-go/lastcall/report"
 )

@@ -14,13 +14,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
-
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/admin"
 	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // got is the answer to a probe.

@@ -133,7 +133,7 @@ func (s *Server) Attach(h lastcall.Host) {
 	if s == nil || s.inner == nil {
 		return
 	}
-	s.host.Store(&h)
+	s.host.CompareAndSwap(nil, &h) // it belongs to the first
 	s.inner.Attach(h)
 }
 

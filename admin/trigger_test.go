@@ -8,10 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lastcall-go/lastcall"
-
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/admin"
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/fsm"

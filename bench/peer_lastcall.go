@@ -7,6 +7,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/bench/child"
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/grpcadapter"
@@ -15,7 +16,7 @@ import (
 
 // lastcallNew is lastcall with a server that its adapter has built.
 func lastcallNew(p *child.Process) int {
-	return lastcall(p, func() controller.Server {
+	return controlled(p, func() lastcall.FullServer {
 		g := grpcadapter.New(p.Lis)
 		p.Register(g.NewServer(p.Opts...))
 		return g
@@ -24,15 +25,15 @@ func lastcallNew(p *child.Process) int {
 
 // lastcallUse is lastcall with a gRPC server that something else has built.
 func lastcallUse(p *child.Process) int {
-	return lastcall(p, func() controller.Server {
+	return controlled(p, func() lastcall.FullServer {
 		return grpcadapter.Use(p.GRPCServer(), grpcadapter.WithListener(p.Lis), grpcadapter.WithHealth(p.Health))
 	})
 }
 
-// lastcall runs the process under a controller.
-func lastcall(p *child.Process, rpc func() controller.Server) int {
+// controlled runs the process under a controller.
+func controlled(p *child.Process, rpc func() lastcall.FullServer) int {
 	ctl, err := controller.New(
-		controller.Budget{Total: p.Budget, Settle: p.Settle, Reserve: p.Budget - p.Grace},
+		lastcall.Budget{Total: p.Budget, Settle: p.Settle, Reserve: p.Budget - p.Grace},
 		controller.WithLogger(zerolog.New(os.Stderr)))
 	if err != nil {
 		return fail(err)

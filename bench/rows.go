@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"syscall"
 	"time"
 
@@ -123,21 +124,38 @@ func idle(n int, end func(*trial) error) func(*trial) error {
 	}
 }
 
-// request returns a driver for one request of HTTP, or one RPC, in flight.
+// request returns a driver for one request of HTTP, or one RPC, in flight. The signal comes
+// while its handler runs: a request that was answered before that was seen is not counted,
+// and followed by another one.
 func request(d time.Duration) func(*trial) error {
 	return func(t *trial) error {
+		var do func() string
 		if t.spec.Proto == "grpc" {
-			return unary(d.String())(t)
+			c, err := t.ready()
+			if err != nil {
+				return err
+			}
+			do = func() string { return call(c[0], d.String()) }
+		} else {
+			c, err := t.clients(1)
+			if err != nil {
+				return err
+			}
+			do = func() string { return t.get(c[0], d.String()) }
 		}
-		c, err := t.clients(1)
-		if err != nil {
-			return err
+		for end := time.Now().Add(patience); time.Now().Before(end); {
+			code := make(chan string, 1)
+			go func() { code <- do() }()
+			seen, err := t.seen(code)
+			if err != nil {
+				return err
+			}
+			if seen {
+				t.calls.Go(func() { t.count(<-code) })
+				return t.signal(syscall.SIGTERM)
+			}
 		}
-		t.calls.Go(func() { t.count(t.get(c[0], d.String())) })
-		if err := t.running(1); err != nil {
-			return err
-		}
-		return t.signal(syscall.SIGTERM)
+		return fmt.Errorf("no handler of %v was seen running", d)
 	}
 }
 

@@ -104,6 +104,20 @@ func (t *trial) running(n int) error {
 	}
 }
 
+// seen waits until a handler runs, and reports whether one did before there was a code.
+func (t *trial) seen(code chan string) (bool, error) {
+	for {
+		s, err := t.status("")
+		if err != nil || s.Running > 0 {
+			return true, err
+		}
+		if len(code) > 0 {
+			return false, nil
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // memory sets the values heap and stack to what the child uses more than before, for each of n.
 func (t *trial) memory(before child.Status, n int) error {
 	s, err := t.status("memory")

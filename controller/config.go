@@ -104,7 +104,7 @@ func (c *config) join(more config) {
 }
 
 // closersOnly reports whether nothing but closers is registered.
-func (c config) closersOnly() bool {
+func (c *config) closersOnly() bool {
 	return len(c.servers)+len(c.workers)+len(c.announcers)+len(c.flushers)+len(c.observers) == 0 && c.logger == nil && !c.signalsSet
 }
 

@@ -158,11 +158,11 @@ func withServer(name string, s lastcall.Server, opts ...controller.ServerOption)
 }
 
 // withLast registers a server that stops last.
-func withLast(name string, s lastcall.Server, opts ...controller.ServerOption) controller.Option {
+func withLast(name string, s lastcall.Server) controller.Option {
 	if s, ok := s.(*server); ok {
-		return controller.WithServer(name, lastcall.Last(&full{server: s}), opts...)
+		return controller.WithServer(name, lastcall.Last(&full{server: s}))
 	}
-	return controller.WithServer(name, lastcall.Last(s.(lastcall.FullServer)), opts...)
+	return controller.WithServer(name, lastcall.Last(s.(lastcall.FullServer)))
 }
 
 // bubble runs a test in virtual time. What hangs until it ends is let go then.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -61,10 +62,15 @@ func child(kind string) int {
 		}()
 		opts = append(opts, controller.WithCloser("c", func() { <-hang }))
 	}
+	before := runtime.NumGoroutine()
 	c, err := controller.New(b, opts...)
 	if err != nil {
 		fmt.Println(err)
 		return 1
+	}
+	if kind == "never runs" {
+		fmt.Println("made, with", runtime.NumGoroutine()-before, "goroutines")
+		<-hang
 	}
 	if kind == "starts" || kind == "starts, hangs" {
 		ctx := c.Starting(context.Background())
@@ -186,6 +192,17 @@ func TestProcessSecondSIGTERM(t *testing.T) {
 	}
 }
 
+// TestProcessNeverRuns: New leaves the signals to the platform, and no goroutine.
+func TestProcessNeverRuns(t *testing.T) {
+	t.Parallel()
+	p := startChild(t, "never runs", nil)
+	p.until("made, with 0 goroutines")
+	p.signal(syscall.SIGTERM)
+	if status, said := p.end(); !status.Signaled() || status.Signal() != syscall.SIGTERM {
+		t.Errorf("it ended with %v (exit status %d), having said\n%s", status, status.ExitStatus(), said)
+	}
+}
+
 // TestProcessSignalDuringStart: a signal that comes while the process opens what it
 // needs is a shutdown like any other: what is open is closed, and nothing has failed.
 func TestProcessSignalDuringStart(t *testing.T) {
@@ -204,17 +221,35 @@ func TestProcessSignalDuringStart(t *testing.T) {
 	}
 }
 
-// TestProcessSecondSignalDuringStart: the second one ends a process whose start hangs.
+// TestProcessSecondSignalDuringStart: within a second a further one is the same request;
+// after that it ends a process whose start hangs.
 func TestProcessSecondSignalDuringStart(t *testing.T) {
 	t.Parallel()
 	p := startChild(t, "starts, hangs", nil)
 	p.until("opening")
+	first := time.Now()
 	p.signal(syscall.SIGTERM)
 	p.until("told: signal")
-	p.signal(syscall.SIGTERM)
+	over := make(chan struct{})
+	go func() {
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			_ = p.cmd.Process.Signal(syscall.SIGTERM) // an error: it has ended
+			select {
+			case <-tick.C:
+			case <-over:
+				return
+			}
+		}
+	}()
 	status, said := p.end()
+	close(over)
 	if !status.Signaled() || status.Signal() != syscall.SIGTERM {
 		t.Errorf("it ended with %v, having said\n%s", status, said)
+	}
+	if took := time.Since(first); took < time.Second {
+		t.Errorf("a signal has ended it after %v", took)
 	}
 }
 

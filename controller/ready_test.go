@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -181,7 +182,7 @@ func TestG12_On(t *testing.T) {
 		controller.WithServer("s", &listenServer{bare{s}, func() { <-hold }}, controller.On(lis)))
 	reports := make(chan report.Report, 1)
 	go func() { reports <- c.Run(context.Background()) }()
-	if conn, err := net.Dial("tcp", lis.Addr().String()); err != nil { // the kernel takes it, the server does not
+	if conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", lis.Addr().String()); err != nil { // the kernel takes it, the server does not
 		t.Fatal(err)
 	} else {
 		defer conn.Close()
@@ -233,6 +234,7 @@ func TestG12_TriggerOrReady(t *testing.T) {
 		go func() {
 			close(s.accepting)
 			for until := time.Now().Add(time.Duration(i%200) * time.Microsecond); time.Now().Before(until); {
+				runtime.Gosched()
 			}
 			c.Shutdown(errAsked)
 			served <- !open(c.Serving())

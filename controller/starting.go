@@ -28,8 +28,10 @@ type starting struct {
 // The context has the values of ctx and ends with it, or with the first trigger, with
 // its cause; once Run has begun only ctx ends it. A signal triggers: Run then starts
 // nothing and closes what is open; a Fail that comes because of it changes nothing.
-// After that the signals are the platform's until Run, so that a second one ends a
-// process that hangs as it opens something.
+// One more within a second of that, or within a tenth of Total if that is less, is the
+// same request, from a wrapper or sent to the process group as well. A later one does
+// what the platform does by default, until Run: it ends a process that hangs as it opens
+// something.
 //
 // Signals are those that were set when Starting is first called; to set others later is
 // an error from Add. After Run has begun, or with a nil ctx, the context has ended. If
@@ -83,8 +85,8 @@ func (c *Controller) beginStarting() (*starting, error) {
 	return c.starting, nil
 }
 
-// hear takes in the first signal, and raises a second one again once the signals are
-// the platform's. It blocks until then, or until Run takes the signals over. (To give
+// hear takes in the first signal, and raises again the first that is not the same
+// request, once the signals are the platform's. It blocks until then, or until Run takes the signals over. (To give
 // them back after the first one, and to ask for them again in Run, would cost 0.2 ms
 // of every shutdown that begins here.)
 func (s *starting) hear(c *Controller) {
@@ -95,6 +97,9 @@ func (s *starting) hear(c *Controller) {
 			if !open {
 				s.signals.end()
 				return
+			}
+			if t := c.trigger.Load(); s.signals.count > 0 && time.Since(t.at) < sameRequest(c.config.budget.Total) {
+				continue
 			}
 			s.signals.count++
 			if s.signals.count > 1 {
@@ -111,6 +116,9 @@ func (s *starting) hear(c *Controller) {
 		}
 	}
 }
+
+// sameRequest returns for how long after the trigger a further signal repeats it.
+func sameRequest(total time.Duration) time.Duration { return min(time.Second, total/10) }
 
 // signalsOf returns where Run's signals come from, and whether the process was started
 // with SIGINT ignored.

@@ -91,7 +91,7 @@ func (c *stepContext) end(err, cause error) []func() {
 }
 
 // endings holds the calls whose contexts will end, the next one first.
-type endings []*call
+type endings []*call //nolint:recvcheck // container/heap wants it so
 
 func (e endings) Len() int           { return len(e) }
 func (e endings) Less(i, j int) bool { return e[i].ctx.deadline.Before(e[j].ctx.deadline) }

@@ -14,7 +14,7 @@ import (
 )
 
 // wantEnded checks how a context has ended.
-func wantEnded(t *testing.T, name string, ctx context.Context, err, cause error) {
+func wantEnded(ctx context.Context, t *testing.T, name string, err, cause error) {
 	t.Helper()
 	select {
 	case <-ctx.Done():
@@ -54,15 +54,15 @@ func TestStepContextAtItsTime(t *testing.T) {
 
 			<-ctx.Done()
 			synctest.Wait() // children end on goroutines of their own
-			wantEnded(t, "step", ctx, context.DeadlineExceeded, lastcall.ErrStepTime)
-			wantEnded(t, "child", child, context.DeadlineExceeded, lastcall.ErrStepTime)
-			wantEnded(t, "child with a timer", timed, context.DeadlineExceeded, lastcall.ErrStepTime)
-			wantEnded(t, "child that was cancelled before", left, context.Canceled, context.Canceled)
+			wantEnded(ctx, t, "step", context.DeadlineExceeded, lastcall.ErrStepTime)
+			wantEnded(child, t, "child", context.DeadlineExceeded, lastcall.ErrStepTime)
+			wantEnded(timed, t, "child with a timer", context.DeadlineExceeded, lastcall.ErrStepTime)
+			wantEnded(left, t, "child that was cancelled before", context.Canceled, context.Canceled)
 			late, cancelLate := context.WithCancel(ctx)
 			defer cancelLate()
 			synctest.Wait()
-			wantEnded(t, "late child", late, context.DeadlineExceeded, lastcall.ErrStepTime)
-			if now := time.Now(); now != at || <-after != at {
+			wantEnded(late, t, "late child", context.DeadlineExceeded, lastcall.ErrStepTime)
+			if now := time.Now(); !now.Equal(at) || !(<-after).Equal(at) {
 				t.Errorf("the context ended %v after its Deadline", now.Sub(at))
 			}
 			d.note("closer")
@@ -88,13 +88,13 @@ func TestStepContextAfterItsStep(t *testing.T) {
 		var own, child context.Context
 		var cancel context.CancelFunc
 		c := mustNew(t, budget, noSignals, controller.WithCloser("c", func(ctx context.Context) {
-			own = ctx
+			own = ctx //nolint:fatcontext // the test looks at it after the closer
 			child, cancel = context.WithCancel(ctx)
 		}))
 		runAfter(c, time.Minute)
 		synctest.Wait()
-		wantEnded(t, "step", own, context.Canceled, context.Canceled)
-		wantEnded(t, "child", child, context.Canceled, context.Canceled)
+		wantEnded(own, t, "step", context.Canceled, context.Canceled)
+		wantEnded(child, t, "child", context.Canceled, context.Canceled)
 		cancel()
 	})
 }
@@ -112,7 +112,7 @@ func TestStepContextOutlivesItsPhase(t *testing.T) {
 				at, _ := ctx.Deadline()
 				due = at.Sub(d.start)
 				<-ctx.Done()
-				wantEnded(t, "announcer", ctx, context.DeadlineExceeded, lastcall.ErrStepTime)
+				wantEnded(ctx, t, "announcer", context.DeadlineExceeded, lastcall.ErrStepTime)
 				d.note("a")
 			}))
 		time.AfterFunc(time.Millisecond, c.Force)

@@ -65,6 +65,7 @@ func build(run func() int) int {
 
 // entry is one line of a child's log.
 type entry struct {
+	Level   string
 	Message string
 	Addr    string
 	Rest    string
@@ -215,6 +216,13 @@ func dial(t *testing.T, addr string) *grpc.ClientConn {
 	}
 	t.Cleanup(func() { _ = conn.Close() })
 	return conn
+}
+
+// neverReady is the log of a process that was told to end, or has failed, before it served.
+var neverReady = []string{
+	"shutting down", "phase start", "phase announce",
+	"state GRACEFUL_SHUTDOWN", "phase drain",
+	"state TERMINATED", "phase close", "phase flush", "shutdown complete, flushing",
 }
 
 // shutdown is the log of a shutdown in which everything ended in time.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"net/http"
 	"strings"
@@ -20,6 +19,8 @@ import (
 	hellopb "google.golang.org/grpc/examples/helloworld/helloworld"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
+
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // TestFull puts a guest book under load, through gRPC and through REST, sends it

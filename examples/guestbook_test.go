@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"net/http"
 	"os"
@@ -22,6 +21,8 @@ import (
 	"google.golang.org/grpc"
 	echopb "google.golang.org/grpc/examples/features/proto/echo"
 	hellopb "google.golang.org/grpc/examples/helloworld/helloworld"
+
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // settle is long enough for a health message to reach a client, and for a call to come,

@@ -2,13 +2,14 @@ package examples_test
 
 import (
 	"fmt"
-	"github.com/lastcall-go/lastcall/report"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // TestChecklist_BinaryReceivesSIGTERM_AsPID1: as the first process of a container the

@@ -5,7 +5,6 @@ package examples_test
 import (
 	"context"
 	"fmt"
-	"github.com/lastcall-go/lastcall/report"
 	"io"
 	"net"
 	"net/http"
@@ -21,6 +20,8 @@ import (
 	hellopb "google.golang.org/grpc/examples/helloworld/helloworld"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/resolver/manual"
+
+	"github.com/lastcall-go/lastcall/report"
 )
 
 const (

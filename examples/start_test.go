@@ -3,8 +3,8 @@
 package examples_test
 
 import (
-	"github.com/lastcall-go/lastcall/report"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +13,8 @@ import (
 
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // notStarted checks the log and the code of a process that has not served.
@@ -40,8 +42,8 @@ func TestPortInUse(t *testing.T) {
 		t.Run(server, func(t *testing.T) {
 			t.Parallel()
 			g := begin(t, t.TempDir(), "-"+server+"="+lis.Addr().String())
-			if e := g.await(t, "cannot start"); !strings.Contains(e.Error, lis.Addr().String()) {
-				t.Errorf("error %q, want one that says %v", e.Error, lis.Addr())
+			if e := g.await(t, "shutting down"); !strings.Contains(e.Cause, lis.Addr().String()) {
+				t.Errorf("cause %q, want one that names %v", e.Cause, lis.Addr())
 			}
 			notStarted(t, g, report.ExitFailed)
 			if events := g.told(t); !slices.Equal(events, []string{"closed 0"}) {
@@ -56,20 +58,20 @@ func TestPortInUse(t *testing.T) {
 func TestDatabaseLocked(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	lock(t, dir)
+	lock(t, filepath.Join(dir, "guestbook.db"))
 	g := begin(t, dir)
-	if e := g.await(t, "cannot start"); !strings.Contains(e.Error, bbolterrors.ErrTimeout.Error()) {
-		t.Errorf("error %q, want one that says %q", e.Error, bbolterrors.ErrTimeout)
+	if e := g.await(t, "shutting down"); !strings.Contains(e.Cause, bbolterrors.ErrTimeout.Error()) {
+		t.Errorf("cause %q, want one that contains %q", e.Cause, bbolterrors.ErrTimeout)
 	}
 	notStarted(t, g, report.ExitFailed)
 }
 
 // TestSignalDuringStart: SIGTERM comes while the process waits for the guest book. It
-// is a shutdown like any other, and no failure.
+// is a shutdown like any other, and not a failure: the traces, which were open, are flushed.
 func TestSignalDuringStart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	lock(t, dir)
+	lock(t, filepath.Join(dir, "guestbook.db"))
 	g := begin(t, dir)
 	g.await(t, "opening the guest book")
 	g.terminate(t)
@@ -77,6 +79,9 @@ func TestSignalDuringStart(t *testing.T) {
 		t.Errorf("cause %q, want the signal", e.Cause)
 	}
 	notStarted(t, g, report.ExitOK)
+	if text, err := os.ReadFile(g.traces); err != nil || !strings.Contains(string(text), "open the guest book") {
+		t.Errorf("traces %q, %v: they were not flushed", text, err)
+	}
 }
 
 // TestWrongFlags: numbers that are no budget are wrong usage, and the text says which
@@ -90,10 +95,10 @@ func TestWrongFlags(t *testing.T) {
 	}
 }
 
-// lock opens the guest book, which keeps it from others until the test ends.
-func lock(t *testing.T, dir string) {
+// lock opens a database, which keeps it from others until the test ends.
+func lock(t *testing.T, file string) {
 	t.Helper()
-	db, err := bbolt.Open(filepath.Join(dir, "guestbook.db"), 0o600, &bbolt.Options{Timeout: time.Second})
+	db, err := bbolt.Open(file, 0o600, &bbolt.Options{Timeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,11 +3,12 @@
 package examples_test
 
 import (
-	"github.com/lastcall-go/lastcall/report"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // TestRemoteTrigger: whoever has the token shuts the process down with a request, as a

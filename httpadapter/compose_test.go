@@ -16,14 +16,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/lastcall-go/lastcall/controller"
-
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 
+	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/grpcadapter"
 	"github.com/lastcall-go/lastcall/httpadapter"
 )
@@ -100,21 +100,76 @@ func fields(srv *http.Server) map[string]string {
 	return all
 }
 
-// One http.Server cannot be served by two adapters: one call of its Shutdown would drain
-// both. The second says so; the Handler may be the same.
+// One http.Server cannot have two adapters: one call of its Shutdown would drain both. The
+// second one says so.
 func TestTwoAdapters(t *testing.T) {
+	srv := &http.Server{Handler: http.NotFoundHandler()}
+	_, err := controller.New(usual(),
+		controller.WithServer("one", httpadapter.New(memory().Listener, srv)),
+		controller.WithServer("two", httpadapter.New(memory().Listener, srv)))
+	if err == nil || !strings.Contains(err.Error(), "another adapter") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// The Handler may be set after New, and put into another one: a request is served once,
+// and counted once.
+func TestHandlerSetLater(t *testing.T) {
+	ok := func(w http.ResponseWriter, _ *http.Request) {
+		time.Sleep(2 * time.Second)
+		_, _ = io.WriteString(w, "ok")
+	}
+	for name, set := range map[string]func(*http.Server){
+		"another": func(srv *http.Server) { srv.Handler = http.HandlerFunc(ok) },
+		"around":  func(srv *http.Server) { srv.Handler = http.StripPrefix("/x", srv.Handler) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				n := memory()
+				srv := &http.Server{Handler: http.HandlerFunc(ok)}
+				s := httpadapter.New(n.Listener, srv)
+				ctl, err := controller.New(usual(), controller.WithSignals(), controller.WithServer("http", s))
+				if err != nil {
+					t.Fatal(err)
+				}
+				set(srv)
+				over := make(chan report.Report)
+				go func() { over <- ctl.Run(context.Background()) }()
+				came := n.client(t, h1).start("GET", "/x", nil)
+				time.Sleep(time.Second)
+				ctl.Shutdown(errAsked)
+				r := <-over
+				(<-came).wantOK(t, "ok")
+				wantWork(t, r, "GET (no pattern)", lastcall.Work{Kind: lastcall.WorkRequest, Before: 1, Completed: 1})
+			})
+		})
+	}
+}
+
+// The Handler of an http.Server with an adapter is inside that of another one: requests to
+// that are its own, and only its own.
+func TestHandlerOfAnotherAdapter(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		srv := &http.Server{Handler: http.NotFoundHandler()}
-		l := begin(t, memory(), setup{server: srv})
-		n := memory()
-		if err := httpadapter.New(n.Listener, srv).Serve(); err == nil || !strings.Contains(err.Error(), "another adapter") {
-			t.Errorf("Serve: %v", err)
+		inner := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			time.Sleep(2 * time.Second)
+			_, _ = io.WriteString(w, "ok")
+		})}
+		private, n := httpadapter.New(memory().Listener, inner), memory()
+		outer := httpadapter.New(n.Listener, &http.Server{Handler: http.StripPrefix("/x", inner.Handler)})
+		ctl, err := controller.New(usual(), controller.WithSignals(), controller.WithServer("private", private), controller.WithServer("public", outer))
+		if err != nil {
+			t.Fatal(err)
 		}
-		synctest.Wait()
-		if _, err := n.dial(t.Context()); err == nil {
-			t.Error("the second listener is open")
+		over := make(chan report.Report)
+		go func() { over <- ctl.Run(context.Background()) }()
+		came := n.client(t, h1).start("GET", "/x", nil)
+		time.Sleep(time.Second)
+		ctl.Shutdown(errAsked)
+		r := <-over
+		(<-came).wantOK(t, "ok")
+		if len(r.Work) != 1 || r.Work[0].Server != "public" || r.Work[0].Completed != 1 {
+			t.Errorf("counted as %+v", r.Work)
 		}
-		wantDrained(t, l.shutdown(t))
 	})
 }
 
@@ -279,24 +334,23 @@ func (service) UnaryCall(context.Context, *testgrpc.SimpleRequest) (*testgrpc.Si
 
 // What is wrong with the arguments is an error of controller.New that says so.
 func TestBadInput(t *testing.T) {
-	srv := &http.Server{}
 	var none *net.TCPListener
 	tests := map[string]struct {
 		server *httpadapter.Server
 		want   string
 	}{
 		"zero":              {&httpadapter.Server{}, "not made by New"},
-		"no listener":       {httpadapter.New(nil, srv), "the listener is nil"},
-		"a nil listener":    {httpadapter.New(none, srv), "the listener is nil"},
+		"no listener":       {httpadapter.New(nil, &http.Server{}), "the listener is nil"},
+		"a nil listener":    {httpadapter.New(none, &http.Server{}), "the listener is nil"},
 		"no server":         {httpadapter.New(memory().Listener, nil), "the http.Server is nil"},
-		"a nil option":      {httpadapter.New(memory().Listener, srv, nil), "option 1 is nil"},
-		"no handshake time": {httpadapter.New(memory().Listener, srv, httpadapter.WithHandshakeTime(0)), "WithHandshakeTime was given 0s"},
-		"less":              {httpadapter.New(memory().Listener, srv, httpadapter.WithHandshakeTime(-time.Second)), "WithHandshakeTime was given -1s"},
-		"no key":            {httpadapter.New(memory().Listener, srv, httpadapter.WithTLS("a", "")), `WithTLS was given the files "a" and ""`},
-		"no function":       {httpadapter.New(memory().Listener, srv, httpadapter.WithPattern(nil)), "WithPattern was given a nil function"},
-		"no path":           {httpadapter.New(memory().Listener, srv, httpadapter.WithInfrastructurePaths()), "no path"},
-		"a bad path":        {httpadapter.New(memory().Listener, srv, httpadapter.WithInfrastructurePaths("health")), `given "health"`},
-		"all paths":         {httpadapter.New(memory().Listener, srv, httpadapter.WithInfrastructurePaths("/")), `given "/"`},
+		"a nil option":      {httpadapter.New(memory().Listener, &http.Server{}, nil), "option 1 is nil"},
+		"no handshake time": {httpadapter.New(memory().Listener, &http.Server{}, httpadapter.WithHandshakeTime(0)), "WithHandshakeTime was given 0s"},
+		"less":              {httpadapter.New(memory().Listener, &http.Server{}, httpadapter.WithHandshakeTime(-time.Second)), "WithHandshakeTime was given -1s"},
+		"no key":            {httpadapter.New(memory().Listener, &http.Server{}, httpadapter.WithTLS("a", "")), `WithTLS was given the files "a" and ""`},
+		"no function":       {httpadapter.New(memory().Listener, &http.Server{}, httpadapter.WithPattern(nil)), "WithPattern was given a nil function"},
+		"no path":           {httpadapter.New(memory().Listener, &http.Server{}, httpadapter.WithInfrastructurePaths()), "no path"},
+		"a bad path":        {httpadapter.New(memory().Listener, &http.Server{}, httpadapter.WithInfrastructurePaths("health")), `given "health"`},
+		"all paths":         {httpadapter.New(memory().Listener, &http.Server{}, httpadapter.WithInfrastructurePaths("/")), `given "/"`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -13,7 +13,7 @@
 //     time of [WithHandshakeTime].
 //   - Then http.Server.Shutdown is called, once: HTTP/2 connections send GOAWAY, and
 //     functions of RegisterOnShutdown run. An HTTP/2 connection is closed when it has no
-//     stream and was quiet for 50 ms. Connections with TLS from the listener (see
+//     stream and was quiet for 50 ms; the peer may read on. Connections with TLS from the listener (see
 //     [WithoutTLS]) are left to net/http, which waits for their peers for a second.
 //   - GracefulStop returns when the last handler has returned, the last answer is written,
 //     and every connection is closed, those that handlers have hijacked (WebSockets)
@@ -24,8 +24,8 @@
 // A request is not served if it arrives on an idle connection as that is closed, or after
 // GOAWAY. Its handler has not been called, so a client may send it again.
 //
-// Serve puts hooks around Handler, ConnState, ConnContext and BaseContext; do not change
-// these later. They are called as without the adapter, with the listener and connections
+// Hooks are put around Handler, by New, and ConnState, ConnContext and BaseContext, by
+// Serve; do not change these later. They are called as without the adapter, with the listener and connections
 // that New's listener gave, or *tls.Conn around those. The ResponseWriter has the optional
 // methods of that of net/http, but http.MaxBytesReader does not find it: after a 413 the
 // connection is closed as it would be with that. A hijacked connection over TCP has the

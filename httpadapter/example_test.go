@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
-
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/httpadapter"
 )

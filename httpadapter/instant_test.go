@@ -15,11 +15,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/lastcall-go/lastcall"
-
 	"golang.org/x/net/http2"
 	xh2c "golang.org/x/net/http2/h2c" //nolint:staticcheck // people use it
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/httpadapter"
 )
 

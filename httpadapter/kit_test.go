@@ -16,13 +16,11 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
-
-	"github.com/lastcall-go/lastcall/report"
-
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/fsm"
 	"github.com/lastcall-go/lastcall/httpadapter"
 	"github.com/lastcall-go/lastcall/internal/tlstest"
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // The pieces:
@@ -220,6 +218,7 @@ type setup struct {
 	budget     lastcall.Budget
 	adapter    []httpadapter.Option
 	controller []controller.Option
+	neverReady bool // begin does not wait until it serves
 }
 
 // instance is a server with adapter and controller, which runs.
@@ -254,14 +253,7 @@ func begin(t testing.TB, n *network, s setup) *instance {
 		s.budget = usual()
 	}
 	l := &instance{adapter: httpadapter.New(n.Listener, srv, s.adapter...), over: make(chan struct{})}
-	ready := make(chan struct{})
-	ctl, err := controller.New(s.budget, append(s.controller, controller.WithSignals(),
-		controller.WithServer("http", l.adapter),
-		controller.WithObserver("ready", func(step report.Step) {
-			if step.Kind == report.KindPhase && step.Phase == lastcall.PhaseServe {
-				close(ready)
-			}
-		}))...)
+	ctl, err := controller.New(s.budget, append(s.controller, controller.WithSignals(), controller.WithServer("http", l.adapter))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +264,9 @@ func begin(t testing.TB, n *network, s setup) *instance {
 		l.took = time.Since(l.asked)
 	}()
 	t.Cleanup(func() { l.Force(); <-l.over })
-	<-ready
+	if !s.neverReady {
+		<-ctl.Serving()
+	}
 	return l
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lastcall-go/lastcall/internal/httpconn"
 	"github.com/lastcall-go/lastcall/internal/inflight"
 	"github.com/lastcall-go/lastcall/internal/response"
 )
@@ -16,9 +17,9 @@ import (
 // allocation. It copies what it says of the http.Request, because handlers may change that.
 type request struct {
 	response.Writer
-	item
+	item               //nolint:unused // embedded for the tracker
 	server             *Server
-	conn               *conn
+	conn               *httpconn.Conn
 	method, host, peer string
 	path, rawPath      string
 	infra, body, http1 bool
@@ -32,7 +33,7 @@ type request struct {
 }
 
 // item is the tracker's part of a request.
-type item = inflight.Item[*request]
+type item = inflight.Item[*request] //nolint:unused // it is embedded
 
 // handler is the Handler of the http.Server while it is served.
 type handler struct {
@@ -46,8 +47,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if next == nil {
 		next = http.DefaultServeMux
 	}
-	c, _ := req.Context().Value(connKey{}).(*conn)
-	if c == nil || c.server != s { // it was called directly
+	c := s.conns.Of(req)
+	if c == nil || s.handler != h { // it was called directly, or another one is around it
 		next.ServeHTTP(w, req)
 		return
 	}
@@ -55,10 +56,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		server: s, conn: c, method: req.Method, host: req.Host, peer: req.RemoteAddr,
 		path: req.URL.Path, rawPath: req.URL.RawPath, body: req.ContentLength != 0,
 	}
-	r.ResponseWriter, r.Writer.Owner = w, r
+	r.ResponseWriter, r.Owner = w, r
 	r.http1 = r.IsHTTP1()
 	r.infra = s.isInfra(r.path) || strings.HasPrefix(req.Header.Get("User-Agent"), "kube-probe/")
-	if !c.serves(r) {
+	if !c.Serves(r.http1, r.body) {
 		panic(http.ErrAbortHandler) // the answer could not be sent
 	}
 	if !s.tracker.Begin(r, inflight.Sealed, !r.infra) {
@@ -141,27 +142,14 @@ func (r *request) Says(status int) {
 
 // Hijacked makes the connection work until it is closed and the handler has returned.
 func (r *request) Hijacked() {
-	c, t := r.conn, r.server.tracker
-	defer r.server.poke()
+	t := r.server.tracker
 	r.hijack.Store(true)
 	if r.server.leaveHijacked {
 		t.Release(r)
 	}
-	if c.through { // the end of that is not seen
-		return
-	}
-	c.leaves(hijack)
-	if r.server.leaveHijacked {
-		r.server.left.Add(1)
-	}
 	t.Hold(r)
-	c.mu.Lock()
-	c.hijacker = r
-	c.mu.Unlock()
-	select {
-	case <-c.Done(): // closed may have been called before
-		c.lets()
-	default:
+	if !r.conn.Hijacked(func() { t.End(r, r.fate()) }) {
+		t.End(r, r.fate()) // the handler's part is left
 	}
 }
 

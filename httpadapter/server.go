@@ -3,10 +3,8 @@ package httpadapter
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
 	"sync"
@@ -14,9 +12,9 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
-
 	"github.com/lastcall-go/lastcall/internal/connset"
 	"github.com/lastcall-go/lastcall/internal/foreign"
+	"github.com/lastcall-go/lastcall/internal/httpconn"
 	"github.com/lastcall-go/lastcall/internal/inflight"
 )
 
@@ -26,20 +24,17 @@ import (
 type Server struct {
 	lastcall.Unimplemented
 	settings
-	user     *http.Server
-	conns    *connset.Set
-	tracker  *inflight.Tracker[*request]
-	calls    foreign.Calls
-	life     atomic.Pointer[lastcall.Life]
-	mute     atomic.Bool   // the function that finds patterns hangs
-	left     atomic.Int64  // connections that are left to those who have taken them over
-	draining atomic.Bool   // HTTP/1.x connections close when they are idle
-	told     atomic.Bool   // Shutdown of the http.Server is being called
-	changed  chan struct{} // of capacity 1: GracefulStop has something to look at
-	stopped  chan struct{} // closed when GracefulStop has returned
+	user    *http.Server
+	handler *handler // around the user's; not changed while it serves
+	conns   *httpconn.Conns
+	tracker *inflight.Tracker[*request]
+	calls   foreign.Calls
+	life    atomic.Pointer[lastcall.Life]
+	mute    atomic.Bool   // the function that finds patterns hangs
+	changed chan struct{} // of capacity 1: GracefulStop has something to look at
+	stopped chan struct{} // closed when GracefulStop has returned
 
-	mu       sync.Mutex // guards what is below; never held while user code is called
-	through  map[*tls.Conn]*conn
+	mu       sync.Mutex              // guards what is below; never held while user code is called
 	cancel   context.CancelCauseFunc // ends the contexts of all requests; nil before Serve
 	cause    error                   // with which they were ended; nil before
 	served   bool                    // Serve was called
@@ -48,7 +43,8 @@ type Server struct {
 	lateness time.Duration           // from the last request's end to that of GracefulStop
 }
 
-// New returns a Server that serves srv on the listener and closes it. It starts nothing.
+// New returns a Server that serves srv on the listener and closes it. It starts nothing,
+// and puts a handler around that of srv.
 // A nil listener or server, a wrong option, and a TLSConfig that leaves open whether TLS
 // is served (see [WithTLS]) are errors from controller.New.
 func New(lis net.Listener, srv *http.Server, opts ...Option) *Server {
@@ -57,7 +53,6 @@ func New(lis net.Listener, srv *http.Server, opts ...Option) *Server {
 		user:     srv,
 		changed:  make(chan struct{}, 1),
 		stopped:  make(chan struct{}),
-		through:  map[*tls.Conn]*conn{},
 	}
 	if foreign.IsNil(lis) {
 		s.fail("the listener is nil")
@@ -65,6 +60,8 @@ func New(lis net.Listener, srv *http.Server, opts ...Option) *Server {
 	}
 	if srv == nil {
 		s.fail("the http.Server is nil")
+	} else if err := s.enter(); err != nil {
+		s.errs = append(s.errs, err)
 	}
 	for i, opt := range opts {
 		if opt == nil {
@@ -74,8 +71,9 @@ func New(lis net.Listener, srv *http.Server, opts ...Option) *Server {
 		opt(&s.settings)
 	}
 	s.tracker = inflight.New((*request).label)
-	s.conns = connset.New(lis, connset.Options{
-		Owner: "httpadapter", Calls: &s.calls, HandshakeTime: s.handshakeTime, Wrap: s.wrap, Closed: s.closed,
+	s.conns = httpconn.New(lis, httpconn.Options{
+		Owner: "httpadapter", Calls: &s.calls, HandshakeTime: s.handshakeTime, LeaveHijacked: s.leaveHijacked,
+		Changed: s.poke, Linger: func() time.Duration { return s.within(5 * time.Second) },
 	})
 	return s
 }
@@ -84,13 +82,23 @@ var errNotMade = errors.New("httpadapter: this Server was not made by New")
 
 func (s *Server) isZero() bool { return s == nil || s.tracker == nil }
 
-// Check returns what is wrong with the arguments of New, or nil. It reads the files of
-// WithTLS.
+// Check returns what is wrong with the arguments of New, or nil; and an error if a
+// controller has served it already. It reads the files of WithTLS.
 func (s *Server) Check() error {
 	switch {
 	case s.isZero():
 		return errNotMade
-	case len(s.errs) > 0:
+	case s.life.Load() != nil:
+		return errOneController
+	default:
+		return s.check()
+	}
+}
+
+var errOneController = errors.New("httpadapter: Serve was called before: a Server belongs to one controller")
+
+func (s *Server) check() error {
+	if len(s.errs) > 0 {
 		return errors.Join(s.errs...)
 	}
 	return s.checkTLS(s.user.TLSConfig)
@@ -100,7 +108,7 @@ func (s *Server) Check() error {
 func (s *Server) Attach(h lastcall.Host) {
 	if !s.isZero() {
 		l := h.Life()
-		s.life.Store(&l)
+		s.life.CompareAndSwap(nil, &l)
 	}
 }
 
@@ -134,10 +142,10 @@ func (s *Server) Serve() error {
 	s.served = true
 	s.mu.Unlock()
 	if again {
-		return errors.New("httpadapter: Serve was called before: a Server belongs to one controller")
+		return errOneController
 	}
-	defer s.conns.Close()
-	if err := s.Check(); err != nil {
+	defer func() { _ = s.conns.Close() }() // always nil
+	if err := s.check(); err != nil {
 		return err
 	}
 	if err := s.hook(s.user); err != nil {
@@ -150,10 +158,10 @@ func (s *Server) Serve() error {
 				err = fmt.Errorf("httpadapter: Serve of net/http panicked: %v", v)
 			}
 		}()
-		if s.tls {
-			err = s.user.ServeTLS(accepting{s}, s.certFile, s.keyFile)
+		if lis := s.conns.Listener(s.tls); s.tls {
+			err = s.user.ServeTLS(lis, s.certFile, s.keyFile)
 		} else {
-			err = s.user.Serve(accepting{s})
+			err = s.user.Serve(lis)
 		}
 	})
 	select {
@@ -181,31 +189,29 @@ func (s *Server) await(done <-chan struct{}) bool {
 	}
 }
 
+// enter puts our handler around that of the user, and so marks the http.Server as ours.
+func (s *Server) enter() error {
+	switch h := s.user.Handler.(type) {
+	case *handler:
+		if h == s.handler {
+			return nil
+		}
+		return errors.New("httpadapter: the http.Server has another adapter: make one http.Server for each listener; their Handler may be the same")
+	default:
+		s.handler = &handler{server: s, next: h}
+		s.user.Handler = s.handler
+		return nil
+	}
+}
+
 // hook puts our hooks around those of the user.
 func (s *Server) hook(srv *http.Server) error {
-	if _, ours := srv.Handler.(*handler); ours {
-		return errors.New("httpadapter: the http.Server is served by another adapter: make one http.Server for each listener; their Handler may be the same")
+	if err := s.enter(); err != nil { // the Handler may have been set since New
+		return err
 	}
-	s.routeBy(srv.Handler)
-	srv.Handler = &handler{server: s, next: srv.Handler}
-	connState, connContext, baseContext := srv.ConnState, srv.ConnContext, srv.BaseContext
-	srv.ConnState = func(nc net.Conn, state http.ConnState) {
-		c := s.connOf(nc)
-		if c != nil {
-			c.enters(nc, state)
-		}
-		if connState != nil {
-			connState(c.users(nc), state)
-		}
-	}
-	srv.ConnContext = func(ctx context.Context, nc net.Conn) context.Context {
-		c := s.connOf(nc)
-		ctx = context.WithValue(ctx, connKey{}, c)
-		if connContext != nil {
-			return connContext(ctx, c.users(nc))
-		}
-		return ctx
-	}
+	s.routeBy(s.handler.next)
+	s.conns.Hook(srv)
+	baseContext := srv.BaseContext
 	srv.BaseContext = func(net.Listener) context.Context {
 		base := context.Background()
 		if baseContext != nil {
@@ -215,27 +221,11 @@ func (s *Server) hook(srv *http.Server) error {
 		}
 		return s.scope(base)
 	}
-	if next := maps.Clone(srv.TLSNextProto); len(next) > 0 {
-		for proto, serve := range next {
-			if proto != "h2" { // that one calls ConnState
-				next[proto] = func(srv *http.Server, c *tls.Conn, h http.Handler) {
-					if c := s.connOf(c); c != nil {
-						c.leaves(other)
-					}
-					serve(srv, c, h)
-				}
-			}
-		}
-		srv.TLSNextProto = next
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hooked = true
 	return nil
 }
-
-// connKey is the key of the *conn in the contexts of requests.
-type connKey struct{}
 
 // scope returns the context of all requests: with the Life, and with the end that
 // Cancel and Stop give it.

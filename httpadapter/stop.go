@@ -3,7 +3,6 @@ package httpadapter
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
@@ -19,7 +18,6 @@ const (
 	callShutdown = "http.Server.Shutdown"
 	callPattern  = "WithPattern"
 	callDeadline = "net.Conn.SetDeadline"
-	callEnd      = "net.Conn.Close"
 )
 
 // moment is what calls may need to return when what they waited for has come.
@@ -54,27 +52,18 @@ func (s *Server) GracefulStop() {
 	s.conns.LimitHandshakes(s.within(s.handshakeTime))
 	_ = s.conns.Close() // always nil
 	s.conns.CutHandshakes(s.handshakeTime)
-	s.draining.Store(true)
-	var idle []func()
-	for _, c := range s.all() {
-		if ends := c.drain(true); ends && c.Direct() {
-			idle = append(idle, c.endHere)
-		} else if ends {
-			c.end()
-		}
-	}
-	s.await(s.calls.RunAll(callEnd, idle))
+	s.conns.Drain(moment)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	for {
-		if s.conns.Len() == int(s.left.Load()) { // which is final
+		if s.conns.IsEmpty() { // which is final
 			cancel() // Shutdown polls
 			s.tracker.Seal()
 		}
 		if isClosed(s.tracker.Sealed()) {
 			break
 		}
-		if hooked && s.conns.Counts().Handshaking == 0 {
+		if hooked && s.conns.Shaken() {
 			hooked = false
 			s.shutdown(ctx)
 			continue
@@ -102,16 +91,9 @@ func (s *Server) GracefulStop() {
 // connection of HTTP/1.x has its first request before it, and none is idle on which
 // something has come: net/http drops the requests that it reads from now on.
 func (s *Server) shutdown(ctx context.Context) {
-	s.told.Store(true)
-	for _, c := range s.all() {
-		c.tell(false)
-	}
+	s.conns.Tell()
 	s.calls.Run(callShutdown, func() { _ = s.user.Shutdown(ctx) }) // its only error is that of ctx
 }
-
-// holds reports whether a connection is waited for, and not left to those who have taken
-// it over.
-func (s *Server) holds(c *conn) bool { return !s.leaveHijacked || !c.is(hijack) }
 
 // within returns d, but at most half of the time to the timer.
 func (s *Server) within(d time.Duration) time.Duration {
@@ -188,7 +170,7 @@ func (s *Server) Stop() {
 	s.tracker.Enter(inflight.Stopped)
 	_ = s.conns.Close() // always nil
 	s.conns.RefuseHandshakes()
-	closing := slices.DeleteFunc(s.all(), func(c *conn) bool { return c.is(hijack) })
+	closing := s.conns.Held(false)
 	for _, c := range closing {
 		c.Finish()
 	}
@@ -205,7 +187,7 @@ func (s *Server) Cut() (cut int) {
 		return 0
 	}
 	s.tracker.Enter(inflight.Stopped)
-	closing := slices.DeleteFunc(s.all(), func(c *conn) bool { return !s.holds(c) })
+	closing := s.conns.Held(true)
 	for _, c := range closing {
 		if c.Cut() {
 			cut++

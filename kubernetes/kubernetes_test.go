@@ -11,14 +11,13 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
-
 	"pgregory.net/rapid"
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/fsm"
 	"github.com/lastcall-go/lastcall/kubernetes"
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // A pod has 60 s to end, and a preStop hook of 5 s before SIGTERM.

@@ -9,9 +9,9 @@ import (
 // Causes of a shutdown, in [Report.Cause].
 var (
 	// ErrShutdown is the cause of a shutdown that was asked for with Shutdown(nil).
-	ErrShutdown = errors.New("Shutdown was called, without a cause")
+	ErrShutdown = errors.New("Shutdown was called, without a cause") //nolint:staticcheck // it begins with the name of a function
 	// ErrForced is the cause of a shutdown that began with Force.
-	ErrForced = errors.New("Force was called")
+	ErrForced = errors.New("Force was called") //nolint:staticcheck // the same
 )
 
 // SignalError is the cause of a shutdown that began with a signal.

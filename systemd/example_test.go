@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/lastcall-go/lastcall"
-
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/systemd"
 )

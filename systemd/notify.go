@@ -9,12 +9,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
-
 	"github.com/coreos/go-systemd/v22/daemon"
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // name is that of the observer and of the announcer.

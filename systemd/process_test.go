@@ -20,7 +20,6 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
-
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/report"
 	"github.com/lastcall-go/lastcall/systemd"

@@ -9,12 +9,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
-
 	"github.com/rs/zerolog"
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // demoBudget is the budget of a demo, unless flags say otherwise.

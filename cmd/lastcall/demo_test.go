@@ -8,9 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lastcall-go/lastcall/report"
-
 	"github.com/lastcall-go/lastcall/fsm"
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // TestDemoWithoutSignals: where no SIGTERM can be sent the demo says so, and calls

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/lastcall-go/lastcall"
-
 	"github.com/lastcall-go/lastcall/fsm"
 	"github.com/lastcall-go/lastcall/transitions"
 	"github.com/lastcall-go/lastcall/viz"

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/lastcall-go/lastcall"
-
 	"github.com/lastcall-go/lastcall/fsm"
 	"github.com/lastcall-go/lastcall/transitions"
 	"github.com/lastcall-go/lastcall/viz"

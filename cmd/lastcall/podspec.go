@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
-
 	"github.com/lastcall-go/lastcall/kubernetes"
 )
 

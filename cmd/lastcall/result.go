@@ -8,9 +8,8 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
-
 	"github.com/lastcall-go/lastcall/fsm"
+	"github.com/lastcall-go/lastcall/report"
 	"github.com/lastcall-go/lastcall/transitions"
 	"github.com/lastcall-go/lastcall/viz"
 )

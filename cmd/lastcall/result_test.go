@@ -5,12 +5,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
-
 	"google.golang.org/grpc/codes"
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/fsm"
+	"github.com/lastcall-go/lastcall/report"
 	"github.com/lastcall-go/lastcall/transitions"
 )
 

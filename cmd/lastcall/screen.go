@@ -8,12 +8,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
-
 	"github.com/mattn/go-isatty"
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/fsm"
+	"github.com/lastcall-go/lastcall/report"
 	"github.com/lastcall-go/lastcall/transitions"
 )
 

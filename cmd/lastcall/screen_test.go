@@ -7,9 +7,8 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
-
 	"github.com/lastcall-go/lastcall/fsm"
+	"github.com/lastcall-go/lastcall/report"
 	"github.com/lastcall-go/lastcall/transitions"
 )
 

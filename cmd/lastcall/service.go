@@ -5,13 +5,13 @@ import (
 	"errors"
 	"time"
 
-	"github.com/lastcall-go/lastcall"
-
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/lastcall-go/lastcall"
 )
 
 // serviceName is the demo's gRPC service. It is described by hand, with messages

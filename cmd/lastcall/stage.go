@@ -9,10 +9,9 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
-
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/fsm"
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // stage is one run of a demo: two replicas, the clients, the controller of replica

@@ -40,6 +40,9 @@ func openGuestBook(ctx context.Context, path string) (*guestBook, error) {
 	for try := 0; try < lockTries && errors.Is(err, bbolterrors.ErrTimeout) && ctx.Err() == nil; try++ {
 		db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTime / lockTries})
 	}
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("guest book %s: %w", path, err)
 	}

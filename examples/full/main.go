@@ -63,8 +63,7 @@ func (c config) run() int {
 		return exitUsage
 	}
 	if err := c.open(ctl.Starting(context.Background()), ctl, log); err != nil {
-		log.Error().Err(err).Msg("cannot start")
-		ctl.Fail(err) // Run then starts nothing, and closes what is open; after a signal it is no failure
+		ctl.Fail(err) // Run logs it, starts nothing, and closes what is open; after a signal it changes nothing
 	}
 	got := ctl.Run(context.Background())
 	if err := writeGoroutines(c.goroutines); err != nil {

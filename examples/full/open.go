@@ -41,7 +41,9 @@ func (c config) open(ctx context.Context, ctl *controller.Controller, log zerolo
 	}
 
 	log.Info().Str("file", c.guestBook).Msg("opening the guest book")
+	_, span := traces.Start(ctx, "open the guest book")
 	guests, err := openGuestBook(ctx, c.guestBook)
+	span.End()
 	if err != nil {
 		return err
 	}

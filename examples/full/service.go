@@ -7,13 +7,13 @@ import (
 	"io"
 	"time"
 
-	"github.com/lastcall-go/lastcall"
-
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	echopb "google.golang.org/grpc/examples/features/proto/echo"
 	hellopb "google.golang.org/grpc/examples/helloworld/helloworld"
 	"google.golang.org/grpc/status"
+
+	"github.com/lastcall-go/lastcall"
 )
 
 // greeter writes everybody whom it greets into the guest book.

@@ -2,7 +2,9 @@ package connset
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
+	"os"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -115,12 +117,6 @@ func (c *Conn) Finish() bool {
 	return first
 }
 
-// The time for which Linger lets a peer be silent, and for which it reads at most.
-const (
-	lingerTime = time.Second
-	maxLinger  = 5 * time.Second
-)
-
 // FinishHere is Finish on the caller's goroutine. It blocks for as long as Close of the
 // connection inside does.
 func (c *Conn) FinishHere() {
@@ -129,28 +125,61 @@ func (c *Conn) FinishHere() {
 	}
 }
 
-// Linger is Finish for a connection over TCP whose peer may still be sending, although it
-// was answered: closing it at once would send a reset, and the peer might lose the answer.
-// The peer sees the end of the stream at once. The connection stays open until the peer
-// closes it, is silent for a second, or goes on for longer than most, or 5 s; another way
-// to close it ends that. Of several calls the first counts. It does not block.
-func (c *Conn) Linger(tcp *net.TCPConn, most time.Duration) {
+// CloseHere is Close on the caller's goroutine. It blocks for as long as Close of the
+// connection inside does. What has arrived and was not read makes it a reset.
+func (c *Conn) CloseHere() {
+	if c.claim() {
+		c.close()
+	}
+}
+
+// The time for which Linger lets a peer be silent before it closes the connection, and for
+// which it reads at most.
+const (
+	lingerTime = time.Second
+	maxLinger  = 5 * time.Second
+)
+
+// Linger is Finish for a connection over TCP whose peer may still be sending: a body that
+// the server does not want, or how much of the answer it has read. To close it would make
+// the kernel send a reset as soon as something comes, and drop what the peer does not have.
+// So only the sending side is closed, and what comes is read and dropped, until the peer
+// closes the connection, or is silent for a second, or has gone on for 5 s.
+//
+// The Set counts the connection as closed earlier: when the peer has been silent for hold,
+// or has gone on for most. Until then another way to close it ends this at once. Of several
+// calls the first counts. It does not block.
+func (c *Conn) Linger(tcp *net.TCPConn, hold, most time.Duration) {
 	if !c.lingering.CompareAndSwap(false, true) {
 		return
 	}
 	c.set.opts.Calls.Run(callLinger, func() {
-		defer c.Finish()
-		limit := time.Now().Add(min(most, maxLinger))
-		err := tcp.CloseWrite()
-		for buf := make([]byte, 4<<10); err == nil; {
-			silence := time.Now().Add(lingerTime)
-			if silence.After(limit) {
-				silence = limit
-			}
-			_ = tcp.SetReadDeadline(silence) // it fails if the connection is closed, and then so does Read
-			_, err = tcp.Read(buf)
+		if tcp.CloseWrite() == nil && !drop(tcp, hold, most) && c.claim() {
+			c.ended()
+			go func() {
+				drop(tcp, lingerTime, maxLinger)
+				_ = tcp.Close() // nothing depends on it any more
+			}()
+			return
 		}
+		c.FinishHere()
 	})
+}
+
+// drop reads and drops what comes, until the peer is silent for so long, or for most. It
+// reports whether the connection has ended before.
+func drop(tcp *net.TCPConn, silence, most time.Duration) bool {
+	limit := time.Now().Add(most)
+	for buf := make([]byte, 4<<10); ; {
+		until := time.Now().Add(silence)
+		if until.After(limit) {
+			until = limit
+		}
+		_ = tcp.SetReadDeadline(until) // it fails if the connection is closed, and then so does Read
+		if _, err := tcp.Read(buf); err != nil {
+			return !errors.Is(err, os.ErrDeadlineExceeded)
+		}
+	}
 }
 
 // Cut is Finish for a connection in the middle of something, and counts it in

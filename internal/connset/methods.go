@@ -74,7 +74,7 @@ func (c *tcpConn) Close() error                             { return c.own.Close
 func (c *tcpConn) NetConn() net.Conn                        { return c.TCPConn }
 func (c *tcpConn) ReadFrom(r io.Reader) (int64, error)      { return c.own.wire().readFrom(c.TCPConn, r) }
 func (c *tcpConn) CloseWrite() error                        { return c.own.EndWrites(c.TCPConn.CloseWrite) }
-func (c *halfConn) CloseWrite() error                       { return c.Wired.EndWrites(c.inner.CloseWrite) }
+func (c *halfConn) CloseWrite() error                       { return c.EndWrites(c.inner.CloseWrite) }
 func (c *securedConn) ConnectionState() tls.ConnectionState { return c.inner.ConnectionState() }
 
 // HandshakeContext is that of the connection inside; without one there is nothing to do.

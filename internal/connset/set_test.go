@@ -84,7 +84,7 @@ func TestAccepting(t *testing.T) {
 		if isClosed(f.Accepting()) {
 			t.Error("before Accept")
 		}
-		go f.Accept()
+		go func() { _, _ = f.Accept() }()
 		if !isClosed(f.Accepting()) {
 			t.Error("not in Accept")
 		}
@@ -300,7 +300,7 @@ func TestDescriptorTaken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer file.Close()
+		t.Cleanup(func() { file.Close() })
 		file.Fd() // makes the description blocking
 		set := connset.New(lis, connset.Options{Owner: "test", Calls: new(foreign.Calls)})
 		accepted := make(chan error, 1)
@@ -327,7 +327,7 @@ func TestDescriptorTaken(t *testing.T) {
 		if !accepts {
 			continue // nothing is left in the system call, and only the file is open
 		}
-		c, err := net.Dial("tcp", lis.Addr().String())
+		c, err := new(net.Dialer).DialContext(t.Context(), "tcp", lis.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -127,7 +127,7 @@ func TestWithMethods(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tcp.Close()
-	overTCP, err := net.Dial("tcp", tcp.Addr().String())
+	overTCP, err := new(net.Dialer).DialContext(t.Context(), "tcp", tcp.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}

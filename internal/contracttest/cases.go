@@ -64,7 +64,7 @@ func accepts(t *testing.T, s Subject) {
 	if err := i.Server.Check(); err != nil {
 		t.Fatalf("Check: %v", err)
 	}
-	if i.Server.Accepting() == nil || i.Server.Accepting() != i.Server.Accepting() { //nolint:staticcheck // twice on purpose
+	if first, second := i.Server.Accepting(), i.Server.Accepting(); first == nil || first != second {
 		t.Error("Accepting is nil, or not always the same")
 	}
 	synctest.Wait()
@@ -174,7 +174,7 @@ func tells(t *testing.T, s Subject) {
 		t.Error("Draining is not closed in the drain")
 	}
 	close(w.release)
-	<-w.result
+	w.ends()
 	r.end(t)
 }
 
@@ -218,11 +218,11 @@ func counts(t *testing.T, s Subject) {
 		r.Server.GracefulStop()
 	}()
 	close(before.release)
-	<-before.result
+	before.ends()
 	synctest.Wait()
 	want("one completed", lastcall.Work{Running: 1, Before: 1, Arrived: 1, Completed: 1})
 	r.Server.Cancel(t.Context(), errCause)
-	<-arrived.result
+	arrived.ends()
 	<-drained
 	want("one cancelled", lastcall.Work{Before: 1, Arrived: 1, Completed: 1, Cancelled: 1})
 	r.end(t)
@@ -247,7 +247,7 @@ func arrivals(t *testing.T, s Subject) {
 		t.Errorf("the last arrival was %v ago, want 0", time.Since(got))
 	}
 	close(w.release)
-	<-w.result
+	w.ends()
 	r.end(t)
 }
 

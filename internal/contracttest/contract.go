@@ -94,6 +94,11 @@ type work struct {
 	result  <-chan error
 }
 
+// ends waits for what the client gets, whatever that is.
+func (w *work) ends() {
+	<-w.result //nolint:errcheck // see above
+}
+
 // begin begins a piece of work that lasts until it is released or, unless it is deaf,
 // its context ends.
 func (r *running) begin(t *testing.T, deaf bool) *work {

@@ -50,7 +50,7 @@ func cancelsNothing(t *testing.T, s Subject) {
 	r := run(t, s)
 	w := r.begin(t, false)
 	close(w.release)
-	<-w.result
+	w.ends()
 	go r.Server.GracefulStop()
 	atOnce(t, "Cancel with nothing in flight", func() { r.Server.Cancel(t.Context(), errCause) })
 	r.end(t)
@@ -67,7 +67,7 @@ func stops(t *testing.T, s Subject) {
 		t.Error("the handler's context has not ended")
 	}
 	select {
-	case <-w.result:
+	case <-w.result: //nolint:errcheck // that it got any answer
 	case <-time.After(time.Minute):
 		t.Error("the client waits for ever")
 	}
@@ -109,6 +109,6 @@ func together(t *testing.T, s Subject) {
 		all.Go(func() { r.Server.Notes() })
 	}
 	all.Wait()
-	<-w.result
+	w.ends()
 	r.end(t)
 }

@@ -271,11 +271,11 @@ func TestNumbersAddUp(t *testing.T) {
 						continue
 					}
 					begun.Add(1)
-					if rand.IntN(4) == 0 { //nolint:gosec // any mix will do
+					if rand.IntN(4) == 0 {
 						tr.Hold(r)
 						tr.End(r, inflight.ByStage)
 					}
-					tr.End(r, inflight.Fate(rand.IntN(4))) //nolint:gosec // any mix will do
+					tr.End(r, inflight.Fate(rand.IntN(4)))
 				}
 			})
 		}

@@ -20,7 +20,7 @@ func NothingBeforeTheTimer(r *Run) error {
 	}
 	for _, s := range r.all(opWork, opHandler, opTask) {
 		if !s.Told.IsZero() && s.Told.Before(r.timer) && s.Told.Before(r.out(s)) {
-			return fmt.Errorf("%s %s was told to end %v before the timer: %v", s.Op, s.Name, r.timer.Sub(s.Told), s.Cause)
+			return fmt.Errorf("%s %s was told to end %v before the timer: %w", s.Op, s.Name, r.timer.Sub(s.Told), s.Cause)
 		}
 	}
 	return nil

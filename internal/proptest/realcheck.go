@@ -39,8 +39,8 @@ type asked struct {
 
 // jobs returns what has become of all jobs whose clients have begun.
 func (r *Run) jobs() (all []asked) {
-	w, real := r.World.(*realWorld)
-	if !real {
+	w, ok := r.World.(*realWorld)
+	if !ok {
 		return nil
 	}
 	for i, j := range w.plan.jobs {
@@ -78,7 +78,7 @@ func near(at, want time.Time) bool { return !at.Before(want) && !at.After(want.A
 func Admitted(r *Run) error {
 	ready := r.heardOf(lastcall.PhaseServe)
 	return r.each(func(a *asked) error {
-		if a.Kind == watches || !ready || !a.at.Before(a.gs.In) || !a.at.Before(r.expiry) {
+		if a.Kind == watches || !ready || !a.at.Add(-a.Slow).Before(a.gs.In) || !a.at.Before(r.expiry) {
 			return nil
 		}
 		if a.handler == nil || !near(a.handler.In, a.at) {
@@ -107,6 +107,8 @@ func NotAdmitted(r *Run) error {
 			return nil
 		case a.handler.In.After(r.out(a.gs)):
 			return r.fail(a, "it was served at %s, when GracefulStop had returned", r.since(a.handler.In))
+		case r.expired && a.handler.In.After(r.expiry):
+			return r.fail(a, "it was served at %s, after the timer", r.since(a.handler.In))
 		case a.at.Add(-a.Slow).After(a.gs.In.Add(a.on.Handshake + moment)):
 			return r.fail(a, "it was served, but the drain of the server had begun at %s", r.since(a.gs.In))
 		}
@@ -165,17 +167,17 @@ func AnsweredWhole(r *Run) error {
 			return nil
 		}
 		at := a.handler.Out
-		switch {
-		case a.Kind == hijack || a.Kind == held:
+		switch a.Kind {
+		case hijack, held:
 			at = a.handler.In
-		case a.Kind == trickles:
+		case trickles:
 			at = r.out(a.client) // it reads slowly
 			if !at.Before(r.expiry) {
 				return nil
 			}
 		}
 		if !a.isWhole() || !near(r.out(a.client), at) {
-			return r.fail(a, "the handler ended at %s, before the timer, and the client heard %+v at %s", r.since(a.handler.Out), a.heard, r.since(r.out(a.client)))
+			return r.fail(a, "the handler ended at %s, before the timer, and the client heard %v at %s", r.since(a.handler.Out), a.heard, r.since(r.out(a.client)))
 		}
 		if a.heard.status != 0 && a.Over != overH2C && a.handler.In.After(r.trigger) && !a.heard.closes {
 			return r.fail(a, "an HTTP/1.1 client was not told to go")
@@ -207,7 +209,7 @@ func ToldAtTheTimer(r *Run) error {
 			return nil
 		}
 		if !near(s.Told, r.expiry) || kind != held && !errors.Is(s.Cause, lastcall.ErrTimer) && !errors.Is(s.Err, drain.ErrClosed) {
-			return fmt.Errorf("%s of %s, at work at the timer, was told to end at %s: %v", s.Op, s.Name, r.since(s.Told), s.Cause)
+			return fmt.Errorf("%s of %s, at work at the timer, was told to end at %s: %w", s.Op, s.Name, r.since(s.Told), s.Cause)
 		}
 		return nil
 	}
@@ -258,7 +260,7 @@ func InterruptedWell(r *Run) error {
 			ok = told && a.heard.status == http.StatusServiceUnavailable && a.heard.err == nil && (a.heard.closes || a.Over == overH2C)
 		}
 		if !ok {
-			return r.fail(a, "it was interrupted, and its client heard %+v at %s", a.heard, r.since(at))
+			return r.fail(a, "it was interrupted, and its client heard %v at %s", a.heard, r.since(at))
 		}
 		return nil
 	})
@@ -283,9 +285,16 @@ func ConnectionsKept(r *Run) error {
 	return nil
 }
 
-// ConnectionsClosed is G4 and G10: no connection outlives its server, and one on which
-// nothing has come is closed when the time for handshakes is over.
+// ConnectionsClosed is G4, G5 and G10: no connection outlives its server, or its Stop
+// unless a handler has taken it over; one on which nothing has come is closed when the
+// time for handshakes is over.
 func ConnectionsClosed(r *Run) error {
+	for _, c := range r.all(opCut) {
+		taken := slices.ContainsFunc(r.jobs(), func(a asked) bool { return a.on.Name == c.Name && (a.Kind == hijack || a.Kind == held) })
+		if c.How == Returned && c.Value != 0 && !taken && r.on(c.Name).Kind != rawKind {
+			return fmt.Errorf("Stop of %s has left %v connections to Cut", c.Name, c.Value)
+		}
+	}
 	for _, c := range r.all(opConn) {
 		if c.Name == adminName {
 			continue
@@ -295,7 +304,8 @@ func ConnectionsClosed(r *Run) error {
 		if out.After(r.Ended) && c.In.Before(gs.In) {
 			return fmt.Errorf("a connection to %s, over %s, is open", c.Name, c.Text)
 		}
-		if limit := gs.In.Add(on.Handshake + moment); c.Value == nil && c.In.Before(gs.In) && out.After(limit) {
+		limit := earlier(gs.In.Add(on.Handshake), later(gs.In, r.expiry)).Add(moment)
+		if c.Value == nil && c.In.Before(gs.In) && (out.After(limit) || !out.Before(r.natural) && r.natural.After(gs.In.Add(moment))) {
 			return fmt.Errorf("a silent connection to %s was closed only at %s, the drain of the server had begun at %s", c.Name, r.since(out), r.since(gs.In))
 		}
 	}
@@ -304,7 +314,7 @@ func ConnectionsClosed(r *Run) error {
 
 // on returns the plan of a server.
 func (r *Run) on(server string) realServer {
-	if w, real := r.World.(*realWorld); real {
+	if w, ok := r.World.(*realWorld); ok {
 		for _, s := range w.plan.servers {
 			if s.Name == server {
 				return s

@@ -25,6 +25,10 @@ type answer struct {
 	closes bool // the answer said "Connection: close"
 }
 
+func (a answer) String() string {
+	return fmt.Sprintf("%d %q, close %v, %v", a.status, a.body, a.closes, a.err)
+}
+
 // Begin starts the clients, and those who ask for a shutdown.
 func (w *realWorld) Begin(ctl *Controller) context.Context {
 	ctx := w.begin(ctl, w.plan.asks)
@@ -58,7 +62,7 @@ func (w *realWorld) End() {
 func (w *realWorld) client(who string, f func() answer) (a answer) {
 	_ = w.log.call(context.Background(), opClient, who, func(s *Span) error {
 		a = f()
-		w.log.do(func() { s.Value, s.Text = a, fmt.Sprintf("%d %q, close %v, %v", a.status, a.body, a.closes, a.err) })
+		w.log.do(func() { s.Value, s.Text = a, a.String() })
 		return nil
 	})
 	return a
@@ -91,7 +95,8 @@ func (w *realWorld) stay(i int) {
 		return
 	}
 	defer conn.Close()
-	defer context.AfterFunc(w.ctx, func() { conn.Close() })()
+	stop := context.AfterFunc(w.ctx, func() { conn.Close() })
+	defer stop()
 	br := bufio.NewReader(conn)
 	if j.Kind != silent {
 		go func() {
@@ -114,7 +119,7 @@ func (w *realWorld) stay(i int) {
 				a.body, a.err = br.ReadString('\n')
 				return a
 			}
-			res, err := http.ReadResponse(br, nil) //nolint:bodyclose // heard does it
+			res, err := http.ReadResponse(br, nil)
 			return heard(res, err)
 		})
 	}
@@ -139,7 +144,7 @@ func (w *realWorld) get(i int) {
 			panic(err)
 		}
 		j := w.plan.jobs[i]
-		return heard(w.httpClient(j.Server, j.Over).Do(req)) //nolint:bodyclose // heard does it
+		return heard(w.httpClient(j.Server, j.Over).Do(req))
 	})
 }
 
@@ -240,11 +245,12 @@ func (w *realWorld) visit(v visit, who string) {
 			return answer{err: err}
 		}
 		defer conn.Close()
-		defer context.AfterFunc(w.ctx, func() { conn.Close() })()
+		stop := context.AfterFunc(w.ctx, func() { conn.Close() })
+		defer stop()
 		if _, err := fmt.Fprintf(conn, "GET /?takes=%s HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n", v.Takes); err != nil {
 			return answer{err: err}
 		}
-		res, err := http.ReadResponse(bufio.NewReader(conn), nil) //nolint:bodyclose // heard does it
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		return heard(res, err)
 	})
 }

@@ -42,8 +42,8 @@ const (
 	breaks   = "breaks"   // of a worker: it fails
 )
 
-// real is everything about a world of real servers that was drawn.
-type real struct {
+// realPlan is everything about a world of real servers that was drawn.
+type realPlan struct {
 	budget   Budget
 	servers  []realServer // those in front first
 	jobs     []job
@@ -89,7 +89,7 @@ type visit struct{ At, Takes time.Duration }
 
 // DrawGRPC draws a world of one real gRPC server with peers of every kind.
 func DrawGRPC(t *rapid.T) Plan {
-	p := &real{budget: drawBudget(t)}
+	p := &realPlan{budget: drawBudget(t)}
 	drawQuiet(t, &p.budget)
 	p.drawServer(t, grpcKind, 0)
 	if rapid.IntRange(0, 2).Draw(t, "spreads") == 0 {
@@ -108,7 +108,7 @@ func DrawGRPC(t *rapid.T) Plan {
 // protocol of its own, tasks in the background, workers, closers, flushers and an admin
 // server.
 func DrawMix(t *rapid.T) Plan {
-	p := &real{budget: drawBudget(t)}
+	p := &realPlan{budget: drawBudget(t)}
 	drawQuiet(t, &p.budget)
 	total := p.budget.Total
 	for _, s := range []struct {
@@ -153,7 +153,7 @@ func drawSteps(t *rapid.T, kind string, most int, limit time.Duration) (all []st
 	return all
 }
 
-func (p *real) drawServer(t *rapid.T, kind string, i int) {
+func (p *realPlan) drawServer(t *rapid.T, kind string, i int) {
 	s := realServer{Kind: kind, Name: name(kind, i)}
 	for _, front := range p.servers {
 		// Tasks outlive the handlers that begin them, and RPCs may come from the gateways.
@@ -169,12 +169,12 @@ func (p *real) drawServer(t *rapid.T, kind string, i int) {
 }
 
 // first returns the place of the first server of a kind, or -1.
-func (p *real) first(kind string) int {
+func (p *realPlan) first(kind string) int {
 	return slices.IndexFunc(p.servers, func(s realServer) bool { return s.Kind == kind })
 }
 
 // drawJobs draws what clients ask for; of gRPC servers these kinds, if there are any.
-func (p *real) drawJobs(t *rapid.T, most int, until time.Duration, rpcs []string) {
+func (p *realPlan) drawJobs(t *rapid.T, most int, until time.Duration, rpcs []string) {
 	asked := slices.DeleteFunc(slices.Clone(p.servers), func(s realServer) bool { return s.Kind == taskKind })
 	if len(asked) == 0 {
 		return
@@ -227,7 +227,7 @@ func (p *real) drawJobs(t *rapid.T, most int, until time.Duration, rpcs []string
 	}
 }
 
-func (p *real) String() string {
+func (p *realPlan) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%+v, asks %+v\n", p.budget, p.asks)
 	for _, s := range p.servers {

@@ -16,8 +16,8 @@ import (
 
 // work returns the calls that the GracefulStop of a server has to wait for.
 func (r *Run) work(server string) (all []*Span) {
-	w, real := r.World.(*realWorld)
-	if !real {
+	w, ok := r.World.(*realWorld)
+	if !ok {
 		return nil
 	}
 	for _, s := range r.all(opHandler) {
@@ -91,7 +91,7 @@ func AdminServes(r *Run) error {
 		case s.In.After(gs.In) && a.err == nil && s.How != Running:
 			return fmt.Errorf("%s asked at %s and heard %q, when the admin server was told to go at %s", s.Name, r.since(s.In), a.body, r.since(gs.In))
 		case s.In.Before(gs.In) && r.out(s).Before(gs.In) && (a.err != nil || a.status != http.StatusOK):
-			return fmt.Errorf("%s asked at %s and heard %d %q, %v at %s", s.Name, r.since(s.In), a.status, a.body, a.err, r.since(s.Out))
+			return fmt.Errorf("%s asked at %s and heard %v at %s", s.Name, r.since(s.In), a, r.since(s.Out))
 		case s.In.Before(gs.In) && r.out(s).After(r.Ended):
 			return fmt.Errorf("%s asked at %s, and has heard nothing", s.Name, r.since(s.In))
 		case a.body == "ready" && s.In.After(r.trigger) || a.body == "not ready" && s.In.Before(r.trigger) && s.In.After(r.Begun):
@@ -127,7 +127,7 @@ func WatchersTold(r *Run) error {
 func WorkAddsUp(r *Run) error {
 	for _, srv := range r.servers(false) {
 		on := r.on(srv.Name)
-		ran, lost := 0, 0
+		ran, before, lost := 0, 0, 0
 		for _, w := range r.Report.Work {
 			switch {
 			case w.Server != on.Name || w.Kind == lastcall.WorkInfra:
@@ -145,9 +145,10 @@ func WorkAddsUp(r *Run) error {
 				return fmt.Errorf("%s: a request is counted as %q", on.Name, w.Name)
 			}
 			ran += w.Before + w.Arrived
+			before += w.Before
 			lost += w.Cancelled + w.Cut + w.Running
 		}
-		if err := r.counts(on, ran, lost); err != nil {
+		if err := r.counts(on, ran, before, lost); err != nil {
 			return err
 		}
 	}
@@ -156,19 +157,25 @@ func WorkAddsUp(r *Run) error {
 
 // counts compares numbers with what was seen. What happens in the same instant may be
 // counted one way or the other.
-func (r *Run) counts(on realServer, ran, lost int) error {
-	leastRan, mostRan, leastLost, mostLost := 0, 0, 0, 0
+func (r *Run) counts(on realServer, ran, before, lost int) error {
+	leastRan, mostRan, leastBefore, mostBefore, leastLost, mostLost := 0, 0, 0, 0, 0, 0
 	gs := r.graceful(on.Name)
 	for _, s := range r.counted(on) {
 		out := r.out(s)
 		if !out.Before(r.trigger) {
 			mostRan++
+			if !s.In.After(r.trigger) {
+				mostBefore++
+			}
 		}
 		if !out.Before(r.expiry) {
 			mostLost++
 		}
 		if out.After(r.trigger) && s.In.Before(gs.In) { // otherwise it may have been refused
 			leastRan++
+			if s.In.Before(r.trigger) {
+				leastBefore++
+			}
 			if out.After(r.expiry) && r.expired {
 				leastLost++
 			}
@@ -180,8 +187,9 @@ func (r *Run) counts(on realServer, ran, lost int) error {
 			mostLost++
 		}
 	}
-	if ran < leastRan || ran > mostRan || lost < leastLost || lost > mostLost {
-		return fmt.Errorf("%s: the report counts %d and %d that were lost, want %d to %d and %d to %d", on.Name, ran, lost, leastRan, mostRan, leastLost, mostLost)
+	if ran < leastRan || ran > mostRan || before < leastBefore || before > mostBefore || lost < leastLost || lost > mostLost {
+		return fmt.Errorf("%s: the report counts %d, %d of them before the trigger and %d lost, want %d to %d, %d to %d and %d to %d",
+			on.Name, ran, before, lost, leastRan, mostRan, leastBefore, mostBefore, leastLost, mostLost)
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ const adminName = "admin"
 type realWorld struct {
 	*actor
 	testgrpc.UnimplementedTestServiceServer
-	plan   *real
+	plan   *realPlan
 	nets   []*memory // by server
 	office *memory   // the admin server's
 	tasks  drain.Watcher
@@ -41,7 +41,7 @@ type realWorld struct {
 }
 
 // World makes the world, in a bubble.
-func (p *real) World() World {
+func (p *realPlan) World() World {
 	w := &realWorld{actor: newActor(len(p.asks)), plan: p, rpcs: map[[2]int]*grpc.ClientConn{}, https: map[string]*http.Client{}}
 	w.office = newMemory(w.log, adminName)
 	for _, s := range p.servers {

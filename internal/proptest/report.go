@@ -193,7 +193,7 @@ func ExitCodeIsTrue(r *Run) error {
 		return fmt.Errorf("exit code %d, want %d", got, want)
 	}
 	if (r.Report.Err() == nil) != (r.Report.ExitCode() == report.ExitOK) {
-		return fmt.Errorf("exit code %d, with the error %v", r.Report.ExitCode(), r.Report.Err())
+		return fmt.Errorf("exit code %d, with the error %q", r.Report.ExitCode(), fmt.Sprint(r.Report.Err()))
 	}
 	return nil
 }

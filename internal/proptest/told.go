@@ -19,7 +19,7 @@ import (
 func OneReport(r *Run) error {
 	for _, w := range r.Waited {
 		if !reflect.DeepEqual(w, r.Report) { //nolint:govet // the same error values are what G6 promises
-			return fmt.Errorf("Wait returned another report:\n%v\n%v", w, r.Report)
+			return fmt.Errorf("from Wait came another report:\n%v\n%v", w, r.Report)
 		}
 	}
 	if !r.Report.Triggered.Equal(r.trigger) {
@@ -56,7 +56,7 @@ func FirstCause(r *Run) error {
 		ok = errors.As(got, &ended) && ended.Op == first.span.Op && ended.Name == first.span.Name
 	}
 	if !ok {
-		return fmt.Errorf("the cause is %v, and the first trigger was %s %v", got, first.what, first.span)
+		return fmt.Errorf("the cause is %w, and the first trigger was %s %v", got, first.what, first.span)
 	}
 	return nil
 }
@@ -160,7 +160,7 @@ func CauseFirst(r *Run) error {
 	return errors.New("the cause was not told")
 }
 
-// Unblamed: the world itself has seen nothing wrong.
+// Unblamed is for what the world sees by itself: it has seen nothing wrong.
 func Unblamed(r *Run) error {
 	if len(r.wrong) > 0 {
 		return errors.New(strings.Join(r.wrong, "\n"))

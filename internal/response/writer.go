@@ -105,7 +105,7 @@ type (
 func (w http1) ReadFrom(src io.Reader) (int64, error) {
 	w.says(http.StatusOK)
 	n, err := io.Copy(w.ResponseWriter, src)
-	w.Written += n
+	w.Written += n //nolint:revive // it holds a pointer
 	return n, err
 }
 
@@ -113,7 +113,7 @@ func (w http1) ReadFrom(src io.Reader) (int64, error) {
 func (w http1) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err == nil {
-		w.Status = http.StatusSwitchingProtocols
+		w.Status = http.StatusSwitchingProtocols //nolint:revive // it holds a pointer
 		w.Owner.Hijacked()
 	}
 	return c, rw, err

@@ -1,8 +1,7 @@
-package httpadapter
+package httpconn
 
 import (
 	"crypto/tls"
-	"errors"
 	"net"
 	"net/http"
 	"sync"
@@ -12,11 +11,14 @@ import (
 	"github.com/lastcall-go/lastcall/internal/connset"
 )
 
-// conn is a connection that net/http serves. What is read and written goes straight
+// callClose is the name under which a report lists a Close that has not returned.
+const callClose = "net.Conn.Close"
+
+// Conn is a connection that net/http serves. What is read and written goes straight
 // through.
-type conn struct {
+type Conn struct {
 	*connset.Wire
-	server  *Server
+	conns   *Conns
 	through bool                     // net/http has the *tls.Conn of the listener: no method here is called
 	secured atomic.Pointer[tls.Conn] // that net/http has; nil: none
 	ending  atomic.Bool              // endHere has called Close of that
@@ -25,10 +27,10 @@ type conn struct {
 	phase    phase
 	shaking  bool // connset has it in its handshake
 	http2    bool
-	asked    bool     // whether TLS speaks HTTP/2 is known
-	matched  int      // how many bytes of the preface of HTTP/2 it has begun with; -1: it is known
-	sends    bool     // the peer may be sending a body that is not read
-	hijacker *request // whose handler has hijacked it, until it is closed
+	asked    bool   // whether TLS speaks HTTP/2 is known
+	matched  int    // how many bytes of the preface of HTTP/2 it has begun with; -1: it is known
+	sends    bool   // the peer may be sending a body that is not read
+	hijacked func() // called when it is closed, after a handler has hijacked it
 }
 
 // phase is what a connection is in.
@@ -42,101 +44,57 @@ const (
 	other               // it speaks a protocol of the user's TLSNextProto
 )
 
-// accepting is the Set as net/http sees it.
-type accepting struct{ *Server }
-
-func (a accepting) Close() error { return a.conns.Close() }
-
-func (a accepting) Accept() (net.Conn, error) {
-	c, err := a.conns.Accept()
-	if _, secured := c.(*tls.Conn); err == nil && secured && a.tls {
-		_ = c.Close() // the error says why
-		return nil, errors.New("httpadapter: the listener returns a *tls.Conn, and WithTLS would put TLS into TLS: use WithoutTLS with this listener")
-	}
-	return c, err
-}
-
-// wrap returns a connection as net/http gets it. A *tls.Conn stays one: before Go 1.27
-// net/http speaks HTTP/2 on nothing else.
-func (s *Server) wrap(set *connset.Conn) net.Conn {
-	c := &conn{Wire: &connset.Wire{Conn: set}, server: s, shaking: true}
-	secured, ok := set.NetConn().(*tls.Conn)
-	if !ok {
-		return connset.WithMethods(c)
-	}
-	c.through = true
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.through[secured] = c
-	return secured
-}
-
-// connOf returns what is known of a connection that net/http has; nil if it is not one of
-// ours.
-func (s *Server) connOf(nc net.Conn) *conn {
-	secured, ok := nc.(*tls.Conn)
-	if ok {
-		nc = secured.NetConn()
-	}
-	if c, ok := connset.WithoutMethods(nc).(*conn); ok {
-		return c
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.through[secured]
-}
-
 // users returns a connection as the hooks of the user get it.
-func (c *conn) users(nc net.Conn) net.Conn {
+func (c *Conn) users(nc net.Conn) net.Conn {
 	if _, secured := nc.(*tls.Conn); secured || c == nil {
 		return nc
 	}
 	return c.NetConn()
 }
 
-// closed is called when a connection is closed.
-func (s *Server) closed(nc net.Conn) {
-	c := s.connOf(nc)
-	if secured, ok := nc.(*tls.Conn); ok {
-		s.mu.Lock()
-		delete(s.through, secured)
-		s.mu.Unlock()
+// Hijacked is called when a handler has taken the connection over, and ended when that is
+// closed, at once if it is. It returns false, and does not call ended, if the Close will not
+// be seen: that of a *tls.Conn of the listener.
+func (c *Conn) Hijacked(ended func()) bool {
+	defer c.conns.opts.Changed()
+	if c.through {
+		return false
 	}
-	c.StopQuiet()
-	c.lets()
-	s.poke()
-}
-
-// lets ends the connection's part in the request that has taken it over.
-func (c *conn) lets() {
+	c.leaves(hijack)
+	if c.conns.opts.LeaveHijacked {
+		c.conns.left.Add(1)
+	}
 	c.mu.Lock()
-	r := c.hijacker
-	c.hijacker = nil
+	c.hijacked = ended
 	c.mu.Unlock()
-	if r != nil {
-		if c.server.leaveHijacked {
-			c.server.left.Add(-1)
-		}
-		c.server.tracker.End(r, r.fate())
+	select {
+	case <-c.Done(): // closed may have been called before
+		c.letGo()
+	default:
 	}
+	return true
 }
 
-// all returns the connections that are not closed.
-func (s *Server) all() []*conn {
-	var all []*conn
-	for _, nc := range s.conns.Conns() {
-		if c := s.connOf(nc); c != nil { // it may have been closed since
-			all = append(all, c)
-		}
+// letGo is called when the connection is closed.
+func (c *Conn) letGo() {
+	c.mu.Lock()
+	ended := c.hijacked
+	c.hijacked = nil
+	c.mu.Unlock()
+	if ended == nil {
+		return
 	}
-	return all
+	if c.conns.opts.LeaveHijacked {
+		c.conns.left.Add(-1)
+	}
+	ended()
 }
 
 // preface is what a connection of HTTP/2 begins with.
 const preface = "PRI * HTTP/2"
 
 // Read is that of the connection inside. It finds out whether that begins with the preface.
-func (c *conn) Read(b []byte) (int, error) {
+func (c *Conn) Read(b []byte) (int, error) {
 	n, err := c.Wire.Read(b)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -152,32 +110,50 @@ func (c *conn) Read(b []byte) (int, error) {
 
 // Close closes the connection, once; see [connset.Conn.Close]. In the drain it never
 // blocks, and a peer that is still sending may read its answer.
-func (c *conn) Close() error {
+func (c *Conn) Close() error {
 	switch {
-	case !c.server.draining.Load():
+	case !c.conns.draining.Load():
 		return c.Wire.Close()
-	case c.ending.Load():
-		c.FinishHere()
-		return nil
-	}
-	tcp, ok := c.NetConn().(*net.TCPConn)
-	c.mu.Lock()
-	sends := c.sends && c.phase == busy
-	c.mu.Unlock()
-	if ok && sends {
-		c.Linger(tcp, c.server.within(time.Hour))
-	} else {
+	case c.ending.Load(): // endHere does
+	case c.lingers():
+	default:
 		c.Finish()
 	}
 	return nil
 }
 
+// The time for which the drain waits for a silent peer that may still be sending, and for
+// one of HTTP/2, which may do so after GOAWAY, in all.
+const (
+	bodyTime  = time.Second
+	quickTime = 5 * time.Millisecond
+	http2Time = time.Second
+)
+
+// lingers closes a connection whose peer may still be sending, and reports whether it is
+// such a one. It does not block.
+func (c *Conn) lingers() bool {
+	c.mu.Lock()
+	http2, sends := c.http2 && c.phase != hijack, c.sends && c.phase == busy
+	c.mu.Unlock()
+	tcp, ok := c.NetConn().(*net.TCPConn)
+	switch {
+	case !ok:
+		return false
+	case http2: // it says how much it has read
+		c.Linger(tcp, quickTime, http2Time)
+	case sends:
+		c.Linger(tcp, bodyTime, c.conns.opts.Linger())
+	}
+	return http2 || sends
+}
+
 // EndWrites is called when net/http has answered a request whose body it does not want to
 // read, before it sleeps and calls Close. The drain does not wait for that.
-func (c *conn) EndWrites(closeWrite func() error) error {
+func (c *Conn) EndWrites(closeWrite func() error) error {
 	c.mu.Lock()
 	c.sends = c.phase != hijack
-	closes := c.sends && c.server.draining.Load()
+	closes := c.sends && c.conns.draining.Load()
 	c.mu.Unlock()
 	if closes {
 		return c.Close()
@@ -186,7 +162,7 @@ func (c *conn) EndWrites(closeWrite func() error) error {
 }
 
 // enters is called before the ConnState of the user.
-func (c *conn) enters(nc net.Conn, state http.ConnState) {
+func (c *Conn) enters(nc net.Conn, state http.ConnState) {
 	secured, _ := nc.(*tls.Conn)
 	switch {
 	case state == http.StateNew && secured != nil:
@@ -204,7 +180,7 @@ func (c *conn) enters(nc net.Conn, state http.ConnState) {
 }
 
 // speaksHTTP2 reports whether the connection speaks HTTP/2. With TLS it is asked once.
-func (c *conn) speaksHTTP2(nc net.Conn) bool {
+func (c *Conn) speaksHTTP2(nc net.Conn) bool {
 	c.mu.Lock()
 	known, http2 := c.asked || c.http2, c.http2
 	c.mu.Unlock()
@@ -220,31 +196,31 @@ func (c *conn) speaksHTTP2(nc net.Conn) bool {
 	return http2
 }
 
-// serves is called when the handler of a request is going to be called, and reports
+// Serves is called when the handler of a request is going to be called, and reports
 // whether it may be: not if the connection is being closed in this instant.
-func (c *conn) serves(r *request) bool {
-	if r.http1 {
+func (c *Conn) Serves(http1, body bool) bool {
+	if http1 {
 		c.mu.Lock()
-		c.phase, c.sends = busy, r.body && c.secured.Load() != nil // without TLS net/http calls CloseWrite
+		c.phase, c.sends = busy, body && c.secured.Load() != nil // without TLS net/http calls CloseWrite
 		c.mu.Unlock()
 	}
 	return c.shaken() && !c.Claimed()
 }
 
-func (c *conn) set(to phase) {
+func (c *Conn) set(to phase) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.phase = to
 }
 
 // leaves is called when the connection does not speak HTTP any more.
-func (c *conn) leaves(to phase) {
+func (c *Conn) leaves(to phase) {
 	c.set(to)
 	c.shaken()
 }
 
 // shaken ends the handshake, and reports whether the connection is open.
-func (c *conn) shaken() bool {
+func (c *Conn) shaken() bool {
 	c.mu.Lock()
 	shaking := c.shaking
 	c.shaking = false
@@ -252,7 +228,7 @@ func (c *conn) shaken() bool {
 	if !shaking {
 		return !c.Closing()
 	}
-	defer c.server.poke()
+	defer c.conns.opts.Changed()
 	return c.HandshakeOver()
 }
 
@@ -262,9 +238,9 @@ func (c *conn) shaken() bool {
 //
 // One of HTTP/2 rests when it has begun to speak, before its first stream. In the drain
 // GOAWAY has to wait for that: it would refuse the stream.
-func (c *conn) rests(http2 bool) {
+func (c *Conn) rests(http2 bool) {
 	c.set(idle)
-	switch drains := c.server.draining.Load(); {
+	switch drains := c.conns.draining.Load(); {
 	case !drains:
 		c.shaken()
 	case http2:
@@ -277,7 +253,7 @@ func (c *conn) rests(http2 bool) {
 		}
 		c.shaken()
 	}
-	if c.server.told.Load() {
+	if c.conns.told.Load() {
 		c.tell(true)
 	}
 }
@@ -285,7 +261,7 @@ func (c *conn) rests(http2 bool) {
 // drain claims an idle connection of HTTP/1.x, and reports whether it does: then end has to
 // come. If spare is set and something has come, it does not: that may be a request that
 // net/http has not seen, so the connection has as much time as in its handshake.
-func (c *conn) drain(spare bool) bool {
+func (c *Conn) drain(spare bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -300,15 +276,18 @@ func (c *conn) drain(spare bool) bool {
 }
 
 // end closes a connection that is claimed. It does not block.
-func (c *conn) end() { c.server.calls.Run(callEnd, c.endHere) }
+func (c *Conn) end() { c.conns.opts.Calls.Run(callClose, c.endHere) }
 
 // endHere is end, and may block: over TLS it says goodbye, for which the peer has 5 s.
-func (c *conn) endHere() {
+func (c *Conn) endHere() {
 	if secured := c.secured.Load(); secured != nil {
 		c.ending.Store(true)
-		_ = secured.Close() // which calls Close, unless it was called before
+		_ = secured.Close() // nothing depends on it any more
+		c.ending.Store(false)
 	}
-	c.FinishHere()
+	if !c.lingers() {
+		c.CloseHere() // nothing that was read is unanswered; to look for more takes as long as to close
+	}
 }
 
 // quietTime is for how long nothing may be read or written on an idle connection of
@@ -319,7 +298,7 @@ const quietTime = 50 * time.Millisecond
 
 // tell is called when Shutdown of the http.Server is going to be called, and when the
 // connection becomes idle after that, which wrote says: it has written its GOAWAY.
-func (c *conn) tell(wrote bool) {
+func (c *Conn) tell(wrote bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.http2 && c.phase == idle && !c.through { // of such a one nothing is seen
@@ -327,13 +306,13 @@ func (c *conn) tell(wrote bool) {
 	}
 }
 
-func (c *conn) isShaking() bool {
+func (c *Conn) isShaking() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.shaking
 }
 
-func (c *conn) is(p phase) bool {
+func (c *Conn) is(p phase) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.phase == p
