@@ -216,7 +216,7 @@ func (s *Conns) Held(hijacked bool) []*Conn {
 // all returns the connections that are not closed.
 func (s *Conns) all() []*Conn {
 	var all []*Conn
-	for _, nc := range s.Set.Conns() {
+	for _, nc := range s.Conns() {
 		if c := s.of(nc); c != nil { // it may have been closed since
 			all = append(all, c)
 		}

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -34,8 +33,7 @@ func StartedFirst(r *Run) error {
 }
 
 func hasServe(s Server) bool {
-	_, ok := s.server.(lastcall.FullServer)
-	return ok
+	return s.server != nil
 }
 
 // AnnouncedFirst is G2: the drain begins when all have been told, or their time is over.

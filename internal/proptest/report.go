@@ -43,8 +43,7 @@ func CalledOnce(r *Run) error {
 }
 
 func hasAnnounce(s Server) bool {
-	_, ok := s.server.(lastcall.FullServer)
-	return ok
+	return s.server != nil
 }
 
 // calls are the kinds of calls of which each is a step in the report.
