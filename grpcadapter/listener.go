@@ -10,8 +10,8 @@ import (
 
 	"github.com/lastcall-go/lastcall"
 
-	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/connset"
+	"github.com/lastcall-go/lastcall/internal/foreign"
 )
 
 // The names under which a report has calls that do not return.

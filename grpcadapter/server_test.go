@@ -58,6 +58,13 @@ func dial(t *testing.T, lis *mempipe.Listener) *grpc.ClientConn {
 	return conn
 }
 
+// serving is closed: another goroutine serves the server.
+func serving() <-chan struct{} {
+	ready := make(chan struct{})
+	close(ready)
+	return ready
+}
+
 func mustNew(t *testing.T, opts ...controller.Option) *controller.Controller {
 	t.Helper()
 	c, err := controller.New(budget, append(opts, controller.WithSignals())...)
@@ -173,7 +180,7 @@ func TestHealthOptions(t *testing.T) {
 			srv := grpc.NewServer()
 			healthpb.RegisterHealthServer(srv, health.NewServer())
 			go func() { _ = srv.Serve(lis) }()
-			r := shutdownAfter(mustNew(t, controller.WithServer("grpc", grpcadapter.Use(srv))))
+			r := shutdownAfter(mustNew(t, controller.WithServer("grpc", grpcadapter.Use(srv), controller.ServedElsewhere(serving()))))
 			if r.ExitCode() != report.ExitStep || !strings.Contains(r.String(), "give it to WithHealth") {
 				t.Errorf("exit code %d\n%v", r.ExitCode(), r)
 			}
@@ -298,9 +305,7 @@ func TestPlainServer(t *testing.T) {
 				srv := grpc.NewServer()
 				served := make(chan error, 1)
 				go func() { served <- srv.Serve(lis) }()
-				ready := make(chan struct{})
-				close(ready)
-				r := shutdownAfter(mustNew(t, controller.WithServer("grpc", server(srv), controller.ServedElsewhere(ready))))
+				r := shutdownAfter(mustNew(t, controller.WithServer("grpc", server(srv), controller.ServedElsewhere(serving()))))
 				if r.ExitCode() != report.ExitOK || r.Took() != budget.Settle {
 					t.Error(r)
 				}

@@ -92,7 +92,7 @@ func TestHazard17_LateOverHTTP(t *testing.T) {
 			if w.Code != http.StatusServiceUnavailable {
 				t.Errorf("a browser gets %d", w.Code)
 			}
-		}, controller.WithServer("grpc", g), controller.WithServer("other", lingering(rpcTime)))
+		}, controller.WithServer("grpc", g), controller.WithServer("other", lingering(rpcTime), controller.ServedElsewhere(serving())))
 		wantEnd(t, r, report.OutcomeDrained, rpcTime)
 		wantNote(t, r, "when the drain of this server began, 0 RPCs were in flight over HTTP, and 3 came later and were refused")
 	})

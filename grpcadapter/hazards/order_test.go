@@ -218,6 +218,7 @@ const gatewayTime = 2 * time.Second
 
 // gateway is an HTTP server whose handler calls a gRPC server.
 type gateway struct {
+	lastcall.Unimplemented
 	http     *http.Server
 	lis      *pipeListener
 	back     *network // where the gRPC server listens
@@ -279,6 +280,8 @@ func (g *gateway) succeeded(t *testing.T) int {
 	}
 	return ok
 }
+
+func (*gateway) Accepting() <-chan struct{} { return serving() }
 
 func (g *gateway) Serve() error {
 	if err := g.http.Serve(g.lis); !errors.Is(err, http.ErrServerClosed) {
