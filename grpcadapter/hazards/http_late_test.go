@@ -3,7 +3,6 @@ package hazards_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -215,58 +214,6 @@ func TestHazard17_BothWays(t *testing.T) {
 		}
 		if r.ExitCode() != report.ExitOK || len(r.Notes) != 2 || !strings.Contains(r.Notes[1].Text, "use one Server for each") {
 			t.Errorf("%v\n%q", r, r.Notes)
-		}
-	})
-}
-
-// WithGoAwayFirst waits for GOAWAYs over the listener: handlers whose RPCs came over
-// HTTP hear of the drain when it begins, and the others within the limit.
-func TestHazard17_GoAwayFirst(t *testing.T) {
-	const limit = time.Second
-	for _, behind := range []bool{false, true} {
-		inVirtualTime(t, fmt.Sprintf("lastcall/behind %v", behind), func(t *testing.T, _ <-chan struct{}) {
-			g := grpcadapter.New(memory(), grpcadapter.OverHTTP(), grpcadapter.WithGoAwayFirst(limit))
-			h := newHandler(func(ctx context.Context) error {
-				<-lastcall.Draining(ctx)
-				time.Sleep(time.Millisecond) // not before GracefulStop has counted
-				return nil
-			})
-			r, errs := runOverHTTP(t, newFront(t, false), h, h.service(), 20, overHTTPCase{
-				adapter: func() (*grpcadapter.Server, grpc.ServiceRegistrar, http.Handler) { return g, g.NewServer(), g },
-				behind:  behind,
-			})
-			if wrong := tally(errs, func(err error) bool { return err == nil }); len(wrong) > 0 || r.Outcome != report.OutcomeDrained || r.Took() > httpTail {
-				t.Errorf("the clients got %v\n%v", wrong, r)
-			}
-			wantNote(t, r, map[bool]string{false: "when the drain of this server began, 20 RPCs were in flight over HTTP, and 0 came later"}[behind])
-		})
-	}
-	inVirtualTime(t, "lastcall/over the listener", func(t *testing.T, _ <-chan struct{}) {
-		n := memory()
-		g := grpcadapter.New(n, grpcadapter.OverHTTP(), grpcadapter.WithGoAwayFirst(limit))
-		h := newHandler(func(context.Context) error { time.Sleep(rpcTime); return nil })
-		service := h.service()
-		in, heard := make(chan struct{}), make(chan time.Time, 1)
-		service.output = func(s testgrpc.TestService_StreamingOutputCallServer) error {
-			close(in)
-			<-lastcall.Draining(s.Context())
-			heard <- time.Now()
-			return nil
-		}
-		service.register(g.NewServer())
-		overHTTP := start(call(elsewhere(t, g).client(t)))
-		overTCP := start(stream(n.client(t)))
-		<-h.in
-		r := shutdownOf(t, nil, controller.WithServer("grpc", g), controller.WithObserver("serve", func(s report.Step) {
-			if s.Kind == report.KindPhase && s.Phase == lastcall.PhaseServe {
-				<-in
-			}
-		}))
-		if got := (<-heard).Sub(r.Triggered); got != limit {
-			t.Errorf("the handler heard of the drain after %v, want %v", got, limit)
-		}
-		if err := errors.Join(overHTTP.result(), overTCP.result()); err != nil || r.Outcome != report.OutcomeDrained {
-			t.Errorf("%v\n%v", err, r)
 		}
 	})
 }
