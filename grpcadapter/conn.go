@@ -26,13 +26,13 @@ type conn struct {
 // inside has them, and only then.
 func (l *Listener) wrap(set *connset.Conn) net.Conn {
 	inner := set.NetConn()
-	s, isSocket := inner.(syscall.Conn)
+	_, isSocket := inner.(syscall.Conn)
 	r := readerOf(inner)
 	switch {
 	case isSocket && r != nil:
-		return &readySocketConn{socketConn{conn{Conn: set, listener: l}, s}, r}
+		return &readySocketConn{socketConn{conn{Conn: set, listener: l}}, r}
 	case isSocket:
-		return &socketConn{conn{Conn: set, listener: l}, s}
+		return &socketConn{conn{Conn: set, listener: l}}
 	case r != nil:
 		return &readyConn{conn{Conn: set, listener: l}, r}
 	default:
@@ -80,13 +80,12 @@ func (c *conn) close() {
 }
 
 // socketConn is a conn over a connection that has SyscallConn.
-type socketConn struct {
-	conn
-	socket syscall.Conn
-}
+type socketConn struct{ conn }
 
 // SyscallConn is that of the connection inside.
-func (c *socketConn) SyscallConn() (syscall.RawConn, error) { return c.socket.SyscallConn() }
+func (c *socketConn) SyscallConn() (syscall.RawConn, error) {
+	return c.NetConn().(syscall.Conn).SyscallConn() //nolint:forcetypeassert // wrap has looked
+}
 
 // readyConn is a conn that grpc reads with ReadOnReady.
 type readyConn struct {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -98,16 +97,17 @@ type endlessStream struct {
 	*stream
 	asks bool // the handler reads requests and answers them
 
-	mu     sync.Mutex
-	busy   bool          // an answer is on its way, or the request not there yet
-	up     bool          // a health Watch whose last message was SERVING
-	down   chan struct{} // nil: not asked for; closed when a health Watch is not up
-	taken  chan struct{} // nil: not asked for; closed when the stream was idle, and so is concluded
-	number uint64        // of those that began, guarded by endlessStreams
+	mu    sync.Mutex
+	busy  bool          // an answer is on its way, or the request not there yet
+	up    bool          // a health Watch whose last message was SERVING
+	down  chan struct{} // nil: not asked for; closed when a health Watch is not up
+	taken chan struct{} // nil: not asked for; closed when the stream was idle, and so is concluded
 }
 
 func newEndlessStream(s *stream, asks bool) *endlessStream {
-	return &endlessStream{stream: s, asks: asks, up: s.rpc.method.watch}
+	e := &endlessStream{stream: s, asks: asks, up: s.rpc.method.watch}
+	s.rpc.own.endless = e
+	return e
 }
 
 // RecvMsg notes when the handler waits for the next request. One that comes when the
@@ -164,7 +164,7 @@ func (e *endlessStream) take() bool {
 }
 
 // wentDown returns a channel that is closed when the last message of a health Watch is not
-// SERVING, or the stream has ended. It is called once.
+// SERVING. It is called once.
 func (e *endlessStream) wentDown() <-chan struct{} {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -200,45 +200,23 @@ func (e *endlessStream) stopTaking() bool {
 	return taken
 }
 
-// endlessStreams are the streams in flight that never end by themselves.
-type endlessStreams struct {
-	mu    sync.Mutex
-	all   map[*endlessStream]struct{}
-	begun uint64
-}
-
-func (s *endlessStreams) add(e *endlessStream) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.all == nil {
-		s.all = map[*endlessStream]struct{}{}
+// endlessInFlight returns the streams in flight that never end by themselves, those that
+// began first in front.
+func (s *Server) endlessInFlight() []*endlessStream {
+	var all []*endlessStream
+	for _, r := range s.tracker.InFlight() {
+		if r.own != nil && r.own.endless != nil {
+			all = append(all, r.own.endless)
+		}
 	}
-	s.begun++
-	e.number = s.begun
-	s.all[e] = struct{}{}
-}
-
-func (s *endlessStreams) remove(e *endlessStream) {
-	s.mu.Lock()
-	delete(s.all, e)
-	s.mu.Unlock()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.up = false
-	e.tellDown()
-}
-
-// oldestFirst returns the streams, those that began first in front.
-func (s *endlessStreams) oldestFirst() []*endlessStream {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.SortedFunc(maps.Keys(s.all), func(a, b *endlessStream) int { return cmp.Compare(a.number, b.number) })
+	slices.SortFunc(all, func(a, b *endlessStream) int { return cmp.Compare(a.rpc.Began(), b.rpc.Began()) })
+	return all
 }
 
 // endEndless ends the endless streams, each on a goroutine of its own, and returns
 // at once. Those that come later are refused.
 func (s *Server) endEndless() {
-	streams := s.streams.oldestFirst()
+	streams := s.endlessInFlight()
 	window := s.spread
 	if at, ok := s.timerAt(); ok {
 		window = max(0, min(window, time.Until(at)/2))

@@ -33,7 +33,9 @@ func newBusyStream(t *testing.T, asks bool) (*endlessStream, *busyStream) {
 	t.Helper()
 	inner := &busyStream{}
 	m := &method{server: newServer(nil), label: inflight.Label{Kind: lastcall.WorkStream}, endless: true}
-	return newEndlessStream(&stream{ServerStream: inner, rpc: &rpc{Context: context.Background(), method: m}}, asks), inner
+	r := &rpc{Context: context.Background(), method: m}
+	r.own = newOwnContext(r)
+	return newEndlessStream(&stream{ServerStream: inner, rpc: r}, asks), inner
 }
 
 func wantUnavailable(t *testing.T, what string, err error) {

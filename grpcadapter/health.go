@@ -95,15 +95,20 @@ func (s *Server) shutHealth() {
 	}
 	limit := time.NewTimer(watchTime)
 	defer limit.Stop()
-	told := []<-chan struct{}{s.foreign.Run("health.Shutdown", h.Shutdown)}
-	for _, e := range s.streams.oldestFirst() {
-		if e.rpc.method.watch {
-			told = append(told, e.wentDown())
-		}
+	select {
+	case <-s.foreign.Run("health.Shutdown", h.Shutdown):
+	case <-s.forced:
+		return
+	case <-limit.C:
+		return
 	}
-	for _, c := range told {
+	for _, e := range s.endlessInFlight() {
+		if !e.rpc.method.watch {
+			continue
+		}
 		select {
-		case <-c:
+		case <-e.wentDown():
+		case <-e.rpc.own.Done(): // it has ended
 		case <-s.forced:
 			return
 		case <-limit.C:

@@ -7,8 +7,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/lastcall-go/lastcall/internal/inflight"
 )
 
 // Over net/http grpc's GracefulStop aborts the RPCs in flight, so the adapter calls
@@ -28,6 +30,21 @@ var errOverHTTP = errors.New("grpcadapter: RPCs came over HTTP, where grpc's Gra
 // some in flight when the drain began; the exit code does not tell.
 func OverHTTP() Option { return func(s *Server) { s.overHTTP = true } }
 
+// door is where RPCs come in over HTTP.
+type door struct {
+	*inflight.Tracker[*visit]
+	used    atomic.Bool  // there was an RPC
+	found   atomic.Int64 // how many RPCs were in when the drain began
+	refused atomic.Int64 // how many RPCs came in the drain when it was shut
+}
+
+// visit is an RPC in ServeHTTP.
+type visit struct{ inflight.Item[*visit] }
+
+func newDoor() door {
+	return door{Tracker: inflight.New(func(*visit) inflight.Label { return inflight.Label{} })}
+}
+
 // ServeHTTP serves an RPC that came to an http.Server, as that of the gRPC server
 // does, and blocks until its answer is written. GracefulStop waits for it. RPCs that
 // come when GracefulStop has waited, or after Stop, get Unavailable; other requests
@@ -39,11 +56,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no gRPC server that serves over HTTP", http.StatusNotImplemented)
 		return
 	}
-	if !s.door.enter() {
+	s.door.used.Store(true)
+	v := &visit{}
+	if !s.door.Begin(v, inflight.Sealed, false) {
 		s.refuseHTTP(w, r)
 		return
 	}
-	defer s.door.leave()
+	defer s.door.End(v, inflight.Completed)
 	handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), countedKey{}, true)))
 }
 
@@ -56,7 +75,7 @@ func (s *Server) refuseHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !isClosed(s.forced) {
-		s.door.countRefused()
+		s.door.refused.Add(1)
 	}
 	h := w.Header() // an answer without a message: what is in the trailer otherwise comes in the header
 	h.Set("Content-Type", kind)
@@ -68,88 +87,8 @@ func (s *Server) refuseHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// door is where RPCs come in over HTTP.
-type door struct {
-	mu      sync.Mutex
-	in      int           // RPCs in ServeHTTP
-	empty   chan struct{} // nil: not asked for; closed when none is in
-	used    bool          // there was one
-	shut    bool
-	found   int // of those in, how many there were when the drain began
-	refused int // RPCs that came to a shut door in the drain
-}
-
-// enter takes in an RPC unless the door is shut.
-func (d *door) enter() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.used = true
-	if d.shut {
-		return false
-	}
-	d.in++
-	return true
-}
-
-func (d *door) leave() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.in--; d.in == 0 && d.empty != nil {
-		close(d.empty)
-		d.empty = nil
-	}
-}
-
-// shutIfEmpty shuts the door and returns nil if no RPC is in. Otherwise it returns a
-// channel that is closed when there is none.
-func (d *door) shutIfEmpty() <-chan struct{} {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.shut = d.shut || d.in == 0; d.shut {
-		return nil
-	}
-	if d.empty == nil {
-		d.empty = make(chan struct{})
-	}
-	return d.empty
-}
-
-// shutAtOnce shuts the door; what is in stays.
-func (d *door) shutAtOnce() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.shut = true
-}
-
-// countFound is called when the drain begins. After an http.Server that was drained first
-// nothing is in.
-func (d *door) countFound() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.found = d.in
-}
-
-func (d *door) countRefused() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.refused++
-}
-
-// tooLate returns how many RPCs show that the server is not After its http.Server.
-func (d *door) tooLate() (found, refused int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.found, d.refused
-}
-
-func (d *door) wasUsed() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.used
-}
-
 // usedHTTP reports whether RPCs came over HTTP.
-func (s *Server) usedHTTP() bool { return s.door.wasUsed() || s.sawHTTP.Load() }
+func (s *Server) usedHTTP() bool { return s.door.used.Load() || s.sawHTTP.Load() }
 
 // countedKey marks what came through Server.ServeHTTP.
 type countedKey struct{}
@@ -169,20 +108,23 @@ func pastUs(ctx context.Context) bool {
 // lets none in any more. If it has to wait, the listener is closed first: connections
 // over TCP get no GOAWAY until it has waited.
 func (s *Server) awaitHTTP() {
-	if !s.sawHTTP.Load() && s.door.shutIfEmpty() == nil {
+	in := len(s.door.InFlight())
+	s.door.Enter(inflight.Draining)
+	s.door.Seal()
+	if !s.sawHTTP.Load() && isClosed(s.door.Sealed()) {
 		return
 	}
 	if at, ok := s.timerAt(); !ok || time.Now().Before(at) { // after another server this comes at the timer at the latest
-		s.door.countFound()
+		s.door.found.Store(int64(in))
 	}
 	s.closeListener()
-	for {
-		in, past := s.door.shutIfEmpty(), s.anyPastUs()
-		if in == nil && !past {
-			break
-		}
+	select {
+	case <-s.door.Sealed():
+	case <-s.stopping:
+		return
+	}
+	for s.anyPastUs() {
 		select {
-		case <-in: // never, if it is nil
 		case <-s.tracker.Changed():
 		case <-s.stopping:
 			return

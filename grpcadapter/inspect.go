@@ -53,7 +53,7 @@ func (s *Server) Notes() []string {
 		note(counts.Cut, "1 connection survived Stop and was cut", "%d connections survived Stop and were cut")
 		note(counts.Open, "1 connection is open", "%d connections are open")
 	}
-	if found, refused := s.door.tooLate(); found+refused > 0 {
+	if found, refused := s.door.found.Load(), s.door.refused.Load(); found+refused > 0 {
 		notes = append(notes, fmt.Sprintf("when the drain of this server began, %d RPCs were in flight over HTTP, and %d came later and were refused: register the http.Server with the controller, and put this server After it", found, refused))
 	}
 	switch {

@@ -39,16 +39,10 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 	wrapped := &stream{ServerStream: ss, rpc: r}
 	var handed grpc.ServerStream = wrapped
 	if r.method.endless {
-		e := newEndlessStream(wrapped, info.IsClientStream)
-		s.streams.add(e)
-		defer s.streams.remove(e)
-		handed = e
+		handed = newEndlessStream(wrapped, info.IsClientStream)
 	}
 	if !s.begin(r) {
-		if r.leave(returned) {
-			return s.refuse(ctx)
-		}
-		return s.dropped(r)
+		return s.refuse(ctx)
 	}
 	defer s.end(r)
 	err := handler(srv, handed)

@@ -37,7 +37,8 @@ const (
 // end with the cause as well.
 type ownContext struct {
 	context.Context
-	cancel context.CancelCauseFunc
+	cancel  context.CancelCauseFunc
+	endless *endlessStream // nil: the stream ends by itself
 }
 
 func newOwnContext(parent context.Context) *ownContext {

@@ -50,8 +50,7 @@ type Server struct {
 	tracker  *inflight.Tracker[*rpc]
 	methods  atomic.Pointer[map[string]*method] // see freeze
 	other    *method                            // stands for methods that the server does not have
-	streams  endlessStreams
-	telling  sync.Cond // see awaitTold
+	telling  sync.Cond                          // see awaitTold
 	foreign  foreign.Calls
 	life     atomic.Pointer[lastcall.Life]
 	scope    atomic.Pointer[context.Context] // what handlers' contexts carry of ours
@@ -121,6 +120,7 @@ func newServer(opts []Option) *Server {
 	s := &Server{
 		settings: settings{endless: slices.Clone(endlessMethods[:])},
 		tracker:  inflight.New((*rpc).label),
+		door:     newDoor(),
 		telling:  sync.Cond{L: new(sync.Mutex)},
 		begun:    make(chan struct{}),
 		stopped:  make(chan struct{}),

@@ -168,7 +168,7 @@ func (s *Server) Stop() {
 	if s.isZero() {
 		return
 	}
-	s.door.shutAtOnce()
+	s.door.Enter(inflight.Refusing) // what is in stays
 	s.halt.Do(func() { close(s.stopping) })
 	s.hurry()
 	srv := s.server()

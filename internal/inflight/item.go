@@ -70,3 +70,6 @@ const (
 )
 
 func (i *Item[T]) item() *Item[T] { return i }
+
+// Began returns when the work began, counted from when the Tracker was made.
+func (i *Item[T]) Began() time.Duration { return i.began }
