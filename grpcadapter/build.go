@@ -13,10 +13,10 @@ import (
 
 // NewServer returns a grpc.Server with [Server.ServerOptions] of the options. Register
 // services on it, a health service among them if you have your own ([WithHealth]), and
-// leave Serve to the controller: the adapter's Serve registers a health service if there
-// is none, and grpc ends the process if that is done to a server that is served. NewServer
-// is called once; calling it again, or after Use or Adopt, is an error from
-// controller.New.
+// leave Serve to the controller: right before it serves, the adapter registers a health
+// service if there is none, and grpc ends the process if that is done to a server that is
+// served. NewServer is called once; calling it again, or after Use or Adopt, is an error
+// from controller.New.
 func (s *Server) NewServer(opts ...grpc.ServerOption) *grpc.Server {
 	srv := grpc.NewServer(s.ServerOptions(opts...)...)
 	s.take("NewServer", srv)
@@ -82,12 +82,20 @@ func (s *Server) take(how string, srv GRPCServer) {
 	}
 }
 
+// built is a gRPC server that an adapter has. It does not change.
+type built struct {
+	GRPCServer
+	room   *room
+	health *health.Server // the adapter's; nil: none
+}
+
 // room is what the adapters of one gRPC server share: with Use a server may be served on
-// a second listener. The first Serve registers what the others want, as the next
-// registration would end the process.
+// a second listener. The first Serve registers what the others want, as a later
+// registration would end the process. The mutex is held while grpc's table of services,
+// which has none, is read and changed: by methods of the gRPC server.
 type room struct {
-	mu         sync.Mutex // held while grpc's tables of services are read and changed
-	served     bool
+	mu         sync.Mutex
+	served     atomic.Bool
 	wanted     atomic.Pointer[health.Server]
 	registered atomic.Bool // wanted is
 
@@ -129,16 +137,33 @@ func (r *room) leave(srv GRPCServer) {
 }
 
 // prepare is called right before the gRPC server is served. It registers the health
-// service that is wanted, unless there is one, or the server is served already, as known.
-// It calls methods of the gRPC server.
-func (r *room) prepare(srv GRPCServer, known bool) {
+// service that is wanted, unless there is one, or the server is served already.
+func (b *built) prepare() {
+	r := b.room
+	if r.served.Load() {
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	h := r.wanted.Load()
-	if h != nil && !r.served && !known && !hasHealth(srv) {
-		healthpb.RegisterHealthServer(srv, h)
+	if h := r.wanted.Load(); h != nil && !r.served.Load() && !hasHealth(b.GetServiceInfo()) {
+		healthpb.RegisterHealthServer(b, h)
 		r.registered.Store(true)
-		setUp(h, srv)
+		setUp(h, b.GetServiceInfo())
 	}
-	r.served = true
+	r.served.Store(true)
+}
+
+// services returns what is registered on the gRPC server.
+func (b *built) services() map[string]grpc.ServiceInfo {
+	b.room.mu.Lock()
+	defer b.room.mu.Unlock()
+	return b.GetServiceInfo()
+}
+
+// servedServices is services for a server that serves, to which nothing can be added.
+func (b *built) servedServices() map[string]grpc.ServiceInfo {
+	b.room.mu.Lock()
+	defer b.room.mu.Unlock()
+	b.room.served.Store(true)
+	return b.GetServiceInfo()
 }

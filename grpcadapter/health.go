@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -53,17 +54,17 @@ func (s *Server) Health() *health.Server {
 }
 
 // setUp sets every service of a server that is going to be served to SERVING.
-func setUp(h *health.Server, srv GRPCServer) {
-	for name := range srv.GetServiceInfo() {
+func setUp(h *health.Server, services map[string]grpc.ServiceInfo) {
+	for name := range services {
 		if _, err := h.Check(context.Background(), &healthpb.HealthCheckRequest{Service: name}); status.Code(err) == codes.NotFound {
 			h.SetServingStatus(name, healthpb.HealthCheckResponse_SERVING)
 		}
 	}
 }
 
-// hasHealth reports whether a server has a health service.
-func hasHealth(srv GRPCServer) bool {
-	_, has := srv.GetServiceInfo()[healthService]
+// hasHealth reports whether a health service is among those of a server.
+func hasHealth(services map[string]grpc.ServiceInfo) bool {
+	_, has := services[healthService]
 	return has
 }
 
@@ -73,7 +74,7 @@ func (s *Server) findHealth() {
 	if b == nil || s.noHealth || s.health != nil || b.room.registered.Load() {
 		return
 	}
-	if hasHealth(b) {
+	if hasHealth(b.services()) {
 		s.unknownHealth.Store(true)
 	}
 }
@@ -96,7 +97,7 @@ func (s *Server) shutHealth() {
 	limit := time.NewTimer(watchTime)
 	defer limit.Stop()
 	select {
-	case <-s.foreign.Run("health.Shutdown", h.Shutdown):
+	case <-s.foreign.Run("health.Shutdown", func() { s.shut.Do(h.Shutdown) }):
 	case <-s.forced:
 		return
 	case <-limit.C:

@@ -56,6 +56,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no gRPC server that serves over HTTP", http.StatusNotImplemented)
 		return
 	}
+	s.built.Load().prepare()
 	s.door.used.Store(true)
 	v := &visit{}
 	if !s.door.Begin(v, inflight.Sealed, false) {

@@ -72,8 +72,8 @@ func (s *Server) freeze(services map[string]grpc.ServiceInfo) map[string]*method
 func (s *Server) method(ctx context.Context, name string) *method {
 	methods := s.methods.Load()
 	if methods == nil {
-		if srv := s.server(); srv != nil {
-			s.freeze(srv.GetServiceInfo())
+		if b := s.built.Load(); b != nil {
+			s.freeze(b.servedServices())
 			methods = s.methods.Load()
 		}
 	}

@@ -47,8 +47,8 @@ func (s *Server) Serve() error {
 	}
 	b := s.built.Load()
 	defer s.leaveRoom()
-	b.room.prepare(b.GRPCServer, s.methods.Load() != nil)
-	if err := s.checkEndless(s.freeze(b.GetServiceInfo())); err != nil {
+	b.prepare()
+	if err := s.checkEndless(s.freeze(b.servedServices())); err != nil {
 		return err
 	}
 	s.findHealth()

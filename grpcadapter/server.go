@@ -23,7 +23,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/health"
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/internal/foreign"
@@ -66,6 +65,7 @@ type Server struct {
 	stopped       chan struct{} // closed when GracefulStop has returned
 	forced        chan struct{} // closed by Cancel and Stop
 	force         sync.Once
+	shut          sync.Once     // Shutdown of the health service
 	stopping      chan struct{} // closed by Stop
 	halt          sync.Once
 	left          sync.Once // see leaveRoom
@@ -74,13 +74,6 @@ type Server struct {
 	tracked bool       // ServerOptions was called
 	served  bool
 	errs    []error
-}
-
-// built is the gRPC server. It does not change.
-type built struct {
-	GRPCServer
-	room   *room
-	health *health.Server // the adapter's; nil: none
 }
 
 // New returns a Server that serves on the listener, through [WrapListener], and closes it.

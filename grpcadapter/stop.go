@@ -30,7 +30,7 @@ func (s *Server) Announce(context.Context) error {
 	}
 	s.tracker.Enter(inflight.Announced)
 	if s.used && s.health != nil {
-		s.health.Shutdown()
+		s.shut.Do(s.health.Shutdown)
 	}
 	if s.listener == nil {
 		s.findHealth() // Serve has not

@@ -15,6 +15,7 @@ import (
 	"github.com/lastcall-go/lastcall/report"
 
 	"google.golang.org/grpc"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
 
@@ -215,5 +216,28 @@ func TestHazard17_BothWays(t *testing.T) {
 		if r.ExitCode() != report.ExitOK || len(r.Notes) != 2 || !strings.Contains(r.Notes[1].Text, "use one Server for each") {
 			t.Errorf("%v\n%q", r, r.Notes)
 		}
+	})
+}
+
+// A server that an http.Server serves has the adapter's health service as well, from the
+// first request on.
+func TestHazard17_HealthOverHTTP(t *testing.T) {
+	inVirtualTime(t, "lastcall", func(t *testing.T, _ <-chan struct{}) {
+		g := grpcadapter.New(nil, grpcadapter.OverHTTP())
+		fnService{}.register(g.NewServer())
+		client := healthpb.NewHealthClient(elsewhere(t, g).client(t))
+		check := func(want healthpb.HealthCheckResponse_ServingStatus) {
+			t.Helper()
+			got, err := client.Check(t.Context(), &healthpb.HealthCheckRequest{Service: testgrpc.TestService_ServiceDesc.ServiceName})
+			if err != nil || got.Status != want {
+				t.Errorf("health is %v, %v, want %v", got, err, want)
+			}
+		}
+		check(healthpb.HealthCheckResponse_SERVING)
+		if err := g.Announce(t.Context()); err != nil {
+			t.Error(err)
+		}
+		check(healthpb.HealthCheckResponse_NOT_SERVING)
+		g.GracefulStop()
 	})
 }

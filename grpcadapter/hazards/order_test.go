@@ -145,10 +145,12 @@ func TestHazard19_RegisterAfterServe(t *testing.T) {
 		}
 		c := controllerOf(t, usual(), controller.WithServer("grpc", g))
 		var during map[string]grpc.ServiceInfo
-		time.AfterFunc(time.Second, func() {
+		go func() {
+			<-c.Serving()
+			time.Sleep(time.Second)
 			during = srv.GetServiceInfo()
 			c.Shutdown(nil)
-		})
+		}()
 		r := c.Run(context.Background())
 		wantEnd(t, r, report.OutcomeDrained, 0)
 		for _, after := range []map[string]grpc.ServiceInfo{during, srv.GetServiceInfo()} {

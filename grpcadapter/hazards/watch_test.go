@@ -173,7 +173,9 @@ func TestWatchBeforeGoAway(t *testing.T) {
 }
 
 // deafHealth never says NOT_SERVING to those who watch.
-type deafHealth struct{ healthpb.UnimplementedHealthServer }
+type deafHealth struct {
+	healthpb.UnimplementedHealthServer
+}
 
 func (deafHealth) Shutdown() {}
 
