@@ -13,12 +13,14 @@ import (
 // callsBack is a gRPC server that looks at its adapter when a service is registered.
 type callsBack struct {
 	*grpc.Server
-	adapter *grpcadapter.Server
+	adapter    *grpcadapter.Server
+	registered int
 }
 
 func (c *callsBack) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	_ = c.adapter.Check()
 	_ = c.adapter.Health()
+	c.registered++
 	c.Server.RegisterService(desc, impl)
 }
 
@@ -27,6 +29,7 @@ func (c *callsBack) RegisterService(desc *grpc.ServiceDesc, impl any) {
 func TestUserCodeCallsBack(t *testing.T) {
 	called := false
 	var g *grpcadapter.Server
+	var srv *callsBack
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -37,15 +40,22 @@ func TestUserCodeCallsBack(t *testing.T) {
 			_ = s.InFlight()
 			_ = s.Notes()
 		})
-		g.Adopt(&callsBack{grpc.NewServer(g.ServerOptions()...), g})
+		srv = &callsBack{Server: grpc.NewServer(g.ServerOptions()...), adapter: g}
+		g.Adopt(srv)
+		go func() {
+			<-g.Accepting()
+			g.Stop()
+		}()
+		if err := g.Serve(); err != nil {
+			t.Errorf("Serve returned %v", err)
+		}
 	}()
 	select {
 	case <-done:
 	case <-time.After(10 * time.Second):
 		t.Fatal("deadlock")
 	}
-	if err := g.Check(); err != nil || !called || g.Health() == nil {
-		t.Errorf("%v, the option was called: %v, health: %v", err, called, g.Health())
+	if err := g.Check(); err != nil || !called || srv.registered != 1 {
+		t.Errorf("%v, the option was called: %v, services were registered: %d", err, called, srv.registered)
 	}
-	g.Stop()
 }

@@ -375,7 +375,7 @@ func (p patient) ServerHandshake(c net.Conn) (net.Conn, credentials.AuthInfo, er
 }
 
 // Deadlines that credentials set and reset are not those of grpc: with those of
-// Listener.Credentials a peer that then says nothing is closed as any other. Without
+// Credentials a peer that then says nothing is closed as any other. Without
 // it nobody can tell.
 func TestCredentialsWithDeadlines(t *testing.T) {
 	for _, ours := range []bool{true, false} {
@@ -384,7 +384,7 @@ func TestCredentialsWithDeadlines(t *testing.T) {
 			lis := grpcadapter.WrapListener(inner)
 			var creds credentials.TransportCredentials = patient{insecure.NewCredentials()}
 			if ours {
-				creds = lis.Credentials(creds)
+				creds = grpcadapter.Credentials(creds)
 			}
 			srv := serveOn(t, lis, grpc.Creds(creds))
 			silent, err := inner.Dial()
@@ -413,7 +413,7 @@ func TestCredentialsWithDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // a client that does say something is served
 		inner := mempipe.Listen(1 << 16)
 		lis := grpcadapter.WrapListener(inner)
-		serveOn(t, lis, grpc.Creds(lis.Credentials(patient{insecure.NewCredentials()})))
+		serveOn(t, lis, grpc.Creds(grpcadapter.Credentials(patient{insecure.NewCredentials()})))
 		clientOf(t, inner.DialContext, insecure.NewCredentials())
 		synctest.Wait()
 		wantConnections(t, lis, 1, 0)

@@ -10,33 +10,31 @@ import (
 
 // Credentials returns credentials that do what creds do, and keep the deadlines that
 // creds set for themselves from counting as grpc's: see [Listener]. Give them to the
-// gRPC server instead of creds. They know the connections that this Listener has
-// accepted; what they return for those is what creds return. Nil stays nil.
-func (l *Listener) Credentials(creds credentials.TransportCredentials) credentials.TransportCredentials {
+// gRPC server instead of creds if theirs set and reset a deadline; those of grpc do not.
+// What they return for a connection is what creds return. Nil stays nil.
+func Credentials(creds credentials.TransportCredentials) credentials.TransportCredentials {
 	if foreign.IsNil(creds) {
 		return nil
 	}
-	return &knownCredentials{TransportCredentials: creds, listener: l}
+	return &knownCredentials{creds}
 }
 
 type knownCredentials struct {
 	credentials.TransportCredentials
-	listener *Listener
 }
 
 // ServerHandshake is that of the credentials inside, and blocks as long.
 func (k *knownCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	if ours, ok := raw.(interface{ tracked() *conn }); ok && ours.tracked().listener == k.listener {
-		c := ours.tracked()
-		k.listener.secures(c, true)
-		defer k.listener.secures(c, false)
+	if c := tracked(raw); c != nil {
+		c.securing.Store(true)
+		defer c.securing.Store(false)
 	}
 	return k.TransportCredentials.ServerHandshake(raw)
 }
 
-// Clone returns credentials of the same Listener.
+// Clone returns credentials around a clone of those inside.
 func (k *knownCredentials) Clone() credentials.TransportCredentials {
-	return k.listener.Credentials(k.TransportCredentials.Clone())
+	return Credentials(k.TransportCredentials.Clone())
 }
 
 // UsesXDS is what package xds asks credentials for.

@@ -17,66 +17,51 @@ import (
 // adapter ends them in the drain: once their last message is out, each gets a
 // status, as in phase cancel.
 
-// watchMethod is the method of the health service whose stream never ends.
-const watchMethod = healthpb.Health_Watch_FullMethodName
+// The health service, and its method whose stream never ends.
+const (
+	healthService = "grpc.health.v1.Health"
+	watchMethod   = healthpb.Health_Watch_FullMethodName
+)
 
-// lastMessageTime bounds the wait for the last message of an endless stream, for
-// example NOT_SERVING: without it that was lost in 11 of 500 (HAZARDS 32).
-const lastMessageTime = time.Second
+const (
+	// lastMessageTime bounds the wait for the last message of an endless stream.
+	lastMessageTime = time.Second
+	// watchTime bounds for how long health Watches that have not sent NOT_SERVING hold
+	// the GOAWAYs back.
+	watchTime = 100 * time.Millisecond
+)
 
-// EndlessStreams returns the methods whose streams are known never to end by
-// themselves: Watch of the health service, server reflection, ORCA's load reports,
-// and xDS client status.
-func EndlessStreams() []string {
-	return []string{
-		watchMethod,
-		"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-		"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-		"/xds.service.orca.v3.OpenRcaService/StreamCoreMetrics",
-		"/envoy.service.status.v3.ClientStatusDiscoveryService/StreamClientStatus",
-	}
+// endlessMethods are the methods whose streams are known never to end by themselves.
+var endlessMethods = [...]string{
+	watchMethod,
+	"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+	"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+	"/xds.service.orca.v3.OpenRcaService/StreamCoreMetrics",
+	"/envoy.service.status.v3.ClientStatusDiscoveryService/StreamClientStatus",
 }
 
-// isInfrastructure says whether a service is there for the network around the
-// server, and not for its users.
-func isInfrastructure(service string) bool {
-	for _, prefix := range []string{
-		"grpc.health.", "grpc.reflection.", "grpc.channelz.", "xds.service.orca.", "envoy.service.status.",
-	} {
-		if strings.HasPrefix(service, prefix) {
-			return true
-		}
-	}
-	return false
-}
-
-// WithEndlessStreams adds methods ("/package.Service/Method") to [EndlessStreams]:
-// streams that go on for as long as the client likes, and whose handlers do not
-// look at lastcall.Draining. In the drain each of them ends with Unavailable, when
-// it is idle: a handler that reads requests is idle while it waits for the next
-// one, another one while it is not sending. From that instant on the handler gets
-// no request any more, and its SendMsg and RecvMsg return an error: so a request that
-// it was given is answered, if that takes less than a second, and those behind it are
-// not begun. After a second the stream ends in any case. A method that the server
-// does not have, or that is no stream, is an error from Serve.
+// WithEndlessStreams says that the streams of these methods ("/package.Service/Method") go
+// on for as long as the client likes, and that their handlers do not look at
+// lastcall.Draining. The adapter knows Watch of the health service, server reflection,
+// ORCA's load reports and xDS client status by itself. In the drain each such stream
+// ends with Unavailable when it is idle: a handler that reads requests is idle while it
+// waits for the next one, another one while it is not sending. From then on the handler
+// gets no request, and its SendMsg and RecvMsg return an error. So a request that it was
+// given is answered, if that takes less than a second, and those behind it are not begun.
+// After a second the stream ends in any case. A method that the server does not have, or
+// that is not a stream, is an error from Serve.
 func WithEndlessStreams(methods ...string) Option {
 	return func(s *Server) {
 		for _, m := range methods {
 			service, name, ok := strings.Cut(strings.TrimPrefix(m, "/"), "/")
 			if !strings.HasPrefix(m, "/") || !ok || service == "" || name == "" || strings.Contains(name, "/") {
-				s.fail("WithEndlessStreams was given %q, which is no method: write \"/package.Service/Method\"", m)
+				s.fail("WithEndlessStreams was given %q, which is not a method: write \"/package.Service/Method\"", m)
 				continue
 			}
 			s.endless = append(s.endless, m)
 			s.userEndless = append(s.userEndless, m)
 		}
 	}
-}
-
-// WithoutEndlessStreams empties the list of streams that the adapter ends; what
-// [WithEndlessStreams] adds after it stays.
-func WithoutEndlessStreams() Option {
-	return func(s *Server) { s.endless, s.userEndless = nil, nil }
 }
 
 // WithSpread spreads the endings of endless streams evenly over a window from the
@@ -114,12 +99,15 @@ type endlessStream struct {
 
 	mu    sync.Mutex
 	busy  bool          // an answer is on its way, or the request not there yet
-	up    bool          // the last message of a health Watch was SERVING
-	taken chan struct{} // nil: nobody waits; closed when the stream was idle, and so is concluded
+	up    bool          // a health Watch whose last message was SERVING
+	down  chan struct{} // nil: not asked for; closed when a health Watch is not up
+	taken chan struct{} // nil: not asked for; closed when the stream was idle, and so is concluded
 }
 
 func newEndlessStream(s *stream, asks bool) *endlessStream {
-	return &endlessStream{stream: s, asks: asks, up: s.rpc.method.watch}
+	e := &endlessStream{stream: s, asks: asks, up: s.rpc.method.watch}
+	s.rpc.own.endless = e
+	return e
 }
 
 // RecvMsg notes when the handler waits for the next request. One that comes when the
@@ -145,37 +133,52 @@ func (e *endlessStream) SendMsg(m any) error {
 		if !e.asks {
 			e.busy = false
 		}
-		if h, ok := m.(*healthpb.HealthCheckResponse); ok {
+		if h, ok := m.(*healthpb.HealthCheckResponse); ok && e.rpc.method.watch {
 			e.up = h.GetStatus() == healthpb.HealthCheckResponse_SERVING
+			e.tellDown()
 		}
 	})
 	return err
 }
 
 // set changes something, and concludes the stream in the same step if it is idle then
-// and somebody waits for that. It says whether the stream goes on.
+// and the drain waits for that. It reports whether the stream goes on.
 func (e *endlessStream) set(change func()) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.rpc.state.Load() != running {
+	if !e.rpc.is(running) {
 		return false
 	}
 	change()
 	return !e.take()
 }
 
-// take concludes the stream if it is idle and somebody waits for that; its status is
+// take concludes the stream if it is idle and the drain waits for that; its status is
 // still to be written. The mutex is held.
 func (e *endlessStream) take() bool {
-	if e.taken == nil || !e.idle() || !e.rpc.leave(concluded) {
+	if e.taken == nil || e.busy || e.up || !e.rpc.leave(concluded) {
 		return false
 	}
 	close(e.taken)
 	return true
 }
 
-// idle says whether nothing is on its way. The mutex is held.
-func (e *endlessStream) idle() bool { return !e.busy && (!e.up || !e.rpc.method.watch) }
+// wentDown returns a channel that is closed when the last message of a health Watch is not
+// SERVING. It is called once.
+func (e *endlessStream) wentDown() <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.down = make(chan struct{})
+	e.tellDown()
+	return e.down
+}
+
+// tellDown closes the channel of wentDown. The mutex is held.
+func (e *endlessStream) tellDown() {
+	if e.down != nil && !e.up && !isClosed(e.down) {
+		close(e.down)
+	}
+}
 
 // takeWhenIdle returns a channel that is closed when the stream was concluded because
 // it was idle, which may be now. It is called once, and stopTaking afterwards.
@@ -187,7 +190,7 @@ func (e *endlessStream) takeWhenIdle() <-chan struct{} {
 	return e.taken
 }
 
-// stopTaking ends what takeWhenIdle has begun, and says whether the stream was
+// stopTaking ends what takeWhenIdle has begun, and reports whether the stream was
 // concluded.
 func (e *endlessStream) stopTaking() bool {
 	e.mu.Lock()
@@ -197,43 +200,23 @@ func (e *endlessStream) stopTaking() bool {
 	return taken
 }
 
-// endlessStreams are the streams in flight that never end by themselves.
-type endlessStreams struct {
-	mu  sync.Mutex
-	all map[*endlessStream]struct{}
-}
-
-func (s *endlessStreams) add(e *endlessStream) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.all == nil {
-		s.all = map[*endlessStream]struct{}{}
+// endlessInFlight returns the streams in flight that never end by themselves, those that
+// began first in front.
+func (s *Server) endlessInFlight() []*endlessStream {
+	var all []*endlessStream
+	for _, r := range s.tracker.InFlight() {
+		if r.own != nil && r.own.endless != nil {
+			all = append(all, r.own.endless)
+		}
 	}
-	s.all[e] = struct{}{}
-}
-
-func (s *endlessStreams) remove(e *endlessStream) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.all, e)
-}
-
-// oldestFirst returns the streams, those that began first in front.
-func (s *endlessStreams) oldestFirst() []*endlessStream {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	all := make([]*endlessStream, 0, len(s.all))
-	for e := range s.all {
-		all = append(all, e)
-	}
-	slices.SortFunc(all, func(a, b *endlessStream) int { return cmp.Compare(a.rpc.began, b.rpc.began) })
+	slices.SortFunc(all, func(a, b *endlessStream) int { return cmp.Compare(a.rpc.Began(), b.rpc.Began()) })
 	return all
 }
 
 // endEndless ends the endless streams, each on a goroutine of its own, and returns
 // at once. Those that come later are refused.
 func (s *Server) endEndless() {
-	streams := s.streams.oldestFirst()
+	streams := s.endlessInFlight()
 	window := s.spread
 	if at, ok := s.timerAt(); ok {
 		window = max(0, min(window, time.Until(at)/2))
@@ -258,8 +241,6 @@ func (s *Server) endOne(e *endlessStream, wait time.Duration) {
 			return
 		}
 	}
-	s.telling.begin(e.rpc)
-	defer s.telling.end(e.rpc)
 	limit := time.NewTimer(lastMessageTime)
 	defer limit.Stop()
 	late := false

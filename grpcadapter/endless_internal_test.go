@@ -4,11 +4,12 @@ import (
 	"context"
 	"testing"
 
-	"github.com/lastcall-go/lastcall"
-
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/inflight"
 )
 
 // busyStream is a grpc.ServerStream on which the next request has come already.
@@ -31,8 +32,10 @@ func (s *busyStream) SendMsg(any) error { return nil }
 func newBusyStream(t *testing.T, asks bool) (*endlessStream, *busyStream) {
 	t.Helper()
 	inner := &busyStream{}
-	m := &method{server: newServer(), kind: lastcall.WorkStream, endless: true}
-	return newEndlessStream(&stream{ServerStream: inner, rpc: &rpc{Context: context.Background(), method: m}}, asks), inner
+	m := &method{server: newServer(nil), label: inflight.Label{Kind: lastcall.WorkStream}, endless: true}
+	r := &rpc{Context: context.Background(), method: m}
+	r.own = newOwnContext(r)
+	return newEndlessStream(&stream{ServerStream: inner, rpc: r}, asks), inner
 }
 
 func wantUnavailable(t *testing.T, what string, err error) {
@@ -55,7 +58,7 @@ func TestConcludedWhenIdle(t *testing.T) {
 			t.Errorf("the answer to a request that was given: %v; concluded before: %v", err, isClosed(taken))
 		}
 		wantUnavailable(t, "RecvMsg", e.RecvMsg(nil))
-		if inner.read != 1 || !isClosed(taken) || e.rpc.state.Load() != concluded {
+		if inner.read != 1 || !isClosed(taken) || !e.rpc.is(concluded) {
 			t.Errorf("%d requests were read, want 1; concluded: %v", inner.read, isClosed(taken))
 		}
 		wantUnavailable(t, "SendMsg", e.SendMsg(nil))
@@ -89,7 +92,7 @@ func TestConcludedWhenIdle(t *testing.T) {
 		if e.stopTaking() {
 			t.Error("concluded while busy")
 		}
-		if err := e.RecvMsg(nil); err != nil || isClosed(taken) || e.rpc.state.Load() != running {
+		if err := e.RecvMsg(nil); err != nil || isClosed(taken) || !e.rpc.is(running) {
 			t.Errorf("RecvMsg returned %v; concluded: %v", err, isClosed(taken))
 		}
 	})

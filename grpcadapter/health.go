@@ -2,7 +2,7 @@ package grpcadapter
 
 import (
 	"context"
-	"errors"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -11,93 +11,135 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/lastcall-go/lastcall/internal/foreign"
+	"github.com/lastcall-go/lastcall/internal/inflight"
 )
 
-// Health is what the adapter needs of a health service. *health.Server has it.
-type Health interface {
-	// Shutdown sets every service to NOT_SERVING, for good.
-	Shutdown()
-}
+// Two sorts of clients ask for health. Probes and balancers call Check, and are to go
+// elsewhere as early as possible: they hear NOT_SERVING from the announcement on. Clients
+// with health checking hold a Watch on the one connection that they have, and do not use it
+// once that says NOT_SERVING: they are told right before the GOAWAY, with which they get
+// another connection. A health.Server has one map for both, so the interceptor answers
+// Check, and the map changes in the drain.
 
-// WithHealth makes the adapter take down this health service, which the user
-// registers, instead of one of its own.
-func WithHealth(h Health) Option {
+// WithHealth makes the adapter take down this health service, which the user registers,
+// instead of one of its own. A *health.Server is one. Its Shutdown sets every service to
+// NOT_SERVING, for good; it is called as the drain begins. Until then, from the
+// announcement on, the adapter's interceptor turns SERVING into NOT_SERVING in what Check
+// and List return. Without that interceptor, on a server from [Use], Shutdown is called in
+// phase announce. A nil h is an error from controller.New.
+func WithHealth(h interface{ Shutdown() }) Option {
 	return func(s *Server) {
 		if foreign.IsNil(h) {
-			s.errs = append(s.errs, errors.New("grpcadapter: WithHealth was given nil; WithoutHealth() means no health service"))
+			s.fail("WithHealth was given nil; WithoutHealth() means no health service")
 			return
 		}
-		s.health = healthState{given: h}
+		s.health = h
 	}
 }
 
-// WithoutHealth makes the adapter leave health alone: it registers none and takes
-// none down.
-func WithoutHealth() Option { return func(s *Server) { s.health = healthState{none: true} } }
+// WithoutHealth makes the adapter leave health alone: it registers no health service, and
+// takes none down. It is for servers that must not have one, and for those that announce
+// their end in another way.
+func WithoutHealth() Option { return func(s *Server) { s.noHealth = true } }
 
-// Health returns the health service that NewServer has registered. When the
-// controller calls Serve, every service that the gRPC server has then, and "", is
-// SERVING, unless SetServingStatus was called for it. It is nil before NewServer,
-// with [WithHealth] and [WithoutHealth], and for a server from [Use].
+// Health returns the health service that Serve registers, if the gRPC server has none
+// then. Every service that the gRPC server has then, and "", becomes SERVING, unless
+// SetServingStatus was called for it. It is nil before NewServer and Adopt, with
+// [WithHealth] and [WithoutHealth], and for a server from [Use].
 func (s *Server) Health() *health.Server {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.health.own
-}
-
-// healthState is the health service that goes down with the server.
-type healthState struct {
-	none  bool
-	given Health
-	own   *health.Server // set by register, before anything is served
-}
-
-var errForeignHealth = errors.New("grpcadapter: the gRPC server has a health service that the adapter does not know and so cannot take down: give it to WithHealth, or say WithoutHealth()")
-
-// register gives a new server a health service, unless the user has another one or
-// wants none.
-func (h *healthState) register(srv grpc.ServiceRegistrar) {
-	if !h.none && h.given == nil {
-		h.own = health.NewServer()
-		healthpb.RegisterHealthServer(srv, h.own)
+	if b := s.built.Load(); b != nil {
+		return b.health
 	}
+	return nil
 }
 
-// up sets every service of a server that is going to be served to SERVING.
-func (h *healthState) up(srv GRPCServer) error {
-	if h.own == nil {
-		return h.known(srv)
-	}
-	for name := range srv.GetServiceInfo() {
-		if _, err := h.own.Check(context.Background(), &healthpb.HealthCheckRequest{Service: name}); status.Code(err) == codes.NotFound {
-			h.own.SetServingStatus(name, healthpb.HealthCheckResponse_SERVING)
+// setUp sets every service of a server that is going to be served to SERVING.
+func setUp(h *health.Server, services map[string]grpc.ServiceInfo) {
+	for name := range services {
+		if _, err := h.Check(context.Background(), &healthpb.HealthCheckRequest{Service: name}); status.Code(err) == codes.NotFound {
+			h.SetServingStatus(name, healthpb.HealthCheckResponse_SERVING)
 		}
 	}
-	return nil
 }
 
-// known is an error if the server has a health service that would go on saying
-// SERVING.
-func (h *healthState) known(srv GRPCServer) error {
-	if h.none || h.given != nil || srv == nil {
-		return nil
-	}
-	if _, registered := srv.GetServiceInfo()[healthpb.Health_ServiceDesc.ServiceName]; registered {
-		return errForeignHealth
-	}
-	return nil
+// hasHealth reports whether a health service is among those of a server.
+func hasHealth(services map[string]grpc.ServiceInfo) bool {
+	_, has := services[healthService]
+	return has
 }
 
-// down takes the health service down.
-func (h *healthState) down(srv GRPCServer) error {
-	switch {
-	case h.own != nil:
-		h.own.Shutdown()
-	case h.given != nil:
-		h.given.Shutdown()
+// findHealth notes if the server has a health service that the adapter cannot take down.
+func (s *Server) findHealth() {
+	b := s.built.Load()
+	if b == nil || s.noHealth || s.health != nil || b.room.registered.Load() {
+		return
 	}
-	if h.own != nil {
-		return nil
+	if hasHealth(b.services()) {
+		s.unknownHealth.Store(true)
 	}
-	return h.known(srv)
+}
+
+// takesDown returns the health service that the adapter takes down, or nil.
+func (s *Server) takesDown() interface{ Shutdown() } {
+	if b := s.built.Load(); b != nil && b.health != nil && b.room.registered.Load() {
+		return b.health
+	}
+	return s.health
+}
+
+// shutHealth takes the health service down for those that watch it, and blocks until each
+// of them has been sent that, for watchTime at most.
+func (s *Server) shutHealth() {
+	h := s.takesDown()
+	if h == nil {
+		return
+	}
+	limit := time.NewTimer(watchTime)
+	defer limit.Stop()
+	select {
+	case <-s.foreign.Run("health.Shutdown", func() { s.shut.Do(h.Shutdown) }):
+	case <-s.forced:
+		return
+	case <-limit.C:
+		return
+	}
+	for _, e := range s.endlessInFlight() {
+		if !e.rpc.method.watch {
+			continue
+		}
+		select {
+		case <-e.wentDown():
+		case <-e.rpc.own.Done(): // it has ended
+		case <-s.forced:
+			return
+		case <-limit.C:
+			return
+		}
+	}
+}
+
+// probed returns what a probe hears in the place of an answer of the health service.
+func (s *Server) probed(resp any) any {
+	if s.tracker.Stage() == inflight.Serving || s.takesDown() == nil {
+		return resp
+	}
+	switch m := resp.(type) {
+	case *healthpb.HealthCheckResponse:
+		if m.GetStatus() == healthpb.HealthCheckResponse_SERVING {
+			return notServing()
+		}
+	case *healthpb.HealthListResponse:
+		all := &healthpb.HealthListResponse{Statuses: map[string]*healthpb.HealthCheckResponse{}}
+		for name, one := range m.GetStatuses() {
+			if all.Statuses[name] = one; one.GetStatus() == healthpb.HealthCheckResponse_SERVING {
+				all.Statuses[name] = notServing()
+			}
+		}
+		return all
+	}
+	return resp
+}
+
+func notServing() *healthpb.HealthCheckResponse {
+	return &healthpb.HealthCheckResponse{Status: healthpb.HealthCheckResponse_NOT_SERVING}
 }

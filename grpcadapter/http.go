@@ -7,8 +7,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/lastcall-go/lastcall/internal/inflight"
 )
 
 // Over net/http grpc's GracefulStop aborts the RPCs in flight, so the adapter calls
@@ -17,22 +19,36 @@ import (
 // server's own it knows only when their handlers return, and the answers are written
 // after that.
 
-var errOverHTTP = errors.New("grpcadapter: RPCs came over HTTP, where grpc's GracefulStop aborts what is in flight: give the adapter to the http.Server as its handler, register the http.Server with the controller, put this server Behind it, and say OverHTTP()")
+var errOverHTTP = errors.New("grpcadapter: RPCs came over HTTP, where grpc's GracefulStop aborts what is in flight: give the adapter to the http.Server as its handler, register the http.Server with the controller, put this server After it, and say OverHTTP()")
 
-// OverHTTP says that an http.Server serves this one, so that [New] needs no
-// listener. Give the Server to it as its handler (see [Server.ServeHTTP]), register
-// the http.Server with the controller as well, and put this one Behind it, so that
-// no RPC comes any more when it stops. If RPCs came over HTTP, and nobody has said
-// OverHTTP, the announcement fails, which the report and the exit code tell. If this
-// server is Behind nobody, RPCs that come when it has drained get Unavailable, and
-// the report has a note if there were such RPCs, or some in flight when the drain
-// began; the exit code does not tell.
+// OverHTTP says that an http.Server serves this one, so that [New] needs no listener. Give
+// the Server to it as its handler (see [Server.ServeHTTP]), register the http.Server with
+// the controller as well, and put this one After it, so that no RPC comes any more when it
+// stops. If RPCs came over HTTP without OverHTTP, the announcement fails, which the report
+// and the exit code tell. If this server is not After the http.Server, RPCs that come when
+// it has drained get Unavailable, and the report has a note if there were such RPCs, or
+// some in flight when the drain began; the exit code does not tell.
 func OverHTTP() Option { return func(s *Server) { s.overHTTP = true } }
+
+// door is where RPCs come in over HTTP.
+type door struct {
+	*inflight.Tracker[*visit]
+	used    atomic.Bool  // there was an RPC
+	found   atomic.Int64 // how many RPCs were in when the drain began
+	refused atomic.Int64 // how many RPCs came in the drain when it was shut
+}
+
+// visit is an RPC in ServeHTTP.
+type visit struct{ inflight.Item[*visit] }
+
+func newDoor() door {
+	return door{Tracker: inflight.New(func(*visit) inflight.Label { return inflight.Label{} })}
+}
 
 // ServeHTTP serves an RPC that came to an http.Server, as that of the gRPC server
 // does, and blocks until its answer is written. GracefulStop waits for it. RPCs that
 // come when GracefulStop has waited, or after Stop, get Unavailable; other requests
-// get 503 then. It is an error 501 if there is no gRPC server, or one that has no
+// get 503 then. The answer is 501 if there is no gRPC server, or one that has no
 // ServeHTTP.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	handler, ok := s.server().(http.Handler)
@@ -40,14 +56,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no gRPC server that serves over HTTP", http.StatusNotImplemented)
 		return
 	}
-	if !s.door.enter() {
+	s.built.Load().prepare()
+	s.door.used.Store(true)
+	v := &visit{}
+	if !s.door.Begin(v, inflight.Sealed, false) {
 		s.refuseHTTP(w, r)
 		return
 	}
-	defer func() {
-		s.door.leave()
-		s.tracker.poke()
-	}()
+	defer s.door.End(v, inflight.Completed)
 	handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), countedKey{}, true)))
 }
 
@@ -60,7 +76,7 @@ func (s *Server) refuseHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !isClosed(s.forced) {
-		s.door.countRefused()
+		s.door.refused.Add(1)
 	}
 	h := w.Header() // an answer without a message: what is in the trailer otherwise comes in the header
 	h.Set("Content-Type", kind)
@@ -72,89 +88,19 @@ func (s *Server) refuseHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// door is where RPCs come in over HTTP.
-type door struct {
-	mu      sync.Mutex
-	in      int  // RPCs in ServeHTTP
-	used    bool // there was one
-	shut    bool
-	found   int // of those in, how many there were when the drain began
-	refused int // RPCs that came to a shut door in the drain
-}
-
-// enter takes in an RPC unless the door is shut.
-func (d *door) enter() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.used = true
-	if d.shut {
-		return false
-	}
-	d.in++
-	return true
-}
-
-func (d *door) leave() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.in--
-}
-
-// shutIfEmpty shuts the door if no RPC is in, and says whether it is shut.
-func (d *door) shutIfEmpty() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.shut = d.shut || d.in == 0
-	return d.shut
-}
-
-// shutAtOnce shuts the door; those who are in stay.
-func (d *door) shutAtOnce() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.shut = true
-}
-
-// countFound is called when the drain begins. Behind an http.Server that was drained
-// first there is nobody.
-func (d *door) countFound() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.found = d.in
-}
-
-func (d *door) countRefused() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.refused++
-}
-
-// tooLate returns how many RPCs show that the server is Behind nobody.
-func (d *door) tooLate() (found, refused int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.found, d.refused
-}
-
-func (d *door) wasUsed() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.used
-}
-
-// usedHTTP says whether RPCs came over HTTP.
-func (s *Server) usedHTTP() bool { return s.door.wasUsed() || s.sawHTTP.Load() }
+// usedHTTP reports whether RPCs came over HTTP.
+func (s *Server) usedHTTP() bool { return s.door.used.Load() || s.sawHTTP.Load() }
 
 // countedKey marks what came through Server.ServeHTTP.
 type countedKey struct{}
 
-// cameOverHTTP says whether an RPC came through a ServeHTTP, ours or that of the gRPC
+// cameOverHTTP reports whether an RPC came through a ServeHTTP, ours or that of the gRPC
 // server. Package net/http leaves its server in the context.
 func cameOverHTTP(ctx context.Context) bool {
 	return ctx.Value(http.ServerContextKey) != nil || ctx.Value(countedKey{}) != nil
 }
 
-// pastUs says whether an RPC came through ServeHTTP of the gRPC server itself.
+// pastUs reports whether an RPC came through ServeHTTP of the gRPC server itself.
 func pastUs(ctx context.Context) bool {
 	return ctx.Value(http.ServerContextKey) != nil && ctx.Value(countedKey{}) == nil
 }
@@ -163,40 +109,42 @@ func pastUs(ctx context.Context) bool {
 // lets none in any more. If it has to wait, the listener is closed first: connections
 // over TCP get no GOAWAY until it has waited.
 func (s *Server) awaitHTTP() {
-	if !s.sawHTTP.Load() && s.door.shutIfEmpty() {
+	in := len(s.door.InFlight())
+	s.door.Enter(inflight.Draining)
+	s.door.Seal()
+	if !s.sawHTTP.Load() && isClosed(s.door.Sealed()) {
 		return
 	}
-	if at, ok := s.timerAt(); !ok || time.Now().Before(at) { // Behind another server this comes at the timer at the latest
-		s.door.countFound()
+	if at, ok := s.timerAt(); !ok || time.Now().Before(at) { // after another server this comes at the timer at the latest
+		s.door.found.Store(int64(in))
 	}
 	s.closeListener()
-	for s.tracker.anyPastUs() || !s.door.shutIfEmpty() {
+	select {
+	case <-s.door.Sealed():
+	case <-s.stopping:
+		return
+	}
+	for s.anyPastUs() {
 		select {
-		case <-s.tracker.changed:
+		case <-s.tracker.Changed():
 		case <-s.stopping:
 			return
 		}
 	}
-	s.tracker.poke() // another GracefulStop may wait as well
 
 	// If the last handler has just returned, net/http is writing the answer.
-	if left := time.Until(s.tracker.lastEnd().Add(moment)); s.sawHTTP.Load() && left > 0 {
-		pause := time.NewTimer(left)
-		defer pause.Stop()
-		select {
-		case <-pause.C:
-		case <-s.stopping:
-		}
+	if left := time.Until(s.tracker.LastEnd().Add(moment)); s.sawHTTP.Load() && left > 0 {
+		pause(left, s.stopping)
 	}
 }
 
-// anyPastUs says whether an RPC is in flight that came through ServeHTTP of the gRPC
+// anyPastUs reports whether an RPC is in flight that came through ServeHTTP of the gRPC
 // server itself.
-func (t *tracker) anyPastUs() bool {
-	return slices.ContainsFunc(t.inFlight(), func(r *rpc) bool { return pastUs(r.Context) })
+func (s *Server) anyPastUs() bool {
+	return slices.ContainsFunc(s.tracker.InFlight(), func(r *rpc) bool { return pastUs(r.Context) })
 }
 
-// isClosed says whether a channel on which nothing is sent was closed.
+// isClosed reports whether a channel on which nothing is sent was closed.
 func isClosed(c <-chan struct{}) bool {
 	select {
 	case <-c:

@@ -72,30 +72,28 @@ func (v *volume) recent(at time.Time) int64 {
 // onlyIdle reports whether there are connections, and none of them may owe an answer, as
 // far as their Writes tell. Without any, GracefulStop returns by itself.
 func (l *Listener) onlyIdle() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	at := time.Now()
-	for c := range l.conns {
-		if c.writing.Load() > 0 || c.sent.recent(at) > smallVolume {
+	for _, c := range l.set.Conns() {
+		if c := tracked(c); c.writing.Load() > 0 || c.sent.recent(at) > smallVolume {
 			return false
 		}
 	}
-	return l.open > 0
+	return l.set.Counts().Open > 0
 }
 
 // isQuiet reports whether only idle connections keep GracefulStop from returning, and no
 // answer is on its way.
 func (s *Server) isQuiet() bool {
-	return s.canTellQuiet() && s.quietIn() <= 0 && len(s.tracker.inFlight()) == 0 && s.listener.onlyIdle()
+	return s.canTellQuiet() && s.quietIn() <= 0 && len(s.tracker.InFlight()) == 0 && s.listener.onlyIdle()
 }
 
 // canTellQuiet reports whether isQuiet can ever be true.
 func (s *Server) canTellQuiet() bool {
-	return s.listener != nil && !s.usedHTTP() && time.Since(s.tracker.drainBegan()) < drainTime
+	return s.listener != nil && !s.usedHTTP() && time.Since(s.tracker.DrainBegan()) < drainTime
 }
 
 // quietIn returns how long it takes until no RPC has ended for quietTime.
-func (s *Server) quietIn() time.Duration { return time.Until(s.tracker.lastEnd().Add(quietTime)) }
+func (s *Server) quietIn() time.Duration { return time.Until(s.tracker.LastEnd().Add(quietTime)) }
 
 // awaitQuiet blocks until isQuiet can be told, for quietTime at most, and returns it; or
 // until GracefulStop has returned, or ctx has ended, and returns false.
@@ -103,10 +101,10 @@ func (s *Server) awaitQuiet(ctx context.Context) bool {
 	if !s.canTellQuiet() {
 		return false
 	}
-	pause := time.NewTimer(s.quietIn())
-	defer pause.Stop()
+	timer := time.NewTimer(s.quietIn())
+	defer timer.Stop()
 	select {
-	case <-pause.C:
+	case <-timer.C:
 		return s.isQuiet()
 	case <-s.stopped:
 	case <-ctx.Done():

@@ -12,24 +12,26 @@ import (
 const idleTime = 500 * time.Millisecond
 
 // InFlight returns the RPCs of each method, as far as there were any in flight when
-// the shutdown began or afterwards, and the calls into the listener and its
-// connections that have not returned. A server from [Use] has only these. The
-// numbers of a method belong to one instant. It may be called at any time, for
-// metrics, too.
+// the shutdown began or afterwards, and the calls into user code that have not returned.
+// A server from [Use] has only these. The numbers of a method belong to one instant. It
+// does not block, and may be called at any time, for metrics, too.
 func (s *Server) InFlight() []lastcall.Work {
 	if s.isZero() {
 		return nil
 	}
-	work := s.foreign.Left()
+	work := append(s.tracker.Work((*rpc).peerAddr), s.foreign.Left()...)
 	if s.listener != nil {
-		work = append(work, s.listener.left()...)
+		work = append(work, s.listener.foreign.Left()...)
 	}
-	return append(s.tracker.work(), work...)
+	return work
 }
 
-// Notes returns what the end of the server tells an operator. It is called by the
-// controller.
+// Notes returns what an operator should know of the server's end. It does not block. The
+// controller calls it.
 func (s *Server) Notes() []string {
+	if s.isZero() {
+		return nil
+	}
 	var notes []string
 	note := func(n int, one, many string) {
 		switch {
@@ -39,28 +41,29 @@ func (s *Server) Notes() []string {
 			notes = append(notes, fmt.Sprintf(many, n))
 		}
 	}
+	if s.unknownHealth.Load() {
+		notes = append(notes, "the gRPC server has a health service that went on saying SERVING: give it to grpcadapter.WithHealth, or say grpcadapter.WithoutHealth()")
+	}
+	served := false
 	if s.listener != nil {
-		open, _ := s.listener.Connections()
-		handshakes, cut := s.listener.closedEarly()
-		note(handshakes, "1 connection had not finished its handshake and was closed: a port scanner, a TCP probe, or a client that connects in advance",
+		served = s.listener.served.Load()
+		counts := s.listener.set.Counts()
+		note(counts.Silent, "1 connection had not finished its handshake and was closed: a port scanner, a TCP probe, or a client that connects in advance",
 			"%d connections had not finished their handshake and were closed: port scanners, TCP probes, or clients that connect in advance")
-		note(cut, "1 connection survived Stop and was cut", "%d connections survived Stop and were cut")
-		note(open, "1 connection is open", "%d connections are open")
+		note(counts.Cut, "1 connection survived Stop and was cut", "%d connections survived Stop and were cut")
+		note(counts.Open, "1 connection is open", "%d connections are open")
 	}
-	if found, refused := s.door.tooLate(); found+refused > 0 {
-		notes = append(notes, fmt.Sprintf("when the drain of this server began, %d RPCs were in flight over HTTP, and %d came later and were refused: register the http.Server with the controller, and put this server Behind it", found, refused))
+	if found, refused := s.door.found.Load(), s.door.refused.Load(); found+refused > 0 {
+		notes = append(notes, fmt.Sprintf("when the drain of this server began, %d RPCs were in flight over HTTP, and %d came later and were refused: register the http.Server with the controller, and put this server After it", found, refused))
 	}
-	s.mu.Lock()
-	lateness, complained := s.lateness, s.complained
-	s.mu.Unlock()
 	switch {
 	case !s.usedHTTP():
-	case s.listener != nil && s.listener.served():
-		notes = append(notes, "RPCs came over HTTP and over the listener: as long as some are in flight over HTTP, clients of the listener are not told to go; use one Server for each")
-	case !s.overHTTP && !complained: // they came later
+	case served:
+		notes = append(notes, "RPCs came over HTTP and over the listener: as long as some are in flight over HTTP, clients of the listener are not sent away; use one Server for each")
+	case !s.overHTTP && !s.complained.Load(): // they came later
 		notes = append(notes, errOverHTTP.Error())
 	}
-	if lateness > idleTime {
+	if lateness := time.Duration(s.lateness.Load()); lateness > idleTime {
 		notes = append(notes, fmt.Sprintf("GracefulStop returned %v after the last RPC had ended: until then peers kept their connections open, or had not read their answers", lateness.Round(time.Millisecond)))
 	}
 	return notes
@@ -68,10 +71,11 @@ func (s *Server) Notes() []string {
 
 // LastArrival returns when the last RPC came since the announcement, leaving out
 // health, reflection and the like; without any, the instant of the announcement, or
-// before that, when the Server was made. For a server from [Use] it is zero.
+// before that, when the Server was made. For a server from [Use] it is zero. It does not
+// block.
 func (s *Server) LastArrival() time.Time {
-	if s.foreignBuilt || s.isZero() {
+	if s.isZero() || s.used {
 		return time.Time{}
 	}
-	return s.tracker.lastArrival()
+	return s.tracker.LastArrival()
 }

@@ -171,9 +171,6 @@ func TestSilentPeer(t *testing.T) {
 							t.Errorf("%d handshakes were closed and %d connections cut, want 3 and 0", n, cut)
 						}
 						wantConnections(t, lis, 0, 0)
-						if lis.Timer() != nil {
-							t.Error("the timer still runs")
-						}
 					})
 				})
 			}
@@ -309,10 +306,6 @@ func TestClientInItsHandshakeGetsThrough(t *testing.T) {
 			close(stopped)
 		}()
 		time.Sleep(900 * time.Millisecond)
-		timer := lis.Timer()
-		if timer == nil {
-			t.Fatal("no timer runs while a handshake does")
-		}
 		if _, err := io.WriteString(c, clientPreface); err != nil {
 			t.Fatal(err)
 		}
@@ -320,9 +313,6 @@ func TestClientInItsHandshakeGetsThrough(t *testing.T) {
 			t.Errorf("GOAWAY says %q", got)
 		}
 		synctest.Wait()
-		if lis.Timer() != nil || timer.Stop() {
-			t.Error("the timer runs on after the last handshake")
-		}
 		wantConnections(t, lis, 1, 0)
 		time.Sleep(2 * time.Second) // beyond HandshakeTime, and short of the second GOAWAY
 		if open, _ := lis.Connections(); open != 1 {
@@ -776,7 +766,7 @@ func stir(t *testing.T, lis *grpcadapter.Listener, dial func(context.Context) (n
 	time.Sleep(d)
 	for _, f := range []func(){
 		srv.GracefulStop, func() { lis.Close() }, lis.CloseHandshakes, func() { lis.Cut() },
-		func() { lis.WatchGoAways() }, func() { lis.Connections() }, func() { lis.Left() }, func() { lis.ClosedEarly() },
+		func() { lis.Connections() }, func() { lis.Left() }, func() { lis.ClosedEarly() },
 	} {
 		all.Go(f)
 	}
@@ -786,7 +776,7 @@ func stir(t *testing.T, lis *grpcadapter.Listener, dial func(context.Context) (n
 	lis.Cut()
 	<-lis.Drained()
 	<-lis.Closed()
-	if open, handshaking := lis.Connections(); open != 0 || handshaking != 0 || lis.Timer() != nil {
-		t.Errorf("%d open, %d in their handshake, the timer is %v", open, handshaking, lis.Timer())
+	if open, handshaking := lis.Connections(); open != 0 || handshaking != 0 {
+		t.Errorf("%d open, %d in their handshake", open, handshaking)
 	}
 }

@@ -2,13 +2,46 @@ package grpcadapter
 
 import (
 	"net"
+	"slices"
 	"time"
 
 	"github.com/lastcall-go/lastcall/internal/foreign"
 )
 
+// Option configures a [Server].
+type Option func(*Server)
+
+// settings are what options set; they do not change afterwards.
+type settings struct {
+	used        bool // by Use
+	ready       <-chan struct{}
+	health      interface{ Shutdown() } // see WithHealth
+	noHealth    bool
+	endless     []string // the methods whose streams the drain ends
+	userEndless []string // those that WithEndlessStreams gave
+	spread      time.Duration
+	pushback    string
+	ownContexts bool
+	overHTTP    bool
+}
+
+// intercepting returns the options given that need the interceptors.
+func (s *settings) intercepting() []string {
+	var names []string
+	for name, set := range map[string]bool{
+		"WithEndlessStreams": len(s.userEndless) > 0, "WithSpread": s.spread > 0,
+		"WithRetryPushback": s.pushback != "", "WithUnaryContexts": s.ownContexts,
+	} {
+		if set {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // WithListener makes a Server from [Use] serve on the listener, through
-// [WrapListener].
+// [WrapListener]. A nil listener, or a second one, is an error from controller.New.
 func WithListener(lis net.Listener) Option {
 	return func(s *Server) {
 		if foreign.IsNil(lis) {
@@ -20,10 +53,28 @@ func WithListener(lis net.Listener) Option {
 			return
 		}
 		wrapped, ok := lis.(*Listener)
-		if !ok {
+		switch {
+		case !ok:
 			wrapped = WrapListener(lis)
+		case wrapped.isZero():
+			s.fail("a Listener that was not made by WrapListener")
+			return
 		}
 		s.listener = wrapped
+	}
+}
+
+// WithReady says that the server accepts work once the channel is closed, and not when
+// Accept is called. An xds server accepts connections and closes them until its
+// configuration has come, so close the channel when its serving mode is SERVING for the
+// first time, in the callback given to xds.ServingModeCallback. A nil channel is an error
+// from controller.New.
+func WithReady(ready <-chan struct{}) Option {
+	return func(s *Server) {
+		if ready == nil {
+			s.fail("WithReady was given a nil channel; it has to be closed once the server accepts work")
+		}
+		s.ready = ready
 	}
 }
 
@@ -32,23 +83,3 @@ func WithListener(lis net.Listener) Option {
 // Without it context.Cause returns context.Canceled in unary handlers, as the context is
 // grpc's. Streams always have one. The price is in docs/hazards.md.
 func WithUnaryContexts() Option { return func(s *Server) { s.ownContexts = true } }
-
-// WithGoAwayFirst makes the Server tell its handlers of the drain
-// (lastcall.Draining) only when every client has been sent its GOAWAY, so
-// that a client that then opens a stream again goes to another server. It waits at
-// most limit, which must be positive, counted from the beginning of the drain; while a
-// peer is in its handshake no GOAWAY is sent, so it should be longer than
-// [HandshakeTime]. Connections that grpc has told to go before, because of
-// keepalive.ServerParameters.MaxConnectionAge, and that are still open, use the whole
-// limit, as they get no second GOAWAY. A client whose stream is answered in the instant
-// of the GOAWAY may be told some microseconds too early. Handlers whose RPCs came over
-// HTTP are told when the drain begins.
-func WithGoAwayFirst(limit time.Duration) Option {
-	return func(s *Server) {
-		if limit <= 0 {
-			s.fail("WithGoAwayFirst was given %v; the limit must be positive", limit)
-			return
-		}
-		s.goAwayFirst = limit
-	}
-}

@@ -35,25 +35,3 @@ func readerOf(c net.Conn) onReady {
 		return nil
 	}
 }
-
-// readyConn is a conn that grpc reads with ReadOnReady.
-type readyConn struct {
-	*conn
-	reader onReady
-}
-
-// ReadOnReady is that of the connection inside; see onReady.
-func (c *readyConn) ReadOnReady(size int, pool mem.BufferPool) (*[]byte, int, error) {
-	return c.reader.ReadOnReady(size, pool)
-}
-
-// readySocketConn is a readyConn over a connection that has SyscallConn.
-type readySocketConn struct {
-	socketConn
-	reader onReady
-}
-
-// ReadOnReady is that of the connection inside; see onReady.
-func (c *readySocketConn) ReadOnReady(size int, pool mem.BufferPool) (*[]byte, int, error) {
-	return c.reader.ReadOnReady(size, pool)
-}

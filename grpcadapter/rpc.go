@@ -2,42 +2,43 @@ package grpcadapter
 
 import (
 	"context"
-	"sync/atomic"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+
+	"github.com/lastcall-go/lastcall/internal/inflight"
 )
 
-// rpc is one RPC in flight: a node of the tracker's lists, and the context that
-// its handler gets. It is one allocation, because every unary RPC needs one.
+// rpc is one RPC in flight: a record of the tracker, and the context that its handler
+// gets. It is one allocation of 64 bytes, because every unary RPC needs one.
+//
+// Its State leaves running once. Whoever takes it out of running picks what the client
+// sees.
 type rpc struct {
 	context.Context // what grpc gave
+	inflight.Item[*rpc]
 
-	method     *method
-	prev, next *rpc
-	own        *ownContext // nil for most unary RPCs
-	began      time.Duration
-	state      atomic.Uint32
-	shard      uint16
-	http       bool // it came over HTTP; known only with WithGoAwayFirst
+	method *method
+	own    *ownContext // nil for most unary RPCs
 }
 
-// The states of an rpc. It leaves running once: whoever takes it out of it says
-// what the client sees.
+// The states of an rpc.
 const (
 	running   uint32 = iota
 	returned         // its handler has given the answer
-	cancelled        // Cancel has given it a status
-	concluded        // it never ends by itself, and the drain has given it a status
+	cancelled        // Cancel ends it with a status
+	concluded        // it never ends by itself, and the drain ends it with a status
+
+	told uint32 = 1 << 8 // set in addition: that status is written
 )
 
 // ownContext is a context that belongs to one RPC, for contexts derived from it to
 // end with the cause as well.
 type ownContext struct {
 	context.Context
-	cancel context.CancelCauseFunc
+	cancel  context.CancelCauseFunc
+	endless *endlessStream // nil: the stream ends by itself
 }
 
 func newOwnContext(parent context.Context) *ownContext {
@@ -45,11 +46,12 @@ func newOwnContext(parent context.Context) *ownContext {
 	return &ownContext{Context: ctx, cancel: cancel}
 }
 
+func (r *rpc) label() inflight.Label { return r.method.label }
+
 // Value adds the Life to what grpc's context carries, without an allocation.
 func (r *rpc) Value(key any) any {
-	s := r.method.server
-	if scope := s.scopeOf(r).Load(); scope != nil {
-		if v := scope.Value(key); v != nil {
+	if scope := r.method.server.scope.Load(); scope != nil {
+		if v := (*scope).Value(key); v != nil {
 			return v
 		}
 	}
@@ -70,26 +72,20 @@ type statusWriter interface {
 	WriteStatus(*status.Status) error
 }
 
-// conclude ends an RPC for its client: with a status, and with the end of its
-// context, whose cause says why. What its handler returns afterwards is dropped.
-// An RPC whose handler has returned is left alone: its answer is on the way. It
-// calls the user's stats handlers, which may block.
-func (r *rpc) conclude(to uint32, st *status.Status, cause error) {
-	telling := &r.method.server.telling
-	telling.begin(r)
-	defer telling.end(r)
-	if r.leave(to) {
-		r.tell(st, cause)
-	}
-}
+// leave takes the RPC out of running, and reports whether this call did.
+func (r *rpc) leave(to uint32) bool { return r.State.CompareAndSwap(running, to) }
 
-// leave takes the RPC out of running, and says whether nobody has done so before.
-func (r *rpc) leave(to uint32) bool { return r.state.CompareAndSwap(running, to) }
+// is reports whether the RPC is in a state.
+func (r *rpc) is(state uint32) bool { return r.State.Load()&^told == state }
 
-// tell is the part of conclude for whoever has taken the RPC out of running.
+// tell ends an RPC for its client, with a status and with the end of its context, whose
+// cause says why. What its handler returns afterwards is dropped. The caller has taken it
+// out of running. It calls the user's stats handlers, which may block.
 func (r *rpc) tell(st *status.Status, cause error) {
+	s := r.method.server
+	defer s.hasTold(r)
 	stream := grpc.ServerTransportStreamFromContext(r.Context)
-	if trailer := r.method.server.trailer(); trailer != nil && stream != nil {
+	if trailer := s.trailer(); trailer != nil && stream != nil {
 		_ = stream.SetTrailer(trailer) // fails if the stream is over
 	}
 	if r.own != nil {
@@ -99,9 +95,6 @@ func (r *rpc) tell(st *status.Status, cause error) {
 		_ = w.WriteStatus(st) // fails if the connection is gone
 	}
 }
-
-// end takes in that the handler has returned. It says whether its answer counts.
-func (r *rpc) end() bool { return r.leave(returned) }
 
 // peerAddr returns whom the RPC serves, or "".
 func (r *rpc) peerAddr() string {

@@ -58,6 +58,13 @@ func dial(t *testing.T, lis *mempipe.Listener) *grpc.ClientConn {
 	return conn
 }
 
+// serving is closed: another goroutine serves the server.
+func serving() <-chan struct{} {
+	ready := make(chan struct{})
+	close(ready)
+	return ready
+}
+
 func mustNew(t *testing.T, opts ...controller.Option) *controller.Controller {
 	t.Helper()
 	c, err := controller.New(budget, append(opts, controller.WithSignals())...)
@@ -84,119 +91,6 @@ func bubble(t *testing.T, f func(t *testing.T, lis *mempipe.Listener, over <-cha
 func shutdownAfter(c *controller.Controller) report.Report {
 	time.AfterFunc(time.Minute, func() { c.Shutdown(errors.New("asked for")) })
 	return c.Run(context.Background())
-}
-
-func healthOf(t *testing.T, conn *grpc.ClientConn, name string) healthpb.HealthCheckResponse_ServingStatus {
-	t.Helper()
-	r, err := healthpb.NewHealthClient(conn).Check(t.Context(), &healthpb.HealthCheckRequest{Service: name})
-	if err != nil {
-		t.Errorf("health of %q: %v", name, err)
-		return -1
-	}
-	return r.Status
-}
-
-// Health of every service is SERVING until announce, NOT_SERVING in settle, and
-// stays so; RPCs are served all the while.
-func TestHealthGoesDownFirst(t *testing.T) {
-	bubble(t, func(t *testing.T, lis *mempipe.Listener, _ <-chan struct{}) {
-		g := grpcadapter.New(lis)
-		testgrpc.RegisterTestServiceServer(g.NewServer(), service{unary: func(context.Context) error { return nil }})
-		g.Health().SetServingStatus("mine", healthpb.HealthCheckResponse_NOT_SERVING)
-		conn := dial(t, lis)
-		c := mustNew(t, controller.WithServer("grpc", g))
-		check := func(at time.Duration, name string, want healthpb.HealthCheckResponse_ServingStatus) {
-			time.AfterFunc(at, func() {
-				if got := healthOf(t, conn, name); got != want {
-					t.Errorf("after %v %q is %v, want %v", at, name, got, want)
-				}
-			})
-		}
-		for _, name := range []string{"", testgrpc.TestService_ServiceDesc.ServiceName} {
-			check(time.Second, name, healthpb.HealthCheckResponse_SERVING)
-			check(time.Minute+time.Second, name, healthpb.HealthCheckResponse_NOT_SERVING)
-		}
-		check(time.Second, "mine", healthpb.HealthCheckResponse_NOT_SERVING)
-		time.AfterFunc(time.Minute+500*time.Millisecond, func() {
-			g.Health().SetServingStatus("", healthpb.HealthCheckResponse_SERVING)
-		})
-		time.AfterFunc(time.Minute+1500*time.Millisecond, func() {
-			if _, err := testgrpc.NewTestServiceClient(conn).UnaryCall(t.Context(), &testgrpc.SimpleRequest{}); err != nil {
-				t.Errorf("an RPC during settle: %v", err)
-			}
-		})
-		r := shutdownAfter(c)
-		if r.ExitCode() != report.ExitOK || r.Took() != budget.Settle {
-			t.Errorf("exit code %d after %v\n%v", r.ExitCode(), r.Took(), r)
-		}
-	})
-}
-
-func TestHealthOptions(t *testing.T) {
-	t.Run("given and registered", func(t *testing.T) {
-		bubble(t, func(t *testing.T, lis *mempipe.Listener, _ <-chan struct{}) {
-			h := health.NewServer()
-			g := grpcadapter.New(lis, grpcadapter.WithHealth(h))
-			healthpb.RegisterHealthServer(g.NewServer(), h)
-			wantHealthDown(t, g, lis)
-		})
-	})
-	t.Run("none", func(t *testing.T) {
-		bubble(t, func(t *testing.T, lis *mempipe.Listener, _ <-chan struct{}) {
-			g := grpcadapter.New(lis, grpcadapter.WithoutHealth())
-			g.NewServer()
-			conn := dial(t, lis)
-			time.AfterFunc(time.Second, func() {
-				_, err := healthpb.NewHealthClient(conn).Check(t.Context(), &healthpb.HealthCheckRequest{})
-				if status.Code(err) != codes.Unimplemented {
-					t.Errorf("a server without health answers %v", err)
-				}
-			})
-			if r := shutdownAfter(mustNew(t, controller.WithServer("grpc", g))); r.ExitCode() != report.ExitOK {
-				t.Error(r)
-			}
-		})
-	})
-	t.Run("registered, unknown to us", func(t *testing.T) {
-		bubble(t, func(t *testing.T, lis *mempipe.Listener, _ <-chan struct{}) {
-			srv := grpc.NewServer()
-			healthpb.RegisterHealthServer(srv, health.NewServer())
-			g := grpcadapter.Use(srv, grpcadapter.WithListener(lis))
-			r := shutdownAfter(mustNew(t, controller.WithServer("grpc", g)))
-			if r.ExitCode() != report.ExitFailed || !strings.Contains(r.CauseText, "give it to WithHealth") {
-				t.Errorf("exit code %d, cause %q", r.ExitCode(), r.CauseText)
-			}
-		})
-	})
-	t.Run("registered, served elsewhere", func(t *testing.T) {
-		bubble(t, func(t *testing.T, lis *mempipe.Listener, _ <-chan struct{}) {
-			srv := grpc.NewServer()
-			healthpb.RegisterHealthServer(srv, health.NewServer())
-			go func() { _ = srv.Serve(lis) }()
-			r := shutdownAfter(mustNew(t, controller.WithServer("grpc", grpcadapter.Use(srv))))
-			if r.ExitCode() != report.ExitStep || !strings.Contains(r.String(), "give it to WithHealth") {
-				t.Errorf("exit code %d\n%v", r.ExitCode(), r)
-			}
-		})
-	})
-}
-
-func wantHealthDown(t *testing.T, g *grpcadapter.Server, lis *mempipe.Listener) {
-	t.Helper()
-	conn := dial(t, lis)
-	time.AfterFunc(time.Second, func() {
-		if got := healthOf(t, conn, ""); got != healthpb.HealthCheckResponse_SERVING {
-			t.Errorf("before the trigger: %v", got)
-		}
-	})
-	time.AfterFunc(time.Minute+time.Second, func() {
-		if got := healthOf(t, conn, ""); got != healthpb.HealthCheckResponse_NOT_SERVING {
-			t.Errorf("in settle: %v", got)
-		}
-	})
-	if r := shutdownAfter(mustNew(t, controller.WithServer("grpc", g))); r.ExitCode() != report.ExitOK {
-		t.Error(r)
-	}
 }
 
 // Handlers learn of the drain and of the timer through their contexts.
@@ -298,9 +192,7 @@ func TestPlainServer(t *testing.T) {
 				srv := grpc.NewServer()
 				served := make(chan error, 1)
 				go func() { served <- srv.Serve(lis) }()
-				ready := make(chan struct{})
-				close(ready)
-				r := shutdownAfter(mustNew(t, controller.WithServer("grpc", server(srv), controller.ServedElsewhere(ready))))
+				r := shutdownAfter(mustNew(t, controller.WithServer("grpc", server(srv), controller.ServedElsewhere(serving()))))
 				if r.ExitCode() != report.ExitOK || r.Took() != budget.Settle {
 					t.Error(r)
 				}
@@ -405,8 +297,10 @@ func TestUsersInterceptors(t *testing.T) {
 // adapter in two controllers is told apart.
 func TestServedTwice(t *testing.T) {
 	bubble(t, func(t *testing.T, lis *mempipe.Listener, _ <-chan struct{}) {
-		g := grpcadapter.New(lis)
+		h := health.NewServer()
+		g := grpcadapter.New(lis, grpcadapter.WithHealth(h))
 		srv := g.NewServer()
+		healthpb.RegisterHealthServer(srv, h)
 		other := mempipe.Listen(1 << 16)
 		go func() { _ = srv.Serve(other) }()
 		synctest.Wait()
@@ -469,11 +363,12 @@ func TestMadeWrong(t *testing.T) {
 		"NewServer after Use":   {used, "has its gRPC server already"},
 		"Adopt nil":             {adopting(nilServer), "Adopt was given a nil server"},
 		"Adopt with no options": {adopting(grpc.NewServer()), "built without ServerOptions; Use is for those"},
-		"no method":             {grpcadapter.New(lis, grpcadapter.WithEndlessStreams("Watch")), `given "Watch", which is no method: write "/package.Service/Method"`},
+		"no method":             {grpcadapter.New(lis, grpcadapter.WithEndlessStreams("Watch")), `given "Watch", which is not a method: write "/package.Service/Method"`},
 		"negative spread":       {grpcadapter.New(lis, grpcadapter.WithSpread(-time.Second)), "WithSpread was given -1s"},
 		"long pushback":         {grpcadapter.New(lis, grpcadapter.WithRetryPushback(25*time.Hour)), "WithRetryPushback was given 25h0m0s"},
-		"no limit":              {grpcadapter.New(lis, grpcadapter.WithGoAwayFirst(0)), "WithGoAwayFirst was given 0s; the limit must be positive"},
-		"no listener to see":    {grpcadapter.New(nil, grpcadapter.OverHTTP(), grpcadapter.WithGoAwayFirst(time.Second)), "WithGoAwayFirst needs the listener"},
+		"nil ready":             {grpcadapter.New(lis, grpcadapter.WithReady(nil)), "WithReady was given a nil channel"},
+		"no NewServer":          {grpcadapter.New(lis), "neither NewServer nor Adopt was called"},
+		"no NewServer, HTTP":    {grpcadapter.New(nil, grpcadapter.OverHTTP()), "neither NewServer nor Adopt was called"},
 		"no handshake":          {grpcadapter.New(grpcadapter.WrapListener(lis, grpcadapter.HandshakeTime(0))), "HandshakeTime is 0s"},
 		"no interceptors":       {grpcadapter.Use(grpc.NewServer(), grpcadapter.WithSpread(1)), "WithSpread needs the adapter's interceptors"},
 		"zero":                  {&grpcadapter.Server{}, "a Server that was not made by New or Use"},
@@ -499,14 +394,6 @@ func TestMadeWrong(t *testing.T) {
 				}
 			})
 		}
-	})
-	t.Run("no NewServer", func(t *testing.T) {
-		bubble(t, func(t *testing.T, lis *mempipe.Listener, _ <-chan struct{}) {
-			r := mustNew(t, controller.WithServer("grpc", grpcadapter.New(lis))).Run(context.Background())
-			if r.ExitCode() != report.ExitFailed || !strings.Contains(r.CauseText, "neither NewServer nor Adopt was called") {
-				t.Errorf("exit code %d, cause %q", r.ExitCode(), r.CauseText)
-			}
-		})
 	})
 }
 
@@ -537,14 +424,11 @@ func TestZeroValues(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Errorf("Close returned %v", err)
 	}
-	if n := l.Cut(); n != 0 || l.Addr() == nil {
-		t.Errorf("Cut %d, Addr %v", n, l.Addr())
+	if l.Addr() == nil {
+		t.Error("Addr is nil")
 	}
 	if _, err := l.SyscallConn(); err == nil {
 		t.Error("SyscallConn returned no error")
-	}
-	if open, handshaking := l.Connections(); open+handshaking != 0 || l.Credentials(insecure.NewCredentials()) == nil {
-		t.Error("a Listener that was not made has connections, or no credentials")
 	}
 }
 

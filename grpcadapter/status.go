@@ -2,7 +2,6 @@ package grpcadapter
 
 import (
 	"strconv"
-	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -27,13 +26,12 @@ const maxPushback = 24 * time.Hour
 // negative d tells them not to try again. More than a day is an error from
 // controller.New. The trailer is grpc-retry-pushback-ms. A handler that sets it, too,
 // does that best when it knows its answer: an RPC which the shutdown ends afterwards
-// has two values, and those say to grpc-go that it is not to try again.
+// has two values, and grpc-go takes those as "do not try again".
 func WithRetryPushback(d time.Duration) Option {
 	return func(s *Server) {
-		s.telling.enabled = true
 		switch {
 		case d > maxPushback:
-			s.fail("WithRetryPushback was given %v; more than %v is no pushback", d, maxPushback)
+			s.fail("WithRetryPushback was given %v; the longest pushback is %v", d, maxPushback)
 		case d < 0:
 			s.pushback = "-1"
 		default:
@@ -50,63 +48,28 @@ func (s *Server) trailer() metadata.MD {
 	return metadata.Pairs(pushbackKey, s.pushback)
 }
 
-// telling knows to which RPCs a status with a trailer is being written. What an
-// interceptor returns at that time could go out before it, without the trailer; so
-// the interceptor waits. Without [WithRetryPushback] nobody does.
-type telling struct {
-	enabled bool // not changed once RPCs come
-
-	mu   sync.Mutex // never held while a status is written
-	rpcs map[*rpc]*tellers
-}
-
-// tellers are those who write a status to one RPC: the drain, phase cancel, or both.
-type tellers struct {
-	n    int
-	gone chan struct{}
-}
-
-// begin comes before the RPC is taken out of running, and end when its status, if
-// it was given one, is out.
-func (t *telling) begin(r *rpc) {
-	if !t.enabled {
+// hasTold notes that the status of an RPC is written.
+func (s *Server) hasTold(r *rpc) {
+	if s.pushback == "" {
 		return
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.rpcs == nil {
-		t.rpcs = map[*rpc]*tellers{}
-	}
-	if t.rpcs[r] == nil {
-		t.rpcs[r] = &tellers{gone: make(chan struct{})}
-	}
-	t.rpcs[r].n++
+	s.telling.L.Lock()
+	defer s.telling.L.Unlock()
+	r.State.Or(told)
+	s.telling.Broadcast()
 }
 
-func (t *telling) end(r *rpc) {
-	if !t.enabled {
+// awaitTold blocks until the status of an RPC that the shutdown has ended is written: what
+// the interceptor returns could go out before it, without the trailer. Without one there
+// is nothing to wait for. Writing passes the user's stats handlers, as the status does that
+// grpc writes when the interceptor has returned.
+func (s *Server) awaitTold(r *rpc) {
+	if s.pushback == "" {
 		return
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	w := t.rpcs[r]
-	if w.n--; w.n == 0 {
-		close(w.gone)
-		delete(t.rpcs, r)
-	}
-}
-
-// await blocks until nobody writes a status to the RPC. Writing passes the user's
-// stats handlers, as the status does that grpc writes when the interceptor has
-// returned.
-func (t *telling) await(r *rpc) {
-	if !t.enabled {
-		return
-	}
-	t.mu.Lock()
-	w := t.rpcs[r]
-	t.mu.Unlock()
-	if w != nil {
-		<-w.gone
+	s.telling.L.Lock()
+	defer s.telling.L.Unlock()
+	for r.State.Load()&told == 0 {
+		s.telling.Wait()
 	}
 }

@@ -45,8 +45,7 @@ func TestTrailerComesFirst(t *testing.T) {
 	for _, kind := range []string{"unary", "stream"} {
 		t.Run(kind, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newServer()
-				s.apply([]Option{WithRetryPushback(time.Second)})
+				s := newServer([]Option{WithRetryPushback(time.Second)})
 				s.tracked = true
 				transport := &slowTransport{held: make(chan struct{})}
 				ctx := grpc.NewContextWithServerTransportStream(t.Context(), transport)

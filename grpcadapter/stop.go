@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/inflight"
 )
 
 // errEndless is the cause with which the context of an endless stream ends in the
@@ -20,68 +20,79 @@ const moment = 10 * time.Millisecond
 // stats handlers.
 const callStatus = "WriteStatus"
 
-// Announce sets every service of the health service to NOT_SERVING, for good. It
-// is called by the controller.
+// Announce takes readiness down and keeps serving: from now on Check and List of the health
+// service say NOT_SERVING. On a server from [Use] the one of [WithHealth] is shut down now.
+// It is an error if RPCs came over HTTP and [OverHTTP] was not given. The controller calls
+// it; it blocks only for as long as methods of the user's gRPC server and health service do.
 func (s *Server) Announce(context.Context) error {
 	if s.isZero() {
 		return errZero
 	}
-	s.tracker.enter(announced)
-	h := s.healthNow()
-	err := h.down(s.server())
-	if s.usedHTTP() && !s.overHTTP {
-		s.mu.Lock()
-		s.complained = true
-		s.mu.Unlock()
-		err = errors.Join(err, errOverHTTP)
+	s.tracker.Enter(inflight.Announced)
+	if s.used && s.health != nil {
+		s.shut.Do(s.health.Shutdown)
 	}
-	return err
+	if s.listener == nil {
+		s.findHealth() // Serve has not
+	}
+	if s.usedHTTP() && !s.overHTTP {
+		s.complained.Store(true)
+		return errOverHTTP
+	}
+	return nil
 }
 
-// GracefulStop blocks until the connections are closed and the handlers have
-// returned, which grpc does not bound. Connections in their handshake hold it for
-// [HandshakeTime] at most, and endless streams are ended. While RPCs are in flight
-// over HTTP, grpc's is not called yet: the listener, if there is one as well, is
-// closed, but its clients are not told to go, and new RPCs on their connections are
-// served; so a Server should have one or the other. It is called by the controller,
-// once; a second call does what grpc's does.
+// GracefulStop blocks until the connections are closed and the handlers have returned,
+// which grpc does not bound. Before clients are sent their GOAWAY, those that watch the
+// health service are told; one that cannot be told holds the others for 100 ms.
+// Connections in their handshake hold it for [HandshakeTime] at most, and endless streams
+// are ended. While RPCs are in flight over HTTP, grpc's GracefulStop is not called yet: the
+// listener, if there is one as well, is closed, but its clients are not sent away, and new
+// RPCs on their connections are served; so a Server should have one or the other. The
+// controller calls it, once; a second call blocks as the first one does.
 func (s *Server) GracefulStop() {
 	if s.isZero() {
 		return
 	}
-	srv := s.server()
-	first := s.beginDrain()
-	if srv == nil {
-		if first {
-			close(s.begun)
-		}
-		s.closeListener()
-	} else {
-		if at, ok := s.timerAt(); ok && s.listener != nil {
-			s.listener.limitHandshakes(time.Until(at) / 2)
-		}
-		s.tracker.enter(draining)
-		s.endEndless()
-		if first && s.goAwayFirst > 0 {
-			s.tellAfterGoAways() // who waits for that may be what awaitHTTP waits for
-		}
-		s.awaitHTTP()
-		if first {
-			close(s.begun)
-		}
-		s.skipGoAways()
-		srv.GracefulStop()
-		s.closeListener()
+	if s.draining.Swap(true) {
+		<-s.begun // Stop ends what the first call waits for
+		s.gracefulStop()
+		return
 	}
+	s.beginDrain()
+	close(s.begun)
+	s.gracefulStop()
+	s.noteLateness()
+	close(s.stopped)
+}
+
+// beginDrain does what comes before GracefulStop of grpc.
+func (s *Server) beginDrain() {
+	s.tracker.Enter(inflight.Draining)
+	if s.server() == nil {
+		return
+	}
+	if at, ok := s.timerAt(); ok && s.listener != nil {
+		s.listener.set.LimitHandshakes(time.Until(at) / 2)
+	}
+	s.shutHealth()
+	s.endEndless()
+	s.awaitHTTP()
+	s.skipGoAways()
+}
+
+// gracefulStop calls that of grpc, and awaits what may still be on its way then.
+func (s *Server) gracefulStop() {
+	if srv := s.server(); srv != nil {
+		srv.GracefulStop()
+	}
+	s.closeListener()
+	s.leaveRoom()
 	over := time.Now().Add(moment) // for all together: the report is to name only what does not return
 	s.foreign.Await(moment)
 	if s.listener != nil {
-		s.listener.awaitCloses() // a Close may send what was written
+		s.listener.set.Await() // a Close may send what was written
 		s.listener.foreign.Await(time.Until(over))
-	}
-	if first {
-		s.noteLateness()
-		close(s.stopped)
 	}
 }
 
@@ -97,48 +108,12 @@ func (s *Server) skipGoAways() {
 	s.listener.closeAll()
 }
 
-// beginDrain says whether this is the first GracefulStop.
-func (s *Server) beginDrain() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	first := !s.draining
-	s.draining = true
-	return first
-}
-
-// tellAfterGoAways tells the handlers when the GOAWAYs are out, and returns at
-// once.
-func (s *Server) tellAfterGoAways() {
-	out := closedChannel()
-	if s.listener != nil {
-		out = s.listener.watchGoAways()
-	}
-	s.foreign.Run("waiting for GOAWAYs", func() {
-		limit := time.NewTimer(s.goAwayFirst)
-		defer limit.Stop()
-		select {
-		case <-out:
-		case <-limit.C:
-		case <-s.forced:
-		}
-		close(s.told)
-	})
-}
-
-func closedChannel() <-chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
-}
-
 // Cancel gives every RPC in flight the status Unavailable and ends its context with
 // the cause, and blocks until GracefulStop has returned, or ctx has ended. RPCs that
 // come later are refused. Answers that handlers have given before still go out until
 // then; what a client has not read when ctx ends is lost with the Stop that comes
 // next, however steadily it reads. Where no RPC is in flight and no answer on its way it
-// returns after 50 ms at most, and NeedsStop says so; on a server from [Use] it returns
-// at once. The controller calls Cancel, with a ctx that ends with the share of phase
-// cancel: a sixth of the time from the timer to the deadline.
+// returns after 50 ms at most; on a server from [Use], at once. The controller calls it.
 func (s *Server) Cancel(ctx context.Context, cause error) {
 	if s.isZero() {
 		return
@@ -147,12 +122,15 @@ func (s *Server) Cancel(ctx context.Context, cause error) {
 	if !s.isTracked() {
 		return
 	}
-	s.tracker.enter(refusing)
-	rpcs := s.tracker.inFlight()
+	rpcs := s.tracker.Cancel()
 	overHTTP := false
 	for _, r := range rpcs {
 		overHTTP = overHTTP || cameOverHTTP(r.Context)
-		s.foreign.Run(callStatus, func() { r.conclude(cancelled, leaving(), cause) })
+		s.foreign.Run(callStatus, func() {
+			if r.leave(cancelled) { // otherwise its handler has returned, and its answer is on the way
+				r.tell(leaving(), cause)
+			}
+		})
 	}
 	if len(rpcs) == 0 && s.awaitQuiet(ctx) {
 		return
@@ -162,62 +140,63 @@ func (s *Server) Cancel(ctx context.Context, cause error) {
 	case <-ctx.Done():
 	}
 	if overHTTP { // the handlers have returned: net/http is writing their answers
-		pauseFor(ctx, moment)
+		pause(moment, ctx.Done())
 	}
 }
 
-// pauseFor blocks for a while, or until ctx has ended.
-func pauseFor(ctx context.Context, d time.Duration) {
-	pause := time.NewTimer(d)
-	defer pause.Stop()
+// pause blocks for a while, or until the channel is closed.
+func pause(d time.Duration, over <-chan struct{}) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
 	select {
-	case <-pause.C:
-	case <-ctx.Done():
+	case <-timer.C:
+	case <-over:
 	}
 }
 
-// hurry ends what waits on purpose: handshakes, endless streams for their last
-// message, handlers for the GOAWAY.
+// hurry ends what waits on purpose: handshakes, and endless streams for their last message.
 func (s *Server) hurry() {
 	s.force.Do(func() { close(s.forced) })
 	if s.listener != nil {
-		s.listener.closeHandshakes()
+		s.listener.set.RefuseHandshakes()
 	}
 }
 
-// Stop closes the connections and ends the contexts of the handlers. grpc does
-// not bound it. It is called by the controller.
+// Stop closes the connections and ends the contexts of the handlers. grpc does not bound
+// it. The controller calls it.
 func (s *Server) Stop() {
 	if s.isZero() {
 		return
 	}
-	s.door.shutAtOnce()
+	s.door.Enter(inflight.Refusing) // what is in stays
 	s.halt.Do(func() { close(s.stopping) })
 	s.hurry()
-	if s.isDraining() && s.server() != nil {
+	srv := s.server()
+	if s.draining.Load() && srv != nil {
 		<-s.begun // after hurry nothing of ours is in its way
 	}
-	s.tracker.enter(stopped)
+	s.tracker.Enter(inflight.Stopped)
 	if s.listener != nil {
 		s.listener.closeAll() // side by side, where grpc closes one after the other
 	}
-	if srv := s.server(); srv != nil {
+	if srv != nil {
 		srv.Stop()
 	}
 	s.closeListener()
+	s.leaveRoom()
 }
 
-// Cut closes every connection that is left, all at once, blocks until that is
-// done, and returns how many there were. It is called by the controller.
+// Cut closes every connection that is left, all at once, blocks until they are closed, for
+// ever if a Close hangs, and returns how many there were. The controller calls it.
 func (s *Server) Cut() int {
 	if s.isZero() {
 		return 0
 	}
-	s.tracker.enter(stopped)
+	s.tracker.Enter(inflight.Stopped)
 	if s.listener == nil {
 		return 0
 	}
-	return s.listener.Cut()
+	return s.listener.set.Cut()
 }
 
 // closeListener closes a listener that grpc may never have been given, and that
@@ -230,40 +209,16 @@ func (s *Server) closeListener() {
 
 // noteLateness notes for how long GracefulStop waited when no RPC was left.
 func (s *Server) noteLateness() {
-	last := s.tracker.lastEnd()
-	if began := s.tracker.drainBegan(); began.After(last) {
+	last := s.tracker.LastEnd()
+	if began := s.tracker.DrainBegan(); began.After(last) {
 		last = began
 	}
 	if s.listener != nil {
-		if held := s.listener.heldUntil(); held.After(last) {
+		if held := s.listener.set.Counts().LastSilent; held.After(last) {
 			last = held
 		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.tracked {
-		s.lateness = time.Since(last)
+	if s.isTracked() {
+		s.lateness.Store(int64(time.Since(last)))
 	}
 }
-
-func (s *Server) isTracked() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.tracked
-}
-
-func (s *Server) isDraining() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.draining
-}
-
-// timerAt returns when the timer fires, if that is known.
-func (s *Server) timerAt() (time.Time, bool) {
-	if l := s.life.Load(); l != nil {
-		return l.TimerAt()
-	}
-	return time.Time{}, false
-}
-
-var _ lastcall.FullServer = (*Server)(nil)

@@ -206,25 +206,3 @@ func TestServesNoMore(t *testing.T) {
 	wantDrained(t, r, h.lis)
 	wantWork(t, r, lastcall.Work{Name: testgrpc.TestService_UnaryCall_FullMethodName, Kind: lastcall.WorkUnary, Before: 1, Completed: 1})
 }
-
-// With WithGoAwayFirst handlers are told when the GOAWAY is out, which an xds server's
-// connections show as others do: long before the limit.
-func TestGoAwayFirst(t *testing.T) {
-	t.Parallel()
-	build := func(t *testing.T, lis net.Listener, s service, opts ...grpc.ServerOption) *grpcadapter.Server {
-		g := grpcadapter.New(lis, grpcadapter.WithGoAwayFirst(15*time.Second))
-		g.Adopt(newServer(t, s, g.ServerOptions(opts...)...))
-		return g
-	}
-	running := make(chan struct{}, 1)
-	h := serve(t, roomy, build, listen(t, "tcp", loopback), service{unary: func(ctx context.Context) error {
-		running <- struct{}{}
-		<-lastcall.Draining(ctx)
-		return nil
-	}})
-	answer := h.unary(t)
-	await(t, "the RPC", running)
-	h.Shutdown(nil)
-	must(t, await(t, "the answer", answer))
-	wantDrained(t, await(t, "the report", h.report), h.lis)
-}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -145,6 +146,18 @@ func adopted(t *testing.T, lis net.Listener, s service, opts ...grpc.ServerOptio
 	g := grpcadapter.New(lis)
 	g.Adopt(newServer(t, s, g.ServerOptions(opts...)...))
 	return g
+}
+
+// whenServing returns an option for an xds server, and one for the adapter: the server
+// accepts work once its mode is SERVING.
+func whenServing() (grpc.ServerOption, grpcadapter.Option) {
+	ready := make(chan struct{})
+	var once sync.Once
+	return xds.ServingModeCallback(func(_ net.Addr, args xds.ServingModeChangeArgs) {
+		if args.Mode == connectivity.ServingModeServing {
+			once.Do(func() { close(ready) })
+		}
+	}), grpcadapter.WithReady(ready)
 }
 
 func used(t *testing.T, lis net.Listener, s service, opts ...grpc.ServerOption) *grpcadapter.Server {

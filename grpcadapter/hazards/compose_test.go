@@ -419,14 +419,16 @@ func TestComposeUse(t *testing.T) {
 					return nil
 				})
 				var g *grpcadapter.Server
+				var how []controller.ServerOption
 				if with {
 					srv := grpc.NewServer()
 					h.service().register(srv)
 					g = grpcadapter.Use(srv, grpcadapter.WithListener(n))
 				} else {
 					g = grpcadapter.Use(bare(t, n, h.service()))
+					how = append(how, controller.ServedElsewhere(serving()))
 				}
-				c := controllerOf(t, usual(), controller.WithServer("grpc", g))
+				c := controllerOf(t, usual(), controller.WithServer("grpc", g, how...))
 				var r report.Report
 				run := start(func() error { r = c.Run(context.Background()); return nil })
 				rpc := start(call(n.client(t)))
@@ -452,11 +454,11 @@ func TestComposeUse(t *testing.T) {
 	t.Run("Quiet", func(t *testing.T) {
 		budget := usual()
 		budget.Settle, budget.Quiet = 2*time.Second, time.Second
-		_, err := controller.New(budget, controller.WithServer("the orders", grpcadapter.Use(grpc.NewServer())))
+		_, err := controller.New(budget, controller.WithServer("the orders", grpcadapter.Use(grpc.NewServer()), controller.ServedElsewhere(serving())))
 		if err == nil || !strings.Contains(err.Error(), `"the orders"`) || !strings.Contains(err.Error(), "Quiet") {
 			t.Errorf("controller.New says %v", err)
 		}
-		_, err = controller.New(budget, controller.WithServer("the orders", grpc.NewServer()))
+		_, err = controller.New(budget, controller.WithServer("the orders", grpc.NewServer(), controller.ServedElsewhere(serving())))
 		if err == nil || !strings.Contains(err.Error(), `"the orders"`) || !strings.Contains(err.Error(), "Quiet") {
 			t.Errorf("controller.New says %v", err)
 		}

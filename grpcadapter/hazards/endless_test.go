@@ -76,7 +76,7 @@ func openHealth(t *testing.T, conn *grpc.ClientConn) *watched[*healthpb.HealthCh
 }
 
 // wantHealth checks what a health Watch got: SERVING before the trigger, NOT_SERVING
-// with it, and our status some time after it.
+// when the drain begins, and our status some time after the trigger.
 func wantHealth(t *testing.T, w *watched[*healthpb.HealthCheckResponse], r report.Report, end time.Duration) {
 	t.Helper()
 	w.wantAt(t, "a health Watch", r, end)
@@ -86,7 +86,7 @@ func wantHealth(t *testing.T, w *watched[*healthpb.HealthCheckResponse], r repor
 			got = append(got, m.msg.Status.String())
 		}
 	}
-	if fmt.Sprint(got) != "[SERVING NOT_SERVING]" || !w.got[1].at.Equal(r.Triggered) {
+	if fmt.Sprint(got) != "[SERVING NOT_SERVING]" || !w.got[1].at.Equal(r.Triggered.Add(r.Budget.Settle)) {
 		t.Errorf("a health Watch got %v", got)
 	}
 	wantLeaving(t, "a health Watch", w.result())

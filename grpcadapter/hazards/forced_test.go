@@ -92,10 +92,12 @@ func TestForcedUse(t *testing.T) {
 			h := newHandler(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
 			h.service().register(srv)
 			use := opts(n)
+			var how []controller.ServerOption
 			if use == nil {
 				go func() { _ = srv.Serve(n) }()
+				how = append(how, controller.ServedElsewhere(serving()))
 			}
-			c := controllerOf(t, usual(), controller.WithServer("grpc", grpcadapter.Use(srv, use...)))
+			c := controllerOf(t, usual(), controller.WithServer("grpc", grpcadapter.Use(srv, use...), how...))
 			var r report.Report
 			run := start(noError(func() { r = c.Run(context.Background()) }))
 			rpc := start(call(n.client(t)))

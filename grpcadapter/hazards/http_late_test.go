@@ -3,7 +3,6 @@ package hazards_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -16,6 +15,7 @@ import (
 	"github.com/lastcall-go/lastcall/report"
 
 	"google.golang.org/grpc"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
 
@@ -92,7 +92,7 @@ func TestHazard17_LateOverHTTP(t *testing.T) {
 			if w.Code != http.StatusServiceUnavailable {
 				t.Errorf("a browser gets %d", w.Code)
 			}
-		}, controller.WithServer("grpc", g), controller.WithServer("other", lingering(rpcTime)))
+		}, controller.WithServer("grpc", g), controller.WithServer("other", lingering(rpcTime), controller.ServedElsewhere(serving())))
 		wantEnd(t, r, report.OutcomeDrained, rpcTime)
 		wantNote(t, r, "when the drain of this server began, 0 RPCs were in flight over HTTP, and 3 came later and were refused")
 	})
@@ -219,54 +219,25 @@ func TestHazard17_BothWays(t *testing.T) {
 	})
 }
 
-// WithGoAwayFirst waits for GOAWAYs over the listener: handlers whose RPCs came over
-// HTTP hear of the drain when it begins, and the others within the limit.
-func TestHazard17_GoAwayFirst(t *testing.T) {
-	const limit = time.Second
-	for _, behind := range []bool{false, true} {
-		inVirtualTime(t, fmt.Sprintf("lastcall/behind %v", behind), func(t *testing.T, _ <-chan struct{}) {
-			g := grpcadapter.New(memory(), grpcadapter.OverHTTP(), grpcadapter.WithGoAwayFirst(limit))
-			h := newHandler(func(ctx context.Context) error {
-				<-lastcall.Draining(ctx)
-				time.Sleep(time.Millisecond) // not before GracefulStop has counted
-				return nil
-			})
-			r, errs := runOverHTTP(t, newFront(t, false), h, h.service(), 20, overHTTPCase{
-				adapter: func() (*grpcadapter.Server, grpc.ServiceRegistrar, http.Handler) { return g, g.NewServer(), g },
-				behind:  behind,
-			})
-			if wrong := tally(errs, func(err error) bool { return err == nil }); len(wrong) > 0 || r.Outcome != report.OutcomeDrained || r.Took() > httpTail {
-				t.Errorf("the clients got %v\n%v", wrong, r)
+// A server that an http.Server serves has the adapter's health service as well, from the
+// first request on.
+func TestHazard17_HealthOverHTTP(t *testing.T) {
+	inVirtualTime(t, "lastcall", func(t *testing.T, _ <-chan struct{}) {
+		g := grpcadapter.New(nil, grpcadapter.OverHTTP())
+		fnService{}.register(g.NewServer())
+		client := healthpb.NewHealthClient(elsewhere(t, g).client(t))
+		check := func(want healthpb.HealthCheckResponse_ServingStatus) {
+			t.Helper()
+			got, err := client.Check(t.Context(), &healthpb.HealthCheckRequest{Service: testgrpc.TestService_ServiceDesc.ServiceName})
+			if err != nil || got.Status != want {
+				t.Errorf("health is %v, %v, want %v", got, err, want)
 			}
-			wantNote(t, r, map[bool]string{false: "when the drain of this server began, 20 RPCs were in flight over HTTP, and 0 came later"}[behind])
-		})
-	}
-	inVirtualTime(t, "lastcall/over the listener", func(t *testing.T, _ <-chan struct{}) {
-		n := memory()
-		g := grpcadapter.New(n, grpcadapter.OverHTTP(), grpcadapter.WithGoAwayFirst(limit))
-		h := newHandler(func(context.Context) error { time.Sleep(rpcTime); return nil })
-		service := h.service()
-		in, heard := make(chan struct{}), make(chan time.Time, 1)
-		service.output = func(s testgrpc.TestService_StreamingOutputCallServer) error {
-			close(in)
-			<-lastcall.Draining(s.Context())
-			heard <- time.Now()
-			return nil
 		}
-		service.register(g.NewServer())
-		overHTTP := start(call(elsewhere(t, g).client(t)))
-		overTCP := start(stream(n.client(t)))
-		<-h.in
-		r := shutdownOf(t, nil, controller.WithServer("grpc", g), controller.WithObserver("serve", func(s report.Step) {
-			if s.Kind == report.KindPhase && s.Phase == lastcall.PhaseServe {
-				<-in
-			}
-		}))
-		if got := (<-heard).Sub(r.Triggered); got != limit {
-			t.Errorf("the handler heard of the drain after %v, want %v", got, limit)
+		check(healthpb.HealthCheckResponse_SERVING)
+		if err := g.Announce(t.Context()); err != nil {
+			t.Error(err)
 		}
-		if err := errors.Join(overHTTP.result(), overTCP.result()); err != nil || r.Outcome != report.OutcomeDrained {
-			t.Errorf("%v\n%v", err, r)
-		}
+		check(healthpb.HealthCheckResponse_NOT_SERVING)
+		g.GracefulStop()
 	})
 }

@@ -207,6 +207,9 @@ func runOverHTTP(t *testing.T, f *front, h *handler, service registers, rpcs int
 	if c.behind {
 		opts = append(opts, controller.After("http"))
 	}
+	if g.Accepting() == nil {
+		opts = append(opts, controller.ServedElsewhere(serving()))
+	}
 	ctl := controllerOf(t, usual(), controller.WithServer("http", f), controller.WithServer("grpc", g, opts...))
 	var r report.Report
 	run := start(func() error { r = ctl.Run(context.Background()); return nil })
@@ -246,6 +249,7 @@ func endOf(r report.Report, op report.Op, name string) time.Duration {
 
 // front is an http.Server as a controller wants it.
 type front struct {
+	lastcall.Unimplemented
 	*network
 	http *http.Server
 	last *grpc.ClientConn
@@ -269,6 +273,8 @@ func (f *front) client(t *testing.T) *grpc.ClientConn {
 	f.last = f.network.client(t)
 	return f.last
 }
+
+func (*front) Accepting() <-chan struct{} { return serving() }
 
 func (f *front) Serve() error {
 	serve := func() error { return f.http.Serve(f.network) }

@@ -108,6 +108,13 @@ func controllerOf(t *testing.T, budget lastcall.Budget, opts ...controller.Optio
 	return c
 }
 
+// serving is closed: another goroutine serves the server.
+func serving() <-chan struct{} {
+	ready := make(chan struct{})
+	close(ready)
+	return ready
+}
+
 // checkReport checks what holds for every report.
 func checkReport(t *testing.T, r report.Report) {
 	t.Helper()

@@ -200,8 +200,11 @@ func TestHazard21_SlowClose(t *testing.T) {
 				}
 				_ = dialed.result()
 			}
+			g := grpcadapter.Use(grpc.NewServer(), grpcadapter.WithListener(lis))
 			begun := time.Now()
-			lis.Cut()
+			if n := g.Cut(); n != conns {
+				t.Errorf("Cut closed %d connections, want %d", n, conns)
+			}
 			if took := time.Since(begun); took != closeTime {
 				t.Errorf("Cut took %v, want %v", took, closeTime)
 			}

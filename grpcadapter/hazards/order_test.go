@@ -116,7 +116,7 @@ func wantRefused(t *testing.T, when string, lis *mempipe.Listener) {
 }
 
 // Row 19: RegisterService after Serve ends the process. lastcall registers its
-// health service with NewServer, and nothing later.
+// health service right before Serve, and nothing later.
 func TestHazard19_RegisterAfterServe(t *testing.T) {
 	t.Run("grpc", func(t *testing.T) {
 		if !isChild() {
@@ -139,17 +139,18 @@ func TestHazard19_RegisterAfterServe(t *testing.T) {
 		g := grpcadapter.New(n)
 		srv := g.NewServer()
 		fnService{}.register(srv)
-		before := srv.GetServiceInfo()
 		want := []string{healthpb.Health_ServiceDesc.ServiceName, testgrpc.TestService_ServiceDesc.ServiceName}
-		if got := slices.Sorted(maps.Keys(before)); !slices.Equal(got, want) {
-			t.Errorf("before Run the server has %q, want %q", got, want)
+		if got := slices.Sorted(maps.Keys(srv.GetServiceInfo())); !slices.Equal(got, want[1:]) {
+			t.Errorf("before Run the server has %q, want %q", got, want[1:])
 		}
 		c := controllerOf(t, usual(), controller.WithServer("grpc", g))
 		var during map[string]grpc.ServiceInfo
-		time.AfterFunc(time.Second, func() {
+		go func() {
+			<-c.Serving()
+			time.Sleep(time.Second)
 			during = srv.GetServiceInfo()
 			c.Shutdown(nil)
-		})
+		}()
 		r := c.Run(context.Background())
 		wantEnd(t, r, report.OutcomeDrained, 0)
 		for _, after := range []map[string]grpc.ServiceInfo{during, srv.GetServiceInfo()} {
@@ -218,6 +219,7 @@ const gatewayTime = 2 * time.Second
 
 // gateway is an HTTP server whose handler calls a gRPC server.
 type gateway struct {
+	lastcall.Unimplemented
 	http     *http.Server
 	lis      *pipeListener
 	back     *network // where the gRPC server listens
@@ -279,6 +281,8 @@ func (g *gateway) succeeded(t *testing.T) int {
 	}
 	return ok
 }
+
+func (*gateway) Accepting() <-chan struct{} { return serving() }
 
 func (g *gateway) Serve() error {
 	if err := g.http.Serve(g.lis); !errors.Is(err, http.ErrServerClosed) {

@@ -2,15 +2,20 @@ package hazards_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/report"
 
+	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/lastcall-go/lastcall/grpcadapter"
 )
 
 // Row 32: a health Watch that is ended in the same instant in which NOT_SERVING is
@@ -120,4 +125,64 @@ func (w watcher) end() (err error, told bool) { //nolint:revive // the error is 
 		}
 		told = m.GetStatus() == healthpb.HealthCheckResponse_NOT_SERVING
 	}
+}
+
+// On the wire NOT_SERVING comes to a Watch before the first GOAWAY comes to its
+// connection, also where many watch; a health service that does not tell those
+// who watch holds the GOAWAYs for 100 ms.
+func TestWatchBeforeGoAway(t *testing.T) {
+	isData := func(f frame) bool { return f.Type == http2.FrameData && len(f.data) > 0 }
+	for range 20 {
+		inVirtualTime(t, "told", func(t *testing.T, _ <-chan struct{}) {
+			n := memory()
+			l := begin(t, n, setup{})
+			var peers []*peer
+			for range 10 {
+				p := n.peer(t, peerConfig{leaves: true})
+				for range 5 {
+					p.call(t, healthpb.Health_Watch_FullMethodName)
+				}
+				peers = append(peers, p)
+			}
+			synctest.Wait()
+			r := l.shutdown(t)
+			for _, p := range peers {
+				all := p.frames(func(f frame) bool { return isData(f) || isGoAway(f) })
+				if at := slices.IndexFunc(all, isGoAway); at != 10 {
+					t.Errorf("the first GOAWAY comes after %d messages, want SERVING and NOT_SERVING of 5 Watches", at)
+				}
+			}
+			if r.Outcome != report.OutcomeDrained || r.Took() > 2*time.Second {
+				t.Errorf("%v", r)
+			}
+		})
+	}
+	inVirtualTime(t, "never told", func(t *testing.T, _ <-chan struct{}) {
+		n := memory()
+		l := begin(t, n, setup{service: registerFunc(func(srv grpc.ServiceRegistrar) {
+			healthpb.RegisterHealthServer(srv, deafHealth{})
+		}), adapter: []grpcadapter.Option{grpcadapter.WithHealth(deafHealth{})}})
+		p, other := n.peer(t, peerConfig{leaves: true}), n.peer(t, peerConfig{leaves: true})
+		p.call(t, healthpb.Health_Watch_FullMethodName)
+		synctest.Wait()
+		r := l.shutdown(t)
+		if got := other.goAway(t, 0).at.Sub(r.Triggered); got != 100*time.Millisecond {
+			t.Errorf("the GOAWAY came after %v", got)
+		}
+	})
+}
+
+// deafHealth never says NOT_SERVING to those who watch.
+type deafHealth struct {
+	healthpb.UnimplementedHealthServer
+}
+
+func (deafHealth) Shutdown() {}
+
+func (deafHealth) Watch(_ *healthpb.HealthCheckRequest, s healthpb.Health_WatchServer) error {
+	if err := s.Send(&healthpb.HealthCheckResponse{Status: healthpb.HealthCheckResponse_SERVING}); err != nil {
+		return err
+	}
+	<-s.Context().Done()
+	return s.Context().Err()
 }

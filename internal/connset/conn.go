@@ -24,14 +24,16 @@ const (
 type Conn struct {
 	net.Conn  // as the listener returned it
 	set       *Set
-	outside   net.Conn // what Options.Wrap returned
-	accepted  time.Time
-	done      chan struct{} // closed when Close of the connection inside has returned
+	outside   net.Conn      // what Options.Wrap returned
+	accepted  time.Duration // since the Set was made
 	heard     atomic.Bool   // something was read
 	lingering atomic.Bool   // see Linger
 	closing   atomic.Bool   // it is not open any more; set with the set's mutex held
 
-	handshaking bool // guarded by the set's mutex
+	// guarded by the set's mutex
+	handshaking bool
+	gone        bool          // Close of the connection inside has returned
+	done        chan struct{} // see Done; nil as long as no caller has asked for it
 }
 
 // NetConn returns the connection as the listener returned it.
@@ -61,7 +63,18 @@ func (c *Conn) Closing() bool { return c.closing.Load() }
 
 // Done returns a channel that is closed when Close of the connection inside has
 // returned. It is always the same channel.
-func (c *Conn) Done() <-chan struct{} { return c.done }
+func (c *Conn) Done() <-chan struct{} {
+	s := c.set
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.done == nil { // most connections need none
+		c.done = make(chan struct{})
+		if c.gone {
+			close(c.done)
+		}
+	}
+	return c.done
+}
 
 // HandshakeOver ends the handshake, and reports whether the connection is open. It is
 // false if the handshake was too late: then the connection was cut.
@@ -287,7 +300,10 @@ func (c *Conn) ended() {
 	s := c.set
 	s.mu.Lock()
 	delete(s.conns, c)
-	close(c.done)
+	c.gone = true
+	if c.done != nil {
+		close(c.done)
+	}
 	s.settle()
 	s.mu.Unlock()
 	if s.opts.Closed != nil {

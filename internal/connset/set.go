@@ -51,6 +51,7 @@ type Options struct {
 type Set struct {
 	*Listener
 	opts     Options
+	made     time.Time
 	drained  chan struct{}
 	finished chan struct{}
 
@@ -77,6 +78,7 @@ type Counts struct {
 func New(inner net.Listener, opts Options) *Set {
 	s := &Set{
 		opts:     opts,
+		made:     time.Now(),
 		limit:    opts.HandshakeTime,
 		drained:  make(chan struct{}),
 		finished: make(chan struct{}),
@@ -106,7 +108,7 @@ func (s *Set) Accept() (net.Conn, error) {
 // admit takes in a connection and returns what Wrap does. If it is not wanted any more,
 // admit closes it and returns false.
 func (s *Set) admit(inner net.Conn) (net.Conn, bool) {
-	c := &Conn{Conn: inner, set: s, accepted: time.Now(), done: make(chan struct{})}
+	c := &Conn{Conn: inner, set: s, accepted: time.Since(s.made)}
 	c.outside = c
 	if s.opts.Wrap != nil {
 		c.outside = s.opts.Wrap(c)
@@ -165,7 +167,7 @@ func (s *Set) CutHandshakes(silentFor time.Duration) {
 	s.mu.Lock()
 	var cut []*Conn
 	for c := range s.conns {
-		spared := silentFor > 0 && (c.Heard() || time.Since(c.accepted) < silentFor)
+		spared := silentFor > 0 && (c.Heard() || time.Since(s.made)-c.accepted < silentFor)
 		if c.handshaking && !spared && s.leave(c) {
 			cut = append(cut, c)
 		}
@@ -202,7 +204,7 @@ func (s *Set) Cut() int {
 func (s *Set) Await() {
 	for _, c := range s.all() {
 		if c.Closing() {
-			<-c.done
+			<-c.Done()
 		}
 	}
 }

@@ -17,12 +17,12 @@ const OtherNames = "(other names)"
 
 // appear counts that there is a piece of work.
 func appear[T any](w *lastcall.Work, it *Item[T]) {
-	if it.before {
+	if it.came == before {
 		w.Before++
 		return
 	}
 	w.Arrived++
-	if it.late {
+	if it.came == late {
 		w.Late++
 	}
 }

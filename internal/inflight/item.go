@@ -1,6 +1,7 @@
 package inflight
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
@@ -45,17 +46,30 @@ type Record[T any] interface {
 }
 
 // Item is the tracker's part of a record; the zero Item is ready. It belongs to one
-// tracker.
+// tracker. It has 32 bytes, as one is made for each RPC.
 type Item[T any] struct {
+	// State is the owner's; the tracker does not look at it. It costs no memory here.
+	State atomic.Uint32
+
+	shard    uint8
+	holds    uint8    // how many parts have not ended; guarded by the shard's lock, as all that follows
+	came     presence // relative to the shutdown
+	released bool
+
 	prev, next T
 	began      time.Duration
-	shard      uint32
-
-	// guarded by the shard's lock
-	holds    uint8 // how many parts have not ended
-	before   bool  // it ran when the counting began
-	late     bool
-	released bool
 }
 
+// presence tells when a piece of work began, relative to the shutdown.
+type presence uint8
+
+const (
+	arrived presence = iota // while it was counted
+	before                  // before that: it ran when the counting began
+	late                    // when the drain had begun
+)
+
 func (i *Item[T]) item() *Item[T] { return i }
+
+// Began returns when the work began, counted from when the Tracker was made.
+func (i *Item[T]) Began() time.Duration { return i.began }

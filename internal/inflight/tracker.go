@@ -67,7 +67,7 @@ func (t *Tracker[T]) Stage() Stage { return Stage(t.stage.Load()) }
 func (t *Tracker[T]) Begin(x T, limit Stage, arrives bool) bool {
 	it := x.item()
 	it.began = time.Since(t.made)
-	it.shard = rand.Uint32N(uint32(len(t.shards))) //nolint:gosec // which lock it is does not matter
+	it.shard = uint8(rand.Uint32N(uint32(len(t.shards)))) //nolint:gosec // which lock it is does not matter, and there are 64 at most
 	sh := &t.shards[it.shard]
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -75,11 +75,14 @@ func (t *Tracker[T]) Begin(x T, limit Stage, arrives bool) bool {
 	if arrives && stage > Serving {
 		t.last.Store(int64(it.began))
 	}
-	it.late = stage >= Draining
+	it.came = arrived
+	if stage >= Draining {
+		it.came = late
+	}
 	if stage >= limit {
 		return false
 	}
-	if it.late {
+	if it.came == late {
 		t.running.Add(1)
 	}
 	it.holds = 1
@@ -211,7 +214,7 @@ func (t *Tracker[T]) enter(next Stage) {
 	if stage == Serving {
 		t.last.Store(now)
 		for x := range t.all {
-			x.item().before = true
+			x.item().came = before
 		}
 	}
 	if stage < Draining && next >= Draining {

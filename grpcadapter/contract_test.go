@@ -1,0 +1,111 @@
+package grpcadapter_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+
+	"github.com/lastcall-go/lastcall/grpcadapter"
+	"github.com/lastcall-go/lastcall/internal/contracttest"
+	"github.com/lastcall-go/lastcall/internal/mempipe"
+)
+
+// jobs is a service whose handlers run the functions that they are given.
+type jobs struct {
+	testgrpc.UnimplementedTestServiceServer
+	handle chan func(context.Context)
+}
+
+func (s jobs) UnaryCall(ctx context.Context, _ *testgrpc.SimpleRequest) (*testgrpc.SimpleResponse, error) {
+	(<-s.handle)(ctx)
+	return &testgrpc.SimpleResponse{}, nil
+}
+
+func (s jobs) StreamingOutputCall(_ *testgrpc.StreamingOutputCallRequest, stream testgrpc.TestService_StreamingOutputCallServer) error {
+	(<-s.handle)(stream.Context())
+	return nil
+}
+
+// TestContract: the adapter keeps the contract of its kind, with unary RPCs and with
+// streams, through each of its doors.
+func TestContract(t *testing.T) {
+	for name, build := range map[string]func(net.Listener, jobs) *grpcadapter.Server{
+		"NewServer": func(lis net.Listener, s jobs) *grpcadapter.Server {
+			g := grpcadapter.New(lis, grpcadapter.WithUnaryContexts())
+			testgrpc.RegisterTestServiceServer(g.NewServer(), s)
+			return g
+		},
+		"Adopt": func(lis net.Listener, s jobs) *grpcadapter.Server {
+			g := grpcadapter.New(lis, grpcadapter.WithUnaryContexts())
+			srv := grpc.NewServer(g.ServerOptions()...)
+			testgrpc.RegisterTestServiceServer(srv, s)
+			g.Adopt(srv)
+			return g
+		},
+	} {
+		for kind, call := range map[string]func(testgrpc.TestServiceClient) error{"unary": callUnary, "stream": callStream} {
+			t.Run(name+"/"+kind, func(t *testing.T) {
+				contracttest.TestContract(t, contracttest.Subject{
+					Zero: &grpcadapter.Server{},
+					New: func(t *testing.T) contracttest.Instance {
+						lis := mempipe.Listen(1 << 16)
+						s := jobs{handle: make(chan func(context.Context), 10)}
+						return contracttest.Instance{
+							Server: build(lis, s),
+							Begin:  begin(t, s, lis.DialContext, call),
+							Idle: func() {
+								if c, err := lis.Dial(); err == nil {
+									t.Cleanup(func() { c.Close() })
+								}
+							},
+						}
+					},
+				})
+			})
+		}
+	}
+}
+
+// begin returns Begin of a contracttest.Instance, with a client of its own.
+func begin(t *testing.T, s jobs, dial func(context.Context) (net.Conn, error), call func(testgrpc.TestServiceClient) error) func(func(context.Context)) <-chan error {
+	t.Helper()
+	conn, err := grpc.NewClient("passthrough:///memory", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		conn.Close()
+		time.Sleep(time.Hour) // for what grpc leaves to its timers
+	})
+	client := testgrpc.NewTestServiceClient(conn)
+	return func(handle func(context.Context)) <-chan error {
+		s.handle <- handle
+		result := make(chan error, 1)
+		go func() { result <- call(client) }()
+		return result
+	}
+}
+
+func callUnary(client testgrpc.TestServiceClient) error {
+	_, err := client.UnaryCall(context.Background(), &testgrpc.SimpleRequest{})
+	return err
+}
+
+func callStream(client testgrpc.TestServiceClient) error {
+	stream, err := client.StreamingOutputCall(context.Background(), &testgrpc.StreamingOutputCallRequest{})
+	for err == nil {
+		_, err = stream.Recv()
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,90 @@
+package grpcadapter
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"google.golang.org/grpc"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/inflight"
+)
+
+// method is what is known of one method of the gRPC server.
+type method struct {
+	server  *Server
+	label   inflight.Label
+	endless bool // its streams do not end by themselves
+	health  bool // it belongs to the health service
+	watch   bool // it is Watch of the health service
+	seen    atomic.Bool
+}
+
+// refusesFrom returns the stage from which new RPCs are refused.
+func (m *method) refusesFrom() inflight.Stage {
+	if m.endless {
+		return inflight.Draining
+	}
+	return inflight.Refusing
+}
+
+// infrastructure lists the prefixes of services that are there for the network around
+// the server, and not for its users.
+var infrastructure = [...]string{"grpc.health.", "grpc.reflection.", "grpc.channelz.", "xds.service.orca.", "envoy.service.status."}
+
+func isInfrastructure(service string) bool {
+	return slices.ContainsFunc(infrastructure[:], func(prefix string) bool { return strings.HasPrefix(service, prefix) })
+}
+
+// otherMethods is the name of the methods that the server does not have.
+const otherMethods = "(methods that the server does not know)"
+
+// freeze takes in the methods that the server has, and returns them. grpc allows none to
+// be added once it serves, so the map never changes and needs no lock.
+func (s *Server) freeze(services map[string]grpc.ServiceInfo) map[string]*method {
+	methods := map[string]*method{}
+	for service, info := range services {
+		for _, m := range info.Methods {
+			name := "/" + service + "/" + m.Name
+			streams := m.IsClientStream || m.IsServerStream
+			kind := lastcall.WorkUnary
+			switch {
+			case isInfrastructure(service):
+				kind = lastcall.WorkInfra
+			case streams:
+				kind = lastcall.WorkStream
+			}
+			methods[name] = &method{
+				server: s, label: inflight.Label{Name: name, Kind: kind},
+				endless: streams && slices.Contains(s.endless, name),
+				health:  service == healthService, watch: name == watchMethod,
+			}
+		}
+	}
+	s.methods.CompareAndSwap(nil, &methods) // the first RPCs of a server that another goroutine serves come here together
+	return *s.methods.Load()
+}
+
+// method returns what is known of the method of an RPC. With the first RPC of each
+// method it looks whether that came through ServeHTTP of the gRPC server itself.
+func (s *Server) method(ctx context.Context, name string) *method {
+	methods := s.methods.Load()
+	if methods == nil {
+		if b := s.built.Load(); b != nil {
+			s.freeze(b.servedServices())
+			methods = s.methods.Load()
+		}
+	}
+	m := s.other
+	if methods != nil {
+		if known, ok := (*methods)[name]; ok {
+			m = known
+		}
+	}
+	if !m.seen.Load() && !m.seen.Swap(true) && pastUs(ctx) {
+		s.sawHTTP.Store(true)
+	}
+	return m
+}

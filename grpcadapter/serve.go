@@ -1,0 +1,67 @@
+package grpcadapter
+
+import (
+	"context"
+	"errors"
+	"net"
+
+	"google.golang.org/grpc"
+
+	"github.com/lastcall-go/lastcall"
+)
+
+// Attach takes in the Life that handlers get. The controller calls it before Serve.
+func (s *Server) Attach(h lastcall.Host) {
+	if s.isZero() {
+		return
+	}
+	l := h.Life()
+	scope := lastcall.NewContext(context.Background(), l)
+	s.life.Store(&l)
+	s.scope.Store(&scope)
+}
+
+var errServed = errors.New("grpcadapter: Serve was called before: a Server belongs to one controller")
+
+// Serve serves until GracefulStop or Stop is called, and returns nil then, also if they were
+// called first. Before that it registers a health service, if the gRPC server has none. The
+// controller calls it, once: a second call is an error. Without a listener it returns
+// lastcall.ErrServedElsewhere.
+func (s *Server) Serve() error {
+	if s.isZero() {
+		return errZero
+	}
+	if s.listener == nil {
+		return lastcall.ErrServedElsewhere
+	}
+	s.mu.Lock()
+	again := s.served
+	s.served = true
+	s.mu.Unlock()
+	if again {
+		return errServed
+	}
+	defer s.closeListener() // xds.GRPCServer may leave it open
+	if err := s.Check(); err != nil {
+		return err
+	}
+	b := s.built.Load()
+	defer s.leaveRoom()
+	b.prepare()
+	if err := s.checkEndless(s.freeze(b.servedServices())); err != nil {
+		return err
+	}
+	s.findHealth()
+	err := b.Serve(s.listener)
+	if errors.Is(err, grpc.ErrServerStopped) || errors.Is(err, net.ErrClosed) && s.draining.Load() {
+		return nil
+	}
+	return err
+}
+
+// leaveRoom notes that the adapter has ended.
+func (s *Server) leaveRoom() {
+	if b := s.built.Load(); b != nil {
+		s.left.Do(func() { b.room.leave(b.GRPCServer) })
+	}
+}
