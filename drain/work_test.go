@@ -131,6 +131,7 @@ func TestStopAlone(t *testing.T) {
 			t.Error("a context has not ended")
 		}
 		h.Done()
+		synctest.Wait() // for what sets deadlines
 		wantWork(t, g.InFlight(),
 			lastcall.Work{Name: "conn", Kind: lastcall.WorkConn, Before: 1, Running: 1},
 			lastcall.Work{Name: "work", Kind: lastcall.WorkTask, Before: 1, Cut: 1})
