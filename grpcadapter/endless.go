@@ -164,12 +164,14 @@ func (e *endlessStream) take() bool {
 }
 
 // wentDown returns a channel that is closed when the last message of a health Watch is not
-// SERVING. It is called once.
+// SERVING. It is always the same channel.
 func (e *endlessStream) wentDown() <-chan struct{} {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.down = make(chan struct{})
-	e.tellDown()
+	if e.down == nil {
+		e.down = make(chan struct{})
+		e.tellDown()
+	}
 	return e.down
 }
 

@@ -118,6 +118,22 @@ func (s *Server) shutHealth() {
 	}
 }
 
+// awaitDown blocks until a health Watch has been sent that the service goes down, for
+// watchTime at most: a shutdown that is forced before the drain cancels it in that
+// instant, and its message would be lost (hazard 32).
+func (s *Server) awaitDown(r *rpc) {
+	if r.own == nil || r.own.endless == nil || !r.method.watch || s.takesDown() == nil {
+		return
+	}
+	limit := time.NewTimer(watchTime)
+	defer limit.Stop()
+	select {
+	case <-r.own.endless.wentDown():
+	case <-r.own.Done(): // it has ended
+	case <-limit.C:
+	}
+}
+
 // probed returns what a probe hears in the place of an answer of the health service.
 func (s *Server) probed(resp any) any {
 	if s.tracker.Stage() == inflight.Serving || s.takesDown() == nil {

@@ -127,6 +127,7 @@ func (s *Server) Cancel(ctx context.Context, cause error) {
 	for _, r := range rpcs {
 		overHTTP = overHTTP || cameOverHTTP(r.Context)
 		s.foreign.Run(callStatus, func() {
+			s.awaitDown(r)
 			if r.leave(cancelled) { // otherwise its handler has returned, and its answer is on the way
 				r.tell(leaving(), cause)
 			}

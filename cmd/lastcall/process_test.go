@@ -165,7 +165,7 @@ func checkClients(t *testing.T, s shown, want map[place]map[string]int, slowMayF
 	}
 	onA, onB := s.rows[place{replicaA, methodCall}][1]["OK"], s.rows[place{replicaB, methodCall}][1]["OK"]
 	// They leave a when they are told to go: until then every second call is a's.
-	if onB == 0 || onA > onB/2 {
+	if onB == 0 || onA >= onB {
 		t.Errorf("after SIGTERM %d calls began on a and %d on b: the clients did not go over", onA, onB)
 	}
 	if s.rows[place{replicaB, methodWatch}][1]["OK"] == 0 {
