@@ -31,13 +31,15 @@ const (
 	watchTime = 100 * time.Millisecond
 )
 
-// endlessMethods are the methods whose streams are known never to end by themselves.
-var endlessMethods = [...]string{
-	watchMethod,
-	"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-	"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-	"/xds.service.orca.v3.OpenRcaService/StreamCoreMetrics",
-	"/envoy.service.status.v3.ClientStatusDiscoveryService/StreamClientStatus",
+// endlessMethods returns the methods whose streams are known never to end by themselves.
+func endlessMethods() []string {
+	return []string{
+		watchMethod,
+		"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+		"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+		"/xds.service.orca.v3.OpenRcaService/StreamCoreMetrics",
+		"/envoy.service.status.v3.ClientStatusDiscoveryService/StreamClientStatus",
+	}
 }
 
 // WithEndlessStreams says that the streams of these methods ("/package.Service/Method") go

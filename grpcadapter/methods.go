@@ -30,12 +30,11 @@ func (m *method) refusesFrom() inflight.Stage {
 	return inflight.Refusing
 }
 
-// infrastructure lists the prefixes of services that are there for the network around
-// the server, and not for its users.
-var infrastructure = [...]string{"grpc.health.", "grpc.reflection.", "grpc.channelz.", "xds.service.orca.", "envoy.service.status."}
-
+// isInfrastructure reports whether a service is there for the network around the server,
+// and not for its users.
 func isInfrastructure(service string) bool {
-	return slices.ContainsFunc(infrastructure[:], func(prefix string) bool { return strings.HasPrefix(service, prefix) })
+	prefixes := []string{"grpc.health.", "grpc.reflection.", "grpc.channelz.", "xds.service.orca.", "envoy.service.status."}
+	return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(service, prefix) })
 }
 
 // otherMethods is the name of the methods that the server does not have.

@@ -111,7 +111,7 @@ func Use(srv GRPCServer, opts ...Option) *Server {
 
 func newServer(opts []Option) *Server {
 	s := &Server{
-		settings: settings{endless: slices.Clone(endlessMethods[:])},
+		settings: settings{endless: endlessMethods()},
 		tracker:  inflight.New((*rpc).label),
 		door:     newDoor(),
 		telling:  sync.Cond{L: new(sync.Mutex)},
@@ -122,6 +122,11 @@ func newServer(opts []Option) *Server {
 	}
 	s.other = &method{server: s, label: inflight.Label{Name: otherMethods, Kind: lastcall.WorkStream}}
 	s.apply(opts)
+	if s.overHTTP && s.ready == nil { // its http.Server accepts
+		ready := make(chan struct{})
+		close(ready)
+		s.ready = ready
+	}
 	return s
 }
 
@@ -183,19 +188,10 @@ func (s *Server) Accepting() <-chan struct{} {
 		return s.ready
 	case s.listener != nil:
 		return s.listener.set.Accepting()
-	case s.overHTTP:
-		return always
 	default:
 		return nil
 	}
 }
-
-// always is closed.
-var always = func() <-chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
-}()
 
 // server returns the gRPC server, or nil.
 func (s *Server) server() GRPCServer {
