@@ -142,7 +142,7 @@ func property(draw func(*rapid.T) proptest.Plan, invariants []invariant) func(*r
 	}
 }
 
-// run shuts a world down, with somebody who reads the state all the time, and two who
+// run shuts a world down. One goroutine reads the controller's state all the time, and two
 // wait for the end.
 func run(t *rapid.T, world proptest.World) *proptest.Run {
 	seen := &proptest.Run{Setup: world.Setup(), World: world}

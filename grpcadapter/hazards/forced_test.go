@@ -2,9 +2,10 @@ package hazards_test
 
 import (
 	"context"
-	"github.com/lastcall-go/lastcall/report"
 	"testing"
 	"time"
+
+	"github.com/lastcall-go/lastcall/report"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"

@@ -5,11 +5,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"github.com/lastcall-go/lastcall/controller"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/lastcall-go/lastcall/controller"
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/report"

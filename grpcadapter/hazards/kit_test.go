@@ -5,13 +5,14 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"github.com/lastcall-go/lastcall"
 	"net"
 	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
 
 	"github.com/lastcall-go/lastcall/report"
 

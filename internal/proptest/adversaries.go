@@ -63,7 +63,7 @@ type observerPlan struct {
 	How  conduct
 }
 
-// askPlan is somebody who asks for a shutdown.
+// askPlan is a request to shut down.
 type askPlan struct {
 	At   time.Duration
 	What string
@@ -78,10 +78,10 @@ func DrawAdversaries(t *rapid.T) Plan {
 	}
 	drawQuiet(t, &p.budget)
 	for i := range rapid.IntRange(0, 3).Draw(t, "servers") {
-		p.servers = append(p.servers, p.drawServer(t, name("s", i)))
+		p.servers = append(p.servers, p.drawServer(t, name("s", i), false))
 	}
 	for i := range rapid.SampledFrom([]int{0, 0, 1, 2}).Draw(t, "lasts") {
-		p.servers = append(p.servers, p.drawLast(t, name("last", i)))
+		p.servers = append(p.servers, p.drawServer(t, name("last", i), true))
 	}
 	anyManner := []manner{returns, fails, panics, goexits, hangs, obeys, badText}
 	for i := range rapid.IntRange(0, 2).Draw(t, "workers") {
@@ -145,23 +145,36 @@ func drawAsks(t *rapid.T, n int, limit, last time.Duration, what []string) (all 
 
 func name(kind string, i int) string { return fmt.Sprintf("%s%d", kind, i) }
 
-func (p *adversaries) drawServer(t *rapid.T, label string) serverPlan {
+// drawServer draws a server, or one that stops last.
+func (p *adversaries) drawServer(t *rapid.T, label string, last bool) serverPlan {
 	total := p.budget.Total
+	serves, drains := total/2, total
+	if last {
+		serves, drains = total, total/10
+	}
 	ill := []manner{returns, panics, goexits, hangs}
 	s := serverPlan{
-		Name:        label,
-		Bare:        rapid.IntRange(0, 2).Draw(t, label+" bare") == 0 && p.budget.Quiet == 0,
+		Name: label, Last: last,
+		Bare:        rapid.IntRange(0, 2).Draw(t, label+" bare") == 0 && p.budget.Quiet == 0 && !last,
+		Accepts:     rapid.SampledFrom([]time.Duration{0, 0, 0, 0, 0, unit, 3 * unit, 10 * unit, -1}).Draw(t, label+" accepts"),
 		Elsewhere:   rapid.IntRange(0, 4).Draw(t, label+" elsewhere") == 0,
 		Attach:      drawConduct(t, label+" attach", 0, returns, panics, goexits, hangs),
-		Serve:       drawConduct(t, label+" serve", total/2, yields, yields, fails, panics, goexits, returns, hangs, badText),
+		Serve:       drawConduct(t, label+" serve", serves, yields, yields, fails, panics, goexits, returns, hangs, badText),
 		Announce:    drawConduct(t, label+" announce", total/5, returns, fails, panics, goexits, hangs, obeys, badText),
-		Graceful:    drawConduct(t, label+" graceful", total, returns, yields, yields, panics, goexits, hangs),
+		Graceful:    drawConduct(t, label+" graceful", drains, returns, yields, yields, panics, goexits, hangs),
 		Cancel:      drawConduct(t, label+" cancel", total/10, returns, panics, goexits, hangs, obeys, obeys, waits, waits),
 		Stop:        drawConduct(t, label+" stop", total/10, returns, ill...),
 		Cut:         drawConduct(t, label+" cut", total/10, returns, ill...),
 		Connections: rapid.IntRange(0, 1).Draw(t, label+" connections"),
 		InFlight:    drawConduct(t, label+" in flight", total/10, returns, ill...),
 		Notes:       drawConduct(t, label+" notes", total/10, returns, ill...),
+	}
+	s.Closure = s.Bare && rapid.Bool().Draw(t, label+" closure")
+	if s.Serve.manner == yields {
+		s.Serve.after = 0
+	}
+	if last {
+		return s
 	}
 	if p.budget.Quiet > 0 {
 		s.Arrival = drawConduct(t, label+" arrival", p.budget.Quiet, returns, ill...)
@@ -177,34 +190,6 @@ func (p *adversaries) drawServer(t *rapid.T, label string) serverPlan {
 		if rapid.IntRange(0, 3).Draw(t, label+" after "+front.Name) == 0 {
 			s.After = append(s.After, front.Name)
 		}
-	}
-	return s.serving(t)
-}
-
-// drawLast draws a server that stops last.
-func (p *adversaries) drawLast(t *rapid.T, label string) serverPlan {
-	total := p.budget.Total
-	s := serverPlan{
-		Name: label, Last: true, // and so not bare
-		Elsewhere: rapid.IntRange(0, 4).Draw(t, label+" elsewhere") == 0,
-		Attach:    drawConduct(t, label+" attach", 0, returns, panics, goexits, hangs),
-		Serve:     drawConduct(t, label+" serve", total, yields, yields, yields, fails, panics, goexits, returns, hangs, badText),
-		Announce:  drawConduct(t, label+" announce", total/5, returns, fails, panics, goexits, hangs, obeys, badText),
-		Graceful:  drawConduct(t, label+" graceful", total/10, returns, yields, yields, panics, goexits, hangs),
-		Stop:      drawConduct(t, label+" stop", total/10, returns, panics, goexits, hangs),
-	}
-	if rapid.Bool().Draw(t, label+" is off the grid") {
-		s.Graceful.after += unit / 4
-	}
-	return s.serving(t)
-}
-
-// serving draws how the server is started.
-func (s serverPlan) serving(t *rapid.T) serverPlan {
-	s.Closure = s.Bare && rapid.Bool().Draw(t, s.Name+" closure")
-	s.Accepts = rapid.SampledFrom([]time.Duration{0, 0, 0, 0, 0, unit, 3 * unit, 10 * unit, -1}).Draw(t, s.Name+" accepts")
-	if s.Serve.manner == yields {
-		s.Serve.after = 0
 	}
 	return s
 }
@@ -265,8 +250,8 @@ func groups(closers []stepPlan, dep func(kind string, i int, p stepPlan) Dep) (a
 	return all
 }
 
-// Begin has those who ask for a shutdown do so in time, and returns the context for Run
-// when Run is to be called.
+// Begin starts the timers of all requests to shut down, and returns the context for Run
+// when it is time to call it.
 func (w *adversaryWorld) Begin(ctl *Controller) context.Context {
 	ctx := w.begin(ctl, w.plan.asks)
 	time.Sleep(w.plan.runAt)

@@ -95,7 +95,7 @@ func (l *Log) do(f func()) {
 	f()
 }
 
-// ask notes that somebody asks for a shutdown, right before he does.
+// ask notes a request to shut down, right before it is made.
 func (l *Log) ask(what string) {
 	l.do(func() { l.asks = append(l.asks, Ask{At: time.Now(), What: what, seq: l.seq}) })
 }
@@ -127,7 +127,7 @@ func (l *Log) watch(ctx context.Context, s *Span, at *time.Time) {
 		cause := context.Cause(ctx)
 		l.do(func() {
 			switch now := time.Now(); {
-			case s.How != Running && (!s.Out.Equal(now) || cause == context.Canceled): //nolint:errorlint // nobody has wrapped it
+			case s.How != Running && (!s.Out.Equal(now) || cause == context.Canceled): //nolint:errorlint // it is not wrapped
 			case at == &s.Told:
 				s.Told, s.Cause = now, cause
 			default:

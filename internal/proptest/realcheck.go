@@ -220,7 +220,7 @@ func ToldAtTheTimer(r *Run) error {
 	}
 	return r.each(func(a *asked) error {
 		if a.handler == nil || a.Over == inside || a.Kind == gateway || a.Kind == held {
-			return nil // the one ends with the other; of the last nobody has the context
+			return nil // a gateway and its RPC end with each other; a held connection has no context of ours
 		}
 		if a.on.Kind == grpcKind && !a.on.Contexts && !slices.Contains([]string{drained, endless, trickles}, a.Kind) {
 			return check(a.handler, plainUnary)
@@ -254,7 +254,7 @@ func InterruptedWell(r *Run) error {
 		case a.on.Kind == rawKind:
 			ok = told && a.heard.err != nil
 		case a.Kind == drained || a.Kind == endless:
-			ok = told && a.heard.body == "event\n"
+			ok = told && a.heard.body == "event\n" && a.heard.err != nil
 		case a.Kind == gateway && a.heard.status == http.StatusBadGateway: // the handler's own
 		default:
 			ok = told && a.heard.status == http.StatusServiceUnavailable && a.heard.err == nil && (a.heard.closes || a.Over == overH2C)

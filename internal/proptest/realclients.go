@@ -216,7 +216,7 @@ func (w *realWorld) watch(i int) {
 func (w *realWorld) rpcClient(server, client int) (*grpc.ClientConn, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.ctx.Err() != nil { // nobody would close it
+	if w.ctx.Err() != nil { // it would never be closed
 		return nil, w.ctx.Err()
 	}
 	key := [2]int{server, client}

@@ -301,7 +301,7 @@ func (w *realWorld) toil(claim, work context.Context, p toil) error {
 	return nil
 }
 
-// serveAdmin says whether traffic should come, and takes its time if it is asked to.
+// serveAdmin reports whether traffic should come, and takes its time if it is asked to.
 func (w *realWorld) serveAdmin(rw http.ResponseWriter, r *http.Request) {
 	takes, _ := time.ParseDuration(r.URL.Query().Get("takes"))
 	answer := "not ready"

@@ -56,7 +56,7 @@ type Run struct {
 type cause struct {
 	at   time.Time
 	what string
-	span *Span // what ended by itself; nil: somebody asked
+	span *Span // what ended by itself; nil: it was a request
 }
 
 // Sample is what a reader saw.

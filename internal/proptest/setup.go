@@ -44,7 +44,7 @@ type Worker struct {
 	run         func(claim, work context.Context) error
 }
 
-// Dep is a dependency to close, an exporter to flush, or somebody to tell.
+// Dep is a dependency to close, an exporter to flush, or an announcer.
 type Dep struct {
 	Name    string
 	Timeout time.Duration // 0: none of its own
@@ -64,8 +64,8 @@ type valueKey struct{}
 // recorder is the name of the observer that notes what it hears, and takes no time.
 const recorder = "recorder"
 
-// Options returns what New is given: all of the setup, and between the controller and
-// each piece of it somebody who notes every call.
+// Options returns what New is given: all of the setup, with a note in the log of every
+// call that the controller makes of it.
 func (s *Setup) Options(l *Log) []Option {
 	opts := []Option{controller.WithObserver(recorder, l.hear)}
 	for _, srv := range s.Servers {
@@ -165,14 +165,14 @@ func (l *Log) checkContext(ctx context.Context, who string) {
 func (l *Log) serve(name string, f func() error) error {
 	return l.call(context.Background(), opServe, name, func(s *Span) error {
 		err := f()
-		if err == lastcall.ErrServedElsewhere { //nolint:errorlint // nobody has wrapped it
+		if err == lastcall.ErrServedElsewhere { //nolint:errorlint // it is not wrapped
 			s.Value = elsewhere
 		}
 		return err
 	})
 }
 
-// elsewhere is the value of a Serve that said that somebody else serves.
+// elsewhere is the value of a Serve that said that another goroutine serves.
 const elsewhere = "elsewhere"
 
 // notedWriter notes what is written.
