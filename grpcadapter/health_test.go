@@ -3,6 +3,7 @@ package grpcadapter_test
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -294,4 +295,48 @@ func TestServedByTheUser(t *testing.T) {
 			t.Error(r)
 		}
 	})
+}
+
+// countedHealth counts the calls of its Shutdown.
+type countedHealth struct {
+	*health.Server
+	calls atomic.Int32
+}
+
+func (h *countedHealth) Shutdown() { h.calls.Add(1); h.Server.Shutdown() }
+
+// Shutdown of a health service is called once: on a server from Use when the shutdown is
+// announced, on others when the drain begins.
+func TestHealthShutdownOnce(t *testing.T) {
+	for name, tt := range map[string]struct {
+		build    func(*mempipe.Listener, *countedHealth) *grpcadapter.Server
+		inSettle int32
+	}{
+		"New": {func(lis *mempipe.Listener, h *countedHealth) *grpcadapter.Server {
+			g := grpcadapter.New(lis, grpcadapter.WithHealth(h))
+			healthpb.RegisterHealthServer(g.NewServer(), h)
+			return g
+		}, 0},
+		"Use": {func(lis *mempipe.Listener, h *countedHealth) *grpcadapter.Server {
+			srv := grpc.NewServer()
+			healthpb.RegisterHealthServer(srv, h)
+			return grpcadapter.Use(srv, grpcadapter.WithListener(lis), grpcadapter.WithHealth(h))
+		}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, lis *mempipe.Listener, _ <-chan struct{}) {
+				h := &countedHealth{Server: health.NewServer()}
+				g := tt.build(lis, h)
+				time.AfterFunc(time.Minute+time.Second, func() {
+					if n := h.calls.Load(); n != tt.inSettle {
+						t.Errorf("in settle Shutdown was called %d times, want %d", n, tt.inSettle)
+					}
+				})
+				shutdownAfter(mustNew(t, controller.WithServer("grpc", g)))
+				if n := h.calls.Load(); n != 1 {
+					t.Errorf("Shutdown was called %d times", n)
+				}
+			})
+		})
+	}
 }

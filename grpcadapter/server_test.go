@@ -437,3 +437,18 @@ func adopting(srv *grpc.Server) *grpcadapter.Server {
 	g.Adopt(srv)
 	return g
 }
+
+// A Serve that fails closes the listener, also without a controller.
+func TestFailingServeClosesListener(t *testing.T) {
+	lis := &countingListener{Listener: mempipe.Listen(1)}
+	g := grpcadapter.New(lis, grpcadapter.WithEndlessStreams("/a.B/C"))
+	g.NewServer()
+	if err := g.Serve(); err == nil {
+		t.Error("Serve returned nil")
+	}
+	for limit := time.Now().Add(10 * time.Second); lis.closed.Load() == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatal("the listener is open")
+		}
+	}
+}
