@@ -84,6 +84,17 @@ type mute struct{ fullServer }
 
 func (*mute) Accepting() <-chan struct{} { return nil }
 
+// wrapper is what users write around a FullServer.
+type wrapper struct{ lastcall.FullServer }
+
+type panicking struct{ fullServer }
+
+func (*panicking) Accepting() <-chan struct{} { panic("not made by New") }
+
+type onlyAccepting struct{ valueServer }
+
+func (*onlyAccepting) Accepting() <-chan struct{} { return always }
+
 // listening has the Serve of a *grpc.Server.
 type listening struct{ valueServer }
 
@@ -161,6 +172,10 @@ func TestNewRefuses(t *testing.T) {
 		"On for a FullServer":    {[]controller.Option{controller.WithServer("a", one, controller.On(listener{}))}, []string{`server "a": On is for servers that do not bring their listener; this one is a lastcall.FullServer`}},
 		"On and ServedElsewhere": {[]controller.Option{controller.WithServer("a", &listening{}, controller.On(listener{}), up)}, []string{`server "a": only one of On, Serving and ServedElsewhere can say how it is served`}},
 		"Serving twice":          {[]controller.Option{controller.WithServer("a", one, controller.Serving(serve, always), controller.Serving(serve, always))}, []string{`server "a": only one of On, Serving and ServedElsewhere can say how it is served`}},
+		"wrapper of nothing":     {[]controller.Option{controller.WithServer("a", wrapper{})}, []string{`server "a": its Check panicked: runtime error: invalid memory address`}},
+		"last, of nothing":       {[]controller.Option{controller.WithServer("a", lastcall.Last(&wrapper{}))}, []string{`server "a": its Check panicked: runtime error: invalid memory address`}},
+		"Accepting panics":       {[]controller.Option{controller.WithServer("a", &panicking{}), controller.WithWorker("w", nil)}, []string{`server "a": its Accepting panicked: not made by New`, `worker "w" is nil`}},
+		"only Accepting":         {[]controller.Option{controller.WithServer("a", &onlyAccepting{}, up)}, []string{`server "a": it has Accepting, but is not a lastcall.FullServer`}},
 		"part of the contract":   {[]controller.Option{controller.WithServer("a", &partial{}, up)}, []string{`server "a": it has Serve, Announce, Cancel, LastArrival, but is not a lastcall.FullServer: embed lastcall.Unimplemented for the methods that it lacks`}},
 
 		"long Timeout":           {[]controller.Option{controller.WithCloser("db", nothing, controller.Timeout(budget.Total+1))}, []string{`closer "db": Timeout 10.000000001s is longer than the budget's Total 10s`}},

@@ -142,14 +142,8 @@ func newServerConfig(name string, server lastcall.Server, opts []ServerOption) s
 		return s
 	}
 	if full, ok := server.(lastcall.FullServer); ok {
-		s.full = full
-		if err := full.Check(); err != nil {
-			s.errs = append(s.errs, fmt.Errorf("%w", err)) // the text is taken here, once
-			return s                                       // the rest would only hide this
-		}
-		s.serve, s.last, s.accepting = full.Serve, full.StopsLast(), full.Accepting()
-		if full.LastArrival().IsZero() {
-			s.noQuiet = "its LastArrival returned the zero time"
+		if s.ask(full); len(s.errs) > 0 {
+			return s // the rest would only hide this
 		}
 	} else {
 		s.noQuiet = "it is not a lastcall.FullServer"
@@ -174,6 +168,32 @@ func newServerConfig(name string, server lastcall.Server, opts []ServerOption) s
 	return s
 }
 
+// ask asks a FullServer. A method that panics, as each of a wrapper does that embeds no
+// server, is an error like that of Check.
+func (s *serverConfig) ask(full lastcall.FullServer) {
+	asked := "Check"
+	defer func() {
+		if v := recover(); v != nil {
+			text := "a value without text"
+			describe(&text, v)
+			s.fail("its %s panicked: %s", asked, text)
+		}
+	}()
+	if err := full.Check(); err != nil {
+		s.errs = append(s.errs, fmt.Errorf("%w", err)) // the text is taken here, once
+		return
+	}
+	s.full, s.serve = full, full.Serve
+	asked = "StopsLast"
+	s.last = full.StopsLast()
+	asked = "Accepting"
+	s.accepting = full.Accepting()
+	asked = "LastArrival"
+	if full.LastArrival().IsZero() {
+		s.noQuiet = "its LastArrival returned the zero time"
+	}
+}
+
 // partOfContract returns the methods of the full contract that a server has. Without
 // the others none of them would be called.
 func partOfContract(s lastcall.Server) []string {
@@ -185,6 +205,8 @@ func partOfContract(s lastcall.Server) []string {
 	}
 	_, ok := s.(interface{ Serve() error })
 	has("Serve", ok)
+	_, ok = s.(interface{ Accepting() <-chan struct{} })
+	has("Accepting", ok)
 	_, ok = s.(interface{ Check() error })
 	has("Check", ok)
 	_, ok = s.(interface{ Attach(lastcall.Host) })

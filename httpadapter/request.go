@@ -108,19 +108,30 @@ func (r *request) ends() {
 	r.over.Store(true)
 }
 
-// answer answers a cancelled request 503 if its handler has returned and said nothing. If
-// the handler had written a part of its answer before, that must not look complete to the
-// client: it is broken off.
+// answer is called when the handler has returned. One that has said nothing has answered
+// 200 with it, or 503 if the request was cancelled. If the handler had begun its answer
+// before that, with a flush or a part of the body, what there is of it must not look
+// complete to the client: it is broken off.
 func (r *request) answer() {
 	switch {
-	case !r.cancelled.Load() || r.hijack.Load():
+	case r.hijack.Load():
+	case !r.cancelled.Load():
+		if r.Status == 0 {
+			r.Says(http.StatusOK)
+		}
 	case r.Status == 0:
 		r.ends()
 		_ = http.NewResponseController(r.ResponseWriter).SetWriteDeadline(time.Time{}) // one of ours may have passed
 		r.unavailable()
-	case r.early && r.Written > 0 && r.Header().Get("Content-Length") != strconv.FormatInt(r.Written, 10):
+	case r.early && !r.isWhole():
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// isWhole reports whether the answer is known to have its whole body.
+func (r *request) isWhole() bool {
+	return r.Written == 0 && !r.Flushed || r.method == http.MethodHead || r.Status == http.StatusNoContent || r.Status == http.StatusNotModified ||
+		r.Header().Get("Content-Length") == strconv.FormatInt(r.Written, 10)
 }
 
 // unavailable answers that another server may be asked.

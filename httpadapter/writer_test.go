@@ -81,6 +81,15 @@ func TestInterruptedAnswers(t *testing.T) {
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
 		}, "all", true},
+		"a header": {func(w http.ResponseWriter, r *http.Request) { // of a stream that has no event yet
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		}, "", false},
+		"a header and no body": {func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", "0")
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		}, "", true},
 		"afterwards": {func(w http.ResponseWriter, r *http.Request) {
 			<-r.Context().Done()
 			_, _ = io.WriteString(w, "all")
@@ -98,6 +107,81 @@ func TestInterruptedAnswers(t *testing.T) {
 						t.Errorf("%d %q, %v", a.status, a.body, a.err)
 					}
 					wantWork(t, r, "GET (no pattern)", lastcall.Work{Kind: lastcall.WorkRequest, Before: 1, Cancelled: 1})
+				})
+			})
+		}
+	}
+}
+
+// Answers that have no body are whole with their header.
+func TestInterruptedAnswersWithoutBody(t *testing.T) {
+	for name, tt := range map[string]struct {
+		method string
+		status int
+		flush  bool
+		whole  bool
+	}{
+		"HEAD":        {"HEAD", http.StatusOK, true, true},
+		"204":         {"GET", http.StatusNoContent, true, true},
+		"304":         {"GET", http.StatusNotModified, true, true},
+		"202":         {"GET", http.StatusAccepted, false, true},
+		"202 flushed": {"GET", http.StatusAccepted, true, false}, // without its length it is the beginning of a stream
+	} {
+		for _, how := range []string{h1, h2c} {
+			t.Run(name+" "+how, func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					n := memory()
+					l := begin(t, n, setup{handler: func(w http.ResponseWriter, r *http.Request) {
+						w.WriteHeader(tt.status)
+						if tt.flush {
+							_ = http.NewResponseController(w).Flush()
+						}
+						<-r.Context().Done()
+					}})
+					came := n.client(t, how).start(tt.method, "/", nil)
+					time.Sleep(time.Second)
+					l.shutdown(t)
+					if a := <-came; (a.err == nil) != tt.whole || tt.whole && a.status != tt.status {
+						t.Errorf("%d, %v", a.status, a.err)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A handler that says nothing answers 200: that ends the connection, too.
+func TestAnswersOfSilentHandlersCloseTheConnection(t *testing.T) {
+	for name, handle := range map[string]http.HandlerFunc{
+		"nothing":          func(http.ResponseWriter, *http.Request) {},
+		"a header":         func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Etag", "1") },
+		"hints":            func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusEarlyHints) },
+		"an empty file":    func(w http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(w, http.NoBody) },
+		"a TimeoutHandler": http.TimeoutHandler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), time.Second, "").ServeHTTP,
+	} {
+		for _, version := range []string{"1.1", "1.0"} {
+			t.Run(name+" "+version, func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					n := memory()
+					l := begin(t, n, setup{handler: handle, budget: lastcall.Budget{Total: 10 * time.Second, Settle: 4 * time.Second, Reserve: 2 * time.Second}})
+					c := n.connect(t)
+					br := bufio.NewReader(c)
+					for _, closes := range []bool{false, true} {
+						raw(t, c, "GET / HTTP/%s\r\nHost: x\r\nConnection: keep-alive\r\n\r\n", version)
+						a := readAnswer(br)
+						for a.status == http.StatusEarlyHints {
+							a = readAnswer(br)
+						}
+						a.wantOK(t, "")
+						if a.close != closes {
+							t.Errorf("close %v, want %v: %v", a.close, closes, a.header)
+						}
+						if !closes {
+							l.trigger()
+							time.Sleep(time.Second)
+						}
+					}
+					wantDrained(t, l.report(t))
 				})
 			})
 		}

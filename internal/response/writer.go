@@ -18,6 +18,7 @@ type Writer struct {
 
 	Status  int   // what the handler has said; 0: nothing. A hijacked connection is 101
 	Written int64 // bytes of the body
+	Flushed bool  // the handler has called Flush
 }
 
 // Owner is told what a handler does.
@@ -82,6 +83,7 @@ func (w *Writer) Flush() { _ = w.FlushError() } // http.Flusher has no error
 // FlushError is for http.ResponseController.
 func (w *Writer) FlushError() error {
 	w.says(http.StatusOK)
+	w.Flushed = true
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
