@@ -102,6 +102,16 @@ func (s *Server) mount(pattern string, handler http.Handler) {
 		return
 	}
 	s.mux.Handle(pattern, handler)
+	before, _, _ := strings.Cut(pattern, "/")
+	host := before[strings.LastIndexAny(before, " \t")+1:]
+	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		for _, probe := range []string{readyPath, livePath} { // a pattern with a host goes before all without
+			r := &http.Request{Method: method, Host: host, URL: &url.URL{Path: probe}}
+			if _, found := s.mux.Handler(r); found != probe {
+				s.errs = append(s.errs, fmt.Errorf("admin: pattern %q would hide the probe at %s", pattern, probe))
+			}
+		}
+	}
 }
 
 // pathOf returns the path of a pattern "[METHOD ][HOST]/[PATH]".

@@ -148,20 +148,23 @@ func TestErrors(t *testing.T) {
 		server *admin.Server
 		want   string
 	}{
-		"zero Server":       {&admin.Server{}, "not made by New"},
-		"nil listener":      {admin.New(nil), "listener is nil"},
-		"nil option":        {with(nil), "option 1 is nil"},
-		"bad pattern":       {with(admin.Handle("GET", nothing)), "GET"},
-		"nil handler":       {with(admin.Handle("/x", nil)), "/x"},
-		"taken":             {with(admin.Handle("/readyz", nothing)), `pattern "/readyz" would hide the probe at /readyz`},
-		"hides for GET":     {with(admin.Handle("GET /readyz", nothing)), `pattern "GET /readyz" would hide the probe at /readyz`},
-		"hides for HEAD":    {with(admin.Handle("HEAD  /livez", nothing)), `would hide the probe at /livez`},
-		"hides for a host":  {with(admin.Handle("localhost/livez", nothing)), `would hide the probe at /livez`},
-		"hides, escaped":    {with(admin.Handle("/%72eadyz", nothing)), `would hide the probe at /readyz`},
-		"trigger hides":     {with(admin.WithTrigger("POST /readyz", admin.Loopback())), `would hide the probe at /readyz`},
-		"trigger for all":   {with(admin.WithTrigger("/shutdown")), "needs a rule"},
-		"pattern that lies": {with(admin.Handle("/readyz/", nothing)), ""},
-		"wildcard":          {with(admin.Handle("/{all...}", nothing)), ""},
+		"zero Server":          {&admin.Server{}, "not made by New"},
+		"nil listener":         {admin.New(nil), "listener is nil"},
+		"nil option":           {with(nil), "option 1 is nil"},
+		"bad pattern":          {with(admin.Handle("GET", nothing)), "GET"},
+		"nil handler":          {with(admin.Handle("/x", nil)), "/x"},
+		"taken":                {with(admin.Handle("/readyz", nothing)), `pattern "/readyz" would hide the probe at /readyz`},
+		"hides for GET":        {with(admin.Handle("GET /readyz", nothing)), `pattern "GET /readyz" would hide the probe at /readyz`},
+		"hides for HEAD":       {with(admin.Handle("HEAD  /livez", nothing)), `would hide the probe at /livez`},
+		"hides for a host":     {with(admin.Handle("localhost/livez", nothing)), `would hide the probe at /livez`},
+		"hides all of a host":  {with(admin.Handle("localhost/", nothing)), `pattern "localhost/" would hide the probe at /readyz`},
+		"hides one of a host":  {with(admin.Handle("HEAD localhost/{name}", nothing)), `would hide the probe at /livez`},
+		"not below, of a host": {with(admin.Handle("GET localhost/debug/", nothing)), ""},
+		"hides, escaped":       {with(admin.Handle("/%72eadyz", nothing)), `would hide the probe at /readyz`},
+		"trigger hides":        {with(admin.WithTrigger("POST /readyz", admin.Loopback())), `would hide the probe at /readyz`},
+		"trigger for all":      {with(admin.WithTrigger("/shutdown")), "needs a rule"},
+		"pattern that lies":    {with(admin.Handle("/readyz/", nothing)), ""},
+		"wildcard":             {with(admin.Handle("/{all...}", nothing)), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := controller.New(lastcall.DefaultBudget(), controller.WithSignals(), controller.WithServer("admin", tt.server))

@@ -125,7 +125,10 @@ func runAgain() int {
 		}).CauseText)
 	}
 	signal.Notify(other, syscall.SIGTERM) // one that comes too late must not end the process
-	for {
+	for range 10 {
+		for len(other) > 0 {
+			<-other
+		}
 		r := run(func(c *controller.Controller) {
 			self()
 			<-other // now package os/signal has it
@@ -136,6 +139,7 @@ func runAgain() int {
 		}
 		run(func(c *controller.Controller) { c.Shutdown(nil) })
 	}
+	return 1
 }
 
 // process is a child, and what it has said.
