@@ -67,6 +67,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 			s.tracker.Refuse(r, inflight.Cancelled)
 		}
 		r.unavailable()
+		r.answered()
 		return
 	}
 	defer r.returned(req)
@@ -77,12 +78,20 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 // returned is called when the handler has returned, or has panicked.
 func (r *request) returned(req *http.Request) {
 	r.ends()
+	r.answered()
 	if r.server.counting() && req.Pattern != "" { // that of a ServeMux behind the handler
 		if known := r.pattern.Load(); known == nil || *known == noPattern {
 			r.pattern.Store(&req.Pattern)
 		}
 	}
 	r.server.tracker.End(r, r.fate())
+}
+
+// answered is called when net/http will read what is left of the body.
+func (r *request) answered() {
+	if r.http1 && r.body {
+		r.conn.Answered()
+	}
 }
 
 // fate returns what has become of a request that ends now.
