@@ -48,7 +48,7 @@ func TestChecklist_BinaryReceivesSIGTERM(t *testing.T) {
 func TestChecklist_ReadinessFlipsBeforeDrain(t *testing.T) {
 	t.Parallel()
 	g := open(t, t.TempDir(), roomy...)
-	leaving := watchHealth(t, dial(t, g.addr))
+	leaving := probeHealth(t, dial(t, g.addr))
 	greeter, upload := g.greeter(t), g.upload(t)
 	if ready := g.page(t, "/readyz"); !strings.HasPrefix(ready, "200 ") {
 		t.Errorf("readiness %s, want 200", ready)

@@ -31,7 +31,7 @@ func TestFull(t *testing.T) {
 	dir := t.TempDir()
 	g := open(t, dir, append(roomy, "-census=5ms")...)
 
-	// A stream that would never end by itself, and a client that watches health.
+	// A stream that would never end by itself, and a client that probes health.
 	stream, err := echopb.NewEchoClient(dial(t, g.addr)).ServerStreamingEcho(t.Context(), &echopb.EchoRequest{Message: "still here"})
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +39,7 @@ func TestFull(t *testing.T) {
 	if _, err := stream.Recv(); err != nil {
 		t.Fatal(err)
 	}
-	leaving := watchHealth(t, dial(t, g.addr))
+	leaving := probeHealth(t, dial(t, g.addr))
 
 	// Polite clients stop when health, or readiness, says so, as a load balancer makes
 	// them do. Stubborn ones go on until they are refused.
@@ -81,6 +81,9 @@ func TestFull(t *testing.T) {
 	g.terminate(t)
 	g.ends(t, report.ExitOK)
 }
+
+// probeEvery is how often health is asked for, which is much less than the settle.
+const probeEvery = 10 * time.Millisecond
 
 // warm is how many calls each client makes before the signal.
 const warm = 20
@@ -238,26 +241,29 @@ func (l *load) compare(t *testing.T, g *guestBook) {
 	t.Logf("%d guests, %d thanked, %d wait; %d counts; %d calls answered after health went down", len(guests), thanked, len(unthanked), counts, l.late)
 }
 
-// watchHealth waits until health is SERVING, and returns a channel that is closed
-// when it is no longer. The watch ends then, so that it does not hold the drain.
-func watchHealth(t *testing.T, conn *grpc.ClientConn) <-chan struct{} {
+// probeHealth waits until health is SERVING, and returns a channel that is closed when
+// it is no longer. It asks as a probe does, with Check, which is refused before the drain
+// begins; a Watch is told when it begins.
+func probeHealth(t *testing.T, conn *grpc.ClientConn) <-chan struct{} {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	watch, err := healthpb.NewHealthClient(conn).Watch(ctx, &healthpb.HealthCheckRequest{Service: hellopb.Greeter_ServiceDesc.ServiceName})
-	if err != nil {
-		t.Fatal(err)
+	client := healthpb.NewHealthClient(conn)
+	status := func() (healthpb.HealthCheckResponse_ServingStatus, error) {
+		reply, err := client.Check(context.Background(), &healthpb.HealthCheckRequest{Service: hellopb.Greeter_ServiceDesc.ServiceName})
+		return reply.GetStatus(), err
 	}
-	first, err := watch.Recv()
-	if err != nil || first.GetStatus() != healthpb.HealthCheckResponse_SERVING {
-		t.Fatalf("health is %v, %v, want SERVING", first.GetStatus(), err)
+	if first, err := status(); err != nil || first != healthpb.HealthCheckResponse_SERVING {
+		t.Fatalf("health is %v, %v, want SERVING", first, err)
 	}
 	leaving := make(chan struct{})
 	go func() {
 		defer close(leaving)
-		defer cancel()
-		next, err := watch.Recv()
-		if err != nil || next.GetStatus() != healthpb.HealthCheckResponse_NOT_SERVING {
-			t.Errorf("health is %v, %v, want NOT_SERVING", next.GetStatus(), err)
+		next, err := status()
+		for next == healthpb.HealthCheckResponse_SERVING && t.Context().Err() == nil {
+			time.Sleep(probeEvery)
+			next, err = status()
+		}
+		if t.Context().Err() == nil && (err != nil || next != healthpb.HealthCheckResponse_NOT_SERVING) {
+			t.Errorf("health is %v, %v, want NOT_SERVING", next, err)
 		}
 	}()
 	return leaving

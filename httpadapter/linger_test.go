@@ -7,7 +7,10 @@ import (
 	"net"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
 )
 
 // upload sends a body piece by piece, then reads the answer.
@@ -75,5 +78,40 @@ func TestWriteTimeout(t *testing.T) {
 	wantDrained(t, l.shutdown(t))
 	if l.took > 5*time.Second {
 		t.Errorf("the shutdown took %v", l.took)
+	}
+}
+
+// net/http reads what is left of a short body that the handler did not read. In the drain a
+// peer that does not send it, as one that was refused with Expect: 100-continue, is waited
+// for a second, and has its answer all the same.
+func TestAnswerAndBodyThatDoesNotCome(t *testing.T) {
+	for _, how := range []string{h1, h1s} {
+		for name, expect := range map[string]string{"plain": "", "expect": "Expect: 100-continue\r\n"} {
+			for when, early := range map[string]bool{"before the drain": true, "in the drain": false} {
+				t.Run(how+" "+name+" "+when, func(t *testing.T) {
+					bubble(t, func(t *testing.T) {
+						n := on(t, memory(), how)
+						l := begin(t, n, setup{handler: func(w http.ResponseWriter, r *http.Request) {
+							if !early {
+								<-lastcall.Draining(r.Context())
+							}
+							http.Error(w, "no", http.StatusExpectationFailed)
+						}})
+						c := n.speak(t)
+						raw(t, c, "POST / HTTP/1.1\r\nHost: x\r\n%sContent-Length: 3\r\n\r\n", expect)
+						synctest.Wait()
+						l.trigger()
+						if a := readAnswer(bufio.NewReader(c)); a.err != nil || a.status != http.StatusExpectationFailed || !a.close {
+							t.Errorf("%d, close %v, %v", a.status, a.close, a.err)
+						}
+						wantDrained(t, l.report(t))
+						// net/http of Go 1.27 sleeps before it closes a connection that cannot CloseWrite
+						if sleeps := 500 * time.Millisecond; l.took != time.Second && l.took != time.Second+sleeps {
+							t.Errorf("it took %v", l.took)
+						}
+					})
+				})
+			}
+		}
 	}
 }

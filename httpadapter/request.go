@@ -17,7 +17,7 @@ import (
 // allocation. It copies what it says of the http.Request, because handlers may change that.
 type request struct {
 	response.Writer
-	item               //nolint:unused // embedded for the tracker
+	item
 	server             *Server
 	conn               *httpconn.Conn
 	method, host, peer string
@@ -33,7 +33,7 @@ type request struct {
 }
 
 // item is the tracker's part of a request.
-type item = inflight.Item[*request] //nolint:unused // it is embedded
+type item = inflight.Item[*request]
 
 // handler is the Handler of the http.Server while it is served.
 type handler struct {
@@ -67,6 +67,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 			s.tracker.Refuse(r, inflight.Cancelled)
 		}
 		r.unavailable()
+		r.answered()
 		return
 	}
 	defer r.returned(req)
@@ -77,12 +78,20 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 // returned is called when the handler has returned, or has panicked.
 func (r *request) returned(req *http.Request) {
 	r.ends()
+	r.answered()
 	if r.server.counting() && req.Pattern != "" { // that of a ServeMux behind the handler
 		if known := r.pattern.Load(); known == nil || *known == noPattern {
 			r.pattern.Store(&req.Pattern)
 		}
 	}
 	r.server.tracker.End(r, r.fate())
+}
+
+// answered is called when net/http will read what is left of the body.
+func (r *request) answered() {
+	if r.http1 && r.body {
+		r.conn.Answered()
+	}
 }
 
 // fate returns what has become of a request that ends now.

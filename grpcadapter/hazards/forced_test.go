@@ -74,7 +74,9 @@ func TestForcedWithoutGoAways(t *testing.T) {
 		time.Sleep(time.Minute)
 		l.Force()
 		r := l.report(t)
-		p.closed(t)
+		if _, err := p.closed(t); err == nil {
+			t.Error("the connection is open")
+		}
 		if away := p.frames(isGoAway); len(away) != 0 || r.Took() != 0 {
 			t.Errorf("%d GOAWAYs in %v\n%v", len(away), r.Took(), r)
 		}

@@ -2,8 +2,10 @@ package httpconn
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,8 +13,11 @@ import (
 	"github.com/lastcall-go/lastcall/internal/connset"
 )
 
-// callClose is the name under which a report lists a Close that has not returned.
-const callClose = "net.Conn.Close"
+// The names under which a report lists calls that have not returned.
+const (
+	callClose    = "net.Conn.Close"
+	callDeadline = "net.Conn.SetDeadline"
+)
 
 // Conn is a connection that net/http serves. What is read and written goes straight
 // through.
@@ -30,6 +35,7 @@ type Conn struct {
 	asked    bool   // whether TLS speaks HTTP/2 is known
 	matched  int    // how many bytes of the preface of HTTP/2 it has begun with; -1: it is known
 	sends    bool   // the peer may be sending a body that is not read
+	answered bool   // see Answered
 	hijacked func() // called when it is closed, after a handler has hijacked it
 }
 
@@ -98,6 +104,9 @@ func (c *Conn) Read(b []byte) (int, error) {
 	n, err := c.Wire.Read(b)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.answered && errors.Is(err, os.ErrDeadlineExceeded) {
+		c.sends = true
+	}
 	for i := 0; i < n && c.matched >= 0; i++ {
 		if b[i] != preface[c.matched] {
 			c.matched = -1
@@ -120,45 +129,6 @@ func (c *Conn) Close() error {
 		c.Finish()
 	}
 	return nil
-}
-
-// The time for which the drain waits for a silent peer that may still be sending, and for
-// one of HTTP/2, which may do so after GOAWAY, in all.
-const (
-	bodyTime  = time.Second
-	quickTime = 5 * time.Millisecond
-	http2Time = time.Second
-)
-
-// lingers closes a connection whose peer may still be sending, and reports whether it is
-// such a one. It does not block.
-func (c *Conn) lingers() bool {
-	c.mu.Lock()
-	http2, sends := c.http2 && c.phase != hijack, c.sends && c.phase == busy
-	c.mu.Unlock()
-	tcp, ok := c.NetConn().(*net.TCPConn)
-	switch {
-	case !ok:
-		return false
-	case http2: // it says how much it has read
-		c.Linger(tcp, quickTime, http2Time)
-	case sends:
-		c.Linger(tcp, bodyTime, c.conns.opts.Linger())
-	}
-	return http2 || sends
-}
-
-// EndWrites is called when net/http has answered a request whose body it does not want to
-// read, before it sleeps and calls Close. The drain does not wait for that.
-func (c *Conn) EndWrites(closeWrite func() error) error {
-	c.mu.Lock()
-	c.sends = c.phase != hijack
-	closes := c.sends && c.conns.draining.Load()
-	c.mu.Unlock()
-	if closes {
-		return c.Close()
-	}
-	return closeWrite()
 }
 
 // enters is called before the ConnState of the user.
@@ -201,7 +171,8 @@ func (c *Conn) speaksHTTP2(nc net.Conn) bool {
 func (c *Conn) Serves(http1, body bool) bool {
 	if http1 {
 		c.mu.Lock()
-		c.phase, c.sends = busy, body && c.secured.Load() != nil // without TLS net/http calls CloseWrite
+		c.phase, c.answered = busy, false
+		c.sends = body && c.secured.Load() != nil // without TLS net/http calls CloseWrite
 		c.mu.Unlock()
 	}
 	return c.shaken() && !c.Claimed()
@@ -210,7 +181,7 @@ func (c *Conn) Serves(http1, body bool) bool {
 func (c *Conn) set(to phase) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.phase = to
+	c.phase, c.answered = to, false
 }
 
 // leaves is called when the connection does not speak HTTP any more.

@@ -165,11 +165,12 @@ func (s *Conns) closed(nc net.Conn) {
 
 // Drain closes the idle connections of HTTP/1.x from now on. Those on which something has
 // come have as much time as those in their handshake. It blocks until the idle ones are
-// closed, but at most for most.
+// closed, but at most for most. The bodies of requests that are answered end soon.
 func (s *Conns) Drain(most time.Duration) {
 	s.draining.Store(true)
 	var idle []func()
 	for _, c := range s.all() {
+		c.limitBody()
 		if ends := c.drain(true); ends && c.Direct() {
 			idle = append(idle, c.endHere)
 		} else if ends {
