@@ -49,7 +49,12 @@ func controlled(p *child.Process, rpc func() lastcall.FullServer) int {
 	case "grpc":
 		all = append(all, controller.WithServer("grpc", rpc()))
 	default:
-		all = append(all, controller.WithServer("http", httpadapter.New(p.Lis, p.HTTPServer())))
+		srv := p.HTTPServer()
+		var opts []httpadapter.Option
+		if srv.TLSConfig != nil {
+			opts = append(opts, httpadapter.WithTLS("", "")) // its certificates
+		}
+		all = append(all, controller.WithServer("http", httpadapter.New(p.Lis, srv, opts...)))
 	}
 	for i := range p.Workers {
 		all = append(all, controller.WithWorker(fmt.Sprint("w", i), func(claim, _ context.Context) error { return p.Work(claim) }))
