@@ -10,7 +10,7 @@ import (
 // Handle is a piece of work that a group waits for. Its methods may be called by any
 // number of goroutines and do not block.
 type Handle struct {
-	item  //nolint:unused // embedded for the tracker
+	item
 	group *Group
 	label inflight.Label
 	ctx   context.Context //nolint:containedctx // it is the work's own, made and ended here
@@ -24,7 +24,7 @@ type Handle struct {
 }
 
 // item keeps the tracker's part of a Handle out of its documentation.
-type item = inflight.Item[*Handle] //nolint:unused // it is embedded
+type item = inflight.Item[*Handle]
 
 // Context returns the work's context. It has the values of the context that Watch
 // was given; lastcall.Draining and lastcall.TimerAt work with it. It ends when

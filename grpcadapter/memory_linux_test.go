@@ -94,7 +94,7 @@ func TestMemoryPerConnection_TLS(t *testing.T) {
 	client := &tls.Config{RootCAs: roots, ServerName: tlstest.Name, NextProtos: []string{"h2"}}
 	measure := func(build func(net.Listener) (func() error, func())) usage {
 		return memory(t, "tcp", 200, build, func(network, addr string) func() {
-			c, err := tls.Dial(network, addr, client)
+			c, err := (&tls.Dialer{Config: client}).DialContext(t.Context(), network, addr)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -17,7 +17,7 @@ import (
 // allocation. It copies what it says of the http.Request, because handlers may change that.
 type request struct {
 	response.Writer
-	item               //nolint:unused // embedded for the tracker
+	item
 	server             *Server
 	conn               *httpconn.Conn
 	method, host, peer string
@@ -33,7 +33,7 @@ type request struct {
 }
 
 // item is the tracker's part of a request.
-type item = inflight.Item[*request] //nolint:unused // it is embedded
+type item = inflight.Item[*request]
 
 // handler is the Handler of the http.Server while it is served.
 type handler struct {
