@@ -123,10 +123,12 @@ func TestFacts(t *testing.T) {
 func TestHTTP(t *testing.T) {
 	t.Parallel()
 	cases := []string{"h1, 50ms", "h1tls, 50ms", "h2, 50ms", "h2c, 50ms"}
-	of := measured(t, options{rows: "tail", peers: "shutdown"}, cases...)
+	of := measured(t, options{rows: "tail", peers: "shutdown,lastcall"}, cases...)
 	for _, c := range cases {
-		if s := of("tail", c, "shutdown"); s.Codes["200"] != 1 || s.Exit != "0" || s.Values["tail"] <= 0 {
-			t.Errorf("%s: %+v", c, s)
+		for _, peer := range []string{"shutdown", "lastcall"} {
+			if s := of("tail", c, peer); s.Codes["200"] != 1 || s.Exit != "0" || s.Values["tail"] <= 0 {
+				t.Errorf("%s, %s: %+v", peer, c, s)
+			}
 		}
 	}
 }

@@ -38,9 +38,20 @@ func controlled(p *child.Process, rpc func() lastcall.FullServer) int {
 	if err != nil {
 		return fail(err)
 	}
+	if err := open(p, ctl, rpc); err != nil {
+		ctl.Fail(err) // after a signal that is not a failure
+	}
+	p.OnForce(ctl.Force)
+	report := ctl.Run(context.Background())
+	p.Bound(report.Deadline)
+	return report.ExitCode()
+}
+
+// open opens the dependencies and adds all that the process has.
+func open(p *child.Process, ctl *controller.Controller, rpc func() lastcall.FullServer) error {
 	if p.Opening > 0 {
 		if err := p.Open(ctl.Starting(context.Background())); err != nil {
-			ctl.Fail(err) // after a signal that is no failure
+			return err
 		}
 	}
 	var all []controller.Option
@@ -49,7 +60,12 @@ func controlled(p *child.Process, rpc func() lastcall.FullServer) int {
 	case "grpc":
 		all = append(all, controller.WithServer("grpc", rpc()))
 	default:
-		all = append(all, controller.WithServer("http", httpadapter.New(p.Lis, p.HTTPServer())))
+		srv := p.HTTPServer()
+		var opts []httpadapter.Option
+		if srv.TLSConfig != nil {
+			opts = append(opts, httpadapter.WithTLS("", "")) // its certificates
+		}
+		all = append(all, controller.WithServer("http", httpadapter.New(p.Lis, srv, opts...)))
 	}
 	for i := range p.Workers {
 		all = append(all, controller.WithWorker(fmt.Sprint("w", i), func(claim, _ context.Context) error { return p.Work(claim) }))
@@ -57,14 +73,7 @@ func controlled(p *child.Process, rpc func() lastcall.FullServer) int {
 	for _, d := range p.Dependencies() {
 		all = append(all, controller.WithCloser(d.Name, d.Close))
 	}
-	all = append(all, controller.WithFlusher("telemetry", p.Flush))
-	if err := ctl.Add(all...); err != nil {
-		return fail(err)
-	}
-	p.OnForce(ctl.Force)
-	report := ctl.Run(context.Background())
-	p.Bound(report.Deadline)
-	return report.ExitCode()
+	return ctl.Add(append(all, controller.WithFlusher("telemetry", p.Flush))...)
 }
 
 func fail(err error) int {
