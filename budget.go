@@ -74,6 +74,9 @@ func (b Budget) Validate() error {
 	if b.Reserve <= 0 {
 		report("Reserve is %v, must be positive: closing and flushing need time", b.Reserve)
 	}
+	if b.Reserve > 0 && b.Total > 0 && b.Reserve >= b.Total {
+		report("Reserve %v must be less than Total %v, of which it is a part", b.Reserve, b.Total)
+	}
 	// Written so that sums of very long durations cannot overflow.
 	if len(errs) == 0 && b.Settle >= b.Total-b.Reserve {
 		report("Settle %v + Reserve %v leave nothing of Total %v for the drain", b.Settle, b.Reserve, b.Total)

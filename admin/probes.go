@@ -73,7 +73,7 @@ func now(ctl Status) probe {
 	phase := ctl.Phase()
 	p := probe{State: report.StateOf(phase), Phase: phase}
 	if at, triggered := ctl.Deadline(); triggered {
-		remaining := max(0, time.Until(at).Seconds())
+		remaining := float64(max(0, time.Until(at)).Microseconds()) / 1e6
 		p.Deadline, p.Remaining = &at, &remaining
 	}
 	return p

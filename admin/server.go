@@ -22,6 +22,7 @@ import (
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/httpadapter"
+	"github.com/lastcall-go/lastcall/internal/foreign"
 )
 
 // headerTime is how long a client may take for its request's headers.
@@ -59,6 +60,9 @@ type Option func(*Server)
 // arguments is an error from controller.New.
 func New(lis net.Listener, opts ...Option) *Server {
 	s := &Server{mux: http.NewServeMux()}
+	if foreign.IsNil(lis) {
+		s.errs = append(s.errs, errors.New("admin: the listener is nil"))
+	}
 	s.mux.Handle(readyPath, Readiness(&s.host))
 	s.mux.Handle(livePath, Liveness(&s.host))
 	for i, opt := range opts {
@@ -132,7 +136,10 @@ func (s *Server) Check() error {
 	if s == nil || s.inner == nil {
 		return errors.New("admin: this Server was not made by New")
 	}
-	return errors.Join(append(s.errs, s.inner.Check())...)
+	if len(s.errs) > 0 {
+		return errors.Join(s.errs...)
+	}
+	return s.inner.Check()
 }
 
 // StopsLast returns true: probes and metrics are wanted while the rest shuts down.

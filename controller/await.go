@@ -74,14 +74,14 @@ func (r *run) await(done func() bool, bound func() time.Time) bool {
 			at = soonest(at, r.record.causeDue)
 		}
 		if at.IsZero() {
-			r.timer.Stop()
+			r.alarm.Stop()
 		} else {
-			r.timer.Reset(time.Until(at))
+			r.alarm.Reset(time.Until(at))
 		}
 		r.record.start() // as late as this: the goroutine then begins at once, on this processor
 		select {
 		case <-r.inbox.wake:
-		case <-r.timer.C:
+		case <-r.alarm.C:
 		case s, open := <-r.signals.from:
 			r.signalled(s, open)
 		case <-r.ended:
@@ -98,7 +98,7 @@ func (r *run) takeIn() {
 		for _, res := range results {
 			r.returned(res)
 		}
-		force := r.Controller.forced.Load() // before the trigger: where there is a force, there is a trigger
+		force := r.forceAsked.Load() // before the trigger: where there is a force, there is a trigger
 		if t := r.trigger.Load(); t != nil && r.at.IsZero() {
 			r.beginShutdown(t)
 		}
@@ -168,7 +168,7 @@ func (r *run) setDeadline(at time.Time) {
 
 func (r *run) setTimer(at time.Time) {
 	r.timerAt = at
-	r.Controller.timer.Store(&at)
+	r.fires.Store(&at)
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -37,7 +37,7 @@ func TestBudgetValidate(t *testing.T) {
 		{10 * s, s, 0, []string{"Reserve is 0s, must be positive"}},
 		{10 * s, s, -s, []string{"Reserve is -1s, must be positive"}},
 		{10 * s, 5 * s, 5 * s, []string{"Settle 5s + Reserve 5s leave nothing of Total 10s"}},
-		{10 * s, 0, 10 * s, []string{"Settle 0s + Reserve 10s leave nothing of Total 10s"}},
+		{10 * s, 0, 10 * s, []string{"Reserve 10s must be less than Total 10s"}},
 		{-s, -s, -s, []string{"Total is -1s", "Settle is -1s", "Reserve is -1s"}},
 	}
 	for _, tt := range tests {

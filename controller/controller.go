@@ -22,7 +22,7 @@ var ErrRan = errors.New("controller: Run was called before, and a Controller run
 // controller calls; only Run and Wait block.
 type Controller struct {
 	draining chan struct{}             // closed when phase drain begins
-	timer    atomic.Pointer[time.Time] // when the timer fires; nil before the trigger
+	fires    atomic.Pointer[time.Time] // when the timer fires; nil before the trigger
 	machine  *fsm.Machine
 	progress progress
 	inbox    *inbox
@@ -32,9 +32,9 @@ type Controller struct {
 	triggered chan struct{} // closed when there is a trigger
 	serving   chan struct{} // closed when phase serve begins
 
-	becoming sync.Mutex                // what comes first, the trigger or readiness; never held while user code runs
-	trigger  atomic.Pointer[trigger]   // the first one; never changed again
-	forced   atomic.Pointer[time.Time] // when Force was first called
+	becoming   sync.Mutex                // what comes first, the trigger or readiness; never held while user code runs
+	trigger    atomic.Pointer[trigger]   // the first one; never changed again
+	forceAsked atomic.Pointer[time.Time] // when Force was first called
 
 	deadlineAt atomic.Pointer[time.Time] // the deadline; nil before the trigger
 
@@ -193,7 +193,7 @@ func (c *Controller) Fail(err error) {
 func (c *Controller) Force() {
 	now := time.Now()
 	c.request(trigger{at: now, cause: report.ErrForced})
-	c.forced.CompareAndSwap(nil, &now)
+	c.forceAsked.CompareAndSwap(nil, &now)
 	c.inbox.poke()
 }
 
@@ -236,7 +236,7 @@ func (c *Controller) Deadline() (time.Time, bool) {
 
 // TimerAt returns the instant in which the timer fires, as [lastcall.Life.TimerAt] does.
 func (c *Controller) TimerAt() (time.Time, bool) {
-	if at := c.timer.Load(); at != nil {
+	if at := c.fires.Load(); at != nil {
 		return *at, true
 	}
 	return time.Time{}, false

@@ -145,7 +145,7 @@ func (r *run) finish() report.Report {
 		c.step.Abandoned = !c.over
 	}
 	r.signals.release()
-	r.timer.Stop()
+	r.alarm.Stop()
 	r.record.close(time.Now())
 	return r.report()
 }

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -75,7 +76,7 @@ func where(e *zerolog.Event, now report.Moment) *zerolog.Event {
 
 // lasting adds a duration: as text for people, and as a number of seconds.
 func lasting(e *zerolog.Event, name string, d time.Duration) *zerolog.Event {
-	return e.Str(name, report.Round(d)).Float64(name+"_seconds", d.Round(time.Microsecond).Seconds())
+	return e.Str(name, report.Round(d)).Float64(name+"_seconds", float64(d.Round(time.Microsecond).Microseconds())/1e6)
 }
 
 // cause writes why the server shuts down, and how long that may take.
@@ -133,7 +134,9 @@ func (l logger) inFlight(s report.Step) {
 // stillInFlight writes which work of a server the timer interrupts, if there is any:
 // the names with most of it.
 func (l logger) stillInFlight(s report.Step) {
-	running := report.StillRunning(s.Work)
+	running := slices.DeleteFunc(report.StillRunning(s.Work), func(w lastcall.Work) bool {
+		return w.Kind == lastcall.WorkCall && s.Now.At.Sub(w.Oldest) < grace // it was begun for the force
+	})
 	if len(running) == 0 {
 		return
 	}

@@ -22,7 +22,7 @@ type member interface {
 // server is a registered server and the calls that were made of it.
 type server struct {
 	serverConfig
-	before    []member // those it stands After
+	waitsFor  []member // those it stands After: they end first
 	attaching *call
 	serving   *call // nil: another goroutine serves it
 	elsewhere bool  // the same
@@ -40,17 +40,18 @@ type server struct {
 // worker is a registered worker and the call that runs it.
 type worker struct {
 	workerConfig
-	before    []member // those it stands After
+	waitsFor  []member // those it stands After: they end first
 	call      *call
 	stopClaim context.CancelCauseFunc
 	stopWork  context.CancelCauseFunc
 	claimOver bool
 }
 
-func (s *server) standsAfter() []member { return s.before }
-func (w *worker) standsAfter() []member { return w.before }
+func (s *server) standsAfter() []member { return s.waitsFor }
+func (w *worker) standsAfter() []member { return w.waitsFor }
 
-// hasEnded is G3's definition.
+// hasEnded reports whether GracefulStop and Serve have returned: that is the end of a
+// server in G3.
 func (s *server) hasEnded() bool {
 	return s.graceful.ended() && (s.serving == nil || s.serving.over)
 }
@@ -90,12 +91,12 @@ func (r *run) addMembers() {
 		return all
 	}
 	for _, s := range r.servers {
-		if s.before = named(s.after); len(s.before) > 0 {
+		if s.waitsFor = named(s.after); len(s.waitsFor) > 0 {
 			r.waiting = append(r.waiting, s)
 		}
 	}
 	for _, w := range r.workers {
-		if w.before = named(w.after); len(w.before) > 0 {
+		if w.waitsFor = named(w.after); len(w.waitsFor) > 0 {
 			r.waiting = append(r.waiting, w)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 type run struct {
 	*Controller
 	config  config
-	timer   *time.Timer
+	alarm   *time.Timer // wakes await
 	signals signals
 	ended   <-chan struct{} // the end of Run's context; nil once there is a trigger
 	outer   context.Context // Run's context
@@ -52,7 +52,7 @@ func newRun(ctx context.Context, c *Controller, config config) *run {
 	r := &run{
 		Controller: c,
 		config:     config,
-		timer:      time.NewTimer(time.Hour), // await resets it
+		alarm:      time.NewTimer(time.Hour), // await resets it
 		outcome:    report.OutcomeDrained,
 		signals:    from,
 		outer:      ctx,

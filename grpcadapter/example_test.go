@@ -30,7 +30,8 @@ func openDB(context.Context) (io.Closer, error) { return nil, nil }
 // What README embeds: the controller comes first, and what it has to stop is added as it
 // is opened. A signal that arrives meanwhile ends ctx, and Run closes what is open.
 func Example() {
-	ctl, err := controller.New(lastcall.DefaultBudget(), controller.WithLogger(zerolog.New(os.Stderr)))
+	logger := zerolog.New(os.Stderr).With().Timestamp().Logger()
+	ctl, err := controller.New(lastcall.DefaultBudget(), controller.WithLogger(logger))
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -64,7 +64,11 @@ func checkPod(terminationGracePeriod, preStop time.Duration) error {
 		case n.value < 0:
 			errs = append(errs, fmt.Errorf("kubernetes: Budget: %s is %v, must not be negative", n.name, n.value))
 		case n.value%time.Second != 0:
-			errs = append(errs, fmt.Errorf("kubernetes: Budget: %s is %v, must be whole seconds, as in the pod's spec: write 30*time.Second for 30", n.name, n.value))
+			hint := ""
+			if n.value < time.Microsecond {
+				hint = fmt.Sprintf(": write %d*time.Second for %[1]d", n.value)
+			}
+			errs = append(errs, fmt.Errorf("kubernetes: Budget: %s is %v, must be whole seconds, as in the pod's spec%s", n.name, n.value, hint))
 		}
 	}
 	if preStop > math.MaxInt64-shortestGrace(0) { // so that no sum overflows

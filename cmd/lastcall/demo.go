@@ -89,7 +89,7 @@ func durationFlag(flags *flag.FlagSet, d *time.Duration, name, usage string) {
 	flags.Func(name, fmt.Sprintf("%s (default %v)", usage, *d), func(text string) error {
 		parsed, err := time.ParseDuration(text)
 		if err != nil {
-			return errors.New("it must be a duration, such as 6s or 1500ms")
+			return errors.New("it must be a duration, such as 30s or 1m30s")
 		}
 		*d = parsed
 		return nil
