@@ -159,6 +159,7 @@ func (s *Conns) closed(nc net.Conn) {
 		s.mu.Unlock()
 	}
 	c.StopQuiet()
+	c.stopBody()
 	c.letGo()
 	s.opts.Changed()
 }
