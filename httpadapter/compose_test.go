@@ -549,3 +549,28 @@ func TestResponseController(t *testing.T) {
 		})
 	}
 }
+
+// A ConnContext whose context is not made from the one that it is given: requests have no
+// Life then, but are waited for.
+func TestConnContextOfItsOwn(t *testing.T) {
+	for _, how := range []string{h1, h2c} {
+		t.Run(how, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				n := memory()
+				l := begin(t, n, setup{
+					server: &http.Server{ConnContext: func(context.Context, net.Conn) context.Context { return context.Background() }},
+					handler: func(w http.ResponseWriter, _ *http.Request) {
+						time.Sleep(5 * time.Second)
+						_, _ = io.WriteString(w, "ok")
+					},
+				})
+				came := n.client(t, how).start("GET", "/", nil)
+				time.Sleep(time.Second)
+				r := l.shutdown(t)
+				(<-came).wantOK(t, "ok")
+				wantDrained(t, r)
+				wantWork(t, r, "GET (no pattern)", lastcall.Work{Kind: lastcall.WorkRequest, Before: 1, Completed: 1})
+			})
+		})
+	}
+}

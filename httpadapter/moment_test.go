@@ -303,3 +303,39 @@ func TestPeerReadsAfterTheDrain(t *testing.T) {
 		})
 	}
 }
+
+// A request of which something has come before the drain is served, wherever the drain cuts
+// it, and nothing waits for more than the rest of it.
+func TestRequestInTwoPieces(t *testing.T) {
+	request := "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+	for _, how := range []string{h1, h1s} {
+		for name, kept := range map[string]bool{"new": false, "kept": true} {
+			t.Run(how+" "+name, func(t *testing.T) {
+				for i := 1; i < len(request) && !t.Failed(); i++ {
+					bubble(t, func(t *testing.T) {
+						n := on(t, memory(), how)
+						l := begin(t, n, setup{handler: func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }})
+						c := n.speak(t)
+						br := bufio.NewReader(c)
+						if kept {
+							raw(t, c, "%s", request)
+							readAnswer(br).wantOK(t, "abc")
+						}
+						raw(t, c, "%s", request[:i])
+						synctest.Wait()
+						l.trigger()
+						time.Sleep(100 * time.Millisecond)
+						raw(t, c, "%s", request[i:])
+						a := readAnswer(br)
+						a.wantOK(t, "abc")
+						if !a.close {
+							t.Errorf("cut after %d bytes: %v", i, a.header)
+						}
+						wantDrained(t, l.report(t))
+						l.wantTook(t, 100*time.Millisecond)
+					})
+				}
+			})
+		}
+	}
+}

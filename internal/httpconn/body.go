@@ -58,17 +58,33 @@ func (c *Conn) Answered() {
 
 // limitBody has the reads of a body end soon whose request is answered. It does not block.
 func (c *Conn) limitBody() {
+	d := min(bodyTime, c.conns.opts.Linger())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.answered && c.bodyEnd == nil {
+		c.bodyEnd = time.AfterFunc(d, c.endBody)
+	}
+}
+
+// endBody wakes net/http. (Not by a deadline that is set earlier: net/http sets one of its
+// own when all of the body was read.)
+func (c *Conn) endBody() {
 	c.mu.Lock()
 	answered := c.answered
+	c.sends = c.sends || answered
 	c.mu.Unlock()
-	if !answered {
-		return
+	if answered {
+		c.conns.opts.Calls.Run(callDeadline, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) }) // it fails if the connection is closed
 	}
-	end := time.Now().Add(min(bodyTime, c.conns.opts.Linger()))
-	limit := func() { _ = c.SetReadDeadline(end) } // it fails if the connection is closed
-	if c.Direct() {
-		limit()
-	} else {
-		c.conns.opts.Calls.Run(callDeadline, limit)
+}
+
+// stopBody is called when the connection is closed, or has its next request.
+func (c *Conn) stopBody() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.answered = false
+	if c.bodyEnd != nil {
+		c.bodyEnd.Stop()
+		c.bodyEnd = nil
 	}
 }

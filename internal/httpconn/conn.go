@@ -2,10 +2,8 @@ package httpconn
 
 import (
 	"crypto/tls"
-	"errors"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,10 +30,11 @@ type Conn struct {
 	phase    phase
 	shaking  bool // connset has it in its handshake
 	http2    bool
-	asked    bool   // whether TLS speaks HTTP/2 is known
-	matched  int    // how many bytes of the preface of HTTP/2 it has begun with; -1: it is known
-	sends    bool   // the peer may be sending a body that is not read
-	answered bool   // see Answered
+	asked    bool // whether TLS speaks HTTP/2 is known
+	matched  int  // how many bytes of the preface of HTTP/2 it has begun with; -1: it is known
+	sends    bool // the peer may be sending a body that is not read
+	answered bool // see Answered
+	bodyEnd  *time.Timer
 	hijacked func() // called when it is closed, after a handler has hijacked it
 }
 
@@ -104,9 +103,6 @@ func (c *Conn) Read(b []byte) (int, error) {
 	n, err := c.Wire.Read(b)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.answered && errors.Is(err, os.ErrDeadlineExceeded) {
-		c.sends = true
-	}
 	for i := 0; i < n && c.matched >= 0; i++ {
 		if b[i] != preface[c.matched] {
 			c.matched = -1
@@ -170,8 +166,9 @@ func (c *Conn) speaksHTTP2(nc net.Conn) bool {
 // whether it may be: not if the connection is being closed in this instant.
 func (c *Conn) Serves(http1, body bool) bool {
 	if http1 {
+		c.stopBody()
 		c.mu.Lock()
-		c.phase, c.answered = busy, false
+		c.phase = busy
 		c.sends = body && c.secured.Load() != nil // without TLS net/http calls CloseWrite
 		c.mu.Unlock()
 	}

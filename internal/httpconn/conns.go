@@ -72,11 +72,12 @@ func (s *Conns) Hook(srv *http.Server) {
 	}
 	srv.ConnContext = func(ctx context.Context, nc net.Conn) context.Context {
 		c := s.of(nc)
-		ctx = context.WithValue(ctx, key{}, c)
 		if connContext != nil {
-			return connContext(ctx, c.users(nc))
+			if ctx = connContext(ctx, c.users(nc)); ctx == nil {
+				return nil // net/http says what is wrong
+			}
 		}
-		return ctx
+		return context.WithValue(ctx, key{}, c) // last: the user's may not be made from ctx
 	}
 	if next := maps.Clone(srv.TLSNextProto); len(next) > 0 {
 		for proto, serve := range next {
@@ -159,6 +160,7 @@ func (s *Conns) closed(nc net.Conn) {
 		s.mu.Unlock()
 	}
 	c.StopQuiet()
+	c.stopBody()
 	c.letGo()
 	s.opts.Changed()
 }
