@@ -10,7 +10,8 @@
 //   - From the announcement on, HTTP/1.x answers carry "Connection: close".
 //   - The drain closes the listener and idle HTTP/1.x connections. A request that net/http
 //     has begun to read is served, and so is one on a new connection that comes within the
-//     time of [WithHandshakeTime].
+//     time of [WithHandshakeTime]. The rest of a body that its handler did not read has a
+//     second to come.
 //   - Then http.Server.Shutdown is called, once: HTTP/2 connections send GOAWAY, and
 //     functions of RegisterOnShutdown run. An HTTP/2 connection is closed when it has no
 //     stream and was quiet for 50 ms; the peer may read on. Connections with TLS from the listener (see
