@@ -62,6 +62,9 @@ func child(kind string) int {
 		}()
 		opts = append(opts, controller.WithCloser("c", func() { <-hang }))
 	}
+	if kind == "runs again" {
+		return runAgain()
+	}
 	before := runtime.NumGoroutine()
 	c, err := controller.New(b, opts...)
 	if err != nil {
@@ -91,6 +94,52 @@ func child(kind string) int {
 		<-hang
 	}
 	return r.ExitCode()
+}
+
+// runAgain runs controllers one after the other and ends each with a signal. At the end
+// that comes between two of them, until it has come in time: within 10 ms.
+func runAgain() int {
+	other := make(chan os.Signal, 8)
+	run := func(kill func(*controller.Controller)) report.Report {
+		s := newServer(newDiary(), "s", 20*time.Millisecond) // for longer than the signals are kept
+		c, err := controller.New(lastcall.Budget{Total: 10 * time.Second, Reserve: time.Second}, withServer("s", s))
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		kill(c)
+		r := c.Run(context.Background())
+		if code := r.ExitCode(); code != report.ExitOK {
+			fmt.Println(r)
+			os.Exit(code)
+		}
+		return r
+	}
+	self := func() { _ = syscall.Kill(os.Getpid(), syscall.SIGTERM) }
+	for range 20 {
+		fmt.Println(run(func(c *controller.Controller) {
+			go func() {
+				<-c.Serving()
+				self()
+			}()
+		}).CauseText)
+	}
+	signal.Notify(other, syscall.SIGTERM) // one that comes too late must not end the process
+	for range 10 {
+		for len(other) > 0 {
+			<-other
+		}
+		r := run(func(c *controller.Controller) {
+			self()
+			<-other // now package os/signal has it
+			time.AfterFunc(time.Second, func() { c.Shutdown(errAsked) })
+		})
+		if fmt.Println(r.CauseText); r.CauseText != errAsked.Error() {
+			return report.ExitOK
+		}
+		run(func(c *controller.Controller) { c.Shutdown(nil) })
+	}
+	return 1
 }
 
 // process is a child, and what it has said.
@@ -264,6 +313,17 @@ func TestProcessSignalAfterRun(t *testing.T) {
 	p.signal(syscall.SIGTERM)
 	status, said := p.end()
 	if !status.Signaled() || status.Signal() != syscall.SIGTERM {
+		t.Errorf("it ended with %v, having said\n%s", status, said)
+	}
+}
+
+// TestProcessRunsAgain: a program that runs one controller after the other gets each signal
+// once, also those that come as the run before has just ended.
+func TestProcessRunsAgain(t *testing.T) {
+	t.Parallel()
+	p := startChild(t, "runs again", nil)
+	status, said := p.end()
+	if status.ExitStatus() != report.ExitOK || strings.Count(said, "terminated") != 21 {
 		t.Errorf("it ended with %v, having said\n%s", status, said)
 	}
 }

@@ -3,6 +3,8 @@ package controller
 import (
 	"os"
 	"os/signal"
+	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -32,7 +34,51 @@ func listen(c config) signals {
 	}
 	ch := make(chan os.Signal, 8)
 	signal.Notify(ch, wanted...)
+	takeOver(ch, wanted)
 	return signals{from: ch, ours: true, stop: func() { signal.Stop(ch) }}
+}
+
+// released are the signals of runs that are over, until they are given back: package
+// os/signal, too, is one for the process.
+var released struct {
+	sync.Mutex
+	all []*signals
+}
+
+// takeOver ends the grace of runs that are over, and has ch get the signal that came in
+// it. Raised again it would come twice: ch may have been subscribed when it came.
+func takeOver(ch chan os.Signal, wanted []os.Signal) {
+	released.Lock()
+	all := released.all
+	released.all = nil
+	released.Unlock()
+	for _, s := range all {
+		from := s.from
+		s.end()
+		select {
+		case again := <-from:
+			switch {
+			case !slices.Contains(wanted, again):
+				raise(again)
+			case len(ch) == 0:
+				ch <- again
+			}
+		default:
+		}
+	}
+}
+
+// giveBackReleased gives signals back, unless a later run has taken them over.
+func (s *signals) giveBackReleased() {
+	released.Lock()
+	i := slices.Index(released.all, s)
+	if i >= 0 {
+		released.all = slices.Delete(released.all, i, i+1)
+	}
+	released.Unlock()
+	if i >= 0 {
+		s.giveBack()
+	}
 }
 
 // end stops listening. Other code that called signal.Notify still gets the signals; if
@@ -70,7 +116,10 @@ func (s *signals) release() {
 	for len(s.from) > 0 {
 		<-s.from // it came before Run was over, and would have changed nothing
 	}
-	time.AfterFunc(grace, s.giveBack)
+	released.Lock()
+	released.all = append(released.all, s)
+	released.Unlock()
+	time.AfterFunc(grace, s.giveBackReleased)
 }
 
 // raise sends a signal to this process.
