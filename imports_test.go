@@ -79,8 +79,9 @@ var pure = []string{
 }
 
 // shared has the one variable that a file may have because the things of others that it
-// knows have no room for it: of each gRPC server, which adapters it has.
-var shared = map[string]string{"grpcadapter/build.go": "rooms"}
+// knows have no room for it: of each gRPC server, which adapters it has; of the signals,
+// which are the process's, those that a run still listens to after its end.
+var shared = map[string]string{"grpcadapter/build.go": "rooms", "controller/signals.go": "released"}
 
 // Names that say nothing about what is inside, and the longest file that a reader
 // can hold in his head.

@@ -190,7 +190,9 @@ func WithLogger(logger zerolog.Logger) Option {
 // WithSignals sets the signals that trigger, instead of SIGTERM and SIGINT.
 // Without arguments no signal does: other code owns them. The first signal
 // triggers (or does nothing, if something else has triggered already), the second
-// forces, and from the third on the platform's default applies.
+// forces, and from the third on the platform's default applies. One that comes in the
+// first 10 ms after Run has returned is raised again after them: other code that listens
+// with signal.Notify gets it twice.
 func WithSignals(signals ...os.Signal) Option {
 	return func(c *config) error {
 		if c.signalsSet {
