@@ -204,7 +204,7 @@ func violations(files map[string][]byte) []string {
 	return wrong
 }
 
-// ownModule says whether a folder belongs to a module beside the root's.
+// ownModule reports whether a folder belongs to a module beside the root's.
 func ownModule(files map[string][]byte, dir string) bool {
 	for ; dir != "" && dir != "."; dir = path.Dir(dir) {
 		if _, ok := files[dir+"/go.mod"]; ok {
@@ -271,7 +271,7 @@ func (c *checker) imports(file *ast.File) {
 	})
 }
 
-// mayImport says whether this file may import a package of somebody else.
+// mayImport reports whether this file may import a package of somebody else.
 func (c *checker) mayImport(imported string) bool {
 	for mod, places := range outside {
 		if under(imported, mod) {
@@ -281,7 +281,7 @@ func (c *checker) mayImport(imported string) bool {
 	return false
 }
 
-// under says whether a package is the one at root, or below it.
+// under reports whether a package is the one at root, or below it.
 func under(imported, root string) bool {
 	return imported == root || strings.HasPrefix(imported, root+"/")
 }
@@ -329,7 +329,7 @@ func (c *checker) variables(spec *ast.ValueSpec) {
 	}
 }
 
-// isCall says whether an expression calls the function of a package.
+// isCall reports whether an expression calls the function of a package.
 func isCall(e ast.Expr, pkg, name string) bool {
 	call, ok := e.(*ast.CallExpr)
 	if !ok {
@@ -343,7 +343,7 @@ func isCall(e ast.Expr, pkg, name string) bool {
 	return ok && x.Name == pkg && sel.Sel.Name == name
 }
 
-// embeds says whether a declaration is the target of go:embed.
+// embeds reports whether a declaration is the target of go:embed.
 func embeds(d *ast.GenDecl) bool {
 	return d.Doc != nil && slices.ContainsFunc(d.Doc.List, func(c *ast.Comment) bool { return strings.HasPrefix(c.Text, "//go:embed ") })
 }

@@ -395,7 +395,7 @@ func discard() *log.Logger { return log.New(io.Discard, "", 0) }
 // goexit ends the goroutine.
 func goexit() { runtime.Goexit() }
 
-// declare returns the option that says whether a network has TLS.
+// declare returns the option that declares whether a network has TLS.
 func declare(n *network) []httpadapter.Option {
 	if n.cert == nil {
 		return nil

@@ -229,7 +229,7 @@ func listen(t *testing.T, network, addr string) net.Listener {
 	return lis
 }
 
-// isClosed says whether a listener is closed, without a wait.
+// isClosed reports whether a listener is closed, without a wait.
 func isClosed(lis net.Listener) bool {
 	err := lis.(interface{ SetDeadline(time.Time) error }).SetDeadline(time.Time{})
 	return errors.Is(err, net.ErrClosed)

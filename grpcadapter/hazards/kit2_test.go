@@ -166,7 +166,7 @@ func wantWork(t *testing.T, r report.Report, want lastcall.Work) {
 	}
 }
 
-// isLeaving says whether an RPC has been given our status.
+// isLeaving reports whether an RPC has been given our status.
 func isLeaving(err error) bool {
 	return status.Code(err) == codes.Unavailable && status.Convert(err).Message() == ourText
 }
@@ -217,7 +217,7 @@ func start(f func() error) *pending {
 	return p
 }
 
-// isDone says whether it is over.
+// isDone reports whether it is over.
 func (p *pending) isDone() bool {
 	select {
 	case <-p.done:
@@ -269,7 +269,7 @@ const (
 	survived      = "the process has survived\n"
 )
 
-// isChild says whether this process is such a child.
+// isChild reports whether this process is such a child.
 func isChild() bool { return os.Getenv(childVariable) != "" }
 
 // asChild runs the calling test, and no other, in a process of its own, and returns

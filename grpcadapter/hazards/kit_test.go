@@ -345,7 +345,7 @@ func aliveAround(prefix string) [][]byte {
 	return alive
 }
 
-// inBubble says whether the caller runs in virtual time.
+// inBubble reports whether the caller runs in virtual time.
 func inBubble() bool {
 	buf := make([]byte, 100)
 	head, _, _ := bytes.Cut(buf[:runtime.Stack(buf, false)], []byte("\n"))

@@ -302,7 +302,7 @@ func (p *peer) nth(t *testing.T, what string, i int, match func(frame) bool) fra
 
 func isGoAway(f frame) bool { return f.Type == http2.FrameGoAway }
 
-// isEnd says whether a frame ends its stream.
+// isEnd reports whether a frame ends its stream.
 func isEnd(f frame) bool {
 	return f.Type == http2.FrameRSTStream || f.Type == http2.FrameHeaders && f.Flags.Has(http2.FlagHeadersEndStream)
 }
