@@ -115,7 +115,8 @@ func (w *realWorld) stay(i int) {
 			}
 		}()
 		w.client(name("job", i), func() (a answer) {
-			if kind != httpKind || j.Kind == hijack || j.Kind == held {
+			taken := j.Kind == hijack || j.Kind == held
+			if begins, _ := br.Peek(len("HTTP/")); kind != httpKind || taken && string(begins) != "HTTP/" { // or it was refused
 				a.body, a.err = br.ReadString('\n')
 				return a
 			}
