@@ -115,8 +115,12 @@ func (w *realWorld) stay(i int) {
 			}
 		}()
 		w.client(name("job", i), func() (a answer) {
-			taken := j.Kind == hijack || j.Kind == held
-			if begins, _ := br.Peek(len("HTTP/")); kind != httpKind || taken && string(begins) != "HTTP/" { // or it was refused
+			line := kind != httpKind
+			if j.Kind == hijack || j.Kind == held {
+				begins, _ := br.Peek(len("HTTP/"))
+				line = string(begins) != "HTTP/" // or it was refused
+			}
+			if line {
 				a.body, a.err = br.ReadString('\n')
 				return a
 			}
