@@ -149,7 +149,7 @@ func NeverIdle(r *Run) error {
 	for _, s := range r.all(opObserve) { // they are told before what they keep is flushed
 		cover(s.In, earlier(r.out(s), r.flushed()))
 	}
-	for _, s := range r.all(append(calls(), opObserve, opInFlight, opNotes, opText)...) {
+	for _, s := range r.all(append(calls(), opObserve, opInFlight, opNotes, opLastArrival, opText)...) {
 		cover(s.In, earlier(r.out(s), s.In.Add(moment)))
 	}
 	slices.SortFunc(busy, func(a, b stretch) int { return a.from.Compare(b.from) })
