@@ -256,6 +256,8 @@ func InterruptedWell(r *Run) error {
 		case a.Kind == drained || a.Kind == endless:
 			ok = told && a.heard.body == "event\n" && a.heard.err != nil
 		case a.Kind == gateway && a.heard.status == http.StatusBadGateway: // the handler's own
+		case a.Kind == gateway && a.heard.err != nil: // the same, but the timer came as it was written, and it could be half of one
+			ok = told
 		default:
 			ok = told && a.heard.status == http.StatusServiceUnavailable && a.heard.err == nil && (a.heard.closes || a.Over == overH2C)
 		}
