@@ -33,7 +33,7 @@ const moment = 10 * time.Millisecond
 func TestHazard20_ListenerHangs(t *testing.T) {
 	for name, hang := range map[string]func(*network, <-chan struct{}) (call string){
 		"Accept ignores Close": func(n *network, over <-chan struct{}) string {
-			n.Listener = faults.Deaf(n.Listener, over)
+			n.Listener = deaf(n.Listener, over)
 			return "net.Listener.Accept"
 		},
 		"Close blocks": func(n *network, over <-chan struct{}) string {
@@ -74,7 +74,7 @@ func TestHazard20_ListenerHangs(t *testing.T) {
 	}
 	inVirtualTime(t, "lastcall, Accept returns a connection after Close", func(t *testing.T, over <-chan struct{}) {
 		n := memory()
-		n.Listener = faults.Deaf(n.Listener, over)
+		n.Listener = deaf(n.Listener, over)
 		l := begin(t, n, setup{})
 		synctest.Wait() // until Accept was called
 		r := l.shutdown(t)
@@ -185,6 +185,15 @@ func TestHazard21_SlowClose(t *testing.T) {
 			}
 		})
 	})
+}
+
+// deaf returns a listener whose Accept ignores Close, until it is over.
+func deaf(lis net.Listener, over <-chan struct{}) net.Listener {
+	go func() {
+		<-over
+		_ = lis.Close()
+	}()
+	return faults.Deaf(lis)
 }
 
 // slowCloses returns a listener whose connections take their time to close.

@@ -49,21 +49,10 @@ func Conns(lis net.Listener, faults In) *Listener {
 	return &Listener{Listener: lis, Conn: func(c net.Conn) net.Conn { return &Conn{c, faults} }}
 }
 
-// Deaf returns a listener whose Close returns at once and does nothing: Accept goes on,
-// until the channel is closed, and then lis is.
-func Deaf(lis net.Listener, over <-chan struct{}) net.Listener { return &deaf{lis, over} }
-
-type deaf struct {
-	net.Listener
-	over <-chan struct{}
-}
-
-func (l *deaf) Close() error {
-	go func() {
-		<-l.over
-		_ = l.Listener.Close() // the one who asked for it has gone
-	}()
-	return nil
+// Deaf returns a listener whose Close does nothing: Accept goes on until the listener
+// inside is closed.
+func Deaf(lis net.Listener) *Listener {
+	return &Listener{Listener: lis, OnClose: func() error { return nil }}
 }
 
 // TakeDescriptor does to a listener of package net what a program does that wants its
