@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
@@ -106,6 +107,55 @@ func TestDescriptorTaken(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A listener whose Addr or SyscallConn hangs or panics accepts and is closed all the same.
+func TestQuestionsToListenersHang(t *testing.T) {
+	for name, fault := range map[string]func(chan struct{}) faults.Fault{
+		"hangs":  func(over chan struct{}) faults.Fault { return faults.Hang(over) },
+		"panics": func(chan struct{}) faults.Fault { return faults.Panic("no") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			lis, over := listenOn(t, "tcp"), make(chan struct{})
+			odd := oddSocket{&faults.Listener{Listener: lis, Faults: faults.In{faults.Addr: fault(over)}}, fault(over)}
+			set := connset.New(odd, connset.Options{Owner: "test", Calls: new(foreign.Calls)})
+			accepted := make(chan error, 1)
+			go func() { _, err := set.Accept(); accepted <- err }()
+			c, err := faults.Dial(t.Context(), lis)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if err := <-accepted; err != nil {
+				t.Errorf("Accept: %v", err)
+			}
+			_ = set.Close()
+			refused := make(chan struct{})
+			go func() {
+				defer close(refused)
+				for {
+					c, err := faults.Dial(t.Context(), lis)
+					if err != nil {
+						return
+					}
+					c.Close()
+				}
+			}()
+			within(t, "Close of the listener inside", refused)
+			close(over)
+			set.Cut()
+		})
+	}
+}
+
+type oddSocket struct {
+	net.Listener
+	fault faults.Fault
+}
+
+func (l oddSocket) SyscallConn() (syscall.RawConn, error) {
+	l.fault.Do()
+	return nil, errors.ErrUnsupported
 }
 
 // After a hand-over of the descriptor the old listener takes no connection from the new
