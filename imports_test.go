@@ -30,7 +30,7 @@ var floors = map[string][]string{
 	"transitions": {"fsm"},
 	"viz":         {"fsm"},
 	"report":      {"", "fsm"},
-	"controller":  {"", "fsm", "transitions", "report", "internal/pid1"},
+	"controller":  {"", "fsm", "transitions", "report", "internal/pid1", "internal/foreign", "internal/connset"},
 
 	"internal/foreign":  {""},
 	"internal/inflight": {""},

@@ -96,6 +96,9 @@ func kinds() map[string]kind {
 		"gRPC Use": onGRPC(func(lis net.Listener, srv *grpc.Server) controller.Option {
 			return controller.WithServer(calledServer, grpcadapter.Use(srv, grpcadapter.WithListener(lis)))
 		}),
+		"gRPC On": onGRPC(func(lis net.Listener, srv *grpc.Server) controller.Option {
+			return controller.WithServer(calledServer, srv, controller.On(lis))
+		}),
 		"h1":     onHTTP(http1, false),
 		"h1 TLS": onHTTP(http1, true),
 		"h2":     onHTTP(protocols(func(p *http.Protocols) { p.SetHTTP2(true) }), true),
