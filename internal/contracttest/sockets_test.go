@@ -29,7 +29,8 @@ import (
 )
 
 // Servers of every kind on real sockets, under a controller. A call says what the handler
-// does: "hold" waits until it is let go, everything else is answered with itself.
+// does: "hold" waits until it is let go, "big" is answered with many bytes, everything else
+// with itself.
 
 type (
 	dialer  = func(context.Context) (net.Conn, error)
@@ -226,6 +227,9 @@ func lineClient(t *testing.T, dial dialer) (caller, func()) {
 		}
 }
 
+// bigAnswer is more than one segment, and less than what HTTP/2 sends without permission.
+const bigAnswer = 30 << 10
+
 // process is a controller with one server on a real socket.
 type process struct {
 	*controller.Controller
@@ -241,9 +245,12 @@ func run(t *testing.T, k kind, lis net.Listener) *process {
 	draining := make(chan struct{})
 	p := &process{draining: draining, release: make(chan struct{}), held: make(chan struct{}, 100), end: make(chan report.Report, 1)}
 	opt := k.serve(t, lis, func(what string) string {
-		if what == "hold" {
+		switch what {
+		case "hold":
 			p.held <- struct{}{}
 			<-p.release
+		case "big":
+			return strings.Repeat("x", bigAnswer)
 		}
 		return what
 	})
