@@ -3,8 +3,10 @@ package contracttest_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -34,7 +36,7 @@ func (w *witness) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// caller is a client with its connection, on which one call is over.
+// client is a client with its connection, on which one call is over.
 type client struct {
 	call caller
 	conn *witness
@@ -86,9 +88,17 @@ var beginnings = map[string][]string{
 	"drain":    {""},
 }
 
+// pipelines are peers that send more while their first request is worked on, which the
+// server does not read before it closes: the request, what comes then, and the answer.
+var pipelines = map[string][3]string{
+	"h1":    {"GET /hold HTTP/1.1\r\nHost: x\r\n\r\n", "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n", "hold"},
+	"admin": {"GET /hold HTTP/1.1\r\nHost: x\r\n\r\n", "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n", "hold"},
+	"drain": {"hold\n", "hello\n", "hold\n"},
+}
+
 // No client sees a reset in a drain that ends by itself: neither one that is idle, nor one
 // whose call is in flight, nor one that reads its answer when the server has gone, nor
-// peers that have said nothing, or half of something.
+// peers that have said nothing, half of something, or too much.
 func TestNoResetInADrain(t *testing.T) {
 	for name, k := range kinds() {
 		if _, ok := beginnings[name]; !ok {
@@ -106,6 +116,26 @@ func TestNoResetInADrain(t *testing.T) {
 				clients["late"].conn.gate.Store(&gate)
 				lateSize, lateFailed := clients["late"].start("big")
 				time.Sleep(100 * time.Millisecond) // it is answered
+				says, ends := pipelines[name], make(chan error, 1)
+				if says[0] == "" {
+					ends <- nil
+				} else {
+					c, err := dial(t.Context())
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer c.Close()
+					_, _ = io.WriteString(c, says[0])
+					<-p.held
+					_, _ = io.WriteString(c, strings.Repeat(says[1], 100))
+					go func() {
+						answer, err := io.ReadAll(c)
+						if err == nil && !strings.Contains(string(answer), says[2]) {
+							err = fmt.Errorf("read %q", answer)
+						}
+						ends <- err
+					}()
+				}
 				var raw []net.Conn
 				for _, says := range beginnings[name] {
 					c, err := dial(t.Context())
@@ -136,6 +166,9 @@ func TestNoResetInADrain(t *testing.T) {
 					}
 				case <-time.After(10 * time.Second):
 					t.Fatal("the drain does not end")
+				}
+				if err := <-ends; err != nil {
+					t.Errorf("a client that sends too much: %v", err)
 				}
 				for i, c := range raw {
 					_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
