@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -27,8 +28,7 @@ const maxWakes = 5
 //
 // The file of a unix socket is removed only if it is still the one that was there when
 // the Listener was made, or at the first Accept if the listener inside is not of package
-// net. SetUnlinkOnClose(false) of the user counts. A listener that has no such method
-// and whose file is another's by now is not closed: that would remove the file.
+// net. If the user has called SetUnlinkOnClose(false), it stays.
 func (l *Listener) Close() error {
 	l.mu.Lock()
 	first := !l.closed
@@ -74,14 +74,34 @@ func (l *Listener) closeInner() {
 	if l.blocks() {
 		l.wake() // first: of a unix socket the path is gone when it is closed
 	}
-	if l.where().isAnothers() {
+	if at := l.where(); at.isAnothers() {
 		unix, ok := l.inner.(interface{ SetUnlinkOnClose(bool) })
 		if !ok {
+			l.closeBeside(at.address)
 			return
 		}
 		unix.SetUnlinkOnClose(false)
 	}
 	_ = l.inner.Close() // nothing depends on its error
+}
+
+// closeBeside closes a listener that may remove a file which is another's, and that cannot
+// be told not to: the file gets a second name meanwhile, and for some microseconds clients
+// of the other may find nothing. Without a second name the listener stays open.
+func (l *Listener) closeBeside(path string) {
+	second := path + "." + strconv.Itoa(os.Getpid())
+	if err := os.Link(path, second); err != nil { // also if another goroutine is about to do the same
+		return
+	}
+	closed := l.calls.Run(callClose, func() { _ = l.inner.Close() })
+	limit := time.NewTimer(closeTime)
+	defer limit.Stop()
+	select {
+	case <-closed:
+	case <-limit.C: // the file goes first
+	}
+	_ = os.Link(second, path) // fails if it is still there
+	_ = os.Remove(second)
 }
 
 // blocks reports whether the listener inside shows in time that its descriptor is
@@ -122,7 +142,7 @@ func (l *Listener) awaitAccept() {
 // connection is closed at once, at both ends.
 func (l *Listener) wake() {
 	at := l.where()
-	if !strings.HasPrefix(at.network, "tcp") && at.network != "unix" {
+	if !strings.HasPrefix(at.network, "tcp") && !strings.HasPrefix(at.network, "unix") {
 		return
 	}
 	for range maxWakes {
@@ -158,24 +178,31 @@ func placeOf(lis net.Listener) (p place) {
 		return place{}
 	}
 	p = place{network: addr.Network(), address: addr.String()}
-	if p.network == "unix" {
+	if strings.HasPrefix(p.network, "unix") {
 		p.file, _ = os.Lstat(p.address) // nil for an abstract socket
 	}
 	return p
 }
 
-// begin is called by the first Accept.
+// begin is called by the first Accept. It asks for the place, and waits at most closeTime
+// for the answer.
 func (l *Listener) begin() {
 	close(l.accepting)
 	if l.isNet() || l.inner == nil {
 		return
 	}
-	l.calls.Run(callAddr, func() {
+	asked := l.calls.Run(callAddr, func() {
 		p := placeOf(l.inner)
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.place = p
 	})
+	limit := time.NewTimer(closeTime)
+	defer limit.Stop()
+	select {
+	case <-asked:
+	case <-limit.C:
+	}
 }
 
 func (l *Listener) where() place {

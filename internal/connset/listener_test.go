@@ -222,6 +222,7 @@ func TestSocketFile(t *testing.T) {
 				if err := os.Remove(path); err != nil {
 					t.Fatal(err)
 				}
+				time.Sleep(10 * time.Millisecond) // the clock of file systems is coarse
 				successor, err := net.Listen("unix", path)
 				if err != nil {
 					t.Fatal(err)
@@ -269,6 +270,12 @@ func TestSocketFile(t *testing.T) {
 				}
 				if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) != tt.gone {
 					t.Errorf("the file: %v; want it gone: %v", err, tt.gone)
+				}
+				if files, _ := os.ReadDir(filepath.Dir(path)); len(files) > 1 {
+					t.Errorf("left behind: %v", files)
+				}
+				if _, err := lis.Accept(); !errors.Is(err, net.ErrClosed) {
+					t.Errorf("the listener inside is open: %v", err)
 				}
 				set.Cut()
 			})
