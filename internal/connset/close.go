@@ -40,6 +40,7 @@ func (l *Listener) Close() error {
 	if !first {
 		return nil
 	}
+	began := time.Now()
 	close(l.closing)
 	if l.inner == nil {
 		return nil
@@ -47,17 +48,27 @@ func (l *Listener) Close() error {
 	accepted := l.calls.Run(callAccept, l.awaitAccept) // names an Accept that does not return
 	closed := l.calls.Run(callClose, l.closeInner)
 	if l.isNet() {
-		limit := time.NewTimer(closeTime)
-		defer limit.Stop()
-		for _, returned := range []<-chan struct{}{closed, accepted} {
-			select {
-			case <-returned:
-			case <-limit.C:
-				return nil
-			}
-		}
+		await(closed, closeTime)
+		await(accepted, closeTime-time.Since(began))
 	}
 	return nil
+}
+
+// await waits for a channel to be closed, for d at most, and reports whether it is.
+func await(done <-chan struct{}, d time.Duration) bool {
+	select {
+	case <-done:
+		return true
+	default:
+	}
+	limit := time.NewTimer(d)
+	defer limit.Stop()
+	select {
+	case <-done:
+		return true
+	case <-limit.C:
+		return false
+	}
 }
 
 // isNet reports whether the listener inside is one of package net.
@@ -94,12 +105,7 @@ func (l *Listener) closeBeside(path string) {
 		return
 	}
 	closed := l.calls.Run(callClose, func() { _ = l.inner.Close() })
-	limit := time.NewTimer(closeTime)
-	defer limit.Stop()
-	select {
-	case <-closed:
-	case <-limit.C: // the file goes first
-	}
+	await(closed, closeTime)  // the file goes first
 	_ = os.Link(second, path) // fails if it is still there
 	_ = os.Remove(second)
 }
@@ -113,28 +119,16 @@ func (l *Listener) blocks() bool {
 	}
 	var blocks bool
 	asked := l.calls.Run(callSyscallConn, func() { blocks = sock.Blocks(s) })
-	limit := time.NewTimer(closeTime)
-	defer limit.Stop()
-	select {
-	case <-asked:
-		return blocks
-	case <-limit.C:
-		return false
-	}
+	return await(asked, closeTime) && blocks
 }
 
 // awaitAccept blocks until every call of the inner Accept has returned. A listener that
 // does not show its descriptor may hang in the system call all the same.
 func (l *Listener) awaitAccept() {
-	limit := time.NewTimer(2 * closeTime)
-	defer limit.Stop()
-	select {
-	case <-l.left:
-		return
-	case <-limit.C:
+	if !await(l.left, 2*closeTime) {
+		l.wake()
+		<-l.left
 	}
-	l.wake()
-	<-l.left
 }
 
 // wake makes a call of the inner Accept that hangs in the system call return, by dialling
@@ -146,21 +140,14 @@ func (l *Listener) wake() {
 		return
 	}
 	for range maxWakes {
-		select {
-		case <-l.left:
+		if await(l.left, 0) {
 			return
-		default:
 		}
 		c, err := net.DialTimeout(at.network, at.address, closeTime)
 		if err != nil {
 			return
 		}
-		limit := time.NewTimer(closeTime)
-		select {
-		case <-l.left:
-		case <-limit.C:
-		}
-		limit.Stop()
+		await(l.left, closeTime)
 		_ = c.Close() // it has served
 	}
 }
@@ -197,12 +184,7 @@ func (l *Listener) begin() {
 		defer l.mu.Unlock()
 		l.place = p
 	})
-	limit := time.NewTimer(closeTime)
-	defer limit.Stop()
-	select {
-	case <-asked:
-	case <-limit.C:
-	}
+	await(asked, closeTime)
 }
 
 func (l *Listener) where() place {
