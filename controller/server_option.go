@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"net"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/connset"
+	"github.com/lastcall-go/lastcall/internal/foreign"
 )
 
 // ServerOption says more about a server that is given to [WithServer].
@@ -61,7 +62,8 @@ func (a after) add(names []string, errs []error) ([]string, []error) {
 
 // On has the controller serve a server on a listener, for servers that have a method
 // Serve(net.Listener) error, as a *grpc.Server does. The server accepts work once its
-// Serve has called Accept.
+// Serve has called Accept. It gets a listener around lis whose Close does not block, and
+// whose Accept returns net.ErrClosed from then on, whatever lis does.
 func On(lis net.Listener) ServerOption {
 	return serverOption(func(s *serverConfig) {
 		serves, ok := s.server.(interface{ Serve(net.Listener) error })
@@ -73,8 +75,11 @@ func On(lis net.Listener) ServerOption {
 		case !ok:
 			s.fail("On is for servers with a method Serve(net.Listener) error; this one has none")
 		default:
-			asked := &firstAccept{Listener: lis, accepting: make(chan struct{})}
-			s.servedBy(func() error { return serves.Serve(asked) }, asked.accepting)
+			calls := new(foreign.Calls)
+			inner := connset.NewListener(lis, "controller", calls, connset.Hooks{Late: func(late net.Conn) {
+				calls.Run("net.Conn.Close", func() { _ = late.Close() }) // nothing has seen it
+			}})
+			s.servedBy(func() error { return serves.Serve(inner) }, inner.Accepting())
 		}
 	})
 }
@@ -226,17 +231,4 @@ func partOfContract(s lastcall.Server) []string {
 	_, ok = s.(interface{ StopsLast() bool })
 	has("StopsLast", ok)
 	return some
-}
-
-// firstAccept is a listener that tells when Accept is called first. Its connections
-// are those of the listener inside.
-type firstAccept struct {
-	net.Listener
-	once      sync.Once
-	accepting chan struct{}
-}
-
-func (l *firstAccept) Accept() (net.Conn, error) {
-	l.once.Do(func() { close(l.accepting) })
-	return l.Listener.Accept()
 }

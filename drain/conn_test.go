@@ -7,15 +7,14 @@ import (
 	"net"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
-
 	"github.com/lastcall-go/lastcall/drain"
+	"github.com/lastcall-go/lastcall/internal/faults"
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // The drain ends what is idle at once, and what is busy after its present request:
@@ -196,28 +195,6 @@ func TestByteInTheInstantOfTheDrain(t *testing.T) {
 	})
 }
 
-// hookConn calls its functions, once each, before it reads or sets a deadline.
-type hookConn struct {
-	net.Conn
-	read, deadline func()
-}
-
-func (c *hookConn) Read(b []byte) (int, error) {
-	if hook := c.read; hook != nil {
-		c.read = nil
-		hook()
-	}
-	return c.Conn.Read(b)
-}
-
-func (c *hookConn) SetReadDeadline(at time.Time) error {
-	if hook := c.deadline; hook != nil {
-		c.deadline = nil
-		hook()
-	}
-	return c.Conn.SetReadDeadline(at)
-}
-
 // A deadline that the user sets when the drain begins does not put the end of an
 // idle connection off, neither one that is set later nor one that comes through later.
 func TestDeadlineInTheInstantOfTheDrain(t *testing.T) {
@@ -228,9 +205,9 @@ func TestDeadlineInTheInstantOfTheDrain(t *testing.T) {
 			server, peer := net.Pipe()
 			later(func() { peer.Close() })
 			inRead, letRead, inSet, letSet := make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
-			inside := &hookConn{server, func() { close(inRead); <-letRead }, nil}
+			inside := &faults.Conn{Conn: server, Faults: faults.In{faults.Read: faults.Once(func() { close(inRead); <-letRead })}}
 			if before {
-				inside.deadline = func() { close(inSet); <-letSet }
+				inside.Faults[faults.Deadline] = faults.Once(func() { close(inSet); <-letSet })
 			}
 			c, err := g.Watcher().WatchConn(context.Background(), "c", inside)
 			if err != nil {
@@ -377,28 +354,6 @@ func TestStopOfConnections(t *testing.T) {
 	})
 }
 
-// badConn misbehaves in the methods that bad names.
-type badConn struct {
-	net.Conn
-	bad func(method string)
-}
-
-func (c badConn) Close() error { c.bad("Close"); return c.Conn.Close() }
-func (c badConn) SetReadDeadline(at time.Time) error {
-	c.bad("Deadline")
-	return c.Conn.SetReadDeadline(at)
-}
-func (c badConn) SetWriteDeadline(at time.Time) error {
-	c.bad("Deadline")
-	return c.Conn.SetWriteDeadline(at)
-}
-func (c badConn) RemoteAddr() net.Addr { c.bad("RemoteAddr"); return c.Conn.RemoteAddr() }
-
-// overConn is one that says what is below it.
-type overConn struct{ badConn }
-
-func (c overConn) NetConn() net.Conn { return c.Conn }
-
 // hungClose is when Run returns if a Close hangs: Cancel, Stop, Cut and phase wait take
 // what they may.
 const (
@@ -410,7 +365,7 @@ const (
 // in the report with its name, and the call with its own.
 func TestBadConnections(t *testing.T) {
 	tests := map[string]struct {
-		method  string
+		method  faults.Op
 		panics  bool
 		over    bool
 		took    time.Duration
@@ -420,35 +375,35 @@ func TestBadConnections(t *testing.T) {
 		notes   []string
 	}{
 		"Close hangs": {
-			method: "Close", took: hungClose, outcome: report.OutcomeAbandoned, exit: report.ExitAbandoned,
+			method: faults.Close, took: hungClose, outcome: report.OutcomeAbandoned, exit: report.ExitAbandoned,
 			work: []lastcall.Work{
 				{Name: "c", Kind: lastcall.WorkConn, Before: 1, Running: 1},
 				{Name: "net.Conn.Close", Kind: lastcall.WorkCall, Running: 1},
 			},
 		},
 		"Close hangs, and Cut reaches what is below": {
-			method: "Close", over: true, took: stopped, outcome: report.OutcomeCut, exit: report.ExitForced,
+			method: faults.Close, over: true, took: stopped, outcome: report.OutcomeCut, exit: report.ExitForced,
 			work: []lastcall.Work{{Name: "c", Kind: lastcall.WorkConn, Before: 1, Cancelled: 1}},
 		},
 		"Close panics": {
-			method: "Close", panics: true, outcome: report.OutcomeDrained, exit: report.ExitOK,
+			method: faults.Close, panics: true, outcome: report.OutcomeDrained, exit: report.ExitOK,
 			work:  []lastcall.Work{{Name: "c", Kind: lastcall.WorkConn, Before: 1, Completed: 1}},
 			notes: []string{"net.Conn.Close panicked: no Close"},
 		},
 		"SetReadDeadline hangs": {
-			method: "Deadline", took: usualTimer + fullCancel + grace, outcome: report.OutcomeStopped, exit: report.ExitForced,
+			method: faults.Deadline, took: usualTimer + fullCancel + grace, outcome: report.OutcomeStopped, exit: report.ExitForced,
 			work: []lastcall.Work{
 				{Name: "c", Kind: lastcall.WorkConn, Before: 1, Cut: 1},
 				{Name: "net.Conn.SetDeadline", Kind: lastcall.WorkCall, Running: 2},
 			},
 		},
 		"SetReadDeadline panics": {
-			method: "Deadline", panics: true, took: usualTimer + fullCancel, outcome: report.OutcomeStopped, exit: report.ExitForced,
+			method: faults.Deadline, panics: true, took: usualTimer + fullCancel, outcome: report.OutcomeStopped, exit: report.ExitForced,
 			work:  []lastcall.Work{{Name: "c", Kind: lastcall.WorkConn, Before: 1, Cut: 1}},
 			notes: []string{"net.Conn.SetDeadline failed: drain: setting a deadline panicked: no Deadline", "net.Conn.SetDeadline failed: drain: setting a deadline panicked: no Deadline", "net.Conn.SetDeadline failed: drain: setting a deadline panicked: no Deadline"},
 		},
 		"RemoteAddr panics": {
-			method: "RemoteAddr", panics: true, outcome: report.OutcomeDrained, exit: report.ExitOK,
+			method: faults.RemoteAddr, panics: true, outcome: report.OutcomeDrained, exit: report.ExitOK,
 			work: []lastcall.Work{{Name: "c", Kind: lastcall.WorkConn, Before: 1, Completed: 1}},
 		},
 	}
@@ -462,22 +417,20 @@ func TestBadConnections(t *testing.T) {
 				server, peer := net.Pipe()
 				later(func() { peer.Close() })
 				gone := make(chan struct{})
-				bad := badConn{server, func(method string) {
-					switch {
-					case method != tt.method:
-					case tt.panics:
-						panic("no " + method)
-					default:
+				fault := faults.Panic("no " + string(tt.method))
+				if !tt.panics {
+					fault = func() {
 						select {
 						case <-let:
 						case <-gone:
 						}
 					}
-				}}
-				var inside net.Conn = bad
+				}
+				bad := faults.Over(server, faults.In{tt.method: fault})
+				var inside net.Conn = &bad.Conn
 				if tt.over {
-					bad.Conn = &closing{Conn: server, gone: gone}
-					inside = overConn{bad}
+					bad.Conn.Conn = &faults.Conn{Conn: server, Faults: faults.In{faults.Close: faults.Once(func() { close(gone) })}}
+					inside = bad
 				}
 				c, err := g.Watcher().WatchConn(context.Background(), "c", inside)
 				if err != nil {
@@ -505,18 +458,6 @@ func TestBadConnections(t *testing.T) {
 			})
 		})
 	}
-}
-
-// closing says when it is closed.
-type closing struct {
-	net.Conn
-	gone chan struct{}
-	once sync.Once
-}
-
-func (c *closing) Close() error {
-	c.once.Do(func() { close(c.gone) })
-	return c.Conn.Close()
 }
 
 // A server may read on one goroutine and answer on another: the one that reads is

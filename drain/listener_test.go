@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
-
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/drain"
+	"github.com/lastcall-go/lastcall/internal/faults"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -24,16 +24,6 @@ func (idleConn) Close() error                     { return nil }
 func (idleConn) SetReadDeadline(time.Time) error  { return nil }
 func (idleConn) SetWriteDeadline(time.Time) error { return nil }
 func (idleConn) RemoteAddr() net.Addr             { return nil }
-
-// fnListener does what its functions do.
-type fnListener struct {
-	accept func() (net.Conn, error)
-	close  func() error
-}
-
-func (l fnListener) Accept() (net.Conn, error) { return l.accept() }
-func (l fnListener) Close() error              { return l.close() }
-func (l fnListener) Addr() net.Addr            { return &net.TCPAddr{} }
 
 // A listener whose Accept ignores Close, or whose Close hangs, holds nobody up, and is
 // in the report. What it accepts later is closed.
@@ -49,9 +39,12 @@ func TestListenersThatHang(t *testing.T) {
 			}
 		})
 		g := drain.New()
-		lis := g.Listen(fnListener{
-			func() (net.Conn, error) { <-let; return badConn{idleConn{}, func(string) { closed = true }}, nil },
-			func() error { <-let; return nil },
+		lis := g.Listen(&faults.Listener{
+			Faults: faults.In{faults.Accept: faults.Hang(let), faults.Close: faults.Hang(let)},
+			OnAccept: func() (net.Conn, error) {
+				return &faults.Conn{Conn: idleConn{}, Faults: faults.In{faults.Close: func() { closed = true }}}, nil
+			},
+			OnClose: func() error { return nil },
 		})
 		serve := func() error {
 			for {
@@ -72,7 +65,7 @@ func TestListenersThatHang(t *testing.T) {
 		if r.took != grace {
 			t.Errorf("Run returned after %v, want %v", r.took, grace)
 		}
-		if _, err := g.Listen(fnListener{nil, func() error { return nil }}).Accept(); !errors.Is(err, net.ErrClosed) {
+		if _, err := g.Listen(&faults.Listener{OnClose: func() error { return nil }}).Accept(); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("a listener that comes after the drain: Accept returned %v", err)
 		}
 	})
@@ -89,7 +82,7 @@ func TestListenersThatFail(t *testing.T) {
 			"ended its goroutine":  func() (net.Conn, error) { runtime.Goexit(); return nil, nil },
 			"neither a connection": func() (net.Conn, error) { return nil, nil },
 		} {
-			l := g.Listen(fnListener{accept, func() error { return nil }})
+			l := g.Listen(&faults.Listener{OnAccept: accept, OnClose: func() error { return nil }})
 			if c, err := l.Accept(); c != nil || err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("Accept returned %v, %v; want %s", c, err, want)
 			}

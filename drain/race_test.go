@@ -18,9 +18,9 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/report"
-
 	"github.com/lastcall-go/lastcall/drain"
+	"github.com/lastcall-go/lastcall/internal/faults"
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // spin lets others run for a while that is different each time.
@@ -339,7 +339,7 @@ func TestCloseInTheDrain(t *testing.T) {
 				server, client := certified(t)
 				peer, inside = tls.Client(peer, client), tls.Server(inside, server)
 			case "wrapped":
-				inside = overConn{badConn{inside, func(string) {}}}
+				inside = faults.Over(inside, nil)
 			}
 			g := drain.New()
 			c, err := g.Watcher().WatchConn(t.Context(), "c", inside)

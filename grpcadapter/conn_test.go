@@ -16,31 +16,13 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/lastcall-go/lastcall/grpcadapter"
+	"github.com/lastcall-go/lastcall/internal/faults"
 	"github.com/lastcall-go/lastcall/internal/mempipe"
 )
 
-// slowListener has connections that take their time to close.
-type slowListener struct {
-	net.Listener
-	takes time.Duration
-}
-
-func (l slowListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return slowConn{c, l.takes}, nil
-}
-
-type slowConn struct {
-	net.Conn
-	takes time.Duration
-}
-
-func (c slowConn) Close() error {
-	time.Sleep(c.takes)
-	return c.Conn.Close()
+// slowCloses returns a listener whose connections take their time to close.
+func slowCloses(lis net.Listener, d time.Duration) net.Listener {
+	return faults.Conns(lis, faults.In{faults.Close: faults.Slow(d)})
 }
 
 // 20 connections whose Close takes 100 ms are closed in 100 ms, also by grpc, which
@@ -48,7 +30,7 @@ func (c slowConn) Close() error {
 func TestSlowClosesRunSideBySide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inner := mempipe.Listen(1 << 16)
-		lis := grpcadapter.WrapListener(slowListener{inner, 100 * time.Millisecond})
+		lis := grpcadapter.WrapListener(slowCloses(inner, 100*time.Millisecond))
 		srv := serveOn(t, lis)
 		for range 20 {
 			clientOf(t, inner.DialContext, insecure.NewCredentials())
@@ -80,7 +62,7 @@ func TestSlowClosesRunSideBySide(t *testing.T) {
 func TestCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inner := mempipe.Listen(1 << 16)
-		lis := grpcadapter.WrapListener(slowListener{inner, time.Minute})
+		lis := grpcadapter.WrapListener(slowCloses(inner, time.Minute))
 		var all []net.Conn
 		for range 5 {
 			go func() { _, _ = inner.Dial() }()
@@ -123,7 +105,7 @@ func TestCut(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) { // a Close that began before and is the only one
 		inner := mempipe.Listen(1 << 16)
-		lis := grpcadapter.WrapListener(slowListener{inner, time.Minute})
+		lis := grpcadapter.WrapListener(slowCloses(inner, time.Minute))
 		go func() { _, _ = inner.Dial() }()
 		c, err := lis.Accept()
 		if err != nil {
@@ -144,7 +126,7 @@ func TestCut(t *testing.T) {
 func TestAwaitCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inner := mempipe.Listen(1 << 16)
-		lis := grpcadapter.WrapListener(slowListener{inner, time.Minute})
+		lis := grpcadapter.WrapListener(slowCloses(inner, time.Minute))
 		var all []net.Conn
 		for range 2 {
 			go func() { _, _ = inner.Dial() }()
@@ -293,14 +275,6 @@ func TestConnIsThatInside(t *testing.T) {
 	}
 }
 
-// oddConn is a connection that says, in its own way, which one is below it.
-type oddConn struct {
-	net.Conn
-	below func(net.Conn) net.Conn
-}
-
-func (c oddConn) NetConn() net.Conn { return c.below(c) }
-
 // Whatever a connection says of the one below it, Accept returns it, and it can be cut. A
 // call that hangs is named.
 func TestAcceptOddConnections(t *testing.T) {
@@ -324,12 +298,12 @@ func TestAcceptOddConnections(t *testing.T) {
 					tt.below = func(net.Conn) net.Conn { <-over; return nil }
 				}
 				inner := mempipe.Listen(1)
-				lis := grpcadapter.WrapListener(&oddListener{Listener: inner, accept: func() (net.Conn, error) {
+				lis := grpcadapter.WrapListener(&faults.Listener{Listener: inner, OnAccept: func() (net.Conn, error) {
 					c, err := inner.Accept()
 					if err != nil {
 						return nil, err
 					}
-					return oddConn{c, tt.below}, nil
+					return &faults.OverConn{Conn: faults.Conn{Conn: c}, Below: tt.below}, nil
 				}})
 				came := make(chan error, 1)
 				go func() {

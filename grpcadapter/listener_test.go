@@ -21,7 +21,7 @@ import (
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 
 	"github.com/lastcall-go/lastcall/grpcadapter"
-
+	"github.com/lastcall-go/lastcall/internal/faults"
 	"github.com/lastcall-go/lastcall/internal/mempipe"
 	"github.com/lastcall-go/lastcall/internal/tlstest"
 )
@@ -434,29 +434,6 @@ func TestHandshakeEndsWithTheDeadline(t *testing.T) {
 	}
 }
 
-// oddListener does what a listener should not.
-type oddListener struct {
-	net.Listener
-	accept  func() (net.Conn, error)
-	close   func() error
-	accepts atomic.Int32
-}
-
-func (l *oddListener) Accept() (net.Conn, error) {
-	l.accepts.Add(1)
-	if l.accept != nil {
-		return l.accept()
-	}
-	return l.Listener.Accept()
-}
-
-func (l *oddListener) Close() error {
-	if l.close != nil {
-		return l.close()
-	}
-	return l.Listener.Close()
-}
-
 // Whatever the listener inside does, Close returns at once, and so do Accept and
 // Serve then; what it comes with later is closed.
 func TestOddListeners(t *testing.T) {
@@ -464,7 +441,8 @@ func TestOddListeners(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ours, theirs := net.Pipe()
 			late := make(chan struct{})
-			odd := &oddListener{Listener: mempipe.Listen(1), accept: func() (net.Conn, error) { <-late; return ours, nil }}
+			accepts := 0
+			odd := &faults.Listener{Listener: mempipe.Listen(1), OnAccept: func() (net.Conn, error) { accepts++; <-late; return ours, nil }, OnClose: func() error { return nil }}
 			lis := grpcadapter.WrapListener(odd)
 			srv, began := serveOn(t, lis), time.Now()
 			time.Sleep(time.Minute)
@@ -484,8 +462,8 @@ func TestOddListeners(t *testing.T) {
 			close(late)
 			wantEnd(t, theirs)
 			synctest.Wait()
-			if left := lis.Left(); len(left) != 0 || odd.accepts.Load() != 1 {
-				t.Errorf("left are %+v after %d calls of Accept", left, odd.accepts.Load())
+			if left := lis.Left(); len(left) != 0 || accepts != 1 {
+				t.Errorf("left are %+v after %d calls of Accept", left, accepts)
 			}
 		})
 	})
@@ -494,7 +472,7 @@ func TestOddListeners(t *testing.T) {
 			over, inner := make(chan struct{}), mempipe.Listen(1)
 			defer inner.Close()
 			defer close(over)
-			lis := grpcadapter.WrapListener(&oddListener{Listener: inner, close: func() error { <-over; return nil }})
+			lis := grpcadapter.WrapListener(&faults.Listener{Listener: inner, OnClose: func() error { <-over; return nil }})
 			srv, began := serveOn(t, lis), time.Now()
 			synctest.Wait()
 			srv.GracefulStop()
@@ -510,7 +488,7 @@ func TestOddListeners(t *testing.T) {
 	for name, f := range map[string]func(){"panicked: at the disco": func() { panic("at the disco") }, "ended its goroutine": runtime.Goexit} {
 		t.Run("Accept "+name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				lis := grpcadapter.WrapListener(&oddListener{Listener: mempipe.Listen(1), accept: func() (net.Conn, error) { f(); return nil, nil }})
+				lis := grpcadapter.WrapListener(&faults.Listener{Listener: mempipe.Listen(1), OnAccept: func() (net.Conn, error) { f(); return nil, nil }})
 				if _, err := lis.Accept(); err == nil || !strings.Contains(err.Error(), name) {
 					t.Errorf("Accept returned %v", err)
 				}
@@ -526,7 +504,7 @@ func TestOddListeners(t *testing.T) {
 	}
 	t.Run("Close panics", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			lis := grpcadapter.WrapListener(&oddListener{Listener: mempipe.Listen(1), close: func() error { panic("no") }})
+			lis := grpcadapter.WrapListener(&faults.Listener{Listener: mempipe.Listen(1), OnClose: func() error { panic("no") }})
 			if err := lis.Close(); err != nil {
 				t.Error(err)
 			}
@@ -537,13 +515,13 @@ func TestOddListeners(t *testing.T) {
 		})
 	})
 	t.Run("neither a connection nor an error", func(t *testing.T) {
-		lis := grpcadapter.WrapListener(&oddListener{accept: func() (net.Conn, error) { return nil, nil }})
+		lis := grpcadapter.WrapListener(&faults.Listener{OnAccept: func() (net.Conn, error) { return nil, nil }})
 		if _, err := lis.Accept(); err == nil {
 			t.Error("Accept returned nil and nil")
 		}
 	})
 	t.Run("an error of its own", func(t *testing.T) {
-		lis := grpcadapter.WrapListener(&oddListener{accept: func() (net.Conn, error) { return nil, io.ErrNoProgress }})
+		lis := grpcadapter.WrapListener(&faults.Listener{OnAccept: func() (net.Conn, error) { return nil, io.ErrNoProgress }})
 		if _, err := lis.Accept(); !errors.Is(err, io.ErrNoProgress) {
 			t.Errorf("Accept returned %v", err)
 		}
@@ -554,9 +532,12 @@ func TestOddListeners(t *testing.T) {
 // closed once.
 func TestListenerDoesNotAcceptAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var closed atomic.Int32
+		var accepts, closed atomic.Int32
 		inner := mempipe.Listen(1)
-		odd := &oddListener{Listener: inner, close: func() error { closed.Add(1); return inner.Close() }}
+		odd := &faults.Listener{Listener: inner, Faults: faults.In{
+			faults.Accept: func() { accepts.Add(1) },
+			faults.Close:  func() { closed.Add(1) },
+		}}
 		lis := grpcadapter.WrapListener(odd)
 		for i := range int32(3) {
 			go func() {
@@ -565,7 +546,7 @@ func TestListenerDoesNotAcceptAhead(t *testing.T) {
 				}
 			}()
 			synctest.Wait()
-			if n := odd.accepts.Load(); n != i {
+			if n := accepts.Load(); n != i {
 				t.Errorf("Accept was called %d times for %d connections", n, i)
 			}
 			c, err := lis.Accept()
@@ -687,7 +668,7 @@ func TestListenerHasSyscallConn(t *testing.T) {
 func TestDrainedAndClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inner := mempipe.Listen(1)
-		lis := grpcadapter.WrapListener(slowListener{inner, 10 * time.Second})
+		lis := grpcadapter.WrapListener(slowCloses(inner, 10*time.Second))
 		accept := func() net.Conn {
 			go func() { _, _ = inner.Dial() }()
 			c, err := lis.Accept()

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lastcall-go/lastcall/internal/faults"
+
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -48,7 +50,7 @@ func TestMemoryPerConnection(t *testing.T) {
 			return g.Serve, g.Stop
 		},
 		"twice": func(lis net.Listener) (func() error, func()) { // one Listener around another
-			g := grpcadapter.Use(grpc.NewServer(), grpcadapter.WithListener(grpcadapter.WrapListener(&oddListener{Listener: grpcadapter.WrapListener(lis)})))
+			g := grpcadapter.Use(grpc.NewServer(), grpcadapter.WithListener(grpcadapter.WrapListener(&faults.Listener{Listener: grpcadapter.WrapListener(lis)})))
 			return g.Serve, g.Stop
 		},
 	}

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lastcall-go/lastcall/internal/faults"
+
 	"google.golang.org/grpc/mem"
 
 	"github.com/lastcall-go/lastcall/grpcadapter"
@@ -73,7 +75,7 @@ func TestWhoHasReadOnReady(t *testing.T) {
 		"its own and a descriptor":  {&struct{ *ownReader }{&ownReader{Conn: socketOf(t, "tcp")}}, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			lis := grpcadapter.WrapListener(&oddListener{accept: func() (net.Conn, error) { return tt.inner, nil }})
+			lis := grpcadapter.WrapListener(&faults.Listener{OnAccept: func() (net.Conn, error) { return tt.inner, nil }})
 			c, err := lis.Accept()
 			if err != nil {
 				t.Fatal(err)

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lastcall-go/lastcall/internal/faults"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/lastcall-go/lastcall/grpcadapter"
@@ -42,7 +44,7 @@ func TestUserTimeout(t *testing.T) {
 	t.Run("below tls.NewListener", func(t *testing.T) {
 		tcp, dial := listenOn(t, "tcp")
 		socket := make(chan net.Conn, 1)
-		lis := grpcadapter.WrapListener(tls.NewListener(&oddListener{accept: func() (net.Conn, error) {
+		lis := grpcadapter.WrapListener(tls.NewListener(&faults.Listener{OnAccept: func() (net.Conn, error) {
 			c, err := tcp.Accept()
 			socket <- c
 			return c, err

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/faults"
 	"github.com/lastcall-go/lastcall/report"
 
 	"google.golang.org/grpc"
@@ -410,37 +411,16 @@ func oddCiphers(cert func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *tls.
 	return &tls.Config{GetCertificate: cert, CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA}, MinVersion: tls.VersionTLS12}
 }
 
-// stubborn is a listener that does what the test says.
-type stubborn struct {
-	net.Listener
-	accept func() (net.Conn, error)
-	close  func() error
-}
-
-func (l stubborn) Accept() (net.Conn, error) {
-	if l.accept != nil {
-		return l.accept()
-	}
-	return l.Listener.Accept()
-}
-
-func (l stubborn) Close() error {
-	if l.close != nil {
-		return l.close()
-	}
-	return l.Listener.Close()
-}
-
 // A listener that does not obey holds nobody up, and is named.
 func TestStubbornListener(t *testing.T) {
 	block := make(chan struct{})
 	tests := map[string]struct {
-		lis  stubborn
+		lis  *faults.Listener
 		left string
 	}{
-		"Accept ignores Close": {stubborn{accept: func() (net.Conn, error) { <-block; return nil, errors.New("late") }}, "net.Listener.Accept"},
-		"Close hangs":          {stubborn{close: func() error { <-block; return nil }}, "net.Listener.Close"},
-		"Close panics":         {stubborn{close: func() error { panic("boom") }}, "net.Listener.Accept"},
+		"Accept ignores Close": {&faults.Listener{OnAccept: func() (net.Conn, error) { <-block; return nil, errors.New("late") }}, "net.Listener.Accept"},
+		"Close hangs":          {&faults.Listener{OnClose: func() error { <-block; return nil }}, "net.Listener.Close"},
+		"Close panics":         {&faults.Listener{OnClose: func() error { panic("boom") }}, "net.Listener.Accept"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -473,7 +453,7 @@ func TestTemporaryError(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := memory()
 		fails := 0
-		lis := stubborn{Listener: n.Listener, accept: func() (net.Conn, error) {
+		lis := &faults.Listener{Listener: n.Listener, OnAccept: func() (net.Conn, error) {
 			if fails++; fails > 1 && fails < 12 {
 				return nil, temporary{}
 			}

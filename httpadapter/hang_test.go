@@ -2,77 +2,49 @@ package httpadapter_test
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/http"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/internal/faults"
 	"github.com/lastcall-go/lastcall/report"
 )
-
-// hangs is a connection of which some methods do not return.
-type hangs struct {
-	net.Conn
-	block <-chan struct{}
-}
-
-func (c *hangs) NetConn() net.Conn { <-c.block; return nil }
-func (c *hangs) SyscallConn() (syscall.RawConn, error) {
-	<-c.block
-	return nil, errors.ErrUnsupported
-}
-
-// hangsInDeadlines is one of which others do not.
-type hangsInDeadlines struct {
-	hangs
-	armed <-chan struct{}
-}
-
-func (c *hangsInDeadlines) wait() {
-	select {
-	case <-c.armed:
-		<-c.block
-	default:
-	}
-}
-
-func (c *hangsInDeadlines) SetReadDeadline(time.Time) error  { c.wait(); return nil }
-func (c *hangsInDeadlines) SetWriteDeadline(time.Time) error { c.wait(); return nil }
-func (c *hangsInDeadlines) SetDeadline(time.Time) error      { c.wait(); return nil }
-
-// hangsInClose is one that is never closed.
-type hangsInClose struct{ hangs }
-
-func (c *hangsInClose) Close() error { <-c.block; return nil }
 
 // Connections whose methods hang hold up nothing but themselves: the phases take their
 // time, an innocent request is answered, and the report names what hangs.
 func TestConnectionsHang(t *testing.T) {
 	const odd = 6
 	for name, tt := range map[string]struct {
-		wrap  func(c net.Conn, block, armed <-chan struct{}) net.Conn
+		ops   []faults.Op
 		named string // of those that hang for as long as the process lives
 	}{
-		"NetConn and SyscallConn": {func(c net.Conn, block, _ <-chan struct{}) net.Conn { return &hangs{c, block} }, "net.Conn.SyscallConn"},
-		"deadlines": {func(c net.Conn, block, armed <-chan struct{}) net.Conn {
-			return &hangsInDeadlines{hangs{c, block}, armed}
-		}, "net.Conn.SetDeadline"},
-		"Close": {func(c net.Conn, block, _ <-chan struct{}) net.Conn { return &hangsInClose{hangs{c, block}} }, "net.Conn.Close"},
+		"NetConn and SyscallConn": {nil, "net.Conn.SyscallConn"},
+		"deadlines":               {[]faults.Op{faults.Deadline}, "net.Conn.SetDeadline"},
+		"Close":                   {[]faults.Op{faults.Close}, "net.Conn.Close"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				n := memory()
 				block, armed, accepted := make(chan struct{}), make(chan struct{}), 0
+				in := faults.In{faults.Below: faults.Hang(block), faults.Socket: faults.Hang(block)}
+				for _, op := range tt.ops {
+					in[op] = func() {
+						select {
+						case <-armed:
+							<-block
+						default:
+						}
+					}
+				}
 				lis := n.Listener
-				n.Listener = stubborn{Listener: lis, accept: func() (net.Conn, error) {
+				n.Listener = &faults.Listener{Listener: lis, OnAccept: func() (net.Conn, error) {
 					c, err := lis.Accept()
 					if accepted++; err == nil && accepted <= odd {
-						c = tt.wrap(c, block, armed)
+						c = faults.OverSocket(c, in)
 					}
 					return c, err
 				}}

@@ -15,6 +15,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lastcall-go/lastcall/internal/faults"
+
 	"golang.org/x/net/http2"
 	xh2c "golang.org/x/net/http2/h2c" //nolint:staticcheck // people use it
 
@@ -65,7 +67,7 @@ func TestReadInTheInstantOfTheClose(t *testing.T) {
 		n := memory()
 		var late *lateConn
 		lis := n.Listener
-		n.Listener = stubborn{Listener: lis, accept: func() (net.Conn, error) {
+		n.Listener = &faults.Listener{Listener: lis, OnAccept: func() (net.Conn, error) {
 			c, err := lis.Accept()
 			if err != nil {
 				return nil, err

@@ -14,6 +14,7 @@ import (
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/httpadapter"
+	"github.com/lastcall-go/lastcall/internal/faults"
 )
 
 // A request that net/http has read, and has not given to its handler, when the drain
@@ -66,7 +67,7 @@ func TestRequestAsTheConnectionCloses(t *testing.T) {
 		n := memory()
 		lis := n.Listener
 		var late *lateConn
-		n.Listener = stubborn{Listener: lis, accept: func() (net.Conn, error) {
+		n.Listener = &faults.Listener{Listener: lis, OnAccept: func() (net.Conn, error) {
 			c, err := lis.Accept()
 			if err == nil {
 				late = &lateConn{Conn: c, closed: make(chan struct{}), first: "GET /first HTTP/1.1\r\nHost: x\r\n\r\n", woken: make(chan struct{})}

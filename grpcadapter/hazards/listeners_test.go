@@ -20,6 +20,7 @@ import (
 
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/grpcadapter"
+	"github.com/lastcall-go/lastcall/internal/faults"
 	"github.com/lastcall-go/lastcall/internal/mempipe"
 )
 
@@ -32,11 +33,11 @@ const moment = 10 * time.Millisecond
 func TestHazard20_ListenerHangs(t *testing.T) {
 	for name, hang := range map[string]func(*network, <-chan struct{}) (call string){
 		"Accept ignores Close": func(n *network, over <-chan struct{}) string {
-			n.Listener = deafListener{n.Listener, over}
+			n.Listener = deaf(n.Listener, over)
 			return "net.Listener.Accept"
 		},
 		"Close blocks": func(n *network, over <-chan struct{}) string {
-			n.Listener = stuckListener{n.Listener, over}
+			n.Listener = &faults.Listener{Listener: n.Listener, Faults: faults.In{faults.Close: faults.Hang(over)}}
 			return "net.Listener.Close"
 		},
 	} {
@@ -73,7 +74,7 @@ func TestHazard20_ListenerHangs(t *testing.T) {
 	}
 	inVirtualTime(t, "lastcall, Accept returns a connection after Close", func(t *testing.T, over <-chan struct{}) {
 		n := memory()
-		n.Listener = deafListener{n.Listener, over}
+		n.Listener = deaf(n.Listener, over)
 		l := begin(t, n, setup{})
 		synctest.Wait() // until Accept was called
 		r := l.shutdown(t)
@@ -90,32 +91,6 @@ func TestHazard20_ListenerHangs(t *testing.T) {
 	})
 }
 
-// deafListener is a listener whose Accept does not return when it is closed.
-type deafListener struct {
-	net.Listener
-	over <-chan struct{}
-}
-
-func (l deafListener) Close() error {
-	go func() {
-		<-l.over
-		l.Listener.Close()
-	}()
-	return nil
-}
-
-// stuckListener is a listener whose Close does not return, and does not close it
-// either.
-type stuckListener struct {
-	net.Listener
-	over <-chan struct{}
-}
-
-func (l stuckListener) Close() error {
-	<-l.over
-	return l.Listener.Close()
-}
-
 // Row 21: grpc's Stop closes connections one by one, so 20 of which each takes
 // 100 ms last two seconds.
 func TestHazard21_SlowClose(t *testing.T) {
@@ -124,7 +99,7 @@ func TestHazard21_SlowClose(t *testing.T) {
 	t.Run("grpc", func(t *testing.T) {
 		const closeTime = 20 * time.Millisecond
 		n := memory()
-		n.Listener = slowListener{n.Listener, closeTime}
+		n.Listener = slowCloses(n.Listener, closeTime)
 		h := newHandler(func(ctx context.Context) error { <-ctx.Done(); return nil })
 		srv := bare(t, n, h.service())
 		for range conns {
@@ -150,7 +125,7 @@ func TestHazard21_SlowClose(t *testing.T) {
 		}
 		inVirtualTime(t, "drain", func(t *testing.T, _ <-chan struct{}) {
 			n := memory()
-			n.Listener = slowListener{n.Listener, closeTime}
+			n.Listener = slowCloses(n.Listener, closeTime)
 			h := newHandler(func(context.Context) error { time.Sleep(time.Second); return nil })
 			l := begin(t, n, setup{service: h.service()})
 			flight(t, n, h)
@@ -161,7 +136,7 @@ func TestHazard21_SlowClose(t *testing.T) {
 		})
 		inVirtualTime(t, "Cancel", func(t *testing.T, _ <-chan struct{}) {
 			n := memory()
-			n.Listener = slowListener{n.Listener, closeTime}
+			n.Listener = slowCloses(n.Listener, closeTime)
 			h := newHandler(func(ctx context.Context) error { <-ctx.Done(); return nil })
 			l := begin(t, n, setup{service: h.service()})
 			flight(t, n, h)
@@ -172,7 +147,7 @@ func TestHazard21_SlowClose(t *testing.T) {
 		})
 		inVirtualTime(t, "Stop", func(t *testing.T, _ <-chan struct{}) {
 			n := memory()
-			n.Listener = slowListener{n.Listener, closeTime}
+			n.Listener = slowCloses(n.Listener, closeTime)
 			h := newHandler(func(ctx context.Context) error { <-ctx.Done(); return nil })
 			srv := grpc.NewServer() // without interceptors Cancel ends nothing
 			h.service().register(srv)
@@ -192,7 +167,7 @@ func TestHazard21_SlowClose(t *testing.T) {
 		})
 		inVirtualTime(t, "Cut", func(t *testing.T, over <-chan struct{}) {
 			inner := mempipe.Listen(1 << 16)
-			lis := grpcadapter.WrapListener(slowListener{inner, closeTime})
+			lis := grpcadapter.WrapListener(slowCloses(inner, closeTime))
 			for range conns {
 				dialed := start(func() error { _, err := inner.DialContext(t.Context()); return err })
 				if _, err := lis.Accept(); err != nil {
@@ -212,28 +187,18 @@ func TestHazard21_SlowClose(t *testing.T) {
 	})
 }
 
-// slowListener is a listener whose connections take their time to close.
-type slowListener struct {
-	net.Listener
-	takes time.Duration
+// deaf returns a listener whose Accept ignores Close, until it is over.
+func deaf(lis net.Listener, over <-chan struct{}) net.Listener {
+	go func() {
+		<-over
+		_ = lis.Close()
+	}()
+	return faults.Deaf(lis)
 }
 
-func (l slowListener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return slowConn{conn, l.takes}, nil
-}
-
-type slowConn struct {
-	net.Conn
-	takes time.Duration
-}
-
-func (c slowConn) Close() error {
-	time.Sleep(c.takes)
-	return c.Conn.Close()
+// slowCloses returns a listener whose connections take their time to close.
+func slowCloses(lis net.Listener, d time.Duration) net.Listener {
+	return faults.Conns(lis, faults.In{faults.Close: faults.Slow(d)})
 }
 
 // Row 24: GracefulStop closes the listener first. From then on clients that have

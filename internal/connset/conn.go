@@ -287,12 +287,7 @@ func (s *Set) discard(c net.Conn) {
 		return
 	}
 	dropped := s.opts.Calls.Run(callSyscallConn, func() { sock.Discard(c) })
-	limit := time.NewTimer(discardTime)
-	defer limit.Stop()
-	select {
-	case <-dropped:
-	case <-limit.C:
-	}
+	await(dropped, discardTime)
 }
 
 // ended is called once, when Close of the connection inside has returned.

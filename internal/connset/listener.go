@@ -6,7 +6,6 @@ import (
 	"net"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/lastcall-go/lastcall/internal/foreign"
 )
@@ -15,11 +14,8 @@ import (
 const (
 	callAccept = "net.Listener.Accept"
 	callClose  = "net.Listener.Close"
+	callAddr   = "net.Listener.Addr"
 )
-
-// closeTime bounds how long Close waits for a listener of package net, whose Close
-// returns at once unless its descriptor was made blocking with File().Fd().
-const closeTime = 10 * time.Millisecond
 
 // Listener is a net.Listener around one that may not behave: Close waits for it no
 // longer than closeTime, and from then on Accept returns net.ErrClosed, whatever the
@@ -36,7 +32,9 @@ type Listener struct {
 
 	mu     sync.Mutex // guards what is below; never held while user code is called
 	closed bool
-	inside sync.WaitGroup // calls of the inner Accept; none is added once closed
+	inside int           // calls of the inner Accept; none is added once closed
+	left   chan struct{} // closed when it is closed and none is inside
+	place  place         // zero: not known
 }
 
 // Hooks are functions that a Listener calls with connections.
@@ -52,10 +50,14 @@ type Hooks struct {
 // called. Errors begin with the name of the owner. Calls into inner that have not
 // returned after Close are listed in calls.
 func NewListener(inner net.Listener, owner string, calls *foreign.Calls, hooks Hooks) *Listener {
-	return &Listener{
+	l := &Listener{
 		inner: inner, owner: owner, calls: calls, hooks: hooks,
-		accepting: make(chan struct{}), closing: make(chan struct{}),
+		accepting: make(chan struct{}), closing: make(chan struct{}), left: make(chan struct{}),
 	}
+	if l.isNet() {
+		l.place = placeOf(inner)
+	}
+	return l
 }
 
 // Accept blocks until there is a connection or Close is called, and then returns
@@ -63,7 +65,7 @@ func NewListener(inner net.Listener, owner string, calls *foreign.Calls, hooks H
 // on a goroutine of its own, once per call, so that nothing is accepted before it is
 // asked for.
 func (l *Listener) Accept() (net.Conn, error) {
-	l.first.Do(func() { close(l.accepting) })
+	l.first.Do(l.begin)
 	if !l.enter() {
 		return nil, net.ErrClosed
 	}
@@ -76,7 +78,10 @@ func (l *Listener) Accept() (net.Conn, error) {
 		return nil, net.ErrClosed
 	}
 	switch {
-	case a.err != nil && l.Closed():
+	case l.Closed():
+		if a.conn != nil { // it has come in this instant
+			l.hooks.Late(a.conn)
+		}
 		return nil, net.ErrClosed
 	case a.err != nil:
 		return nil, a.err
@@ -91,9 +96,19 @@ func (l *Listener) enter() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.closed {
-		l.inside.Add(1)
+		l.inside++
 	}
 	return !l.closed
+}
+
+// leave is called when a call of the inner Accept is over.
+func (l *Listener) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.inside--
+	if l.closed && l.inside == 0 {
+		close(l.left)
+	}
 }
 
 type accepted struct {
@@ -105,7 +120,7 @@ type accepted struct {
 // has returned, and a connection is late.
 func (l *Listener) accept(came chan<- accepted) {
 	a := accepted{err: fmt.Errorf("%s: Accept of the listener ended its goroutine", l.owner)}
-	defer l.inside.Done()
+	defer l.leave()
 	defer func() {
 		if v := recover(); v != nil && a.conn == nil { // otherwise the hook panicked, which costs nothing
 			a.err = fmt.Errorf("%s: Accept of the listener panicked: %v", l.owner, v)
@@ -122,39 +137,6 @@ func (l *Listener) accept(came chan<- accepted) {
 	if l.hooks.Accepted != nil && a.conn != nil && a.err == nil {
 		l.hooks.Accepted(a.conn)
 	}
-}
-
-// Close makes Accept return, and closes the listener inside on another goroutine. It
-// waits for that only if the listener is one of package net, and at most closeTime, so
-// that in the usual case peers are refused when it returns. The error of the listener is
-// dropped. A second call does nothing. Close always returns nil.
-func (l *Listener) Close() error {
-	l.mu.Lock()
-	first := !l.closed
-	l.closed = true
-	l.mu.Unlock()
-	if !first {
-		return nil
-	}
-	close(l.closing)
-	if l.inner == nil {
-		return nil
-	}
-	closed := l.calls.Run(callClose, func() { _ = l.inner.Close() }) // nothing depends on its error
-	accepted := l.calls.Run(callAccept, l.inside.Wait)               // names an Accept that does not return
-	switch l.inner.(type) {
-	case *net.TCPListener, *net.UnixListener:
-		limit := time.NewTimer(closeTime)
-		defer limit.Stop()
-		for _, returned := range []<-chan struct{}{closed, accepted} {
-			select {
-			case <-returned:
-			case <-limit.C:
-				return nil
-			}
-		}
-	}
-	return nil
 }
 
 // Accepting returns a channel that is closed when Accept is called for the first time:

@@ -5,12 +5,12 @@ import (
 	"io"
 	"net"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/lastcall-go/lastcall/internal/connset"
+	"github.com/lastcall-go/lastcall/internal/faults"
 	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/mempipe"
 )
@@ -98,7 +98,7 @@ func TestDrainedAndFinished(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		block := make(chan struct{})
 		f := newFixture(t, connset.Options{Wrap: func(c *connset.Conn) net.Conn {
-			c.Conn = slow{c.Conn, block}
+			c.Conn = &faults.Conn{Conn: c.Conn, Faults: faults.In{faults.Close: faults.Hang(block)}}
 			return c
 		}})
 		_, c := f.connect()
@@ -129,14 +129,6 @@ func TestDrainedAndFinished(t *testing.T) {
 		}
 	})
 }
-
-// slow is a connection whose Close takes its time.
-type slow struct {
-	net.Conn
-	block <-chan struct{}
-}
-
-func (c slow) Close() error { <-c.block; return c.Conn.Close() }
 
 // A connection in its handshake when the Set is closed has as much time as was set, less
 // if that was shortened; one that is over it stays.
@@ -229,7 +221,7 @@ func TestCutHandshakes(t *testing.T) {
 func TestCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, connset.Options{Wrap: func(c *connset.Conn) net.Conn {
-			c.Conn = lazy{c.Conn}
+			c.Conn = &faults.Conn{Conn: c.Conn, Faults: faults.In{faults.Close: faults.Slow(100 * time.Millisecond)}}
 			return c
 		}})
 		for range 20 {
@@ -246,10 +238,6 @@ func TestCut(t *testing.T) {
 		f.Close()
 	})
 }
-
-type lazy struct{ net.Conn }
-
-func (c lazy) Close() error { time.Sleep(100 * time.Millisecond); return c.Conn.Close() }
 
 // A connection that comes after Close, or after RefuseHandshakes, is closed.
 func TestLate(t *testing.T) {
@@ -272,7 +260,7 @@ func TestSocketHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		block := make(chan struct{})
 		f := newFixture(t, connset.Options{Wrap: func(c *connset.Conn) net.Conn {
-			c.Conn = noSocket{c.Conn, block}
+			c.Conn = faults.OverSocket(c.Conn, faults.In{faults.Socket: faults.Hang(block)})
 			return c
 		}})
 		peer, _ := f.connect()
@@ -284,62 +272,4 @@ func TestSocketHangs(t *testing.T) {
 		}
 		close(block)
 	})
-}
-
-type noSocket struct {
-	net.Conn
-	block <-chan struct{}
-}
-
-func (c noSocket) SyscallConn() (syscall.RawConn, error) {
-	<-c.block
-	return nil, errors.ErrUnsupported
-}
-
-// Close and Accept return, and connections are cut, although the descriptor of the
-// listener was taken, and the listener itself hangs in both from then on.
-func TestDescriptorTaken(t *testing.T) {
-	for _, accepts := range []bool{true, false} {
-		lis, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		file, err := lis.(*net.TCPListener).File()
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { file.Close() })
-		file.Fd() // makes the description blocking
-		set := connset.New(lis, connset.Options{Owner: "test", Calls: new(foreign.Calls)})
-		accepted := make(chan error, 1)
-		if accepts {
-			go func() {
-				_, err := set.Accept()
-				accepted <- err
-			}()
-			<-set.Accepting()
-			time.Sleep(10 * time.Millisecond) // it is in the system call
-		} else {
-			accepted <- net.ErrClosed
-		}
-		returned := make(chan struct{})
-		go func() { defer close(returned); _ = set.Close() }()
-		select {
-		case <-returned:
-		case <-time.After(5 * time.Second):
-			t.Fatal("Close hangs")
-		}
-		if err := <-accepted; !errors.Is(err, net.ErrClosed) {
-			t.Errorf("Accept: %v", err)
-		}
-		if !accepts {
-			continue // nothing is left in the system call, and only the file is open
-		}
-		c, err := new(net.Dialer).DialContext(t.Context(), "tcp", lis.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		wantEnd(t, c) // Accept of the listener returns it, and it is late
-		c.Close()
-	}
 }

@@ -1,0 +1,206 @@
+package connset
+
+import (
+	"io/fs"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/lastcall-go/lastcall/internal/sock"
+)
+
+// closeTime bounds how long Close waits for a listener of package net, whose Close
+// returns at once unless its descriptor was made blocking with File().Fd(); and how long
+// each attempt to wake its Accept may take.
+const closeTime = 10 * time.Millisecond
+
+// maxWakes is how often a listener is dialled to wake its Accept: another process that has
+// the same socket may take the connection instead.
+const maxWakes = 5
+
+// Close makes Accept return, and closes the listener inside on another goroutine. It
+// waits for that only if the listener is one of package net, and at most closeTime, so
+// that in the usual case peers are refused when it returns. The error of the listener is
+// dropped. A second call does nothing. Close always returns nil.
+//
+// The file of a unix socket is removed only if it is still the one that was there when
+// the Listener was made, or at the first Accept if the listener inside is not of package
+// net. If the user has called SetUnlinkOnClose(false), it stays.
+func (l *Listener) Close() error {
+	l.mu.Lock()
+	first := !l.closed
+	l.closed = true
+	if first && l.inside == 0 {
+		close(l.left)
+	}
+	l.mu.Unlock()
+	if !first {
+		return nil
+	}
+	began := time.Now()
+	close(l.closing)
+	if l.inner == nil {
+		return nil
+	}
+	accepted := l.calls.Run(callAccept, l.awaitAccept) // names an Accept that does not return
+	closed := l.calls.Run(callClose, l.closeInner)
+	if l.isNet() {
+		await(closed, closeTime)
+		await(accepted, closeTime-time.Since(began))
+	}
+	return nil
+}
+
+// await waits for a channel to be closed, for d at most, and reports whether it is.
+func await(done <-chan struct{}, d time.Duration) bool {
+	select {
+	case <-done:
+		return true
+	default:
+	}
+	limit := time.NewTimer(d)
+	defer limit.Stop()
+	select {
+	case <-done:
+		return true
+	case <-limit.C:
+		return false
+	}
+}
+
+// isNet reports whether the listener inside is one of package net.
+func (l *Listener) isNet() bool {
+	switch l.inner.(type) {
+	case *net.TCPListener, *net.UnixListener:
+		return true
+	}
+	return false
+}
+
+// closeInner closes the listener inside.
+func (l *Listener) closeInner() {
+	if l.blocks() {
+		l.wake() // first: of a unix socket the path is gone when it is closed
+	}
+	if at := l.where(); at.isAnothers() {
+		unix, ok := l.inner.(interface{ SetUnlinkOnClose(bool) })
+		if !ok {
+			l.closeBeside(at.address)
+			return
+		}
+		unix.SetUnlinkOnClose(false)
+	}
+	_ = l.inner.Close() // nothing depends on its error
+}
+
+// closeBeside closes a listener that may remove a file which is another's, and that cannot
+// be told not to: the file gets a second name meanwhile, and for some microseconds clients
+// of the other may find nothing. Without a second name the listener stays open.
+func (l *Listener) closeBeside(path string) {
+	second := path + "." + strconv.Itoa(os.Getpid())
+	if err := os.Link(path, second); err != nil { // also if another goroutine is about to do the same
+		return
+	}
+	closed := l.calls.Run(callClose, func() { _ = l.inner.Close() })
+	await(closed, closeTime)  // the file goes first
+	_ = os.Link(second, path) // fails if it is still there
+	_ = os.Remove(second)
+}
+
+// blocks reports whether the listener inside shows in time that its descriptor is
+// blocking.
+func (l *Listener) blocks() bool {
+	s, ok := l.inner.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	var blocks bool
+	asked := l.calls.Run(callSyscallConn, func() { blocks = sock.Blocks(s) })
+	return await(asked, closeTime) && blocks
+}
+
+// awaitAccept blocks until every call of the inner Accept has returned. A listener that
+// does not show its descriptor may hang in the system call all the same.
+func (l *Listener) awaitAccept() {
+	if !await(l.left, 2*closeTime) {
+		l.wake()
+		<-l.left
+	}
+}
+
+// wake makes a call of the inner Accept that hangs in the system call return, by dialling
+// the listener: nothing else can without harm to a process that has the same socket. The
+// connection is closed at once, at both ends.
+func (l *Listener) wake() {
+	at := l.where()
+	if !strings.HasPrefix(at.network, "tcp") && !strings.HasPrefix(at.network, "unix") {
+		return
+	}
+	for range maxWakes {
+		if await(l.left, 0) {
+			return
+		}
+		c, err := net.DialTimeout(at.network, at.address, closeTime)
+		if err != nil {
+			return
+		}
+		await(l.left, closeTime)
+		_ = c.Close() // it has served
+	}
+}
+
+// place is where a listener listens, and the file of its socket at the time it was asked.
+type place struct {
+	network, address string
+	file             fs.FileInfo // nil: none
+}
+
+func placeOf(lis net.Listener) (p place) {
+	defer func() { _ = recover() }() // then it is not known
+	addr := lis.Addr()
+	if addr == nil {
+		return place{}
+	}
+	p = place{network: addr.Network(), address: addr.String()}
+	if strings.HasPrefix(p.network, "unix") {
+		p.file, _ = os.Lstat(p.address) // nil for an abstract socket
+	}
+	return p
+}
+
+// begin is called by the first Accept. It asks for the place, and waits at most closeTime
+// for the answer.
+func (l *Listener) begin() {
+	close(l.accepting)
+	if l.isNet() || l.inner == nil {
+		return
+	}
+	asked := l.calls.Run(callAddr, func() {
+		p := placeOf(l.inner)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.place = p
+	})
+	await(asked, closeTime)
+}
+
+func (l *Listener) where() place {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.place
+}
+
+// isAnothers reports whether there is a file at the address, and it is another one. File
+// systems give the number of a removed file to the next, so the time counts as well: that
+// of a socket is when it was bound. Another process may put its file there right after
+// the answer: closing takes microseconds from here, but no lock keeps others out.
+func (p place) isAnothers() bool {
+	if p.file == nil {
+		return false
+	}
+	now, err := os.Lstat(p.address) // as it was given: package net removes what that names now
+	return err == nil && !(os.SameFile(now, p.file) && now.ModTime().Equal(p.file.ModTime()))
+}

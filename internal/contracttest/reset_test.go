@@ -1,0 +1,196 @@
+package contracttest_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/lastcall-go/lastcall/report"
+)
+
+// witness is a client's connection that notes whether the server has reset it. What a
+// client says as it closes, after the end of what the server sends, may find nobody.
+type witness struct {
+	net.Conn
+	reset atomic.Bool
+	gate  atomic.Pointer[chan struct{}] // reads that have something wait for it; nil: they do not
+}
+
+// Read reads little at a time, so that a client which does not read leaves something with
+// the kernel.
+func (w *witness) Read(b []byte) (int, error) {
+	n, err := w.Conn.Read(b[:min(len(b), 512)])
+	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.ECONNABORTED) {
+		w.reset.Store(true)
+	}
+	if gate := w.gate.Load(); gate != nil {
+		<-*gate
+	}
+	return n, err
+}
+
+// client is a client with its connection, on which one call is over.
+type client struct {
+	call caller
+	conn *witness
+}
+
+func connect(t *testing.T, k kind, dial dialer) *client {
+	t.Helper()
+	c := new(client)
+	call, end := k.client(t, func(ctx context.Context) (net.Conn, error) {
+		conn, err := dial(ctx)
+		if err != nil {
+			return nil, err
+		}
+		c.conn = &witness{Conn: conn}
+		return c.conn, nil
+	})
+	t.Cleanup(end)
+	c.call = call
+	if answer, err := call(t.Context(), "hello"); err != nil || answer != "hello" {
+		t.Fatalf("%q, %v", answer, err)
+	}
+	return c
+}
+
+// start begins a call.
+func (c *client) start(what string) (size <-chan int, failed <-chan error) {
+	answers, errs := make(chan int, 1), make(chan error, 1)
+	go func() {
+		answer, err := c.call(context.Background(), what)
+		if err != nil {
+			errs <- err
+		} else {
+			answers <- len(answer)
+		}
+	}()
+	return answers, errs
+}
+
+// beginnings are what peers have sent when they stop: nothing, and half of what the server
+// expects. What does not belong to the protocol is refused before the drain.
+var beginnings = map[string][]string{
+	"gRPC New": {"", "PRI * HTTP/2.0\r\n"},
+	"gRPC Use": {"", "PRI * HTTP/2.0\r\n"},
+	"h1":       {"", "GET /hello HTTP/1.1\r\nHo"},
+	"h1 TLS":   {"", "\x16\x03\x01\x02"},
+	"h2":       {"", "\x16\x03\x01\x02"},
+	"h2c":      {"", "PRI * HTTP/2.0\r\n"},
+	"admin":    {"", "GET /hello HTTP/1.1\r\nHo"},
+	"drain":    {""},
+}
+
+// pipelines are peers that send more while their first request is worked on, which the
+// server does not read before it closes: the request, what comes then, and the answer.
+var pipelines = map[string][3]string{
+	"h1":    {"GET /hold HTTP/1.1\r\nHost: x\r\n\r\n", "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n", "hold"},
+	"admin": {"GET /hold HTTP/1.1\r\nHost: x\r\n\r\n", "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n", "hold"},
+	"drain": {"hold\n", "hello\n", "hold\n"},
+}
+
+// No client sees a reset in a drain that ends by itself: neither one that is idle, nor one
+// whose call is in flight, nor one that reads its answer when the server has gone, nor
+// peers that have said nothing, half of something, or too much.
+func TestNoResetInADrain(t *testing.T) {
+	for name, k := range kinds() {
+		if _, ok := beginnings[name]; !ok {
+			continue // bare: silent peers hold it until the timer
+		}
+		for _, network := range []string{"tcp", "unix"} {
+			t.Run(name+" "+network, func(t *testing.T) {
+				t.Parallel()
+				lis, dial := listen(t, network)
+				p := run(t, k, lis)
+				clients := map[string]*client{"idle": connect(t, k, dial), "busy": connect(t, k, dial), "late": connect(t, k, dial)}
+				size, failed := clients["busy"].start("hold")
+				<-p.held
+				gate := make(chan struct{})
+				clients["late"].conn.gate.Store(&gate)
+				lateSize, lateFailed := clients["late"].start("big")
+				time.Sleep(100 * time.Millisecond) // it is answered
+				says, ends := pipelines[name], make(chan error, 1)
+				if says[0] == "" {
+					ends <- nil
+				} else {
+					c, err := dial(t.Context())
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer c.Close()
+					_, _ = io.WriteString(c, says[0])
+					<-p.held
+					_, _ = io.WriteString(c, strings.Repeat(says[1], 100))
+					go func() {
+						answer, err := io.ReadAll(c)
+						if err == nil && !strings.Contains(string(answer), says[2]) {
+							err = fmt.Errorf("read %q", answer)
+						}
+						ends <- err
+					}()
+				}
+				var raw []net.Conn
+				for _, says := range beginnings[name] {
+					c, err := dial(t.Context())
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer c.Close()
+					if _, err := io.WriteString(c, says); err != nil {
+						t.Fatal(err)
+					}
+					raw = append(raw, c)
+				}
+				time.Sleep(50 * time.Millisecond) // they are accepted: those in the backlog are reset, by the kernel
+
+				p.Shutdown(nil)
+				<-p.draining
+				time.Sleep(20 * time.Millisecond)
+				close(p.release)
+				select {
+				case <-size:
+				case err := <-failed:
+					t.Errorf("in flight: %v", err)
+				}
+				select {
+				case r := <-p.end:
+					if r.ExitCode() != report.ExitOK {
+						t.Error(r)
+					}
+				case <-time.After(10 * time.Second):
+					t.Fatal("the drain does not end")
+				}
+				if err := <-ends; err != nil {
+					t.Errorf("a client that sends too much: %v", err)
+				}
+				for i, c := range raw {
+					_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+					if _, err := io.Copy(io.Discard, c); err != nil {
+						t.Errorf("a peer that has sent %q: %v", beginnings[name][i], err)
+					}
+				}
+				close(gate) // the server is gone
+				select {
+				case got := <-lateSize:
+					if got != bigAnswer {
+						t.Errorf("read late: %d bytes of %d", got, bigAnswer)
+					}
+				case err := <-lateFailed:
+					t.Errorf("read late: %v", err)
+				}
+				for who, c := range clients {
+					if c.conn.reset.Load() {
+						t.Errorf("%s was reset", who)
+					}
+				}
+			})
+		}
+	}
+}
