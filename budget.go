@@ -33,10 +33,46 @@ type Budget struct {
 	Reserve time.Duration
 }
 
-// DefaultBudget returns Total 25 s, which fits the 30 s that Kubernetes gives a
-// pod by default, Settle 5 s and Reserve 5 s.
+// ExitMargin is the time that BudgetFor leaves between the deadline and SIGKILL: the
+// process still has to exit after Run has returned.
+const ExitMargin = 2 * time.Second
+
+// What BudgetFor computes with.
+const (
+	defaultGrace = 30 * time.Second // a pod's grace period, if its spec names none
+	propagation  = 5 * time.Second  // until every proxy knows that an endpoint has gone
+	leastReserve = time.Second
+	mostReserve  = 5 * time.Second
+	leastDrain   = 2 * time.Second // peers such as HAProxy close a second after the last GOAWAY
+)
+
+// DefaultBudget returns BudgetFor(30 * time.Second), 30 s being the grace period that
+// Kubernetes gives a pod by default: Total 28 s, Settle 5 s, Reserve 5 s.
 func DefaultBudget() Budget {
-	return Budget{Total: 25 * time.Second, Settle: 5 * time.Second, Reserve: 5 * time.Second}
+	b, _ := BudgetFor(defaultGrace) // a test shows that it has no error
+	return b
+}
+
+// BudgetFor returns the budget that fits into a grace period, the time from SIGTERM (or
+// whatever else asks the process to leave) to SIGKILL:
+//
+//	Total   = grace - 2s  the deadline; SIGKILL comes ExitMargin later
+//	Reserve = Total/5     at least 1s, at most 5s
+//	Settle  = 5s          less if the drain would get less than 2s
+//
+// What is left is for the drain: the longest RPC or request that may run to its end. It
+// is never shorter than 2 s. A grace period under 11 s shortens Settle for that, so a
+// rollout may lose requests; one of 5 s has no settle at all, and a shorter one is an error
+// that names both numbers. Where no proxy and no client has to learn that the server
+// leaves, set Settle to 0: the drain then gets its time.
+func BudgetFor(grace time.Duration) (Budget, error) {
+	if least := ExitMargin + leastReserve + leastDrain; grace < least {
+		return Budget{}, fmt.Errorf("lastcall: budget: the grace period is %v, must be at least %v: %v from the deadline to SIGKILL, "+
+			"Reserve %v and %v for the drain", grace, least, ExitMargin, leastReserve, leastDrain)
+	}
+	total := grace - ExitMargin
+	reserve := min(max(total/5, leastReserve), mostReserve)
+	return Budget{Total: total, Settle: min(propagation, total-reserve-leastDrain), Reserve: reserve}, nil
 }
 
 // Validate returns nil if New would accept the budget, or an error that joins

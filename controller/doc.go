@@ -20,14 +20,14 @@
 //	                     GRACEFUL_SHUTDOWN
 //	T0 + 5 s             drain     GracefulStop: new work is refused, work in flight finishes
 //	                     TIMER_EXPIRED
-//	T0 + 20 s  timer     cancel    what still runs gets its status
+//	T0 + 23 s  timer     cancel    what still runs gets its status
 //	                     stop      Stop on every server that is not down
 //	                     cut       connections that survived that are closed
 //	                     wait      handlers and workers return
 //	                     TERMINATED
 //	                     close     dependencies, the last registered first
 //	                     flush     logs, traces, metrics; then servers that stop last
-//	T0 + 25 s  deadline  Run has returned
+//	T0 + 28 s  deadline  Run has returned
 //
 // If all work ends before the timer, close follows drain at once.
 //

@@ -44,8 +44,8 @@ func TestDeployment(t *testing.T) {
 		t.Fatalf("%v: %v\n%s", run.Args, err, &stderr)
 	}
 	want, have := documents(t, printed), documents(t, text)
-	if len(want) != 2 || len(have) != len(want) {
-		t.Fatalf("%d documents, the command prints %d, want 2", len(have), len(want))
+	if len(want) != 3 || len(have) != len(want) {
+		t.Fatalf("%d documents, the command prints %d, want 3", len(have), len(want))
 	}
 	for i := range want {
 		for _, missing := range lacks(fmt.Sprint("document ", i+1), want[i], have[i]) {

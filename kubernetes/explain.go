@@ -31,25 +31,32 @@ func Explain(b lastcall.Budget, terminationGracePeriod, preStop time.Duration) s
 	_ = w.Flush()
 
 	deadline := sum(preStop, b.Total)
-	enough := sum(deadline, killMargin, time.Second-1) / time.Second // rounded up
+	enough := sum(deadline, lastcall.ExitMargin, time.Second-1) / time.Second // rounded up
 	switch margin := terminationGracePeriod - deadline; {
 	case margin < 0:
 		fmt.Fprintf(&text, "\nSIGKILL comes before the deadline: raise terminationGracePeriodSeconds to at least %d.\n", enough)
-	case margin < killMargin:
-		fmt.Fprintf(&text, "\nSIGKILL comes %v after the deadline, less than %v: raise terminationGracePeriodSeconds to at least %d.\n", margin, killMargin, enough)
+	case margin < lastcall.ExitMargin:
+		fmt.Fprintf(&text, "\nSIGKILL comes %v after the deadline, less than %v: raise terminationGracePeriodSeconds to at least %d.\n", margin, lastcall.ExitMargin, enough)
 	}
 	return text.String()
 }
 
 // explainNumbers writes one line for each number of the budget.
 func explainNumbers(b lastcall.Budget, w *tabwriter.Writer, terminationGracePeriod, preStop time.Duration) {
-	ours := reckon(terminationGracePeriod, preStop)
-	row := func(name string, is, ours time.Duration, why string) {
-		if is != ours {
-			why = fmt.Sprintf("given; kubernetes.Budget reckons %v", max(0, ours))
-		}
+	ours, err := Budget(terminationGracePeriod, preStop)
+	line := func(name string, is time.Duration, why string) {
 		_, _ = fmt.Fprintf(w, "  %s\t%v\t%s\n", name, is, why) // Flush has the error
 	}
+	row := func(name string, is, ours time.Duration, why string) {
+		switch {
+		case err != nil:
+			why = "given; kubernetes.Budget has none for this pod"
+		case is != ours:
+			why = fmt.Sprintf("given; kubernetes.Budget computes %v", ours)
+		}
+		line(name, is, why)
+	}
+	propagation := wantedSettle(0)
 	settle := fmt.Sprintf("%v until every proxy has dropped the endpoint", propagation)
 	switch {
 	case preStop >= propagation:
@@ -57,23 +64,34 @@ func explainNumbers(b lastcall.Budget, w *tabwriter.Writer, terminationGracePeri
 	case preStop > 0:
 		settle += fmt.Sprintf(", less the %v of preStop", preStop)
 	}
-	var reserve string
-	switch ours.Reserve {
-	case leastReserve:
-		reserve = fmt.Sprintf("a fifth of Total, at least %v", leastReserve)
-	case mostReserve:
-		reserve = fmt.Sprintf("a fifth of Total, at most %v", mostReserve)
-	default:
-		reserve = "a fifth of Total"
+	if wanted := wantedSettle(preStop); ours.Settle < wanted {
+		settle += fmt.Sprintf(", cut short for the drain: raise terminationGracePeriodSeconds to %d for %v", enoughForSettle(terminationGracePeriod, preStop)/time.Second, wanted)
 	}
-	row("Total", b.Total, ours.Total, fmt.Sprintf("%v less preStop %v and %v until SIGKILL", terminationGracePeriod, preStop, killMargin))
+	reserve := "a fifth of Total"
+	switch fifth := ours.Total / 5; {
+	case ours.Reserve > fifth:
+		reserve += fmt.Sprintf(", at least %v", ours.Reserve)
+	case ours.Reserve < fifth:
+		reserve += fmt.Sprintf(", at most %v", ours.Reserve)
+	}
+	row("Total", b.Total, ours.Total, fmt.Sprintf("%v less preStop %v and %v until SIGKILL", terminationGracePeriod, preStop, lastcall.ExitMargin))
 	row("Settle", b.Settle, ours.Settle, settle)
 	row("Reserve", b.Reserve, ours.Reserve, reserve+": cancel, stop, close, flush")
 	if b.Quiet > 0 {
-		row("Quiet", b.Quiet, b.Quiet, "ends settle early, once nothing has arrived for that long")
+		line("Quiet", b.Quiet, "ends settle early, once nothing has arrived for that long")
 	}
-	drain := b.Total - b.Settle - b.Reserve
-	row("drain", drain, drain, "what is left: the longest RPC that may run to its end")
+	line("drain", b.Total-b.Settle-b.Reserve, "what is left: the longest RPC that may run to its end")
+}
+
+// enoughForSettle returns the shortest grace period, from the one given on, that leaves
+// Settle its whole time.
+func enoughForSettle(grace, preStop time.Duration) time.Duration {
+	for {
+		if b, err := Budget(grace, preStop); err != nil || b.Settle >= wantedSettle(preStop) {
+			return grace
+		}
+		grace += time.Second
+	}
 }
 
 // explainTimes writes one line for each instant, in order.

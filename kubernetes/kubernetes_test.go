@@ -57,7 +57,7 @@ func ExampleExplain() {
 	// Output:
 	// terminationGracePeriodSeconds 60, preStop none:
 	//   Total    58s  1m0s less preStop 0s and 2s until SIGKILL
-	//   Settle   35s  given; kubernetes.Budget reckons 5s
+	//   Settle   35s  given; kubernetes.Budget computes 5s
 	//   Reserve  5s   a fifth of Total, at most 5s: cancel, stop, close, flush
 	//   drain    18s  what is left: the longest RPC that may run to its end
 	//
@@ -77,11 +77,15 @@ func TestKubernetesBudget(t *testing.T) {
 		want           lastcall.Budget
 	}{
 		{30 * s, 0, lastcall.Budget{Total: 28 * s, Settle: 5 * s, Reserve: 5 * s}},
+		{30 * s, 0, lastcall.DefaultBudget()},
 		{30 * s, 5 * s, lastcall.Budget{Total: 23 * s, Reserve: 4600 * ms}},
 		{30 * s, 2 * s, lastcall.Budget{Total: 26 * s, Settle: 3 * s, Reserve: 5 * s}},
 		{30 * s, 15 * s, lastcall.Budget{Total: 13 * s, Reserve: 2600 * ms}},
-		{10 * s, 0, lastcall.Budget{Total: 8 * s, Settle: 5 * s, Reserve: 1600 * ms}},
-		{9 * s, 5 * s, lastcall.Budget{Total: 2 * s, Reserve: s}},
+		{11 * s, 0, lastcall.Budget{Total: 9 * s, Settle: 5 * s, Reserve: 1800 * ms}},
+		{10 * s, 0, lastcall.Budget{Total: 8 * s, Settle: 4400 * ms, Reserve: 1600 * ms}},
+		{10 * s, 5 * s, lastcall.Budget{Total: 3 * s, Reserve: s}},
+		{8 * s, 2 * s, lastcall.Budget{Total: 4 * s, Settle: s, Reserve: s}},
+		{5 * s, 0, lastcall.Budget{Total: 3 * s, Reserve: s}},
 		{3600 * s, 0, lastcall.Budget{Total: 3598 * s, Settle: 5 * s, Reserve: 5 * s}},
 	}
 	for _, tt := range tests {
@@ -97,10 +101,10 @@ func TestKubernetesBudgetErrors(t *testing.T) {
 		grace, preStop time.Duration
 		want           []string
 	}{
-		"too short":         {5 * s, 0, []string{"terminationGracePeriod 5s less preStop 0s and 2s until SIGKILL leaves Total 3s, of which Settle 5s and Reserve 1s leave -3s", "raise terminationGracePeriodSeconds to at least 10"}},
-		"no time for drain": {9 * s, 0, []string{"leave 600ms for the drain, must be at least 1s", "at least 10"}},
-		"nothing at all":    {0, 0, []string{"terminationGracePeriod 0s", "at least 10"}},
-		"preStop takes all": {30 * s, 30 * s, []string{"preStop 30s", "at least 34"}},
+		"too short":         {4 * s, 0, []string{"terminationGracePeriod 4s less preStop 0s leaves 4s", "must be at least 5s", "Reserve 1s and 2s for the drain", "raise terminationGracePeriodSeconds to at least 5"}},
+		"no time for drain": {9 * s, 5 * s, []string{"terminationGracePeriod 9s less preStop 5s leaves 4s", "2s for the drain", "at least 10"}}, // it was a drain of 1 s
+		"nothing at all":    {0, 0, []string{"terminationGracePeriod 0s", "at least 5"}},
+		"preStop takes all": {30 * s, 30 * s, []string{"preStop 30s leaves 0s", "at least 35"}},
 		"negative":          {-s, -2 * s, []string{"terminationGracePeriod is -1s", "preStop is -2s"}},
 		"no time.Second":    {30, 5, []string{"terminationGracePeriod is 30ns, must be whole seconds", "preStop is 5ns", "write 30*time.Second for 30"}},
 		"no such preStop":   {30 * s, 9223372036 * s, []string{"preStop is 2562047h47m16s: no terminationGracePeriod is that long"}},
@@ -155,6 +159,9 @@ func TestKubernetesBudgetProperty(t *testing.T) {
 	})
 }
 
+// longer is what Explain says of a Settle that had to give way.
+var longer = regexp.MustCompile(`cut short for the drain: raise terminationGracePeriodSeconds to (\d+) for`)
+
 func checkKubernetesBudget(t *rapid.T, b lastcall.Budget, grace, preStop time.Duration) {
 	if err := b.Validate(); err != nil {
 		t.Fatal(err)
@@ -162,10 +169,29 @@ func checkKubernetesBudget(t *rapid.T, b lastcall.Budget, grace, preStop time.Du
 	if preStop+b.Total+2*time.Second != grace {
 		t.Fatalf("preStop %v and Total %v do not end 2s before %v", preStop, b.Total, grace)
 	}
-	if preStop+b.Settle < 5*time.Second {
-		t.Fatalf("preStop %v and Settle %v are too short for the endpoints", preStop, b.Settle)
+	drain := b.Total - b.Settle - b.Reserve
+	if drain < 2*time.Second {
+		t.Fatalf("the drain is %v", drain)
 	}
-	if text := kubernetes.Explain(b, grace, preStop); strings.Contains(text, "given") || strings.Contains(text, "raise") {
+	text := kubernetes.Explain(b, grace, preStop)
+	if preStop+b.Settle < 5*time.Second {
+		if drain > 2*time.Second {
+			t.Fatalf("preStop %v and Settle %v are too short for the endpoints, with %v for the drain", preStop, b.Settle, drain)
+		}
+		m := longer.FindStringSubmatch(text)
+		if m == nil {
+			t.Fatalf("Explain does not say that Settle is short:\n%s", text)
+		}
+		n, _ := strconv.ParseInt(m[1], 10, 64) // digits
+		for _, more := range []time.Duration{0, -time.Second} {
+			b, err := kubernetes.Budget(time.Duration(n)*time.Second+more, preStop)
+			if err != nil || (preStop+b.Settle < 5*time.Second) == (more == 0) {
+				t.Fatalf("Explain says %d, and there it is %v, %v:\n%s", n, b, err, text)
+			}
+		}
+		return
+	}
+	if strings.Contains(text, "given") || strings.Contains(text, "raise") {
 		t.Fatalf("Explain finds fault with it:\n%s", text)
 	}
 }
@@ -187,23 +213,28 @@ func TestKubernetesRuleOfThumb(t *testing.T) {
 // TestExplain: a budget that does not fit is told where SIGKILL comes, and what
 // would fit.
 func TestExplain(t *testing.T) {
-	const s = time.Second
+	const s, ms = time.Second, time.Millisecond
+	odd := lastcall.Budget{Total: 25 * s, Settle: 5 * s, Reserve: 5 * s} // no pod's
 	tests := map[string]struct {
 		budget         lastcall.Budget
 		grace, preStop time.Duration
 		want           []string
 	}{
 		"default": {lastcall.DefaultBudget(), 30 * s, 0, []string{
-			"Total    25s  given; kubernetes.Budget reckons 28s", "drain    15s", "\n  30s       30s      SIGKILL by kubelet, if the process is still there\n"}},
-		"default with preStop": {lastcall.DefaultBudget(), 30 * s, 5 * s, []string{
+			"Total    28s  30s less preStop 0s", "drain    18s", "\n  30s       30s      SIGKILL by kubelet, if the process is still there\n"}},
+		"given": {odd, 30 * s, 0, []string{"Total    25s  given; kubernetes.Budget computes 28s", "drain    15s"}},
+		"with preStop": {odd, 30 * s, 5 * s, []string{
 			"has returned\n  30s       25s      SIGKILL by kubelet, if", "SIGKILL comes 0s after the deadline, less than 2s: raise terminationGracePeriodSeconds to at least 32.\n"}},
-		"killed in the drain": {lastcall.DefaultBudget(), 20 * s, 5 * s, []string{
+		"killed in the drain": {odd, 20 * s, 5 * s, []string{
 			"\n  20s       15s      SIGKILL by kubelet\n  25s       20s      timer", "SIGKILL comes before the deadline: raise terminationGracePeriodSeconds to at least 32.\n"}},
+		"short": {lastcall.Budget{Total: 8 * s, Settle: 4400 * ms, Reserve: 1600 * ms}, 10 * s, 0, []string{
+			"Settle   4.4s  5s until every proxy has dropped the endpoint, cut short for the drain: raise terminationGracePeriodSeconds to 11 for 5s\n"}},
+		"no budget for the pod": {odd, 4 * s, 0, []string{"Total    25s  given; kubernetes.Budget has none for this pod"}},
 		"killed in preStop": {lastcall.DefaultBudget(), 3 * s, 5 * s, []string{
 			"\n  3s        0s       SIGTERM", "\n  5s        2s       SIGKILL by kubelet\n  8s        5s       drain"}}, // kubelet gives a hook no more than the grace period, and the process 2 s
 		"quiet":        {lastcall.Budget{Total: 25 * s, Settle: 5 * s, Quiet: s, Reserve: 5 * s}, 30 * s, 0, []string{"Quiet    1s   ends settle early"}},
 		"part preStop": {lastcall.Budget{Total: 26 * s, Settle: 3 * s, Reserve: 5 * s}, 30 * s, 2 * s, []string{"Settle   3s   5s until every proxy has dropped the endpoint, less the 2s of preStop"}},
-		"least":        {lastcall.Budget{Total: 2 * s, Reserve: s}, 9 * s, 5 * s, []string{"Reserve  1s  a fifth of Total, at least 1s: cancel"}},
+		"least":        {lastcall.Budget{Total: 3 * s, Reserve: s}, 10 * s, 5 * s, []string{"Reserve  1s  a fifth of Total, at least 1s: cancel"}},
 		"for ever":     {lastcall.Budget{Total: math.MaxInt64, Reserve: s}, 30 * s, 5 * s, []string{"\n  30s                       25s                       SIGKILL by kubelet\n", "SIGKILL comes before the deadline"}},
 		"no budget":    {lastcall.Budget{}, 30 * s, 0, []string{"the zero Budget has no time for anything"}},
 		"no pod":       {lastcall.DefaultBudget(), 30, 5, []string{"terminationGracePeriod is 30ns", "preStop is 5ns"}},

@@ -12,7 +12,7 @@
 //	# SIGTERM for the main process only: it ends its children itself. What is left
 //	# of them when it has exited gets SIGKILL.
 //	KillMode=mixed
-//	# The budget's Total (25 s by default) and time to exit. It bounds the time from
+//	# The budget's Total (28 s by default) and time to exit. It bounds the time from
 //	# SIGTERM to SIGKILL until the process asks for more.
 //	TimeoutStopSec=30
 //

@@ -8,10 +8,6 @@ import (
 	"github.com/lastcall-go/lastcall/report"
 )
 
-// margin is how long after the deadline systemd may still wait: for what a program
-// does between the end of Run and its exit.
-const margin = 2 * time.Second
-
 // message returns the variables that tell of a phase that has begun, the most
 // important one first. Now is when they are sent, which may be later.
 func message(s report.Step, now time.Time) []string {
@@ -27,7 +23,7 @@ func message(s report.Step, now time.Time) []string {
 	}
 	deadline := s.Start.Add(s.Remaining)
 	left := max(deadline.Sub(now), 0)
-	if extend := deadline.Add(margin).Sub(now).Microseconds(); extend > 0 {
+	if extend := deadline.Add(lastcall.ExitMargin).Sub(now).Microseconds(); extend > 0 {
 		variables = append(variables, fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", extend))
 	}
 	return append(variables, fmt.Sprintf("STATUS=shutting down: %v, at most %v left, until %s",

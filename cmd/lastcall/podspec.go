@@ -21,11 +21,13 @@ const podspecHelp = `usage: lastcall podspec [flags]
 
 Prints, as YAML, the part of a pod's spec that a shutdown budget depends on: the
 grace period, the preStop hook and the probes; with the budget explained, and the
-line of Go that makes the same budget, in a comment.
+line of Go that makes the same budget, in a comment. A Deployment also gets the
+numbers of a rollout that loses nothing.
 
 kinds (-kind):
   snippet     goes into spec.template.spec of a Deployment (default)
-  deployment  a whole Deployment and its Service
+  deployment  a whole Deployment, its Service and, with two replicas or more, its
+              PodDisruptionBudget
   budget      the explanation alone, as text
 
 Without -prestop there is no hook: the server settles by itself, which covers the
@@ -57,6 +59,8 @@ type podspecConfig struct {
 	name           string
 	image          string
 	headless       bool
+	replicas       int
+	startup        time.Duration // how long a start may take
 
 	budget lastcall.Budget // set by check
 }
@@ -64,7 +68,7 @@ type podspecConfig struct {
 func defaultPodspec() podspecConfig {
 	return podspecConfig{
 		kind: kindSnippet, grace: 30 * time.Second, port: 50051, health: healthGRPC,
-		name: "app", image: "registry.example.com/app:latest",
+		name: "app", image: "registry.example.com/app:latest", replicas: 3, startup: time.Minute,
 	}
 }
 
@@ -83,6 +87,8 @@ func bindPodspec(flags *flag.FlagSet) func(context.Context, shell, []string) (in
 	flags.Func("name", "`name` of container, Deployment and Service (default "+c.name+")", set(&c.name))
 	flags.Func("image", "`name` of the container's image, for -kind deployment (default "+c.image+")", set(&c.image))
 	flags.BoolVar(&c.headless, "headless", false, "a headless Service, and a rollout slow enough for clients that ask DNS, for -kind deployment")
+	flags.Func("replicas", fmt.Sprintf("`number` of pods, for -kind deployment (default %d)", c.replicas), countFlag(&c.replicas))
+	durationFlag(flags, &c.startup, "startup", "`time` that a start may take until every server accepts work, in whole seconds")
 	return func(_ context.Context, sh shell, _ []string) (int, error) {
 		given := make(map[string]bool)
 		flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
@@ -113,6 +119,17 @@ func portFlag(to *int) func(string) error {
 	}
 }
 
+func countFlag(to *int) func(string) error {
+	return func(text string) error {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return errors.New("it must be a number, 1 or more")
+		}
+		*to = n
+		return nil
+	}
+}
+
 // check returns what is wrong with the flags, and sets what follows from them.
 func (c *podspecConfig) check(given map[string]bool) error {
 	var errs []error
@@ -123,7 +140,7 @@ func (c *podspecConfig) check(given map[string]bool) error {
 		errs = append(errs, unknown("-kind", c.kind, []string{kindSnippet, kindDeployment, kindBudget}))
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
-		switch deployment := name == "image" || name == "headless"; {
+		switch deployment := name == "image" || name == "headless" || name == "replicas"; {
 		case deployment && c.kind != kindDeployment:
 			fail("-%s is for -kind %s, not for -kind %s", name, kindDeployment, c.kind)
 		case c.kind == kindBudget && !slices.Contains([]string{"kind", "grace", "prestop"}, name):
@@ -140,6 +157,9 @@ func (c *podspecConfig) check(given map[string]bool) error {
 	}
 	if !regexp.MustCompile(`^[a-zA-Z0-9]([-a-zA-Z0-9._/:@]*[a-zA-Z0-9])?$`).MatchString(c.image) {
 		fail("-image %q is not a name of an image, such as %s", c.image, defaultPodspec().image)
+	}
+	if c.startup < time.Second || c.startup%time.Second != 0 {
+		fail("-startup is %v, must be whole seconds, 1s or more", c.startup)
 	}
 	if c.exec && c.preStop == 0 {
 		fail("-exec is for a preStop hook, but -prestop is %v", c.preStop)
@@ -171,9 +191,16 @@ func (c *podspecConfig) text() string {
 		c.podSpec().write(&b, "")
 		return b.String()
 	}
-	c.deployment().write(&b, "")
-	b.WriteString("---\n")
-	c.service().write(&b, "")
+	documents := []mapping{c.deployment(), c.service()}
+	if c.replicas > 1 {
+		documents = append(documents, c.disruption())
+	}
+	for i, document := range documents {
+		if i > 0 {
+			b.WriteString("---\n")
+		}
+		document.write(&b, "")
+	}
 	return b.String()
 }
 
@@ -204,6 +231,8 @@ func (c *podspecConfig) command() string {
 	option("name", c.name, d.name)
 	option("image", c.image, d.image)
 	option("headless", c.headless, d.headless)
+	option("replicas", c.replicas, d.replicas)
+	option("startup", c.startup, d.startup)
 	return b.String()
 }
 

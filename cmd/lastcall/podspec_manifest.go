@@ -12,9 +12,8 @@ const (
 	healthPortName = "health"
 	label          = "app.kubernetes.io/name"
 
-	replicas        = 3
-	minReady        = 5  // seconds, until every proxy knows a new endpoint
-	minReadyWithDNS = 30 // seconds, until every client has asked DNS again
+	minReady = 5  // seconds, until every proxy knows a new endpoint
+	askAgain = 30 // seconds, until a client with grpc's DNS resolver may ask again
 )
 
 // podSpec is the spec of a pod, as far as its end is concerned.
@@ -32,6 +31,8 @@ func (c *podspecConfig) podSpec() mapping {
 		container = append(container, field{key: "lifecycle", value: mapping{{key: "preStop", value: c.sleep()}}})
 	}
 	container = append(container,
+		field{key: "startupProbe", value: c.probe("/readyz", schedule{period: 1, timeout: 1, failures: wholeSeconds(c.startup)}),
+			note: fmt.Sprintf("A start may take %v. Until this one has passed, kubelet asks neither of the others.", c.startup)},
 		field{key: "readinessProbe", value: c.probe("/readyz", c.readiness()), note: c.readinessNote()},
 		field{key: "livenessProbe", value: c.probe("/livez", schedule{period: 10, timeout: 5, failures: 3}), note: "kubelet does not ask it any more once the pod is being deleted."})
 	return mapping{
@@ -98,17 +99,14 @@ func (c *podspecConfig) probe(path string, s schedule) mapping {
 // deployment is a Deployment that replaces its pods one by one, the new one first.
 func (c *podspecConfig) deployment() mapping {
 	labels := mapping{{key: label, value: c.name}}
-	ready := field{key: "minReadySeconds", value: minReady, note: "The next pod goes only when every proxy had time to learn of the new one."}
-	if c.headless {
-		ready = field{key: "minReadySeconds", value: minReadyWithDNS, note: "Clients on grpc's DNS resolver ask again after 30 s at the earliest: a faster\nrollout leaves them with addresses of which none is left."}
-	}
+	seconds, why := c.minReadySeconds()
 	return mapping{
 		{key: "apiVersion", value: "apps/v1"},
 		{key: "kind", value: "Deployment"},
 		{key: "metadata", value: mapping{{key: "name", value: c.name}, {key: "labels", value: labels}}},
 		{key: "spec", value: mapping{
-			{key: "replicas", value: replicas},
-			ready,
+			{key: "replicas", value: c.replicas, note: c.replicasNote()},
+			{key: "minReadySeconds", value: seconds, note: why},
 			{key: "strategy", value: mapping{
 				{key: "type", value: "RollingUpdate"},
 				{key: "rollingUpdate", value: mapping{{key: "maxUnavailable", value: 0}, {key: "maxSurge", value: 1}}},
@@ -118,6 +116,49 @@ func (c *podspecConfig) deployment() mapping {
 				{key: "metadata", value: mapping{{key: "labels", value: labels}}},
 				{key: "spec", value: c.podSpec()},
 			}},
+		}},
+	}
+}
+
+// minReadySeconds is how long a new pod must have been ready before the next old one goes, and
+// why. A client on grpc's DNS resolver that has asked right before the rollout asks again
+// askAgain later at the earliest: the last of the old pods must serve until then.
+func (c *podspecConfig) minReadySeconds() (seconds int64, why string) {
+	if !c.headless {
+		return minReady, "The next pod goes only when every proxy had time to learn of the new one."
+	}
+	settle := wholeSeconds(c.budget.Settle + c.preStop)
+	seconds = max(minReady, max(0, askAgain-settle)/int64(c.replicas)+1)
+	return seconds, fmt.Sprintf("Clients on grpc's DNS resolver ask again after %d s at the earliest. The last old pod\nserves %d x %d s and %d s of settle: a faster rollout leaves them with addresses of which\nnone is left.",
+		askAgain, c.replicas, seconds, settle)
+}
+
+// replicasNote is advice for a single replica.
+func (c *podspecConfig) replicasNote() string {
+	if c.replicas > 1 {
+		return ""
+	}
+	note := "One replica: a rollout starts the new pod first, but when a node is drained there is no\nother endpoint."
+	if c.headless {
+		return note
+	}
+	note += " kube-proxy then uses one that is terminating while its readiness probe\npasses."
+	if c.preStop > 0 {
+		return note + " It does during preStop, and fails from SIGTERM on."
+	}
+	return note + " It fails from SIGTERM on: a preStop hook (-prestop 5s) serves longer, and\ntwo replicas are better."
+}
+
+// disruption keeps node drains and the like from taking more than one pod at a time.
+func (c *podspecConfig) disruption() mapping {
+	labels := mapping{{key: label, value: c.name}}
+	return mapping{
+		{key: "apiVersion", value: "policy/v1", note: "A node is drained one pod at a time, the next when there is a new one that is ready."},
+		{key: "kind", value: "PodDisruptionBudget"},
+		{key: "metadata", value: mapping{{key: "name", value: c.name}, {key: "labels", value: labels}}},
+		{key: "spec", value: mapping{
+			{key: "maxUnavailable", value: 1},
+			{key: "selector", value: mapping{{key: "matchLabels", value: labels}}},
 		}},
 	}
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,7 +18,7 @@ import (
 
 // apiFields are the fields that a manifest may have, with their types, as in the
 // API of Kubernetes 1.34 (k8s.io/api v0.34: apps/v1 Deployment, core/v1 PodSpec and
-// Service). A label's key is written *, an item of a list 0.
+// Service, policy/v1 PodDisruptionBudget). A label's key is written *, an item of a list 0.
 const apiFields = `
 apiVersion string
 kind string
@@ -36,6 +38,12 @@ spec.template.spec.containers.0.ports.0.name string
 spec.template.spec.containers.0.ports.0.containerPort int
 spec.template.spec.containers.0.lifecycle.preStop.sleep.seconds int
 spec.template.spec.containers.0.lifecycle.preStop.exec.command.0 string
+spec.template.spec.containers.0.startupProbe.grpc.port int
+spec.template.spec.containers.0.startupProbe.httpGet.path string
+spec.template.spec.containers.0.startupProbe.httpGet.port string
+spec.template.spec.containers.0.startupProbe.periodSeconds int
+spec.template.spec.containers.0.startupProbe.timeoutSeconds int
+spec.template.spec.containers.0.startupProbe.failureThreshold int
 spec.template.spec.containers.0.readinessProbe.grpc.port int
 spec.template.spec.containers.0.readinessProbe.httpGet.path string
 spec.template.spec.containers.0.readinessProbe.httpGet.port string
@@ -48,6 +56,7 @@ spec.template.spec.containers.0.livenessProbe.httpGet.port string
 spec.template.spec.containers.0.livenessProbe.periodSeconds int
 spec.template.spec.containers.0.livenessProbe.timeoutSeconds int
 spec.template.spec.containers.0.livenessProbe.failureThreshold int
+spec.maxUnavailable int
 spec.clusterIP string
 spec.selector.* string
 spec.ports.0.name string
@@ -232,6 +241,7 @@ func TestPodspecValues(t *testing.T) {
 			inContainer + "name": "app", inContainer + "image": nil,
 			inContainer + "ports.0.name": "main", inContainer + "ports.0.containerPort": 50051, inContainer + "ports.1.name": nil,
 			inContainer + "lifecycle.preStop.sleep.seconds": nil, inContainer + "lifecycle.preStop.exec.command.0": nil,
+			inContainer + "startupProbe.grpc.port": 50051, inContainer + "startupProbe.periodSeconds": 1, inContainer + "startupProbe.failureThreshold": 60,
 			inContainer + "readinessProbe.grpc.port": 50051, inContainer + "livenessProbe.grpc.port": 50051,
 			inContainer + "readinessProbe.httpGet.path": nil,
 		}},
@@ -266,7 +276,14 @@ func TestPodspecValues(t *testing.T) {
 			"apiVersion": "v1", "kind": "Service", "metadata.name": "orders", "spec.clusterIP": nil,
 			"spec.selector." + label: "orders", "spec.ports.0.name": "main", "spec.ports.0.port": 81, "spec.ports.0.targetPort": "main",
 		}},
-		"a slow rollout":     {[]string{"-kind", "deployment", "-headless"}, 0, map[string]any{"spec.minReadySeconds": 30}},
+		"its PodDisruptionBudget": {[]string{"-kind", "deployment", "-name", "orders"}, 2, map[string]any{
+			"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata.name": "orders",
+			"spec.maxUnavailable": 1, "spec.selector.matchLabels." + label: "orders",
+		}},
+		"a slow start":       {[]string{"-startup", "5m", "-health", "http"}, 0, map[string]any{inContainer + "startupProbe.failureThreshold": 300, inContainer + "startupProbe.httpGet.path": "/readyz"}},
+		"ten replicas":       {[]string{"-kind", "deployment", "-replicas", "10"}, 0, map[string]any{"spec.replicas": 10, "spec.minReadySeconds": 5}},
+		"a slow rollout":     {[]string{"-kind", "deployment", "-headless"}, 0, map[string]any{"spec.minReadySeconds": 9}},
+		"slow with a hook":   {[]string{"-kind", "deployment", "-headless", "-prestop", "8s"}, 0, map[string]any{"spec.minReadySeconds": 8}},
 		"a headless Service": {[]string{"-kind", "deployment", "-headless"}, 1, map[string]any{"spec.clusterIP": "None"}},
 	}
 	for name, tt := range tests {
@@ -282,7 +299,7 @@ func TestPodspecValues(t *testing.T) {
 // TestPodspecComment: the comment explains the budget, and names the command and
 // the line of Go that make the same.
 func TestPodspecComment(t *testing.T) {
-	args := []string{"-kind", "deployment", "-grace", "45s", "-prestop", "3s", "-exec", "-port", "8080", "-health", "http", "-health-port", "9090", "-name", "orders", "-image", "orders:1", "-headless"}
+	args := []string{"-kind", "deployment", "-replicas", "2", "-startup", "2m", "-grace", "45s", "-prestop", "3s", "-exec", "-port", "8080", "-health", "http", "-health-port", "9090", "-name", "orders", "-image", "orders:1", "-headless"}
 	text, _ := podspec(t, args...)
 	budget, err := kubernetes.Budget(45*time.Second, 3*time.Second)
 	if err != nil {
@@ -317,6 +334,50 @@ func podspecText(t testing.TB, args ...string) (stdout string, code int) {
 		t.Errorf("podspec %v: exit code %d, stderr %q", args, code, stderr)
 	}
 	return stdout, code
+}
+
+// TestPodspecRollout: with any number of replicas, the last old pod of a headless Service serves
+// until a client that asked DNS right before the rollout may ask again, and the rollout is no
+// slower than that, in whole seconds, and no faster than proxies are.
+func TestPodspecRollout(t *testing.T) {
+	for replicas := 1; replicas <= 40; replicas++ {
+		for preStop := 0; preStop <= 40; preStop += 4 {
+			text, docs := podspec(t, "-kind", "deployment", "-headless", "-replicas", strconv.Itoa(replicas), "-grace", "90s", "-prestop", fmt.Sprintf("%ds", preStop))
+			seconds, _ := docs[0]["spec.minReadySeconds"].(int)
+			settle := max(5, preStop)
+			if last := replicas*seconds + settle; seconds < 5 || last <= 30 || seconds > 5 && last-replicas > 30 {
+				t.Errorf("%d replicas, %d s of settle: minReadySeconds is %d, and the last pod serves until %d s in\n%s", replicas, settle, seconds, last, text)
+			}
+			if got := len(docs); got != 3 && replicas > 1 || got != 2 && replicas == 1 {
+				t.Errorf("%d replicas: %d documents", replicas, got)
+			}
+		}
+	}
+}
+
+// TestPodspecGolden: whole manifests to the letter. -update rewrites them.
+func TestPodspecGolden(t *testing.T) {
+	for name, args := range map[string][]string{
+		"one":      {"-kind", "deployment", "-replicas", "1"},
+		"hook":     {"-kind", "deployment", "-replicas", "1", "-prestop", "5s"},
+		"headless": {"-kind", "deployment", "-headless", "-startup", "10s"},
+		"short":    {"-grace", "8s", "-health", "http"},
+	} {
+		file := filepath.Join("testdata", "podspec-"+name+".yaml")
+		text, _ := podspec(t, args...)
+		if *update {
+			if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text != string(want) {
+			t.Errorf("podspec %v prints\n%s\nand not what is in %s; go test ./cmd/lastcall -run Golden -update rewrites it", args, text, file)
+		}
+	}
 }
 
 // TestPodspecProperty: whatever the numbers, the hook ends in time for the budget,
