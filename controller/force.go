@@ -75,18 +75,22 @@ func (r *run) firstForce() lastcall.Phase {
 // that has nothing to cancel costs no time. A Cancel that returns because its context
 // has ended has done what it should, so its grace counts from then on: if the phases
 // behind have nothing to wait for, phase close may begin sooner.
+//
+// Servers that stand After others are cancelled first: handlers of those may be waiting
+// for them, and should hear what they answer before their own contexts end. The others
+// follow when those have returned, or their part of the phase is over.
 func (r *run) cancel() {
 	cancelers := r.cancelers()
 	if len(cancelers) == 0 && r.workersGone() {
 		return
 	}
 	r.enter(lastcall.PhaseCancel)
-	end := r.share(6)
+	begun, end := time.Now(), r.share(6)
 	for _, w := range r.workers {
 		r.endWork(w, lastcall.ErrTimer)
 	}
 	var calls []*call
-	for _, s := range cancelers {
+	begin := func(s *server) *call {
 		c := r.step(report.OpCancel, stepConfig{name: s.name, run: func(ctx context.Context) error {
 			s.awaitAsked()
 			s.full.Cancel(ctx, lastcall.ErrTimer)
@@ -94,9 +98,20 @@ func (r *run) cancel() {
 		}}, end())
 		c.due = time.Time{}
 		calls = append(calls, c)
+		return c
 	}
-	if r.await(func() bool { return allDone(calls) }, end) {
-		return
+	inner, turns := innerServers(cancelers)
+	for turn := range turns {
+		r.await(func() bool {
+			for _, s := range cancelers {
+				if s.cancelling == nil && (s.turn <= turn || !slices.ContainsFunc(inner[s], cancels)) {
+					s.cancelling = begin(s)
+				}
+			}
+			return len(calls) == len(cancelers) && allDone(calls)
+		}, func() time.Time {
+			return begun.Add(end().Sub(begun) * time.Duration(turn+1) / time.Duration(turns))
+		})
 	}
 	for _, c := range calls { // a force may have brought the end forward
 		if !c.over {
@@ -104,6 +119,42 @@ func (r *run) cancel() {
 			r.timeOver(c)
 		}
 	}
+}
+
+// cancels reports whether Cancel of a server has not returned.
+func cancels(s *server) bool { return s.cancelling == nil || !s.cancelling.told }
+
+// innerServers returns the servers that stand After each one, also by way of others, and
+// the number of turns in which all of them can be cancelled, each after its inner ones.
+func innerServers(servers []*server) (inner map[member][]*server, turns int) {
+	inner = map[member][]*server{}
+	for _, s := range servers {
+		seen := map[member]bool{}
+		var walk func(m member)
+		walk = func(m member) {
+			for _, front := range m.standsAfter() {
+				if !seen[front] {
+					seen[front] = true
+					inner[front] = append(inner[front], s)
+					walk(front)
+				}
+			}
+		}
+		walk(s)
+	}
+	placed := map[*server]bool{}
+	for ; len(placed) < len(servers); turns++ {
+		var turn []*server
+		for _, s := range servers {
+			if !placed[s] && !slices.ContainsFunc(inner[s], func(i *server) bool { return !placed[i] }) {
+				turn = append(turn, s)
+			}
+		}
+		for _, s := range turn {
+			s.turn, placed[s] = turns, true
+		}
+	}
+	return inner, max(turns, 1)
 }
 
 // stop calls Stop on the servers whose GracefulStop had not returned when the timer
