@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -101,8 +100,9 @@ func (s *Server) checkEndless(methods map[string]*method) error {
 // endlessStream knows when nothing of it would be lost.
 type endlessStream struct {
 	*stream
-	asks   bool        // the handler reads requests and answers them
-	ending atomic.Bool // endOne was called
+	asks   bool      // the handler reads requests and answers them
+	turn   time.Time // when endOne is to end it; zero: not before the drain. Guarded by the Server's mutex, as what follows
+	ending bool      // endOne was called
 
 	mu    sync.Mutex
 	busy  bool          // an answer is on its way, or the request not there yet
@@ -235,6 +235,7 @@ func (s *Server) awaitDrain() {
 		case <-l.Draining():
 			s.endEndless(false)
 		case <-s.begun:
+		case <-s.stopping:
 		}
 	}()
 }
@@ -244,16 +245,21 @@ func (s *Server) awaitDrain() {
 // GracefulStop has told them: their clients send no more RPCs after that.
 func (s *Server) endEndless(watches bool) {
 	s.drains.Store(true)
-	streams := slices.DeleteFunc(s.endlessInFlight(), func(e *endlessStream) bool {
-		return e.rpc.method.watch && !watches || e.ending.Swap(true)
-	})
 	window := s.spread
 	if at, ok := s.timerAt(); ok {
 		window = max(0, min(window, time.Until(at)/2))
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	streams, now := s.endlessInFlight(), time.Now()
 	for i, e := range streams {
-		wait := window * time.Duration(i) / time.Duration(len(streams))
-		go s.endOne(e, wait)
+		if e.turn.IsZero() {
+			e.turn = now.Add(window * time.Duration(i) / time.Duration(len(streams)))
+		}
+		if !e.ending && (watches || !e.rpc.method.watch) {
+			e.ending = true
+			go s.endOne(e, e.turn.Sub(now))
+		}
 	}
 }
 
