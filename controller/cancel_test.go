@@ -111,7 +111,7 @@ func TestG5_InnerServersAreCancelledFirst(t *testing.T) {
 		want  []string // when front and middle are cancelled, after the timer
 	}{
 		"done soon": {func(context.Context) { time.Sleep(time.Millisecond) }, []string{"front cancel 1m6.003s", "middle cancel 1m6.001s"}},
-		"obeys":     {func(ctx context.Context) { <-ctx.Done() }, []string{"front cancel " + (time.Minute + 6*time.Second + 2*share/3).String(), "middle cancel " + (time.Minute + 6*time.Second + share/3).String()}},
+		"obeys":     {func(ctx context.Context) { <-ctx.Done() }, []string{"front cancel 1m6.2s", "middle cancel 1m6.1s"}},
 		"panics":    {func(context.Context) { panic("at once") }, []string{"front cancel 1m6.002s", "middle cancel 1m6s"}},
 	} {
 		t.Run(name, func(t *testing.T) {

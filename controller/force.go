@@ -71,6 +71,10 @@ func (r *run) firstForce() lastcall.Phase {
 	}
 }
 
+// turnTime is how long the Cancel of a server waits at most for those of the servers that
+// stand After it: for their statuses to arrive, and not for handlers that are stuck.
+const turnTime = 100 * time.Millisecond
+
 // cancel ends the work that still runs. It is over when every Cancel has returned: one
 // that has nothing to cancel costs no time. A Cancel that returns because its context
 // has ended has done what it should, so its grace counts from then on: if the phases
@@ -78,7 +82,8 @@ func (r *run) firstForce() lastcall.Phase {
 //
 // Servers that stand After others are cancelled first: handlers of those may be waiting
 // for them, and should hear what they answer before their own contexts end. The others
-// follow when those have returned, or their part of the phase is over.
+// follow when those have returned, or after turnTime, if that is less than their part of
+// the phase.
 func (r *run) cancel() {
 	cancelers := r.cancelers()
 	if len(cancelers) == 0 && r.workersGone() {
@@ -90,27 +95,25 @@ func (r *run) cancel() {
 		r.endWork(w, lastcall.ErrTimer)
 	}
 	var calls []*call
-	begin := func(s *server) *call {
-		c := r.step(report.OpCancel, stepConfig{name: s.name, run: func(ctx context.Context) error {
-			s.awaitAsked()
-			s.full.Cancel(ctx, lastcall.ErrTimer)
-			return nil
-		}}, end())
-		c.due = time.Time{}
-		calls = append(calls, c)
-		return c
-	}
 	inner, turns := innerServers(cancelers)
 	for turn := range turns {
+		last := turn == turns-1
 		r.await(func() bool {
-			for _, s := range cancelers {
-				if s.cancelling == nil && (s.turn <= turn || !slices.ContainsFunc(inner[s], cancels)) {
-					s.cancelling = begin(s)
+			cancelers = slices.DeleteFunc(cancelers, func(s *server) bool {
+				begins := s.turn <= turn || !slices.ContainsFunc(inner[s], (*server).cancels)
+				if begins && !s.isGone() { // its handlers may have ended with those of its inner servers
+					s.cancelling = r.cancelServer(s, end())
+					calls = append(calls, s.cancelling)
 				}
-			}
-			return len(calls) == len(cancelers) && allDone(calls)
+				s.uncancelled = !begins
+				return begins
+			})
+			return len(cancelers) == 0 && allDone(calls)
 		}, func() time.Time {
-			return begun.Add(end().Sub(begun) * time.Duration(turn+1) / time.Duration(turns))
+			if last {
+				return end()
+			}
+			return begun.Add(min(turnTime, end().Sub(begun)/time.Duration(turns)) * time.Duration(turn+1))
 		})
 	}
 	for _, c := range calls { // a force may have brought the end forward
@@ -121,8 +124,21 @@ func (r *run) cancel() {
 	}
 }
 
-// cancels reports whether Cancel of a server has not returned.
-func cancels(s *server) bool { return s.cancelling == nil || !s.cancelling.told }
+// cancelServer calls Cancel.
+func (r *run) cancelServer(s *server, end time.Time) *call {
+	c := r.step(report.OpCancel, stepConfig{name: s.name, run: func(ctx context.Context) error {
+		s.awaitAsked()
+		s.full.Cancel(ctx, lastcall.ErrTimer)
+		return nil
+	}}, end)
+	c.due = time.Time{}
+	return c
+}
+
+// cancels reports whether Cancel of the server is still to come, or has not returned.
+func (s *server) cancels() bool {
+	return s.uncancelled || s.cancelling != nil && !s.cancelling.told
+}
 
 // innerServers returns the servers that stand After each one, also by way of others, and
 // the number of turns in which all of them can be cancelled, each after its inner ones.
@@ -141,6 +157,9 @@ func innerServers(servers []*server) (inner map[member][]*server, turns int) {
 			}
 		}
 		walk(s)
+	}
+	for _, s := range servers {
+		s.uncancelled = true
 	}
 	placed := map[*server]bool{}
 	for ; len(placed) < len(servers); turns++ {
