@@ -148,8 +148,12 @@ func TestInterruptedAnswersThatStay(t *testing.T) {
 		"an endless path": {half("application/json"), []httpadapter.Option{httpadapter.WithEndlessPaths("/nothing", "/{$}")}, 200, false},
 		"204":             {says(204), nil, 204, false},
 		"303":             {says(303), nil, 303, false},
-		"500, left":       {says(500), left, 500, false},
-		"201, left":       {says(201), left, 201, false},
+		"a failure that was said before": {func(w http.ResponseWriter, r *http.Request) { // of a gateway, as the timer fires
+			http.Error(w, "no", http.StatusBadGateway)
+			<-r.Context().Done()
+		}, nil, 502, false},
+		"500, left": {says(500), left, 500, false},
+		"201, left": {says(201), left, 201, false},
 	} {
 		for _, how := range []string{h1, h2c} {
 			t.Run(name+" "+how, func(t *testing.T) {
