@@ -21,14 +21,19 @@ import (
 func WithAnswersLeft() Option { return func(s *settings) { s.leaveAnswers = true } }
 
 // Says is called before the header of the answer is fixed. What the handler of an
-// interrupted request says is replaced by 503, unless it could not be taken for something
-// else: a failure made of our cancellation, or for a complete answer that has only begun.
+// interrupted request says is replaced by 503, unless the client cannot take it for
+// something else: for a failure, or for a complete answer that has only begun.
 func (r *request) Says(status int) (goes bool) {
 	r.early = r.State.Load() != cancelled
 	if !r.goes(status) {
 		r.State.Store(cancelled)
-		r.unavailable()
-		return false
+		if status != http.StatusServiceUnavailable {
+			r.unavailable()
+			return false
+		}
+		if h := r.Header(); h.Get("Retry-After") == "" { // the handler has found words of its own
+			h.Set("Retry-After", retryAfter)
+		}
 	}
 	r.leaves(status)
 	return true
@@ -106,8 +111,12 @@ func endsAnywhere(h http.Header) bool {
 	})
 }
 
-// leaving is the body of the answer to a request that the shutdown ends or refuses.
-const leaving = "the server is shutting down\n"
+// The answer to a request that the shutdown ends or refuses, and after how many seconds it
+// may be tried again.
+const (
+	leaving    = "the server is shutting down\n"
+	retryAfter = "1"
+)
 
 // unavailable answers that another server may be asked, at once, in the place of what the
 // handler may have prepared.
@@ -121,7 +130,7 @@ func (r *request) unavailable() {
 	}
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(len(leaving)))
-	h.Set("Retry-After", "1")
+	h.Set("Retry-After", retryAfter)
 	r.Status = http.StatusServiceUnavailable
 	r.leaves(r.Status)
 	control := http.NewResponseController(r.ResponseWriter)

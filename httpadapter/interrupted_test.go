@@ -79,7 +79,6 @@ func TestInterruptedHandlersAnswer503(t *testing.T) {
 			<-r.Context().Done()
 		},
 		"a wrapper that compresses a failure": zipped(after(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", 500) })),
-		"http.TimeoutHandler":                 http.TimeoutHandler(after(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", 500) }), time.Hour, "").ServeHTTP,
 		"ReverseProxy": (&httputil.ReverseProxy{Transport: silentBackend{}, ErrorLog: discard(), Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(&url.URL{Scheme: "http", Host: "backend"})
 		}}).ServeHTTP,
@@ -146,6 +145,7 @@ func TestInterruptedAnswersThatStay(t *testing.T) {
 		"JSON":            {half("application/json"), nil, 200, true},
 		"JSON, left":      {half("application/json"), left, 200, false},
 		"an endless path": {half("application/json"), []httpadapter.Option{httpadapter.WithEndlessPaths("/nothing", "/{$}")}, 200, false},
+		"503":             {says(503), nil, 503, false},
 		"204":             {says(204), nil, 204, false},
 		"303":             {says(303), nil, 303, false},
 		"a failure that was said before": {func(w http.ResponseWriter, r *http.Request) { // of a gateway, as the timer fires
