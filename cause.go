@@ -6,6 +6,9 @@ import "errors"
 var (
 	// ErrTimer is the cause with which work ends that still runs when the timer fires.
 	ErrTimer = errors.New("lastcall: the shutdown timer fired")
+	// ErrDraining is the cause with which work ends as the drain begins because it does not
+	// end by itself: streams that go on for ever, long polls.
+	ErrDraining = errors.New("lastcall: the server drains, and work of this kind does not end by itself")
 	// ErrClaim is the cause with which a worker's claim context ends.
 	ErrClaim = errors.New("lastcall: shutting down, claim no new work")
 	// ErrStepTime is the cause with which the context of an announcer, closer or

@@ -3,6 +3,9 @@ package controller_test
 import (
 	"context"
 	"errors"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -96,6 +99,73 @@ func TestG4_NothingToCancel(t *testing.T) {
 		if r.Outcome != report.OutcomeStopped {
 			t.Errorf("outcome %v, want stopped", r.Outcome)
 		}
+	})
+}
+
+// G5: servers are cancelled before those that they stand After, for whom they work: when
+// the Cancels of the inner ones have returned, or their part of the phase's sixth is over.
+func TestG5_InnerServersAreCancelledFirst(t *testing.T) {
+	const share = 4 * time.Second / 6
+	for name, tt := range map[string]struct {
+		inner func(context.Context)
+		want  []string // when front and middle are cancelled, after the timer
+	}{
+		"done soon": {func(context.Context) { time.Sleep(time.Millisecond) }, []string{"front cancel 1m6.003s", "middle cancel 1m6.001s"}},
+		"obeys":     {func(ctx context.Context) { <-ctx.Done() }, []string{"front cancel 1m6.2s", "middle cancel 1m6.1s"}},
+		"panics":    {func(context.Context) { panic("at once") }, []string{"front cancel 1m6.002s", "middle cancel 1m6s"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, d *diary, _ func()) {
+				make := func(name string, cancel func(context.Context)) *canceling {
+					return &canceling{server: newServer(d, name, time.Hour), cancel: func(ctx context.Context, _ error) {
+						d.note(name + " cancel")
+						cancel(ctx)
+					}}
+				}
+				pause := func(context.Context) { time.Sleep(2 * time.Millisecond) }
+				r, _ := runAfter(mustNew(t, budget, noSignals,
+					withServer("front", make("front", pause)),
+					withServer("inner", make("inner", tt.inner), controller.After("front", "middle")),
+					withServer("middle", make("middle", pause), controller.After("front")),
+					withServer("alone", make("alone", pause)),
+				), time.Minute)
+				var got []string
+				for _, line := range d.lines {
+					if strings.Contains(line, "cancel") {
+						got = append(got, line)
+					}
+				}
+				slices.Sort(got)
+				want := append([]string{"alone cancel 1m6s", "inner cancel 1m6s"}, tt.want...)
+				slices.Sort(want)
+				if !slices.Equal(got, want) {
+					t.Errorf("%v, want %v", got, want)
+				}
+				if took := r.Ended.Sub(r.Timer); took > share+time.Millisecond {
+					t.Errorf("the end took %v", took)
+				}
+			})
+		})
+	}
+}
+
+// Servers in many layers cost the loop no time.
+func TestManyServersBehindEachOther(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, _ func()) {
+		options := []controller.Option{noSignals}
+		var names []string
+		for i := range 60 {
+			name := "s" + strconv.Itoa(i)
+			s := &canceling{server: newServer(d, name, time.Hour), cancel: func(context.Context, error) {}}
+			if i == 0 {
+				options = append(options, withServer(name, s))
+			} else {
+				options = append(options, withServer(name, s, controller.After(names...)))
+			}
+			names = append(names, name)
+		}
+		_, took := runAfter(mustNew(t, budget, options...), time.Minute)
+		wantTook(t, took, 6*time.Second)
 	})
 }
 

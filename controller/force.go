@@ -71,32 +71,50 @@ func (r *run) firstForce() lastcall.Phase {
 	}
 }
 
+// turnTime is how long the Cancel of a server waits at most for those of the servers that
+// stand After it: for their statuses to arrive, and not for handlers that are stuck.
+const turnTime = 100 * time.Millisecond
+
 // cancel ends the work that still runs. It is over when every Cancel has returned: one
 // that has nothing to cancel costs no time. A Cancel that returns because its context
 // has ended has done what it should, so its grace counts from then on: if the phases
 // behind have nothing to wait for, phase close may begin sooner.
+//
+// Servers that stand After others are cancelled first: handlers of those may be waiting
+// for them, and should hear what they answer before their own contexts end. The others
+// follow when those have returned, or after turnTime, if that is less than their part of
+// the phase.
 func (r *run) cancel() {
 	cancelers := r.cancelers()
 	if len(cancelers) == 0 && r.workersGone() {
 		return
 	}
 	r.enter(lastcall.PhaseCancel)
-	end := r.share(6)
+	begun, end := time.Now(), r.share(6)
 	for _, w := range r.workers {
 		r.endWork(w, lastcall.ErrTimer)
 	}
 	var calls []*call
-	for _, s := range cancelers {
-		c := r.step(report.OpCancel, stepConfig{name: s.name, run: func(ctx context.Context) error {
-			s.awaitAsked()
-			s.full.Cancel(ctx, lastcall.ErrTimer)
-			return nil
-		}}, end())
-		c.due = time.Time{}
-		calls = append(calls, c)
-	}
-	if r.await(func() bool { return allDone(calls) }, end) {
-		return
+	inner, turns := innerServers(cancelers)
+	for turn := range turns {
+		last := turn == turns-1
+		r.await(func() bool {
+			cancelers = slices.DeleteFunc(cancelers, func(s *server) bool {
+				begins := s.turn <= turn || !slices.ContainsFunc(inner[s], (*server).cancels)
+				if begins && !s.isGone() { // its handlers may have ended with those of its inner servers
+					s.cancelling = r.cancelServer(s, end())
+					calls = append(calls, s.cancelling)
+				}
+				s.uncancelled = !begins
+				return begins
+			})
+			return len(cancelers) == 0 && allDone(calls)
+		}, func() time.Time {
+			if last {
+				return end()
+			}
+			return begun.Add(min(turnTime, end().Sub(begun)/time.Duration(turns)) * time.Duration(turn+1))
+		})
 	}
 	for _, c := range calls { // a force may have brought the end forward
 		if !c.over {
@@ -104,6 +122,58 @@ func (r *run) cancel() {
 			r.timeOver(c)
 		}
 	}
+}
+
+// cancelServer calls Cancel.
+func (r *run) cancelServer(s *server, end time.Time) *call {
+	c := r.step(report.OpCancel, stepConfig{name: s.name, run: func(ctx context.Context) error {
+		s.awaitAsked()
+		s.full.Cancel(ctx, lastcall.ErrTimer)
+		return nil
+	}}, end)
+	c.due = time.Time{}
+	return c
+}
+
+// cancels reports whether Cancel of the server is still to come, or has not returned.
+func (s *server) cancels() bool {
+	return s.uncancelled || s.cancelling != nil && !s.cancelling.told
+}
+
+// innerServers returns the servers that stand After each one, also by way of others, and
+// the number of turns in which all of them can be cancelled, each after its inner ones.
+func innerServers(servers []*server) (inner map[member][]*server, turns int) {
+	inner = map[member][]*server{}
+	for _, s := range servers {
+		seen := map[member]bool{}
+		var walk func(m member)
+		walk = func(m member) {
+			for _, front := range m.standsAfter() {
+				if !seen[front] {
+					seen[front] = true
+					inner[front] = append(inner[front], s)
+					walk(front)
+				}
+			}
+		}
+		walk(s)
+	}
+	for _, s := range servers {
+		s.uncancelled = true
+	}
+	placed := map[*server]bool{}
+	for ; len(placed) < len(servers); turns++ {
+		var turn []*server
+		for _, s := range servers {
+			if !placed[s] && !slices.ContainsFunc(inner[s], func(i *server) bool { return !placed[i] }) {
+				turn = append(turn, s)
+			}
+		}
+		for _, s := range turn {
+			s.turn, placed[s] = turns, true
+		}
+	}
+	return inner, max(turns, 1)
 }
 
 // stop calls Stop on the servers whose GracefulStop had not returned when the timer

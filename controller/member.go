@@ -22,14 +22,17 @@ type member interface {
 // server is a registered server and the calls that were made of it.
 type server struct {
 	serverConfig
-	waitsFor  []member // those it stands After: they end first
-	attaching *call
-	serving   *call // nil: another goroutine serves it
-	elsewhere bool  // the same
-	graceful  *call
-	begun     chan struct{} // closed right before GracefulStop is called
-	stopBegan atomic.Int64  // the place of Stop's call in the run's order; 0: it has not begun
-	accepts   atomic.Bool
+	waitsFor    []member // those it stands After: they end first
+	attaching   *call
+	serving     *call // nil: another goroutine serves it
+	elsewhere   bool  // the same
+	graceful    *call
+	cancelling  *call         // nil: Cancel was not called
+	uncancelled bool          // Cancel is to be called, if the server is not gone by then
+	turn        int           // when that is done at the latest, in parts of the phase
+	begun       chan struct{} // closed right before GracefulStop is called
+	stopBegan   atomic.Int64  // the place of Stop's call in the run's order; 0: it has not begun
+	accepts     atomic.Bool
 
 	asked <-chan struct{} // closed right before InFlight is called at the timer; nil: it is not
 	told  time.Time       // of what instant it has told its work in flight
@@ -190,6 +193,9 @@ func (r *run) startWorker(w *worker) {
 
 // endClaim tells a worker to claim nothing new.
 func (r *run) endClaim(w *worker) {
+	if w.claimOver { // its work may have been ended, with another cause
+		return
+	}
 	w.claimOver = true
 	if w.stopClaim != nil {
 		r.end(func() { w.stopClaim(lastcall.ErrClaim) })

@@ -11,6 +11,8 @@ import (
 
 	"google.golang.org/grpc"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/lastcall-go/lastcall"
 )
 
 // Streams that never end by themselves would hold the drain until the timer. The
@@ -45,8 +47,9 @@ func endlessMethods() []string {
 // WithEndlessStreams says that the streams of these methods ("/package.Service/Method") go
 // on for as long as the client likes, and that their handlers do not look at
 // lastcall.Draining. The adapter knows Watch of the health service, server reflection,
-// ORCA's load reports and xDS client status by itself. In the drain each such stream
-// ends with Unavailable when it is idle: a handler that reads requests is idle while it
+// ORCA's load reports and xDS client status by itself. When phase drain begins, also if the
+// server is After others whose handlers may hold such streams (a Watch waits for
+// GracefulStop), each of them ends with Unavailable when it is idle: a handler that reads requests is idle while it
 // waits for the next one, another one while it is not sending. From then on the handler
 // gets no request, and its SendMsg and RecvMsg return an error. So a request that it was
 // given is answered, if that takes less than a second, and those behind it are not begun.
@@ -97,7 +100,9 @@ func (s *Server) checkEndless(methods map[string]*method) error {
 // endlessStream knows when nothing of it would be lost.
 type endlessStream struct {
 	*stream
-	asks bool // the handler reads requests and answers them
+	asks   bool      // the handler reads requests and answers them
+	turn   time.Time // when endOne is to end it; zero: not before the drain. Guarded by the Server's mutex, as what follows
+	ending bool      // endOne was called
 
 	mu    sync.Mutex
 	busy  bool          // an answer is on its way, or the request not there yet
@@ -217,17 +222,44 @@ func (s *Server) endlessInFlight() []*endlessStream {
 	return all
 }
 
+// awaitDrain ends the endless streams when phase drain begins. GracefulStop is called then
+// as well, unless the server is After another one: what that one waits for may be such a
+// stream, through a gateway.
+func (s *Server) awaitDrain() {
+	l := s.life.Load()
+	if l == nil || !s.isTracked() {
+		return
+	}
+	go func() {
+		select {
+		case <-l.Draining():
+			s.endEndless(false)
+		case <-s.begun:
+		case <-s.stopping:
+		}
+	}()
+}
+
 // endEndless ends the endless streams, each on a goroutine of its own, and returns
-// at once. Those that come later are refused.
-func (s *Server) endEndless() {
-	streams := s.endlessInFlight()
+// at once. Those that come later are refused. Watches of the health service wait until
+// GracefulStop has told them: their clients send no more RPCs after that.
+func (s *Server) endEndless(watches bool) {
+	s.drains.Store(true)
 	window := s.spread
 	if at, ok := s.timerAt(); ok {
 		window = max(0, min(window, time.Until(at)/2))
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	streams, now := s.endlessInFlight(), time.Now()
 	for i, e := range streams {
-		wait := window * time.Duration(i) / time.Duration(len(streams))
-		s.foreign.Run(callStatus, func() { s.endOne(e, wait) })
+		if e.turn.IsZero() {
+			e.turn = now.Add(window * time.Duration(i) / time.Duration(len(streams)))
+		}
+		if !e.ending && (watches || !e.rpc.method.watch) {
+			e.ending = true
+			go s.endOne(e, e.turn.Sub(now))
+		}
 	}
 }
 
@@ -256,7 +288,7 @@ func (s *Server) endOne(e *endlessStream, wait time.Duration) {
 	case <-s.forced:
 	}
 	if e.stopTaking() || late && e.rpc.leave(concluded) {
-		e.rpc.tell(leaving(), errEndless)
+		s.foreign.Run(callStatus, func() { e.rpc.tell(leaving(), lastcall.ErrDraining) })
 	}
 }
 

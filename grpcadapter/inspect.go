@@ -2,6 +2,7 @@ package grpcadapter
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
@@ -12,14 +13,18 @@ import (
 const idleTime = 500 * time.Millisecond
 
 // InFlight returns the RPCs of each method, as far as there were any in flight when
-// the shutdown began or afterwards, and the calls into user code that have not returned.
+// the shutdown began or afterwards, and the calls into user code that have not returned,
+// of statuses those that have taken over 10 ms.
 // A server from [Use] has only these. The numbers of a method belong to one instant. It
 // does not block, and may be called at any time, for metrics, too.
 func (s *Server) InFlight() []lastcall.Work {
 	if s.isZero() {
 		return nil
 	}
-	work := append(s.tracker.Work((*rpc).peerAddr), s.foreign.Left()...)
+	calls := slices.DeleteFunc(s.foreign.Left(), func(w lastcall.Work) bool { // at the timer there is one for each RPC
+		return w.Name == callStatus && time.Since(w.Oldest) < moment
+	})
+	work := append(s.tracker.Work((*rpc).peerAddr), calls...)
 	if s.listener != nil {
 		work = append(work, s.listener.foreign.Left()...)
 	}

@@ -56,7 +56,11 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 func (s *Server) begin(r *rpc) bool {
 	m := r.method
 	if s.tracker.Begin(r, m.refusesFrom(), m.label.Kind != lastcall.WorkInfra) {
-		return true
+		if !m.endless || m.watch || !s.drains.Load() {
+			return true
+		}
+		s.tracker.End(r, inflight.Completed) // it may have come too late for endEndless
+		return false
 	}
 	fate := inflight.Cancelled
 	if m.endless && s.tracker.Stage() < inflight.Refusing {

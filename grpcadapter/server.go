@@ -59,6 +59,7 @@ type Server struct {
 
 	unknownHealth atomic.Bool   // see findHealth
 	complained    atomic.Bool   // Announce has returned errOverHTTP
+	drains        atomic.Bool   // endEndless was called
 	draining      atomic.Bool   // GracefulStop was called
 	lateness      atomic.Int64  // from the last RPC's end to that of GracefulStop, in nanoseconds
 	begun         chan struct{} // closed right before grpc's GracefulStop is called

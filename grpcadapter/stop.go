@@ -2,23 +2,18 @@ package grpcadapter
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/lastcall-go/lastcall/internal/inflight"
 )
 
-// errEndless is the cause with which the context of an endless stream ends in the
-// drain.
-var errEndless = errors.New("grpcadapter: the server drains, and streams of this method do not end by themselves")
-
 // moment is what calls may need to return when what they waited for has come: an
 // Accept whose listener was closed, a status for a stream that is over.
 const moment = 10 * time.Millisecond
 
-// callStatus names the goroutines that give RPCs a status: it passes the user's
-// stats handlers.
-const callStatus = "WriteStatus"
+// callStatus names in a report what may hang while RPCs are given a status: nothing but
+// the user's stats handlers, which a status passes.
+const callStatus = "stats.Handler"
 
 // Announce takes readiness down and keeps serving: from now on Check and List of the health
 // service say NOT_SERVING. On a server from [Use] the one of [WithHealth] is shut down now.
@@ -29,6 +24,7 @@ func (s *Server) Announce(context.Context) error {
 		return errZero
 	}
 	s.tracker.Enter(inflight.Announced)
+	s.awaitDrain()
 	if s.used && s.health != nil {
 		s.shut.Do(s.health.Shutdown)
 	}
@@ -76,7 +72,7 @@ func (s *Server) beginDrain() {
 		s.listener.set.LimitHandshakes(time.Until(at) / 2)
 	}
 	s.shutHealth()
-	s.endEndless()
+	s.endEndless(true)
 	s.awaitHTTP()
 	s.skipGoAways()
 }
@@ -126,12 +122,16 @@ func (s *Server) Cancel(ctx context.Context, cause error) {
 	overHTTP := false
 	for _, r := range rpcs {
 		overHTTP = overHTTP || cameOverHTTP(r.Context)
-		s.foreign.Run(callStatus, func() {
-			s.awaitDown(r)
+		end := func() {
 			if r.leave(cancelled) { // otherwise its handler has returned, and its answer is on the way
-				r.tell(leaving(), cause)
+				s.foreign.Run(callStatus, func() { r.tell(leaving(), cause) })
 			}
-		})
+		}
+		if r.method.watch {
+			go func() { s.awaitDown(r); end() }()
+		} else {
+			end()
+		}
 	}
 	if len(rpcs) == 0 && s.awaitQuiet(ctx) {
 		return

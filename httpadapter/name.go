@@ -14,10 +14,15 @@ import (
 const noPattern = "(no pattern)"
 
 // routeBy has the patterns of a ServeMux name the requests, unless WithPattern does.
-func (s *Server) routeBy(next http.Handler) {
+func (s *Server) routeBy(next http.Handler) error {
 	mux, ok := next.(*http.ServeMux)
 	if next == nil {
 		mux, ok = http.DefaultServeMux, true
+	}
+	if ok {
+		if err := s.checkEndless(mux); err != nil {
+			return err
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -27,6 +32,7 @@ func (s *Server) routeBy(next http.Handler) {
 			return pattern
 		}
 	}
+	return nil
 }
 
 // label returns as what a request is counted.
@@ -52,14 +58,18 @@ func (r *request) name() string {
 	if before, _, found := strings.Cut(*pattern, " "); found && before != "" && *pattern != noPattern {
 		return *pattern // it has a method
 	}
-	known := []string{
-		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
-		http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace,
-	}
-	if !slices.Contains(known, r.method) { // clients must not make names
+	if !slices.Contains(knownMethods(), r.method) { // clients must not make names
 		return "(other method) " + *pattern
 	}
 	return r.method + " " + *pattern
+}
+
+// knownMethods returns the methods of HTTP.
+func knownMethods() []string {
+	return []string{
+		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+		http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace,
+	}
 }
 
 // patternOf asks the function of the user for the pattern of a request, and blocks for at

@@ -22,6 +22,9 @@ type settings struct {
 	handshakeTime     time.Duration
 	infra             []string
 	leaveHijacked     bool
+	leaveAnswers      bool
+	endlessPaths      *http.ServeMux             // nil: no request is known to be endless
+	endlessPatterns   []string                   // that it has
 	route             func(*http.Request) string // WithPattern's, or the Handler's if it is a ServeMux
 	errs              []error
 }

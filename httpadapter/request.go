@@ -2,7 +2,6 @@ package httpadapter
 
 import (
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +14,9 @@ import (
 
 // request is a request in flight, with the ResponseWriter of its handler, in one
 // allocation. It copies what it says of the http.Request, because handlers may change that.
+//
+// Its State leaves running once: Cancel and the end of the handler decide in one step
+// whether the request was interrupted.
 type request struct {
 	response.Writer
 	item
@@ -23,14 +25,22 @@ type request struct {
 	method, host, peer string
 	path, rawPath      string
 	infra, body, http1 bool
+	untilClose         bool        // without a length the end of the connection ends the answer: HTTP/1.0
 	early              bool        // the handler has said something before the request was cancelled
 	hijack             atomic.Bool // the handler has taken the connection over
-	cancelled          atomic.Bool // by Cancel
+	endless            *endless    // nil: the request ends by itself
 	pattern            atomic.Pointer[string]
 
 	use  sync.Mutex  // held while others than the handler use the ResponseWriter, only of HTTP/2
 	over atomic.Bool // the handler has returned; set with use held
 }
+
+// The states of a request.
+const (
+	running   uint32 = iota
+	answered         // its handler has returned
+	cancelled        // by Cancel, or by the timer on the way to its answer
+)
 
 // item is the tracker's part of a request.
 type item = inflight.Item[*request]
@@ -55,6 +65,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r := &request{
 		server: s, conn: c, method: req.Method, host: req.Host, peer: req.RemoteAddr,
 		path: req.URL.Path, rawPath: req.URL.RawPath, body: req.ContentLength != 0,
+		untilClose: !req.ProtoAtLeast(1, 1),
 	}
 	r.ResponseWriter, r.Owner = w, r
 	r.http1 = r.IsHTTP1()
@@ -62,6 +73,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if !c.Serves(r.http1, r.body) {
 		panic(http.ErrAbortHandler) // the answer could not be sent
 	}
+	req = s.findEndless(r, req)
 	if !s.tracker.Begin(r, inflight.Sealed, !r.infra) {
 		if s.tracker.Stage() >= inflight.Refusing {
 			s.tracker.Refuse(r, inflight.Cancelled)
@@ -71,6 +83,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	defer r.returned(req)
+	if r.endless != nil && s.drains.Load() { // it may have come too late for endEndless
+		r.endless.end()
+	}
 	next.ServeHTTP(r.Outside(), req)
 	r.answer()
 }
@@ -79,6 +94,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 func (r *request) returned(req *http.Request) {
 	r.ends()
 	r.answered()
+	if r.endless != nil {
+		r.endless.cancel(nil)
+	}
 	if r.server.counting() && req.Pattern != "" { // that of a ServeMux behind the handler
 		if known := r.pattern.Load(); known == nil || *known == noPattern {
 			r.pattern.Store(&req.Pattern)
@@ -97,7 +115,7 @@ func (r *request) answered() {
 // fate returns what has become of a request that ends now.
 func (r *request) fate() inflight.Fate {
 	switch {
-	case r.cancelled.Load():
+	case r.State.Load() == cancelled:
 		return inflight.Cancelled
 	case r.isLeft():
 		return inflight.Completed
@@ -115,49 +133,6 @@ func (r *request) ends() {
 	r.use.Lock()
 	defer r.use.Unlock()
 	r.over.Store(true)
-}
-
-// answer is called when the handler has returned. One that has said nothing has answered
-// 200 with it, or 503 if the request was cancelled. If the handler had begun its answer
-// before that, with a flush or a part of the body, what there is of it must not look
-// complete to the client: it is broken off.
-func (r *request) answer() {
-	switch {
-	case r.hijack.Load():
-	case !r.cancelled.Load():
-		if r.Status == 0 {
-			r.Says(http.StatusOK)
-		}
-	case r.Status == 0:
-		r.ends()
-		_ = http.NewResponseController(r.ResponseWriter).SetWriteDeadline(time.Time{}) // one of ours may have passed
-		r.unavailable()
-	case r.early && !r.isWhole():
-		panic(http.ErrAbortHandler)
-	}
-}
-
-// isWhole reports whether the answer is known to have its whole body.
-func (r *request) isWhole() bool {
-	return r.Written == 0 && !r.Flushed || r.method == http.MethodHead || r.Status == http.StatusNoContent || r.Status == http.StatusNotModified ||
-		r.Header().Get("Content-Length") == strconv.FormatInt(r.Written, 10)
-}
-
-// unavailable answers that another server may be asked.
-func (r *request) unavailable() {
-	r.Header().Set("Retry-After", "1")
-	http.Error(&r.Writer, "the server is shutting down", http.StatusServiceUnavailable)
-}
-
-// Says is called before the header of the answer is fixed. From the announcement on answers
-// of HTTP/1.x end their connection, and so do those that follow http.MaxBytesReader, which
-// cannot tell net/http. On HTTP/2 that would make net/http send its only GOAWAY.
-func (r *request) Says(status int) {
-	r.early = !r.cancelled.Load()
-	leaves := r.server.counting() || status == http.StatusRequestEntityTooLarge
-	if r.http1 && leaves && status != http.StatusSwitchingProtocols {
-		r.Header().Set("Connection", "close")
-	}
 }
 
 // Hijacked makes the connection work until it is closed and the handler has returned.

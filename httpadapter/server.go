@@ -30,6 +30,9 @@ type Server struct {
 	tracker *inflight.Tracker[*request]
 	calls   foreign.Calls
 	life    atomic.Pointer[lastcall.Life]
+	host    atomic.Pointer[lastcall.Host]
+	last    atomic.Bool   // it stops last
+	drains  atomic.Bool   // endEndless was called
 	mute    atomic.Bool   // the function that finds patterns hangs
 	changed chan struct{} // of capacity 1: GracefulStop has something to look at
 	stopped chan struct{} // closed when GracefulStop has returned
@@ -108,6 +111,7 @@ func (s *Server) check() error {
 func (s *Server) Attach(h lastcall.Host) {
 	if !s.isZero() {
 		l := h.Life()
+		s.host.CompareAndSwap(nil, &h)
 		s.life.CompareAndSwap(nil, &l)
 	}
 }
@@ -209,7 +213,9 @@ func (s *Server) hook(srv *http.Server) error {
 	if err := s.enter(); err != nil { // the Handler may have been set since New
 		return err
 	}
-	s.routeBy(s.handler.next)
+	if err := s.routeBy(s.handler.next); err != nil {
+		return err
+	}
 	s.conns.Hook(srv)
 	baseContext := srv.BaseContext
 	srv.BaseContext = func(net.Listener) context.Context {

@@ -3,6 +3,7 @@ package httpadapter
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
@@ -30,6 +31,7 @@ func (s *Server) Announce(context.Context) error {
 		return errNotMade
 	}
 	s.tracker.Enter(inflight.Announced)
+	s.awaitDrain()
 	return nil
 }
 
@@ -48,7 +50,11 @@ func (s *Server) GracefulStop() {
 		<-s.stopped
 		return
 	}
+	if h := s.host.Load(); h != nil {
+		s.last.Store((*h).Phase() >= lastcall.PhaseClose)
+	}
 	s.tracker.Enter(inflight.Draining)
+	s.endEndless()
 	s.conns.LimitHandshakes(s.within(s.handshakeTime))
 	_ = s.conns.Close() // always nil
 	s.conns.CutHandshakes(s.handshakeTime)
@@ -114,18 +120,18 @@ func (s *Server) poke() {
 }
 
 // Cancel ends the contexts of the requests in flight with the cause, and has reads of
-// their bodies return, and writes that are stuck; after half of its time all writes. A
-// request whose handler then returns and has said nothing is answered 503, and so is one
-// that comes. It blocks until GracefulStop has returned, or ctx has ended. It is called by
+// their bodies return, and writes that are stuck; after half of its time all writes. What
+// their clients hear is in the documentation of the package; a request that comes is
+// answered 503. It blocks until GracefulStop has returned, or ctx has ended. It is called by
 // the controller.
 func (s *Server) Cancel(ctx context.Context, cause error) {
 	if s.isZero() {
 		return
 	}
 	requests := s.tracker.Cancel()
-	for _, r := range requests {
-		r.cancelled.Store(true) // before its handler can know
-	}
+	requests = slices.DeleteFunc(requests, func(r *request) bool { // before a handler can know
+		return !r.State.CompareAndSwap(running, cancelled) && r.State.Load() == answered
+	})
 	s.end(cause)
 	s.conns.RefuseHandshakes()
 	patience := time.Second

@@ -90,8 +90,9 @@ func TestInterruptedAnswers(t *testing.T) {
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
 		}, "", true},
-		"afterwards": {func(w http.ResponseWriter, r *http.Request) {
+		"afterwards, with its length": {func(w http.ResponseWriter, r *http.Request) {
 			<-r.Context().Done()
+			w.Header().Set("Content-Length", "3")
 			_, _ = io.WriteString(w, "all")
 		}, "all", true},
 	} {

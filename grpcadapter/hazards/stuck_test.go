@@ -368,7 +368,7 @@ func TestHazard10_StatsHandlerBlocksOnStatus(t *testing.T) {
 	if r.Outcome != report.OutcomeAbandoned || r.Ended.After(r.Deadline) {
 		t.Error(r)
 	}
-	wantWork(t, r, lastcall.Work{Name: "WriteStatus", Kind: lastcall.WorkCall, Running: 1})
+	wantWork(t, r, lastcall.Work{Name: "stats.Handler", Kind: lastcall.WorkCall, Running: 1})
 	wantWork(t, r, work(unaryMethod, lastcall.Work{Before: 1, Cancelled: 1}))
 	wantAbandoned(t, r, report.OpGracefulStop)
 	wantLeaving(t, "its RPC", client.result())

@@ -192,29 +192,41 @@ func (r *Run) interrupted(a *asked) bool {
 		(r.out(a.handler).After(r.expiry) || a.handler.How == Failed && a.handler.Out.Equal(r.expiry))
 }
 
+// nearTimer reports whether an instant is the timer, or a moment later; of a server that
+// others stand After it may be that of its Cancel.
+func (r *Run) nearTimer(at time.Time, server string) bool {
+	last := r.expiry
+	for _, c := range r.all(opCancel) {
+		if c.Name == server {
+			last = later(last, c.In)
+		}
+	}
+	return !at.Before(r.expiry) && !at.After(last.Add(moment))
+}
+
 // ToldAtTheTimer is G5: handlers and tasks that are still at work are told to end at the
 // timer, and why.
 func ToldAtTheTimer(r *Run) error {
 	if !r.expired {
 		return nil
 	}
-	check := func(s *Span, kind string) error {
+	check := func(s *Span, kind, server string) error {
 		if r.out(s).Before(r.expiry) || s.How == Returned && s.Out.Equal(r.expiry) || !s.In.Before(r.expiry) {
 			return nil
 		}
 		if kind == plainUnary { // its context is grpc's, which ends without a cause
-			if !near(s.Told, r.expiry) && (s.How != Failed || !near(s.Out, r.expiry)) {
+			if !r.nearTimer(s.Told, server) && (s.How != Failed || !r.nearTimer(s.Out, server)) {
 				return fmt.Errorf("%s of %s, at work at the timer, was not told to end then", s.Op, s.Name)
 			}
 			return nil
 		}
-		if !near(s.Told, r.expiry) || kind != held && !errors.Is(s.Cause, lastcall.ErrTimer) && !errors.Is(s.Err, drain.ErrClosed) {
+		if !r.nearTimer(s.Told, server) || kind != held && !errors.Is(s.Cause, lastcall.ErrTimer) && !errors.Is(s.Err, drain.ErrClosed) {
 			return fmt.Errorf("%s of %s, at work at the timer, was told to end at %s: %w", s.Op, s.Name, r.since(s.Told), s.Cause)
 		}
 		return nil
 	}
 	for _, s := range r.all(opTask) {
-		if err := check(s, ""); err != nil {
+		if err := check(s, "", ""); err != nil {
 			return err
 		}
 	}
@@ -223,9 +235,9 @@ func ToldAtTheTimer(r *Run) error {
 			return nil // a gateway and its RPC end with each other; a held connection has no context of ours
 		}
 		if a.on.Kind == grpcKind && !a.on.Contexts && !slices.Contains([]string{drained, endless, trickles}, a.Kind) {
-			return check(a.handler, plainUnary)
+			return check(a.handler, plainUnary, a.on.Name)
 		}
-		return check(a.handler, a.Kind)
+		return check(a.handler, a.Kind, a.on.Name)
 	})
 }
 
@@ -241,10 +253,9 @@ func InterruptedWell(r *Run) error {
 			return nil
 		}
 		at, code := r.out(a.client), status.Code(a.heard.err)
-		told := near(at, r.expiry)
+		told := r.nearTimer(at, a.on.Name)
 		ok := true
 		switch {
-		case a.Over == inside && code == codes.Canceled: // by its gateway
 		case a.on.Kind == grpcKind:
 			ok = told && code == codes.Unavailable && status.Convert(a.heard.err).Message() == leaving || a.Kind == trickles && !at.Before(r.expiry)
 		case a.Kind == hijack || a.Kind == held:
@@ -255,9 +266,6 @@ func InterruptedWell(r *Run) error {
 			ok = told && a.heard.err != nil
 		case a.Kind == drained || a.Kind == endless:
 			ok = told && a.heard.body == "event\n" && a.heard.err != nil
-		case a.Kind == gateway && a.heard.status == http.StatusBadGateway: // the handler's own
-		case a.Kind == gateway && a.heard.err != nil: // the same, but the timer came as it was written, and it could be half of one
-			ok = told
 		default:
 			ok = told && a.heard.status == http.StatusServiceUnavailable && a.heard.err == nil && (a.heard.closes || a.Over == overH2C)
 		}

@@ -105,7 +105,7 @@ func forceAtOnce(r *Run) error {
 			return fmt.Errorf("%s began at %s, when there was nothing more to wait for since %s", o, r.since(first), r.since(begin))
 		}
 		for _, s := range calls {
-			if !s.In.Equal(first) {
+			if !s.In.Equal(first) && (o != opCancel || s.In.After(r.innerCancelled(s.Name))) {
 				return fmt.Errorf("%s of %s began at %s, that of another one at %s", o, s.Name, r.since(s.In), r.since(first))
 			}
 			begin = later(begin, r.over(s))
@@ -115,6 +115,31 @@ func forceAtOnce(r *Run) error {
 		}
 	}
 	return nil
+}
+
+// innerCancelled returns when the last Cancel of the servers that stand After another one,
+// also by way of others, was over.
+func (r *Run) innerCancelled(front string) (at time.Time) {
+	for _, s := range r.servers(false) {
+		if !r.standsAfter(s.After, front) {
+			continue
+		}
+		for _, c := range r.all(opCancel) {
+			if c.Name == s.Name {
+				at = later(at, r.over(c))
+			}
+		}
+	}
+	return at
+}
+
+func (r *Run) standsAfter(after []string, front string) bool {
+	return slices.ContainsFunc(after, func(name string) bool {
+		if slices.ContainsFunc(r.Setup.Workers, func(w Worker) bool { return w.Name == name }) {
+			return r.standsAfter(r.worker(name).After, front)
+		}
+		return name == front || r.standsAfter(r.server(name).After, front)
+	})
 }
 
 // NeverIdle is G4: between the trigger and the end there is always something that the

@@ -19,12 +19,17 @@ type Writer struct {
 	Status  int   // what the handler has said; 0: nothing. A hijacked connection is 101
 	Written int64 // bytes of the body
 	Flushed bool  // the handler has called Flush
+	dropped bool  // the owner has answered in the place of the handler
 }
 
 // Owner is told what a handler does.
 type Owner interface {
-	// Says is called once, before the header of the answer is fixed.
-	Says(status int)
+	// Says is called once, before the header of the answer is fixed. It reports whether the
+	// handler's answer is sent. If not, the owner has sent another one to the ResponseWriter
+	// inside, and what the handler writes is dropped.
+	Says(status int) bool
+	// Drops returns the error of a write that is dropped, or nil.
+	Drops() error
 	// Hijacked is called when the handler has taken the connection over.
 	Hijacked()
 }
@@ -48,8 +53,16 @@ func (w *Writer) IsHTTP1() bool {
 func (w *Writer) says(status int) {
 	if w.Status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
 		w.Status = status
-		w.Owner.Says(status)
+		w.dropped = !w.Owner.Says(status)
 	}
+}
+
+// drop takes in what is not sent.
+func (w *Writer) drop(n int) (int, error) {
+	if err := w.Owner.Drops(); err != nil {
+		return 0, err
+	}
+	return n, nil
 }
 
 // Unwrap is for http.ResponseController.
@@ -57,13 +70,16 @@ func (w *Writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // WriteHeader is that of the ResponseWriter inside, and so are the methods below.
 func (w *Writer) WriteHeader(status int) {
-	w.says(status)
-	w.ResponseWriter.WriteHeader(status)
+	if w.says(status); !w.dropped {
+		w.ResponseWriter.WriteHeader(status)
+	}
 }
 
 // Write belongs to http.ResponseWriter.
 func (w *Writer) Write(b []byte) (int, error) {
-	w.says(http.StatusOK)
+	if w.says(http.StatusOK); w.dropped {
+		return w.drop(len(b))
+	}
 	n, err := w.ResponseWriter.Write(b)
 	w.Written += int64(n)
 	return n, err
@@ -71,7 +87,9 @@ func (w *Writer) Write(b []byte) (int, error) {
 
 // WriteString belongs to io.StringWriter.
 func (w *Writer) WriteString(s string) (int, error) {
-	w.says(http.StatusOK)
+	if w.says(http.StatusOK); w.dropped {
+		return w.drop(len(s))
+	}
 	n, err := io.WriteString(w.ResponseWriter, s)
 	w.Written += int64(n)
 	return n, err
@@ -105,7 +123,9 @@ type (
 
 // ReadFrom belongs to io.ReaderFrom: the kernel may send a file.
 func (w http1) ReadFrom(src io.Reader) (int64, error) {
-	w.says(http.StatusOK)
+	if w.says(http.StatusOK); w.dropped {
+		return io.Copy(struct{ io.Writer }{w.Writer}, src)
+	}
 	n, err := io.Copy(w.ResponseWriter, src)
 	w.Written += n //nolint:revive // it holds a pointer
 	return n, err

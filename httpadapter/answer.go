@@ -1,0 +1,165 @@
+package httpadapter
+
+import (
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lastcall-go/lastcall/internal/inflight"
+)
+
+// What the client of a request hears that the timer interrupts. While nothing is out, that
+// is 503; a part of an answer is broken off, so that it does not look complete.
+
+// WithAnswersLeft leaves answers as handlers give them, also those of requests that the
+// timer has interrupted: what they answer then is not turned into 503, and a part of an
+// answer is not broken off. A handler that says nothing has 503 all the same. It is for
+// servers whose handlers do not look at their contexts, or answer well when those end.
+func WithAnswersLeft() Option { return func(s *settings) { s.leaveAnswers = true } }
+
+// Says is called before the header of the answer is fixed. What the handler of an
+// interrupted request says is replaced by 503, unless the client cannot take it for
+// something else: for a failure, or for a complete answer that has only begun.
+func (r *request) Says(status int) (goes bool) {
+	r.early = r.State.Load() != cancelled
+	if !r.goes(status) {
+		r.State.Store(cancelled)
+		if status != http.StatusServiceUnavailable {
+			r.unavailable()
+			return false
+		}
+		if h := r.Header(); h.Get("Retry-After") == "" { // the handler has found words of its own
+			h.Set("Retry-After", retryAfter)
+		}
+	}
+	r.leaves(status)
+	return true
+}
+
+// goes reports whether an answer with this header may be sent.
+func (r *request) goes(status int) bool {
+	h := r.Header()
+	switch {
+	case r.early && (status < http.StatusBadRequest || !r.server.timeIsUp()):
+		return true // after the timer a failure may be that of a server behind this one, which is cancelled first
+	case r.server.leaveAnswers || status == http.StatusSwitchingProtocols || endsAnywhere(h):
+		return true
+	case status >= http.StatusBadRequest:
+		return false
+	default:
+		return h.Get("Content-Length") != "" || hasNoBody(status) || status >= http.StatusMultipleChoices
+	}
+}
+
+// Drops returns an error once the connection is closed: until then what the handler of an
+// interrupted request writes is taken in, so that it comes to its end.
+func (r *request) Drops() error {
+	if r.server.tracker.Stage() >= inflight.Stopped {
+		return http.ErrServerClosed
+	}
+	return nil
+}
+
+// answer is called when the handler has returned. One that has said nothing has answered
+// 200 with it, or 503 if the request was interrupted.
+func (r *request) answer() {
+	if r.hijack.Load() {
+		return
+	}
+	interrupted := r.server.timeIsUp() || !r.State.CompareAndSwap(running, answered)
+	switch {
+	case r.Status == 0 && (interrupted || r.endless.told()):
+		r.ends()
+		if interrupted {
+			r.State.Store(cancelled)
+		}
+		r.unavailable()
+	case r.Status == 0:
+		r.leaves(http.StatusOK)
+	case interrupted && r.early && r.Status < http.StatusBadRequest && !r.isWhole():
+		r.State.Store(cancelled)
+		if r.untilClose {
+			r.conn.Reset()
+		}
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// isWhole reports whether the client cannot take a part of the answer for all of it.
+func (r *request) isWhole() bool {
+	h := r.Header()
+	return r.Written == 0 && !r.Flushed || r.method == http.MethodHead || hasNoBody(r.Status) ||
+		h.Get("Content-Length") == strconv.FormatInt(r.Written, 10) ||
+		r.server.leaveAnswers || r.endless != nil || endsAnywhere(h)
+}
+
+// hasNoBody reports whether the header is all of an answer.
+func hasNoBody(status int) bool {
+	return status == http.StatusNoContent || status == http.StatusNotModified
+}
+
+// endsAnywhere reports whether the end of a body tells its client nothing: because it is a
+// stream of events, after which the client comes back, or because the client reads in the
+// body, or behind it, how the call has ended.
+func endsAnywhere(h http.Header) bool {
+	kind := h.Get("Content-Type")
+	return slices.ContainsFunc([]string{"text/event-stream", "application/grpc", "application/connect+"}, func(prefix string) bool {
+		return strings.HasPrefix(kind, prefix)
+	})
+}
+
+// The answer to a request that the shutdown ends or refuses, and after how many seconds it
+// may be tried again.
+const (
+	leaving    = "the server is shutting down\n"
+	retryAfter = "1"
+)
+
+// unavailable answers that another server may be asked, at once, in the place of what the
+// handler may have prepared.
+func (r *request) unavailable() {
+	h := r.Header()
+	for key := range h {
+		about := []string{"Accept-Ranges", "Cache-Control", "Etag", "Expires", "Last-Modified", "Location", "Trailer", "Transfer-Encoding"}
+		if strings.HasPrefix(key, "Content-") || slices.Contains(about, key) {
+			delete(h, key)
+		}
+	}
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("Content-Length", strconv.Itoa(len(leaving)))
+	h.Set("Retry-After", retryAfter)
+	r.Status = http.StatusServiceUnavailable
+	r.leaves(r.Status)
+	control := http.NewResponseController(r.ResponseWriter)
+	if r.State.Load() == cancelled {
+		_ = control.SetWriteDeadline(time.Time{}) // one of ours may have passed
+	}
+	r.ResponseWriter.WriteHeader(r.Status)
+	_, _ = io.WriteString(r.ResponseWriter, leaving) // errors: the peer may have gone
+	_ = control.Flush()
+}
+
+// leaves has the connection end with an answer. From the announcement on those of HTTP/1.x
+// do, and so do those that follow http.MaxBytesReader, which cannot tell net/http. On HTTP/2
+// that would make net/http send its only GOAWAY.
+func (r *request) leaves(status int) {
+	leaves := r.server.counting() || status == http.StatusRequestEntityTooLarge
+	if r.http1 && leaves && status != http.StatusSwitchingProtocols {
+		r.Header().Set("Connection", "close")
+	}
+}
+
+// timeIsUp reports whether the timer has fired. A server that stops last serves on.
+func (s *Server) timeIsUp() bool {
+	if s.last.Load() || s.tracker.Stage() < inflight.Draining {
+		return false
+	}
+	if l := s.life.Load(); l != nil {
+		at, known := l.TimerAt()
+		return known && !time.Now().Before(at)
+	}
+	return false
+}

@@ -1,0 +1,136 @@
+package httpadapter
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync/atomic"
+
+	"github.com/lastcall-go/lastcall"
+)
+
+// Streams of events and long polls would hold the drain until the timer, if their handlers
+// know nothing but the context of the request. So that ends as the drain begins.
+
+// WithEndlessPaths says that requests go on for as long as the client likes (Server-Sent
+// Events), or until something happens (long polls), and that their handlers do not look at
+// lastcall.Draining. A pattern is one of http.ServeMux: "/events", "GET /feeds/{id}".
+//
+// The contexts of such requests end when phase drain begins, also if the server is After
+// others, with the cause lastcall.ErrDraining; that of a request which comes later has ended
+// already. What the handler then answers is sent, and need not be complete. If it says
+// nothing, the answer is 503. A pattern that http.ServeMux does not take is an error from
+// controller.New; one for which the Handler, if it is a *http.ServeMux, has no route is an
+// error from Serve.
+func WithEndlessPaths(patterns ...string) Option {
+	return func(s *settings) {
+		if len(patterns) == 0 {
+			s.fail("WithEndlessPaths was given no pattern")
+		}
+		if s.endlessPaths == nil {
+			s.endlessPaths = http.NewServeMux()
+		}
+		for _, pattern := range patterns {
+			if err := handle(s.endlessPaths, pattern); err != nil {
+				s.fail("WithEndlessPaths was given %q: %w", pattern, err)
+				continue
+			}
+			s.endlessPatterns = append(s.endlessPatterns, pattern)
+		}
+	}
+}
+
+// handle registers a pattern. ServeMux panics if that is wrong.
+func handle(mux *http.ServeMux, pattern string) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("%v", v)
+		}
+	}()
+	mux.Handle(pattern, http.NotFoundHandler())
+	return nil
+}
+
+// checkEndless returns an error if a ServeMux has no route for a pattern.
+func (s *Server) checkEndless(mux *http.ServeMux) error {
+	wildcard := regexp.MustCompile(`\{[^}]*\}`)
+	for _, pattern := range s.endlessPatterns {
+		method, rest, found := strings.Cut(pattern, " ")
+		methods := []string{method}
+		if !found {
+			rest, methods = pattern, knownMethods()
+		}
+		rest = strings.TrimSpace(strings.ReplaceAll(rest, "{$}", ""))
+		host, path, _ := strings.Cut(rest, "/")
+		known := false
+		for _, method := range methods {
+			_, route := mux.Handler(&http.Request{Method: method, Host: host, URL: &url.URL{Path: "/" + wildcard.ReplaceAllString(path, "x")}})
+			known = known || route != ""
+		}
+		if !known {
+			return fmt.Errorf("httpadapter: WithEndlessPaths was given %q, for which the Handler has no route", pattern)
+		}
+	}
+	return nil
+}
+
+// endless is what a request has whose context ends with the drain.
+type endless struct {
+	cancel context.CancelCauseFunc
+	ended  atomic.Bool // by the drain
+}
+
+// end ends the context.
+func (e *endless) end() {
+	e.ended.Store(true)
+	e.cancel(lastcall.ErrDraining)
+}
+
+// told reports whether the context has ended with the drain.
+func (e *endless) told() bool { return e != nil && e.ended.Load() }
+
+// findEndless gives a request a context of its own if it does not end by itself, and
+// returns it.
+func (s *Server) findEndless(r *request, req *http.Request) *http.Request {
+	if s.endlessPaths == nil {
+		return req
+	}
+	if _, pattern := s.endlessPaths.Handler(req); pattern == "" {
+		return req
+	}
+	ctx, cancel := context.WithCancelCause(req.Context())
+	r.endless = &endless{cancel: cancel}
+	return req.WithContext(ctx)
+}
+
+// awaitDrain ends the endless requests when phase drain begins: before GracefulStop if the
+// server is After others, whose requests may wait for these.
+func (s *Server) awaitDrain() {
+	l := s.life.Load()
+	if l == nil || s.endlessPaths == nil {
+		return
+	}
+	go func() {
+		select {
+		case <-l.Draining():
+			s.endEndless()
+		case <-s.stopped:
+		}
+	}()
+}
+
+// endEndless ends the endless requests, those that are in flight and those that will come.
+func (s *Server) endEndless() {
+	if s.endlessPaths == nil {
+		return
+	}
+	s.drains.Store(true)
+	for _, r := range s.tracker.InFlight() {
+		if r.endless != nil {
+			r.endless.end()
+		}
+	}
+}
