@@ -28,7 +28,7 @@ var floors = map[string][]string{
 	"":            {}, // the contract: the standard library alone
 	"fsm":         {},
 	"transitions": {"fsm"},
-	"viz":         {"", "fsm"},
+	"viz":         {"", "fsm", "internal/layered"},
 	"viz/viztest": {"viz"},
 	"report":      {"", "fsm"},
 	"controller":  {"", "fsm", "transitions", "report", "internal/pid1"},
@@ -36,6 +36,7 @@ var floors = map[string][]string{
 	"internal/foreign":  {""},
 	"internal/inflight": {""},
 	"internal/connset":  {"internal/foreign", "internal/sock"},
+	"internal/layered":  {},
 	"internal/httpconn": {"internal/foreign", "internal/connset"},
 	"internal/pid1":     {},
 	"internal/response": {},
