@@ -61,12 +61,17 @@ func TestDocs(t *testing.T) {
 
 // page returns what a file should hold, or what is wrong with it.
 func page(name string, text []byte) (want []byte, wrong string) {
-	want, err := viz.Rewrite(text, transitions.Shutdown())
+	table := transitions.Shutdown()
+	want, err := viz.Rewrite(text, map[string]viz.Drawing{
+		"state":    viz.FromTable(table),
+		"sequence": viz.Fenced("mermaid", viz.GuideSequence("")),
+		"table":    viz.Rows(table),
+	})
 	if err != nil {
 		return nil, name + ": " + err.Error()
 	}
 	var diagram bytes.Buffer
-	if err := viz.State(&diagram, transitions.Shutdown()); err != nil {
+	if err := viz.Draw(&diagram, viz.FromTable(table), viz.Mermaid); err != nil {
 		return nil, err.Error()
 	}
 	lines := bytes.ReplaceAll(want, []byte("\r\n"), []byte("\n"))

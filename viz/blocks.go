@@ -3,31 +3,27 @@ package viz
 import (
 	"bytes"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
-
-	"github.com/lastcall-go/lastcall/fsm"
 )
 
-// Rewrite returns a markdown text in which every marked block holds what the code
-// draws for the table now. A block is what stands between two lines such as
+// Rewrite returns a markdown text in which every marked block holds its drawing. A
+// block is what stands between two lines such as
 //
-//	<!-- lastcall:state -->
-//	<!-- /lastcall:state -->
+//	<!-- lastcall:orders -->
+//	<!-- /lastcall:orders -->
 //
-// with the name state (the diagram of State), sequence (that of Sequence) or table
-// (Table). Markers inside a fenced code block are text. Outside of the blocks the
-// text stays as it is, byte for byte; a block takes the line ending of its first
-// line. A text that is up to date comes back unchanged.
+// where orders is the name of one of the drawings. Markers inside a fenced code block
+// are text. Outside of the blocks the text stays as it is, byte for byte; a block takes
+// the line ending of its first line. A text that is up to date comes back unchanged.
 //
-// It is an error, which names the line, if a block has an unknown name or no end
-// marker, if an end marker has no block, or if a line that begins like a marker
-// does not end like one. The zero Table is an error, too. No text comes with an
-// error.
-func Rewrite(text []byte, t fsm.Table) ([]byte, error) {
-	if err := known(t); err != nil {
-		return nil, err
-	}
-	r := rewriter{table: t}
+// It is an error, which names the line, if no drawing has the block's name, if its
+// drawing fails, if it has no end marker, if an end marker has no block, or if a line
+// that begins like a marker does not end like one. No text comes with an error. Drawings
+// without a block are not an error.
+func Rewrite(text []byte, drawings map[string]Drawing) ([]byte, error) {
+	r := rewriter{drawings: drawings}
 	for line := range bytes.Lines(text) {
 		r.line++
 		if err := r.read(string(line)); err != nil {
@@ -42,7 +38,7 @@ func Rewrite(text []byte, t fsm.Table) ([]byte, error) {
 
 // rewriter reads a text line by line.
 type rewriter struct {
-	table    fsm.Table
+	drawings map[string]Drawing
 	out      bytes.Buffer
 	line     int
 	open     string // name of the block that the line is in
@@ -84,7 +80,7 @@ func marker(line string) (name string, end bool, err error) {
 	name, closed := strings.CutSuffix(rest, "-->")
 	name = strings.TrimRight(name, " \t")
 	if !closed || name == "" {
-		return "", false, fmt.Errorf("%q begins like a marker and is none", line)
+		return "", false, fmt.Errorf("%q begins like a marker and does not end like one", line)
 	}
 	return name, end, nil
 }
@@ -94,9 +90,19 @@ func (r *rewriter) begin(name, line string) error {
 	if r.open != "" {
 		return fmt.Errorf("block %q begins before the end marker of block %q", name, r.open)
 	}
-	body, err := block(name, r.table)
+	d, ok := r.drawings[name]
+	if !ok || d == nil {
+		return fmt.Errorf("block %q: there is no such drawing, only %q", name, slices.Sorted(maps.Keys(r.drawings)))
+	}
+	body, err := d.Markdown()
 	if err != nil {
-		return err
+		return fmt.Errorf("block %q: %w", name, err)
+	}
+	body = "\n" + body + "\n"
+	for inner := range strings.Lines(body) {
+		if in, _, err := marker(inner); in != "" || err != nil {
+			return fmt.Errorf("block %q: the drawing has the line %q, which would be read as a marker", name, inner)
+		}
 	}
 	if strings.HasSuffix(line, "\r\n") {
 		body = strings.ReplaceAll(body, "\n", "\r\n")
@@ -115,28 +121,10 @@ func (r *rewriter) end(name, line string) error {
 	return nil
 }
 
-// block returns what stands between the markers of the block with this name.
-func block(name string, t fsm.Table) (string, error) {
-	var b bytes.Buffer
-	var err error
-	frame := "\n```mermaid\n%s```\n\n"
-	switch name {
-	case "state":
-		err = State(&b, t)
-	case "sequence":
-		err = Sequence(&b)
-	case "table":
-		frame, err = "\n%s\n", Table(&b, t)
-	default:
-		err = fmt.Errorf("there is no block %q", name)
-	}
-	return fmt.Sprintf(frame, b.String()), err
-}
-
 // fenced reports whether the line belongs to a fenced code block. Only a fence of
 // the same kind, at least as long and with nothing behind it, ends one.
 func (r *rewriter) fenced(line string) bool {
-	run, info := fence(line)
+	run, info := fenceRun(line)
 	if r.fence == "" {
 		r.fence = run
 		return run != ""
@@ -147,9 +135,9 @@ func (r *rewriter) fenced(line string) bool {
 	return true
 }
 
-// fence returns the run of backticks or tildes with which a line begins or ends a
+// fenceRun returns the run of backticks or tildes with which a line begins or ends a
 // fenced code block, and what stands behind it. The run is "" in other lines.
-func fence(line string) (run, info string) {
+func fenceRun(line string) (run, info string) {
 	text := strings.TrimLeft(line, " ")
 	if len(line)-len(text) > 3 || text == "" || text[0] != '`' && text[0] != '~' {
 		return "", ""

@@ -1,13 +1,18 @@
 package viz
 
-import (
-	"errors"
-	"fmt"
-	"io"
-)
+// GuideSequence returns the sequence diagram of the gRPC guide, in mermaid: what client
+// and server say to each other when the RPCs complete in time, and when they do not.
+// The title stands above it, if it is not blank.
+func GuideSequence(title string) string {
+	text := "sequenceDiagram\n"
+	if !blank(title) {
+		text += "    title " + escape(title) + "\n"
+	}
+	return text + exchange
+}
 
 // exchange is the body of the guide's sequence diagram (the same source as the
-// state diagram's, see draw). The guide does not declare the participants; they
+// state diagram's, see mermaid). The guide does not declare the participants; they
 // are declared here, in the order in which it names them.
 const exchange = `    participant Client
     participant Server
@@ -25,36 +30,3 @@ const exchange = `    participant Client
         Server-->>Server: Forceful Shutdown Complete
     end
 `
-
-// Sequence writes the sequence diagram of the gRPC guide to w, in mermaid: what
-// client and server say to each other when the RPCs complete in time, and when
-// they do not.
-//
-// Like State it calls w.Write once; a wrong option is an error, and then nothing
-// is written.
-func Sequence(w io.Writer, opts ...SequenceOption) error {
-	var d sequenceDiagram
-	var errs []error
-	for i, opt := range opts {
-		if opt == nil {
-			errs = append(errs, fmt.Errorf("viz: option %d is nil", i+1))
-			continue
-		}
-		errs = append(errs, opt.applySequence(&d))
-	}
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	return writeOnce(w, d.draw())
-}
-
-// sequenceDiagram is what the options of Sequence ask for.
-type sequenceDiagram struct{ title string }
-
-func (d *sequenceDiagram) draw() []byte {
-	text := "sequenceDiagram\n"
-	if d.title != "" {
-		text += "    title " + escape(d.title) + "\n"
-	}
-	return []byte(text + exchange)
-}

@@ -36,7 +36,7 @@ func (r *result) print(w io.Writer, diagram bool) error {
 	fmt.Fprintf(&b, "\nPath taken\n%s", indent(r.path()))
 	if diagram {
 		b.WriteByte('\n')
-		if err := viz.State(&b, transitions.Shutdown(), viz.Path(r.report.Path...)); err != nil {
+		if err := viz.Draw(&b, viz.FromTable(transitions.Shutdown()).Path(names(r.report.Path)...), viz.Mermaid); err != nil {
 			return err
 		}
 	}
@@ -115,6 +115,13 @@ func states() []fsm.State {
 			return -1
 		}
 	})
+}
+
+func names(path []fsm.State) (all []string) {
+	for _, s := range path {
+		all = append(all, s.String())
+	}
+	return all
 }
 
 func transitionSteps(r report.Report) []report.Step {

@@ -1,0 +1,147 @@
+package viz
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Format is a notation in which Draw writes a Machine. The zero Format is none.
+type Format uint8
+
+const (
+	_ Format = iota
+	// Mermaid: a stateDiagram-v2, for GitHub and everything else that reads mermaid.
+	// Mermaid cannot style single arrows, so the label of an edge with a class begins
+	// with ✓ (Visited, Current) or ⚡ (Forced).
+	Mermaid
+	// DOT: for Graphviz.
+	DOT
+	// SVG: a picture laid out here, without scripts and fonts of others. It follows the
+	// reader's light or dark mode.
+	SVG
+	// Text: for terminals, with Unicode's box drawing characters.
+	Text
+	// ASCII: as Text, with ASCII characters around the names.
+	ASCII
+)
+
+// String returns the name of the format, as ParseFormat reads it, and "Format(n)" for
+// a value that is not a format.
+func (f Format) String() string {
+	switch f {
+	case Mermaid:
+		return "mermaid"
+	case DOT:
+		return "dot"
+	case SVG:
+		return "svg"
+	case Text:
+		return "text"
+	case ASCII:
+		return "ascii"
+	default:
+		return fmt.Sprintf("Format(%d)", uint8(f))
+	}
+}
+
+// ParseFormat returns the format of that name: mermaid, dot, svg, text or ascii. The
+// error quotes any other name.
+func ParseFormat(name string) (Format, error) {
+	var known []string
+	for f := Mermaid; f <= ASCII; f++ {
+		if f.String() == name {
+			return f, nil
+		}
+		known = append(known, f.String())
+	}
+	return 0, fmt.Errorf("viz: format %q is none of %s", name, strings.Join(known, ", "))
+}
+
+// Draw writes the machine to w. Equal machines give equal bytes.
+//
+// It calls w.Write once, with the whole drawing, and blocks as long as that call does.
+// If the machine cannot be drawn (see Err), or the format is none, nothing is written.
+// An error of w comes back as it is; a write that is short without an error is
+// io.ErrShortWrite.
+func Draw(w io.Writer, m Machine, f Format) error {
+	text, err := m.draw(f)
+	if err != nil {
+		return err
+	}
+	n, err := io.WriteString(w, text)
+	if err != nil {
+		return err
+	}
+	if n != len(text) {
+		return io.ErrShortWrite
+	}
+	return nil
+}
+
+func (m Machine) draw(f Format) (string, error) {
+	if err := m.Err(); err != nil {
+		return "", err
+	}
+	m.States = m.states()
+	m.Edges = distinct(m.Edges)
+	switch f {
+	case Mermaid:
+		return m.mermaid(), nil
+	default:
+		return "", fmt.Errorf("viz: %v is not a format", f)
+	}
+}
+
+// distinct leaves out edges that are in the list already: the same ends, label and
+// class.
+func distinct(edges []Edge) (all []Edge) {
+	seen := make(map[Edge]bool)
+	for _, e := range edges {
+		if !seen[e] {
+			all = append(all, e)
+		}
+		seen[e] = true
+	}
+	return all
+}
+
+// Drawing is what stands in a block of a markdown file.
+type Drawing interface {
+	// Markdown returns the block's text, which ends in a newline, or what is wrong
+	// with it.
+	Markdown() (string, error)
+}
+
+type drawing func() (string, error)
+
+func (d drawing) Markdown() (string, error) { return d() }
+
+// Markdown returns the machine as a mermaid diagram in a fenced code block.
+func (m Machine) Markdown() (string, error) { return m.In(Mermaid).Markdown() }
+
+// In returns the machine as a Drawing in another format, in a fenced code block.
+func (m Machine) In(f Format) Drawing {
+	return drawing(func() (string, error) {
+		text, err := m.draw(f)
+		if err != nil {
+			return "", err
+		}
+		return fence(f.String(), text), nil
+	})
+}
+
+// Fenced returns a text that is drawn elsewhere as a Drawing: a fenced code block with
+// the language, usually "mermaid".
+func Fenced(language, text string) Drawing {
+	return drawing(func() (string, error) { return fence(language, text), nil })
+}
+
+// fence puts the text between fences that are longer than any in it.
+func fence(language, text string) string {
+	marks := "```"
+	for strings.Contains(text, marks) {
+		marks += "`"
+	}
+	return marks + language + "\n" + strings.TrimSuffix(text, "\n") + "\n" + marks + "\n"
+}

@@ -1,0 +1,141 @@
+package viz
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+)
+
+// mermaidStyles are the classes that a drawing uses. Colours have names because mermaid
+// takes a # as the beginning of an escape.
+const mermaidStyles = `    classDef visited fill:lightgreen,stroke:darkgreen,stroke-width:3px,color:black
+    classDef current fill:gold,stroke:darkorange,stroke-width:3px,color:black
+    classDef forced fill:lightsalmon,stroke:darkred,stroke-width:3px,color:black
+`
+
+// mermaid draws no arrow to [*] from states that are not marked Terminal: the guide has
+// none. Its source, content/en/docs/guides/server-graceful-stop.md in grpc/grpc.io (read
+// at commit 028a1d2a6d59, 2026-07-06), has the arrow from [*] to SERVING and the four
+// between the states, and nothing else.
+func (m Machine) mermaid() string {
+	d := mermaidDiagram{ids: make(map[string]string), edges: make(map[string][]Edge)}
+	parent := make(map[string]string)
+	walk(m.States, func(s *State, in string) {
+		parent[s.Name] = in
+		d.ids[s.Name] = s.Name
+		if !plainID(s.Name) || s.label() != s.Name {
+			d.ids[s.Name] = fmt.Sprintf("state_%d", len(d.ids)+1)
+		}
+	})
+	for _, e := range m.Edges {
+		d.edges[parent[e.From]] = append(d.edges[parent[e.From]], e)
+	}
+	if m.Title != "" {
+		// stateDiagram-v2 has no title statement: mermaid would draw a state of that name.
+		fmt.Fprintf(&d, "---\ntitle: %s\n---\n", quoteYAML(m.Title))
+	}
+	d.WriteString("stateDiagram-v2\n")
+	if m.Direction != "" {
+		fmt.Fprintf(&d, "    direction %s\n", m.Direction)
+	}
+	d.region("    ", State{States: m.States, Initial: m.Initial}, m.Start)
+	d.notes(m.States)
+	d.classes(m.States)
+	return d.String()
+}
+
+type mermaidDiagram struct {
+	strings.Builder
+	ids   map[string]string // by state
+	edges map[string][]Edge // by enclosing state
+}
+
+// region writes what is inside a state: the states that no arrow introduces, the
+// arrows, the ends.
+func (d *mermaidDiagram) region(indent string, in State, start string) {
+	named := map[string]bool{in.Initial: true}
+	for _, e := range d.edges[in.Name] {
+		named[e.From], named[e.To] = true, true
+	}
+	for _, s := range in.States {
+		id := d.ids[s.Name]
+		switch {
+		case id != s.Name:
+			fmt.Fprintf(d, "%sstate \"%s\" as %s\n", indent, escape(s.label()), id)
+		case len(s.States) == 0 && !named[s.Name]:
+			fmt.Fprintf(d, "%s%s\n", indent, id)
+		}
+		if len(s.States) > 0 {
+			fmt.Fprintf(d, "%sstate %s {\n", indent, id)
+			d.region(indent+"    ", s, "")
+			fmt.Fprintf(d, "%s}\n", indent)
+		}
+	}
+	if in.Initial != "" {
+		d.arrow(indent, "[*]", d.ids[in.Initial], start)
+	}
+	for _, e := range d.edges[in.Name] {
+		label := e.Label
+		switch e.Class {
+		case Visited, Current:
+			label = "✓ " + label
+		case Forced:
+			label = "⚡ " + label
+		}
+		d.arrow(indent, d.ids[e.From], d.ids[e.To], label)
+	}
+	for _, s := range in.States {
+		if s.Terminal {
+			d.arrow(indent, d.ids[s.Name], "[*]", "")
+		}
+	}
+}
+
+// arrow writes one arrow. Mermaid 12 leaves out a label that is blank, 10 and 11 draw an
+// empty one; without the colon there is none.
+func (d *mermaidDiagram) arrow(indent, from, to, label string) {
+	fmt.Fprintf(d, "%s%s --> %s", indent, from, to)
+	if !blank(label) {
+		fmt.Fprintf(d, " : %s", escape(label))
+	}
+	d.WriteByte('\n')
+}
+
+func (d *mermaidDiagram) notes(states []State) {
+	walk(states, func(s *State, _ string) {
+		for _, note := range s.Notes {
+			fmt.Fprintf(d, "    note right of %s : %s\n", d.ids[s.Name], escape(note))
+		}
+	})
+}
+
+func (d *mermaidDiagram) classes(states []State) {
+	members := make(map[Class][]string)
+	walk(states, func(s *State, _ string) { members[s.Class] = append(members[s.Class], d.ids[s.Name]) })
+	style := strings.SplitAfter(mermaidStyles, "\n")
+	for class := Visited; class <= Forced; class++ {
+		if ids := members[class]; len(ids) > 0 {
+			fmt.Fprintf(d, "%s    class %s %v\n", style[class-1], strings.Join(ids, ","), class)
+		}
+	}
+}
+
+// plainID reports whether a name can be an id in mermaid as it is: letters, digits and
+// underscores, and not a word of mermaid's or a property of JavaScript's objects. Names
+// of the form that this package makes itself are none.
+func plainID(name string) bool {
+	for i, r := range name {
+		if !alphanumeric(r) && r != '_' || i == 0 && !unicode.IsLetter(r) {
+			return false
+		}
+	}
+	switch lower := strings.ToLower(name); lower {
+	case "state", "note", "end", "class", "style", "click", "as", "default", "hide", "scale", "title", "href", "root",
+		"fork", "join", "choice", "left", "right", "of", "classdef", "direction", "interpolate", "linkstyle",
+		"constructor", "prototype", "tostring", "valueof", "hasownproperty", "isprototypeof", "propertyisenumerable", "tolocalestring":
+		return false
+	default:
+		return len(name) <= 60 && !strings.HasPrefix(lower, "state") && !strings.HasPrefix(lower, "root") &&
+			!strings.Contains(lower, "direction") && !strings.HasPrefix(lower, "acc") && !strings.HasPrefix(lower, "end") && !strings.HasPrefix(lower, "note")
+	}
+}
