@@ -40,6 +40,7 @@ var floors = map[string][]string{
 	"internal/pid1":     {},
 	"internal/response": {},
 	"internal/sock":     {},
+	"internal/source":   {"viz"},
 
 	"grpcadapter": {"", "internal/foreign", "internal/inflight", "internal/connset", "internal/sock"},
 	"httpadapter": {"", "internal/foreign", "internal/inflight", "internal/connset", "internal/httpconn", "internal/response"},
@@ -48,13 +49,13 @@ var floors = map[string][]string{
 	"systemd":     {"", "controller", "report"},
 	"admin":       {"", "fsm", "report", "httpadapter", "internal/foreign"},
 
-	"cmd/lastcall": {"", "fsm", "transitions", "controller", "report", "grpcadapter", "kubernetes", "viz"},
+	"cmd/lastcall": {"", "fsm", "transitions", "controller", "report", "grpcadapter", "kubernetes", "viz", "internal/source"},
 }
 
 // outside says which packages, or single files, of ours may import a module of
 // somebody else.
 var outside = map[string][]string{
-	"github.com/looplab/fsm":       {"fsm/machine.go", "viz/looplab.go"},
+	"github.com/looplab/fsm":       {"fsm/machine.go", "viz/looplab.go", "internal/source/find.go"},
 	"github.com/rs/zerolog":        {"controller", "cmd/lastcall"},
 	"github.com/mattn/go-isatty":   {"controller", "cmd/lastcall"},
 	"google.golang.org/grpc":       {"grpcadapter", "cmd/lastcall"},

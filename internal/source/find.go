@@ -21,6 +21,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/looplab/fsm"
+
+	"github.com/lastcall-go/lastcall/viz"
 )
 
 // Machine is a state machine that was found.
@@ -34,14 +38,18 @@ type Machine struct {
 	// InitialUnknown says why.
 	Initial        string
 	InitialUnknown string
-	Events         []Event
+	Events         fsm.Events
 }
 
-// Event is one of a machine's events, as looplab's EventDesc.
-type Event struct {
-	Name string
-	Src  []string
-	Dst  string
+// Drawing returns the machine as package viz draws it, without a start if the initial
+// state is not known.
+func (m Machine) Drawing() viz.Machine {
+	if m.InitialUnknown == "" {
+		return viz.FromEvents(m.Initial, m.Events)
+	}
+	drawing := viz.FromEvents("any", m.Events)
+	drawing.Initial = ""
+	return drawing
 }
 
 // Unknown is a machine that cannot be evaluated.
@@ -102,10 +110,8 @@ func (f *finding) search(p *program) {
 			continue
 		}
 		for _, s := range sites {
-			if p.isTarget(s.pkg) {
-				p.steps = 0
-				f.evaluate(p, s, s, &frame{})
-			}
+			p.steps = 0
+			f.evaluate(p, s, s, &frame{})
 		}
 	}
 	f.values(p)
@@ -204,7 +210,7 @@ func (p *program) callers(made site, err *unknown) []site {
 }
 
 // events evaluates an expression to a slice of EventDesc.
-func (p *program) events(e ast.Expr, f *frame) ([]Event, *unknown) {
+func (p *program) events(e ast.Expr, f *frame) (fsm.Events, *unknown) {
 	v, err := p.eval(e, f)
 	if err != nil {
 		return nil, err
@@ -213,7 +219,7 @@ func (p *program) events(e ast.Expr, f *frame) ([]Event, *unknown) {
 	if !ok {
 		return nil, because(e, "%s is not a list that is known", types.ExprString(e))
 	}
-	var out []Event
+	var out fsm.Events
 	for _, elt := range all {
 		if o, ok := elt.(opaque); ok {
 			return nil, o.unknown
@@ -222,7 +228,7 @@ func (p *program) events(e ast.Expr, f *frame) ([]Event, *unknown) {
 		if !ok {
 			return nil, because(e, "an element of %s is not evaluated", types.ExprString(e))
 		}
-		var event Event
+		var event fsm.EventDesc
 		if event.Name, err = text(r["Name"], e); err != nil {
 			return nil, err
 		}
@@ -246,6 +252,9 @@ func (p *program) events(e ast.Expr, f *frame) ([]Event, *unknown) {
 }
 
 func (f *finding) add(p *program, at site, m Machine, err *unknown) {
+	if !p.isTarget(at.pkg) {
+		return
+	}
 	pl := place{pkg: at.pkg, name: at.name, pos: p.fset.Position(at.call.Pos()), m: m}
 	if err != nil {
 		pl.u = &Unknown{Why: p.because(err)}
@@ -275,7 +284,7 @@ func (f *finding) values(p *program) {
 			for _, file := range p.files[pkg] {
 				if file.FileStart <= id.Pos() && id.Pos() < file.FileEnd {
 					f.places = append(f.places, place{pkg: pkg, name: "NewFSM", pos: p.fset.Position(id.Pos()),
-						u: &Unknown{Why: "NewFSM is used as a value: what it is called with is not known"}})
+						u: &Unknown{Why: p.because(because(id, "NewFSM is used as a value: what it is called with is not known"))}})
 				}
 			}
 		}

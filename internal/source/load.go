@@ -21,6 +21,7 @@ import (
 type listed struct {
 	ImportPath, Dir, Name string
 	GoFiles, CgoFiles     []string
+	Imports               []string
 	ImportMap             map[string]string
 	Standard, DepOnly     bool
 	Module                *struct {
@@ -32,10 +33,10 @@ type listed struct {
 	Error *struct{ Pos, Err string }
 }
 
-// local reports whether the package is part of what the user works on. Only of those
-// function bodies are checked and read.
-func (l *listed) local() bool {
-	return !l.Standard && (!l.DepOnly || l.Module == nil || l.Module.Main || l.Module.Replace != nil)
+// whole reports whether function bodies are checked and read, too: of what the user works
+// on, and of the packages that use looplab.
+func (l *listed) whole() bool {
+	return !l.Standard && (!l.DepOnly || l.Module == nil || l.Module.Main || l.Module.Replace != nil || slices.ContainsFunc(l.Imports, isLooplab))
 }
 
 // program is a set of packages, read and type-checked from source.
@@ -93,7 +94,7 @@ func load(dir string, patterns []string) (*program, error) {
 
 // list runs the go command, and returns the packages that the patterns name.
 func (p *program) list(dir string, patterns []string) ([]*listed, error) {
-	args := []string{"list", "-e", "-deps", "-json=ImportPath,Dir,Name,GoFiles,CgoFiles,ImportMap,Standard,DepOnly,Module,Error", "--"}
+	args := []string{"list", "-e", "-deps", "-json=ImportPath,Dir,Name,GoFiles,CgoFiles,Imports,ImportMap,Standard,DepOnly,Module,Error", "--"}
 	cmd := exec.Command("go", append(args, patterns...)...)
 	cmd.Dir = dir
 	var stderr bytes.Buffer
@@ -146,10 +147,10 @@ func (p *program) check(l *listed) *types.Package {
 		}
 	}
 	conf := types.Config{
-		FakeImportC: true, IgnoreFuncBodies: !l.local(), Importer: importer{p, l}, Error: fail,
+		FakeImportC: true, IgnoreFuncBodies: !l.whole(), Importer: importer{p, l}, Error: fail,
 		Sizes: types.SizesFor("gc", "amd64"),
 	}
-	if l.Module != nil && l.Module.GoVersion != "" && l.local() {
+	if l.Module != nil && l.Module.GoVersion != "" && l.whole() {
 		conf.GoVersion = "go" + l.Module.GoVersion
 	}
 	info := &p.info

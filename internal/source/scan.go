@@ -51,7 +51,7 @@ func (p *program) declaration(pkg *types.Package, decl ast.Decl) {
 		if d.Recv != nil {
 			name = receiver(d.Recv.List[0].Type) + "." + name
 		}
-		if fn, ok := p.info.Defs[d.Name].(*types.Func); ok && p.listed[pkg.Path()].local() {
+		if fn, ok := p.info.Defs[d.Name].(*types.Func); ok && p.listed[pkg.Path()].whole() {
 			p.functions[fn] = d
 			p.parameters(d.Recv)
 			p.owners(fn, d)

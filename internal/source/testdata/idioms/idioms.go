@@ -48,13 +48,13 @@ func Elsewhere() *fsm.FSM { return fsm.NewFSM("closed", names.Door, nil) }
 
 func Wrapped() *fsm.FSM { return names.Make("idle", base) }
 
-func Local() *order {
+func Local() *fsm.FSM {
 	start, stop := "start", "stop"
 	var events = fsm.Events{{Name: start, Src: []string{"a"}, Dst: "b"}}
 	more := append(events, fsm.EventDesc{Name: stop, Src: []string{"b"}, Dst: "a"})
 	o := &order{events: append(more, base...)}
 	o.FSM = fsm.NewFSM("a", more, nil)
-	return o
+	return o.FSM
 }
 
 func Stringers() *fsm.FSM {
@@ -72,11 +72,11 @@ func events(to string) fsm.Events {
 
 func Functions() *fsm.FSM { return fsm.NewFSM("idle", events("finished"), nil) }
 
-func Twice() []*fsm.FSM {
+func Twice() (one, two *fsm.FSM) {
 	new := func(s string) *fsm.FSM {
 		return fsm.NewFSM("x", fsm.Events{{Name: "1", Src: []string{"x"}, Dst: "y"}}, nil)
 	}
-	return []*fsm.FSM{new(""), (fsm.NewFSM)("x", fsm.Events{{Name: "2", Src: []string{"x"}, Dst: "y"}}, nil)}
+	return new(""), (fsm.NewFSM)("x", fsm.Events{{Name: "2", Src: []string{"x"}, Dst: "y"}}, nil)
 }
 
 // The state in which it starts is the caller's.
@@ -84,10 +84,24 @@ func Restored(state string) *fsm.FSM {
 	return fsm.NewFSM(state, fsm.Events{{Name: "open", Src: []string{"closed"}, Dst: "open"}}, nil)
 }
 
-func (o *order) Method() { o.FSM = fsm.NewFSM("idle", base, nil) }
+func (o *order) Method() *fsm.FSM {
+	o.FSM = fsm.NewFSM("idle", base, nil)
+	return o.FSM
+}
 
 func NoEvents() *fsm.FSM { return fsm.NewFSM("alone", nil, nil) }
 
 func agreed(state string) *fsm.FSM { return fsm.NewFSM(state, base, nil) }
 
-var _, _ = agreed("idle"), agreed("idle")
+// All makes every machine that can be evaluated, by its name.
+func All() map[string]*fsm.FSM {
+	one, two := Twice()
+	return map[string]*fsm.FSM{
+		"idioms.machine": machine, "idioms.Literal": Literal(), "idioms.Constants": Constants(), "idioms.Elsewhere": Elsewhere(),
+		"idioms.Wrapped": Wrapped(), "idioms.Local": Local(), "idioms.Stringers": Stringers(), "idioms.Functions": Functions(),
+		"idioms.Twice": one, "idioms.Twice-2": two, "idioms.Restored": Restored(""), "idioms.order.Method": new(order).Method(),
+		"idioms.NoEvents": NoEvents(), "idioms.agreed": agreed("idle"), "idioms.Dot": Dot(),
+	}
+}
+
+var _ = agreed("i" + "dle")

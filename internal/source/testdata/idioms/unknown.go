@@ -52,7 +52,7 @@ func Parameter(events fsm.Events) *fsm.FSM { // Parameter
 	return fsm.NewFSM("idle", events, nil)
 }
 
-var New = fsm.NewFSM // Value
+var New = fsm.NewFSM // NewFSM
 
 func Multiple() *fsm.FSM { return fsm.NewFSM(two()) } // Multiple
 
@@ -88,6 +88,6 @@ func Config() *fsm.FSM {
 
 func Copied() *fsm.FSM {
 	events := make(fsm.Events, 1)
-	copy(events, base) // not of base
+	copy(events, base) // Copied
 	return fsm.NewFSM("idle", events, nil)
 }
