@@ -31,6 +31,7 @@ var floors = map[string][]string{
 	"viz":         {"", "fsm"},
 	"viz/viztest": {"viz"},
 	"report":      {"", "fsm"},
+	"report/draw": {"", "fsm", "transitions", "report", "viz"},
 	"controller":  {"", "fsm", "transitions", "report", "internal/pid1"},
 
 	"internal/foreign":  {""},
@@ -49,7 +50,7 @@ var floors = map[string][]string{
 	"systemd":     {"", "controller", "report"},
 	"admin":       {"", "fsm", "report", "httpadapter", "internal/foreign"},
 
-	"cmd/lastcall": {"", "fsm", "transitions", "controller", "report", "grpcadapter", "kubernetes", "viz", "internal/source"},
+	"cmd/lastcall": {"", "fsm", "transitions", "controller", "report", "grpcadapter", "kubernetes", "viz", "report/draw", "internal/source"},
 }
 
 // outside says which packages, or single files, of ours may import a module of
