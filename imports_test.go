@@ -28,7 +28,7 @@ var floors = map[string][]string{
 	"":            {}, // the contract: the standard library alone
 	"fsm":         {},
 	"transitions": {"fsm"},
-	"viz":         {"", "fsm"},
+	"viz":         {"", "fsm", "internal/layered"},
 	"viz/viztest": {"viz"},
 	"report":      {"", "fsm"},
 	"report/draw": {"", "fsm", "transitions", "report", "viz"},
@@ -37,6 +37,7 @@ var floors = map[string][]string{
 	"internal/foreign":  {""},
 	"internal/inflight": {""},
 	"internal/connset":  {"internal/foreign", "internal/sock"},
+	"internal/layered":  {},
 	"internal/httpconn": {"internal/foreign", "internal/connset"},
 	"internal/pid1":     {},
 	"internal/response": {},

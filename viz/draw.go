@@ -88,6 +88,14 @@ func (m Machine) draw(f Format) (string, error) {
 	switch f {
 	case Mermaid:
 		return m.mermaid(), nil
+	case DOT:
+		return m.dot(), nil
+	case SVG:
+		return m.svg(), nil
+	case Text:
+		return m.text(unicodeStrokes()), nil
+	case ASCII:
+		return m.text(asciiStrokes()), nil
 	default:
 		return "", fmt.Errorf("viz: %v is not a format", f)
 	}

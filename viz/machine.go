@@ -259,14 +259,14 @@ func (m Machine) states() []State {
 }
 
 // isEnd reports whether the machine ends in a state: it is terminal, or no state is
-// and no edge leaves this one.
+// and no edge leaves this one for another.
 func (m Machine) isEnd(name string) bool {
 	terminal, any := false, false
 	walk(m.states(), func(s *State, _ string) {
 		any = any || s.Terminal
 		terminal = terminal || s.Terminal && s.Name == name
 	})
-	leaves := slices.ContainsFunc(m.Edges, func(e Edge) bool { return e.From == name })
+	leaves := slices.ContainsFunc(m.Edges, func(e Edge) bool { return e.From == name && e.To != name })
 	return terminal || !any && !leaves
 }
 

@@ -1,0 +1,131 @@
+package viz
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Check returns what is suspicious about a machine, joined, each with the names of the
+// states, or nil. A test may hold a machine to it:
+//
+//	if err := viz.Check(viz.FromEvents("pending", events)); err != nil {
+//		t.Error(err)
+//	}
+//
+// Suspicious is
+//   - a state that no path from the initial one enters, if there is an initial one;
+//   - a state from which no path leads to an end. An end is a Terminal state or, if none
+//     is marked, a state that no edge leaves. A machine without any end is meant to
+//     run for ever;
+//   - a state that no edge leaves, if others are marked Terminal, and a Terminal state that
+//     an edge leaves;
+//   - an event, which is the label of edges, with two targets in one state;
+//   - the same edge twice;
+//   - a name that differs from another one only in its case or in the spaces around it.
+//
+// States inside others are checked in the same way, with what the enclosing state
+// enters first. What Err returns is returned as well, alone.
+func Check(m Machine) error {
+	if err := m.Err(); err != nil {
+		return err
+	}
+	c := checker{edges: m.edgesByParent()}
+	m.States = m.states()
+	c.names(m.States)
+	c.targets(m.Edges)
+	c.region(m.States, "", m.Initial)
+	walk(m.States, func(s *State, _ string) {
+		if len(s.States) > 0 {
+			c.region(s.States, s.Name, s.Initial)
+		}
+	})
+	return errors.Join(c.errs...)
+}
+
+type checker struct {
+	edges map[string][]Edge // by enclosing state
+	errs  []error
+}
+
+func (c *checker) suspect(format string, args ...any) {
+	c.errs = append(c.errs, fmt.Errorf("viz: "+format, args...))
+}
+
+// region checks the states inside one, or at the top, for reachability.
+func (c *checker) region(states []State, in, initial string) {
+	edges := c.edges[in]
+	marked := slices.ContainsFunc(states, func(s State) bool { return s.Terminal })
+	leaves := func(name string) bool {
+		return slices.ContainsFunc(edges, func(e Edge) bool { return e.From == name && e.To != name })
+	}
+	var ends, all []string
+	for _, s := range states {
+		all = append(all, s.Name)
+		if s.Terminal || !marked && !leaves(s.Name) {
+			ends = append(ends, s.Name)
+		}
+		switch {
+		case s.Terminal && leaves(s.Name):
+			c.suspect("%q is terminal, but an edge leaves it", s.Name)
+		case marked && !s.Terminal && !leaves(s.Name):
+			c.suspect("%q is a dead end: no edge leaves it, and it is not terminal", s.Name)
+		}
+	}
+	entered := reach([]string{initial}, edges, func(e Edge) (string, string) { return e.From, e.To })
+	ending := reach(ends, edges, func(e Edge) (string, string) { return e.To, e.From })
+	for _, name := range all {
+		if initial != "" && !entered[name] {
+			c.suspect("%q cannot be reached from %q", name, initial)
+		}
+		if len(ends) > 0 && !ending[name] && leaves(name) {
+			c.suspect("no path leads from %q to an end (%s)", name, strings.Join(ends, ", "))
+		}
+	}
+}
+
+// reach returns what can be reached over edges in the direction that the function says.
+func reach(from []string, edges []Edge, ends func(Edge) (from, to string)) map[string]bool {
+	near := make(map[string][]string)
+	for _, e := range edges {
+		a, b := ends(e)
+		near[a] = append(near[a], b)
+	}
+	seen := make(map[string]bool)
+	for todo := from; len(todo) > 0; todo = todo[1:] {
+		if !seen[todo[0]] {
+			seen[todo[0]] = true
+			todo = append(todo, near[todo[0]]...)
+		}
+	}
+	return seen
+}
+
+func (c *checker) targets(edges []Edge) {
+	type key struct{ from, label string }
+	first := make(map[key]string)
+	for _, e := range edges {
+		k := key{e.From, e.Label}
+		to, again := first[k]
+		switch {
+		case !again:
+			first[k] = e.To
+		case to == e.To:
+			c.suspect("the edge %q from %q to %q is there twice", e.Label, e.From, e.To)
+		case !blank(e.Label):
+			c.suspect("%q has two targets in %q: %q and %q", e.Label, e.From, to, e.To)
+		}
+	}
+}
+
+func (c *checker) names(states []State) {
+	seen := make(map[string]string)
+	walk(states, func(s *State, _ string) {
+		key := strings.ToLower(strings.TrimSpace(s.Name))
+		if other, ok := seen[key]; ok {
+			c.suspect("%q and %q differ only in case or in spaces", other, s.Name)
+		}
+		seen[key] = s.Name
+	})
+}

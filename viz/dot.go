@@ -1,0 +1,142 @@
+package viz
+
+import (
+	"fmt"
+	"strings"
+)
+
+// dotStyle returns what a state or an edge of a class looks like. The class itself is
+// written too, for a style sheet over an SVG that Graphviz makes.
+func dotStyle(c Class, state bool) string {
+	style := ""
+	switch c {
+	case Plain:
+		return ""
+	case Visited:
+		style = `color="#1a7f37", penwidth=2.5`
+		if state {
+			style += `, fillcolor="#dafbe1"`
+		}
+	case Current:
+		style = `color="#9a6700", penwidth=3.5`
+		if state {
+			style += `, fillcolor="#fff8c5"`
+		}
+	case Forced:
+		style = `color="#cf222e", penwidth=2.5`
+		if state {
+			style += `, fillcolor="#ffebe9"`
+		} else {
+			style += `, style=dashed`
+		}
+	}
+	return fmt.Sprintf(`, class="%v", %s`, c, style)
+}
+
+// dot writes the machine as a digraph. A state is a node whose name is the state's, or a
+// cluster if there are states inside; the ends of edges to a cluster are an invisible node
+// in it. What this package adds has names that begin with a newline, which no state's does.
+func (m Machine) dot() string {
+	d := dotGraph{edges: m.edgesByParent(), inside: make(map[string]bool), ids: make(map[string]string)}
+	walk(m.States, func(s *State, _ string) {
+		d.inside[s.Name] = len(s.States) > 0
+		d.ids[s.Name] = s.Name
+		if visible(s.Name) != s.Name || strings.HasPrefix(s.Name, "\n") {
+			d.ids[s.Name] = fmt.Sprintf("\nstate %d", len(d.ids)+1) // others may look the same
+		}
+	})
+	direction := m.Direction
+	if direction == "" {
+		direction = TopDown
+	}
+	fmt.Fprintf(&d, "digraph {\n    compound=true\n    rankdir=%s\n", direction)
+	if !blank(m.Title) {
+		fmt.Fprintf(&d, "    labelloc=t\n    label=%s\n", quoteDOT(m.Title))
+	}
+	d.WriteString("    node [shape=box, style=\"rounded,filled\", fillcolor=\"#f6f8fa\", fontname=\"Helvetica,sans-serif\"]\n" +
+		"    edge [fontname=\"Helvetica,sans-serif\", fontsize=11]\n    graph [fontname=\"Helvetica,sans-serif\"]\n")
+	d.region("    ", State{States: m.States, Initial: m.Initial}, m.Start)
+	d.WriteString("}\n")
+	return d.String()
+}
+
+type dotGraph struct {
+	strings.Builder
+	edges    map[string][]Edge
+	inside   map[string]bool   // by state: there are states inside
+	ids      map[string]string // by state
+	clusters int
+}
+
+func (d *dotGraph) region(indent string, in State, start string) {
+	for _, s := range in.States {
+		d.state(indent, s)
+		for i, note := range s.Notes {
+			id := quoteDOT(fmt.Sprintf("\nnote %d of %s", i+1, d.ids[s.Name]))
+			fmt.Fprintf(d, "%s%s [shape=note, style=filled, fillcolor=\"#fff8c5\", fontsize=11, label=%s]\n", indent, id, quoteDOT(note))
+			d.edge(indent, Edge{To: s.Name}, id, "style=dashed, arrowhead=none")
+		}
+	}
+	if in.Initial != "" {
+		id := quoteDOT("\nstart of " + d.ids[in.Name])
+		fmt.Fprintf(d, "%s%s [shape=point, width=0.18, label=\"\"]\n", indent, id)
+		d.edge(indent, Edge{To: in.Initial, Label: start}, id, "")
+	}
+	for _, e := range d.edges[in.Name] {
+		d.edge(indent, e, d.end(e.From), "")
+	}
+}
+
+func (d *dotGraph) state(indent string, s State) {
+	attributes := "label=" + quoteDOT(s.label())
+	if s.Terminal {
+		attributes += ", peripheries=2"
+	}
+	attributes += dotStyle(s.Class, true)
+	if len(s.States) == 0 {
+		fmt.Fprintf(d, "%s%s [%s]\n", indent, d.end(s.Name), attributes)
+		return
+	}
+	fmt.Fprintf(d, "%ssubgraph %s {\n%[1]s    graph [style=\"rounded,filled\", fillcolor=\"#ffffff\", %[3]s]\n%[1]s    %[4]s [shape=point, style=invis, width=0, label=\"\"]\n",
+		indent, d.cluster(s.Name), attributes, d.end(s.Name))
+	d.region(indent+"    ", s, "")
+	fmt.Fprintf(d, "%s}\n", indent)
+}
+
+// end returns the node at which edges of a state end.
+func (d *dotGraph) end(name string) string {
+	if d.inside[name] {
+		return quoteDOT("\ninside " + d.ids[name])
+	}
+	return quoteDOT(d.ids[name])
+}
+
+func (d *dotGraph) cluster(name string) string { return quoteDOT("cluster\n" + d.ids[name]) }
+
+func (d *dotGraph) edge(indent string, e Edge, from, attributes string) {
+	var all []string
+	if attributes != "" {
+		all = append(all, attributes)
+	}
+	if !blank(e.Label) {
+		all = append(all, "label="+quoteDOT(e.Label))
+	}
+	if d.inside[e.From] && e.From != e.To {
+		all = append(all, "ltail="+d.cluster(e.From))
+	}
+	if d.inside[e.To] && e.From != e.To {
+		all = append(all, "lhead="+d.cluster(e.To))
+	}
+	text := strings.TrimPrefix(strings.Join(all, ", ")+dotStyle(e.Class, false), ", ")
+	if text != "" {
+		text = " [" + text + "]"
+	}
+	fmt.Fprintf(d, "%s%s -> %s%s\n", indent, from, d.end(e.To), text)
+}
+
+// quoteDOT returns text as a quoted string, which Graphviz shows as it is: a backslash is
+// doubled, since it begins escapes such as \N and \l, and an ampersand is written as an
+// entity, since Graphviz reads those.
+func quoteDOT(text string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "&", "&amp;").Replace(visible(text)) + `"`
+}
