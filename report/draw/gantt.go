@@ -31,6 +31,9 @@ type gantt struct {
 // shorter unit than the millisecond, and its axis counts seconds to 60.
 const shortAxis = 60 * time.Millisecond
 
+// visible is the part of the axis that a bar takes at least.
+const visible = 300
+
 func newGantt(r report.Report) *gantt {
 	g := &gantt{r: r, unit: time.Millisecond}
 	if g.length() < shortAxis {
@@ -140,10 +143,9 @@ func (g *gantt) marks() {
 	for _, m := range []struct {
 		name string
 		at   time.Time
-		far  bool
-	}{{"timer", g.r.Timer, !g.limits()}, {"deadline", g.r.Deadline, !g.limits()}, {"Run returns", g.r.Ended, false}} {
+	}{{"timer", g.r.Timer}, {"Run returns", g.r.Ended}, {"deadline", g.r.Deadline}} {
 		text, when := m.name+" "+at(g.r, m.at), m.at
-		if m.far && m.at.After(g.r.Ended) {
+		if !g.limits() && m.at.After(g.r.Ended) {
 			text, when = text+" (beyond this axis)", g.r.Ended
 		}
 		g.bars++
@@ -154,14 +156,16 @@ func (g *gantt) marks() {
 func (g *gantt) section(name string) { fmt.Fprintf(g, "    section %s\n", name) }
 
 // bar draws a bar, whose name tells when it begins and ends. What began before the
-// trigger is drawn from there on.
+// trigger is drawn from there on, and what is too short to be seen a little longer.
 func (g *gantt) bar(name, tags string, from, to time.Time) {
 	g.bars++
 	begin, since := from, at(g.r, from)
 	if from.Before(g.r.Triggered) {
 		begin, since = g.r.Triggered, "before"
 	}
-	fmt.Fprintf(g, "    %s :%sb%d, %d, %d\n", esc(fmt.Sprintf("%s (%s to %s)", name, since, at(g.r, to))), tags, g.bars, g.scale(begin), max(g.scale(to), g.scale(begin)))
+	first := g.scale(begin)
+	last := max(g.scale(to), first+int64(g.length()/g.unit)/visible)
+	fmt.Fprintf(g, "    %s :%sb%d, %d, %d\n", esc(fmt.Sprintf("%s (%s to %s)", name, since, at(g.r, to))), tags, g.bars, first, last)
 }
 
 func (g *gantt) scale(t time.Time) int64 {

@@ -74,12 +74,14 @@ func (d *sequence) insert(m message) {
 	place := first
 	for i := first; i < last; i++ {
 		o := d.messages[i]
-		switch {
-		case d.r.Steps[o.step].Kind == report.KindTransition && d.r.Steps[o.step].State == fsm.Terminated:
+		switch s := d.r.Steps[o.step]; {
+		case o.step == m.step:
+			place, last = i+1, i
+		case s.Kind == report.KindTransition && s.State == fsm.Terminated:
 			place, last = i, i
-		case d.r.Steps[o.step].Kind == report.KindTransition:
+		case s.Kind == report.KindTransition && s.State == fsm.TimerExpired:
 			place = last
-		case o.end || o.step == m.step:
+		case o.end && place == i:
 			place = i + 1
 		}
 	}
@@ -148,11 +150,10 @@ func (d *sequence) message(m message) {
 	case s.Kind != report.KindCall:
 		d.line("Trigger", "->>", "lastcall", when+" "+clip(s.String(), maxText))
 	case m.both:
-		text := fmt.Sprintf("%s %s: %s", when, s.Op, how(s))
 		if s.Duration > 0 {
-			text = fmt.Sprintf("%s %s to %s: %s", when, s.Op, at(d.r, end(s)), how(s))
+			when += " to " + at(d.r, end(s))
 		}
-		d.line("lastcall", arrow("->>", "-x", s), who(s), text)
+		d.line("lastcall", arrow("->>", "-x", s), who(s), fmt.Sprintf("%s %s: %s", when, s.Op, how(s)))
 	case m.end:
 		d.line(who(s), arrow("-->>", "--x", s), "lastcall", fmt.Sprintf("%s %s: %s", when, s.Op, how(s)))
 	default:
