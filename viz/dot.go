@@ -34,8 +34,9 @@ func dotStyle(c Class, state bool) string {
 }
 
 // dot writes the machine as a digraph. A state is a node whose name is the state's, or a
-// cluster if there are states inside; the ends of edges to a cluster are an invisible node
-// in it. What this package adds has names that begin with a newline, which no state's does.
+// cluster if there are states inside. Edges to a cluster end at an invisible node above
+// what is inside, and edges from it begin at one below that, so that clusters stand below
+// one another. What this package adds has names that begin with a newline, which no state's does.
 func (m Machine) dot() string {
 	d := dotGraph{edges: m.edgesByParent(), inside: make(map[string]bool), ids: make(map[string]string)}
 	walk(m.States, func(s *State, _ string) {
@@ -62,10 +63,9 @@ func (m Machine) dot() string {
 
 type dotGraph struct {
 	strings.Builder
-	edges    map[string][]Edge
-	inside   map[string]bool   // by state: there are states inside
-	ids      map[string]string // by state
-	clusters int
+	edges  map[string][]Edge
+	inside map[string]bool   // by state: there are states inside
+	ids    map[string]string // by state
 }
 
 func (d *dotGraph) region(indent string, in State, start string) {
@@ -79,11 +79,11 @@ func (d *dotGraph) region(indent string, in State, start string) {
 	}
 	if in.Initial != "" {
 		id := quoteDOT("\nstart of " + d.ids[in.Name])
-		fmt.Fprintf(d, "%s%s [shape=point, width=0.18, label=\"\"]\n", indent, id)
+		fmt.Fprintf(d, "%s%s [shape=point, width=0.15, fillcolor=black, label=\"\"]\n", indent, id)
 		d.edge(indent, Edge{To: in.Initial, Label: start}, id, "")
 	}
 	for _, e := range d.edges[in.Name] {
-		d.edge(indent, e, d.end(e.From), "")
+		d.edge(indent, e, d.end(e.From, "out of "), "")
 	}
 }
 
@@ -94,19 +94,25 @@ func (d *dotGraph) state(indent string, s State) {
 	}
 	attributes += dotStyle(s.Class, true)
 	if len(s.States) == 0 {
-		fmt.Fprintf(d, "%s%s [%s]\n", indent, d.end(s.Name), attributes)
+		fmt.Fprintf(d, "%s%s [%s]\n", indent, d.end(s.Name, ""), attributes)
 		return
 	}
-	fmt.Fprintf(d, "%ssubgraph %s {\n%[1]s    graph [style=\"rounded,filled\", fillcolor=\"#ffffff\", %[3]s]\n%[1]s    %[4]s [shape=point, style=invis, width=0, label=\"\"]\n",
-		indent, d.cluster(s.Name), attributes, d.end(s.Name))
+	fmt.Fprintf(d, "%ssubgraph %s {\n%[1]s    graph [style=\"rounded,filled\", fillcolor=\"#ffffff\", %[3]s]\n", indent, d.cluster(s.Name), attributes)
+	into, out := d.end(s.Name, "into "), d.end(s.Name, "out of ")
+	fmt.Fprintf(d, "%s    node [shape=point, style=invis, width=0, label=\"\"] %s %s\n", indent, into, out)
+	fmt.Fprintf(d, "%s    node [shape=box, style=\"rounded,filled\", width=0.75, label=\"\\N\"]\n", indent)
+	for _, in := range s.States {
+		fmt.Fprintf(d, "%s    %s -> %s -> %s [style=invis]\n", indent, into, d.end(in.Name, "into "), d.end(in.Name, "out of "))
+		fmt.Fprintf(d, "%s    %s -> %s [style=invis]\n", indent, d.end(in.Name, "out of "), out)
+	}
 	d.region(indent+"    ", s, "")
 	fmt.Fprintf(d, "%s}\n", indent)
 }
 
-// end returns the node at which edges of a state end.
-func (d *dotGraph) end(name string) string {
+// end returns the node at which edges into, or out of, a state end.
+func (d *dotGraph) end(name, where string) string {
 	if d.inside[name] {
-		return quoteDOT("\ninside " + d.ids[name])
+		return quoteDOT("\n" + where + d.ids[name])
 	}
 	return quoteDOT(d.ids[name])
 }
@@ -131,7 +137,7 @@ func (d *dotGraph) edge(indent string, e Edge, from, attributes string) {
 	if text != "" {
 		text = " [" + text + "]"
 	}
-	fmt.Fprintf(d, "%s%s -> %s%s\n", indent, from, d.end(e.To), text)
+	fmt.Fprintf(d, "%s%s -> %s%s\n", indent, from, d.end(e.To, "into "), text)
 }
 
 // quoteDOT returns text as a quoted string, which Graphviz shows as it is: a backslash is

@@ -127,8 +127,8 @@ func ExampleMachine_Path() {
 	//     [*] --> SERVING : Server Started
 	//     SERVING --> GRACEFUL_SHUTDOWN : ✓ Graceful Shutdown Called (with Timeout)
 	//     GRACEFUL_SHUTDOWN --> TERMINATED : In-Flight RPCs Completed (Before Timeout)
-	//     GRACEFUL_SHUTDOWN --> TIMER_EXPIRED : ✓ Timeout Reached
-	//     TIMER_EXPIRED --> TERMINATED : ✓ Forceful Shutdown Called
+	//     GRACEFUL_SHUTDOWN --> TIMER_EXPIRED : ⚡ Timeout Reached
+	//     TIMER_EXPIRED --> TERMINATED : ⚡ Forceful Shutdown Called
 	//     note right of TIMER_EXPIRED : 3 RPCs were cancelled
 	//     classDef visited fill:lightgreen,stroke:darkgreen,stroke-width:3px,color:black
 	//     class SERVING,GRACEFUL_SHUTDOWN,TERMINATED visited

@@ -129,9 +129,16 @@ func (m Machine) Sorted() Machine {
 }
 
 // Mark returns a copy in which the named states have the class. A name that is not
-// a state's is an error of the copy (see Err).
+// a state's is an error of the copy (see Err). With Forced, so have the visited edges to
+// and from them.
 func (m Machine) Mark(class Class, names ...string) Machine {
-	return m.change("mark", names, func(s *State) { s.Class = class })
+	m = m.change("mark", names, func(s *State) { s.Class = class })
+	for i, e := range m.Edges {
+		if class == Forced && e.Class == Visited && (slices.Contains(names, e.From) || slices.Contains(names, e.To)) {
+			m.Edges[i].Class = Forced
+		}
+	}
+	return m
 }
 
 // Note returns a copy with one more note at the named state. A name that is not a

@@ -2,6 +2,7 @@ package viz
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -39,7 +40,7 @@ func (m Machine) mermaid() string {
 		fmt.Fprintf(&d, "    direction %s\n", m.Direction)
 	}
 	d.region("    ", State{States: m.States, Initial: m.Initial}, m.Start)
-	d.notes(m.States)
+	d.notes(m.States, m.Edges)
 	d.classes(m.States)
 	return d.String()
 }
@@ -59,16 +60,20 @@ func (d *mermaidDiagram) region(indent string, in State, start string) {
 	}
 	for _, s := range in.States {
 		id := d.ids[s.Name]
-		switch {
-		case id != s.Name:
-			fmt.Fprintf(d, "%sstate \"%s\" as %s\n", indent, escape(s.label()), id)
-		case len(s.States) == 0 && !named[s.Name]:
-			fmt.Fprintf(d, "%s%s\n", indent, id)
+		as := "state " + id
+		if len(s.States) == 0 {
+			as = id
 		}
-		if len(s.States) > 0 {
-			fmt.Fprintf(d, "%sstate %s {\n", indent, id)
+		if id != s.Name {
+			as = fmt.Sprintf("state \"%s\" as %s", escape(s.label()), id)
+		}
+		switch {
+		case len(s.States) > 0:
+			fmt.Fprintf(d, "%s%s {\n", indent, as)
 			d.region(indent+"    ", s, "")
 			fmt.Fprintf(d, "%s}\n", indent)
+		case id != s.Name || !named[s.Name]:
+			fmt.Fprintf(d, "%s%s\n", indent, as)
 		}
 	}
 	if in.Initial != "" {
@@ -101,9 +106,21 @@ func (d *mermaidDiagram) arrow(indent, from, to, label string) {
 	d.WriteByte('\n')
 }
 
-func (d *mermaidDiagram) notes(states []State) {
+// notes also names all but the last of a state's loops to itself, if it has several:
+// mermaid 11 and 12 show the last one alone.
+func (d *mermaidDiagram) notes(states []State, edges []Edge) {
 	walk(states, func(s *State, _ string) {
-		for _, note := range s.Notes {
+		notes := slices.Clone(s.Notes)
+		var loops []string
+		for _, e := range edges {
+			if e.From == s.Name && e.To == s.Name && !blank(e.Label) {
+				loops = append(loops, e.Label)
+			}
+		}
+		if n := len(loops) - 1; n > 0 {
+			notes = append(notes, "also to itself: "+strings.Join(loops[:n], ", "))
+		}
+		for _, note := range notes {
 			fmt.Fprintf(d, "    note right of %s : %s\n", d.ids[s.Name], escape(note))
 		}
 	})
@@ -136,6 +153,6 @@ func plainID(name string) bool {
 		return false
 	default:
 		return len(name) <= 60 && !strings.HasPrefix(lower, "state") && !strings.HasPrefix(lower, "root") &&
-			!strings.Contains(lower, "direction") && !strings.HasPrefix(lower, "acc") && !strings.HasPrefix(lower, "end") && !strings.HasPrefix(lower, "note")
+			!strings.HasSuffix(lower, "_start") && !strings.HasSuffix(lower, "_end") && !strings.Contains(lower, "direction") && !strings.HasPrefix(lower, "acc") && !strings.HasPrefix(lower, "end") && !strings.HasPrefix(lower, "note")
 	}
 }

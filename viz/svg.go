@@ -101,11 +101,13 @@ func bundle(edges []Edge) (all []Edge) {
 // region draws what is inside a state, or the whole machine.
 func (p *svgPicture) region(in State, start string, d Direction) (body string, w, h float64) {
 	f := frame{direction: d}
-	var states []string // drawings of the states, around 0 0
+	var states []func(w, h float64) string // draw the states around 0 0
 	index := make(map[string]int)
 	var edges []Edge
 	if in.Initial != "" {
-		states = append(states, fmt.Sprintf("<circle class=\"lcv-start\" r=\"%s\"/>\n", num(startSize/2)))
+		states = append(states, func(_, _ float64) string {
+			return fmt.Sprintf("<circle class=\"lcv-start\" r=\"%s\"/>\n", num(startSize/2))
+		})
 		f.node(startSize, startSize)
 		edges = append(edges, Edge{To: in.Initial, Label: start})
 	}
@@ -127,9 +129,9 @@ func (p *svgPicture) region(in State, start string, d Direction) (body string, w
 	for i := range edges {
 		b.WriteString(f.drawLabel(i))
 	}
-	for i, drawn := range states {
-		at := f.at(layered.Point{X: f.graph.Nodes[i].X, Y: f.graph.Nodes[i].Y})
-		fmt.Fprintf(&b, "<g transform=\"translate(%s %s)\">\n%s</g>\n", num(at.X), num(at.Y), drawn)
+	for i, n := range f.graph.Nodes {
+		at := f.at(layered.Point{X: n.X, Y: n.Y})
+		fmt.Fprintf(&b, "<g transform=\"translate(%s %s)\">\n%s</g>\n", num(at.X), num(at.Y), states[i](f.size(n.W, n.H)))
 	}
 	w, h = f.graph.W, f.graph.H
 	if f.sideways() {
@@ -138,56 +140,67 @@ func (p *svgPicture) region(in State, start string, d Direction) (body string, w
 	return b.String(), w, h
 }
 
-// state draws a state around 0 0.
-func (p *svgPicture) state(s State, d Direction) (body string, w, h float64) {
-	name := wrap(s.label(), nameLimit)
-	w = max(56, textWidth(name, nameSize)+2*padding)
-	h = float64(len(name))*nameLine + padding
-	var inner string
-	var iw, ih float64
+// box is what a state's drawing consists of.
+type box struct {
+	State
+	name, notes []string // in lines
+	inner       string   // what is inside
+	iw, ih      float64
+}
+
+// state returns how a state is drawn around 0 0, and the least size.
+func (p *svgPicture) state(s State, d Direction) (draw func(w, h float64) string, w, h float64) {
+	b := box{State: s, name: wrap(s.label(), nameLimit)}
+	w = max(56, textWidth(b.name, nameSize)+2*padding)
+	h = float64(len(b.name))*nameLine + padding
 	if len(s.States) > 0 {
 		across := LeftRight // what is inside runs across
 		if d == LeftRight || d == RightLeft {
 			across = TopDown
 		}
-		inner, iw, ih = p.region(s, "", across)
-		w, h = max(w, iw+2*padding), h+ih+2*padding
+		b.inner, b.iw, b.ih = p.region(s, "", across)
+		w, h = max(w, b.iw+2*padding), h+b.ih+2*padding
 	}
-	var notes []string
 	for _, note := range s.Notes {
-		notes = append(notes, wrap(note, labelLimit+8)...)
+		b.notes = append(b.notes, wrap(note, labelLimit+8)...)
 	}
-	if len(notes) > 0 {
-		w = max(w, textWidth(notes, labelSize)+2*padding)
-		h += float64(len(notes))*labelLine + padding
+	if len(b.notes) > 0 {
+		w = max(w, textWidth(b.notes, labelSize)+2*padding)
+		h += float64(len(b.notes))*labelLine + padding
 	}
 	if s.Terminal {
 		w, h = w+8, h+8
 	}
+	least := h
+	return func(w, h float64) string { return b.draw(w, h, (h-least)/2) }, w, h
+}
+
+// draw draws the box, with room above and below its content.
+func (s box) draw(w, h, room float64) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "<g class=\"lcv-state%s\">\n", classOf(s.Class))
 	rect := func(class string, x, y, w, h, r float64) {
 		fmt.Fprintf(&b, "<rect%s x=\"%s\" y=\"%s\" width=\"%s\" height=\"%s\" rx=\"%s\"/>\n", class, num(x), num(y), num(w), num(h), num(r))
 	}
 	rect("", -w/2, -h/2, w, h, 8)
-	y := -h / 2
+	y := -h/2 + room
 	if s.Terminal { // a second border
 		rect("", -w/2+4, -h/2+4, w-8, h-8, 5)
 		y += 4
 	}
-	b.WriteString(text(name, 0, y+padding/2+nameSize-1, nameSize, nameLine, ""))
-	y += float64(len(name))*nameLine + padding
-	if inner != "" {
-		rect(" class=\"lcv-inner\"", -iw/2-padding/2, y, iw+padding, ih+padding, 5)
-		fmt.Fprintf(&b, "</g>\n<g transform=\"translate(%s %s)\">\n%s</g>\n<g class=\"lcv-state%s\">\n", num(-iw/2), num(y+padding/2), inner, classOf(s.Class))
-		y += ih + 2*padding
+	b.WriteString(text(s.name, 0, y+padding/2+nameSize-1, nameSize, nameLine, ""))
+	y += float64(len(s.name))*nameLine + padding
+	if s.inner != "" {
+		rect(" class=\"lcv-inner\"", -s.iw/2-padding/2, y, s.iw+padding, s.ih+padding, 5)
+		fmt.Fprintf(&b, "</g>\n<g transform=\"translate(%s %s)\">\n%s</g>\n<g class=\"lcv-state%s\">\n", num(-s.iw/2), num(y+padding/2), s.inner, classOf(s.Class))
+		y += s.ih + 2*padding
 	}
-	if len(notes) > 0 {
+	if len(s.notes) > 0 {
 		fmt.Fprintf(&b, "<line x1=\"%s\" x2=\"%s\" y1=\"%s\" y2=\"%[3]s\"/>\n", num(-w/2+padding/2), num(w/2-padding/2), num(y))
-		b.WriteString(text(notes, 0, y+labelLine, labelSize, labelLine, " class=\"lcv-note\""))
+		b.WriteString(text(s.notes, 0, y+labelLine, labelSize, labelLine, " class=\"lcv-note\""))
 	}
 	b.WriteString("</g>\n")
-	return b.String(), w, h
+	return b.String()
 }
 
 func classOf(c Class) string {

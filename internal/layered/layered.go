@@ -14,7 +14,8 @@ import "slices"
 // Point is a place in the layout: x to the right, y down.
 type Point struct{ X, Y float64 }
 
-// Node is a box. X and Y are its centre, and are set by Layout.
+// Node is a box. X and Y are its centre, and are set by Layout, which also makes the box
+// wider if it has many edges.
 type Node struct {
 	W, H  float64
 	Right float64 // room that is kept free to the right of it
@@ -47,7 +48,8 @@ const (
 	lineGap  = 16.0 // between a line and its neighbour in a layer
 	layerGap = 4.0  // between layers, at least, without the stubs; between two nodes there is one for labels
 	stub     = 6.0  // how far a line is straight before and behind a layer
-	corner   = 12.0 // how far from a box's corners its edges end
+	corner   = 10.0 // how far from a box's corners its edges end
+	between  = 12.0 // between the ends of two edges
 	maxBend  = 34.0 // what is added for lines that go far to the side
 	perRow   = 5    // how many nodes without edges stand beside one another
 )
@@ -194,7 +196,16 @@ func (l *layout) build(rank []int) {
 	if len(rank) > 0 {
 		least = slices.Min(rank)
 	}
-	for n, box := range l.Nodes {
+	ends := make([][2]int, len(l.Nodes)) // below and above each node
+	for e := range l.Edges {
+		if up, low := l.ends(e); up != low {
+			ends[up][0]++
+			ends[low][1]++
+		}
+	}
+	for n := range l.Nodes {
+		box := &l.Nodes[n]
+		box.W = max(box.W, 2*corner+between*float64(max(ends[n][0], ends[n][1])-1))
 		add(vertex{rank: rank[n] - least, node: n, left: box.W/2 + nodeGap/2, right: box.W/2 + box.Right + nodeGap/2, h: box.H})
 	}
 	for e := range l.Edges {

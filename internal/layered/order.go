@@ -2,33 +2,41 @@ package layered
 
 import (
 	"cmp"
+	"math"
+	"math/rand/v2"
 	"slices"
 )
 
-// sweeps is how often the layers are ordered by their neighbours. More bring nothing for
-// machines of 40 states.
-const sweeps = 24
+// Each start of the search goes on for so many sweeps. More bring nothing for machines of
+// 40 states.
+const starts, sweeps = 8, 12
 
 // order puts the vertices of each layer into an order with few crossings: the best that
 // the sweeps come across.
 func (l *layout) order() {
-	l.firstOrder()
-	best, fewest := cloneRanks(l.ranks), l.crossings()
-	for sweep := 0; sweep < sweeps && fewest > 0; sweep++ {
-		down := sweep%2 == 0
-		for i := range l.ranks {
-			r := i
-			if !down {
-				r = len(l.ranks) - 1 - i
+	r := rand.New(rand.NewPCG(1, 1)) // always the same
+	var best [][]int
+	fewest := math.MaxInt
+	for start := 0; start < starts && fewest > 0; start++ {
+		l.firstOrder(start, r)
+		for sweep := 0; sweep <= sweeps && fewest > 0; sweep++ {
+			if n := l.crossings(); n < fewest {
+				best, fewest = cloneRanks(l.ranks), n
 			}
-			l.byBarycenter(r, down)
-		}
-		l.swap()
-		if n := l.crossings(); n < fewest {
-			best, fewest = cloneRanks(l.ranks), n
+			down := (sweep+start)%2 == 0
+			for i := range l.ranks {
+				r := i
+				if !down {
+					r = len(l.ranks) - 1 - i
+				}
+				l.byBarycenter(r, down)
+			}
+			l.swap()
 		}
 	}
-	l.ranks = best
+	if best != nil {
+		l.ranks = best
+	}
 }
 
 func cloneRanks(ranks [][]int) [][]int {
@@ -39,8 +47,9 @@ func cloneRanks(ranks [][]int) [][]int {
 	return all
 }
 
-// firstOrder is that of a depth-first search downward.
-func (l *layout) firstOrder() {
+// firstOrder is that of a depth-first search downward. From the second start on, it takes
+// the edges of a vertex in another order each time.
+func (l *layout) firstOrder(start int, r *rand.Rand) {
 	ranks := make([][]int, len(l.ranks))
 	seen := make([]bool, len(l.verts))
 	var visit func(int)
@@ -50,7 +59,11 @@ func (l *layout) firstOrder() {
 		}
 		seen[v] = true
 		ranks[l.verts[v].rank] = append(ranks[l.verts[v].rank], v)
-		for _, d := range l.verts[v].down {
+		down := slices.Clone(l.verts[v].down)
+		if start > 0 {
+			r.Shuffle(len(down), func(i, j int) { down[i], down[j] = down[j], down[i] })
+		}
+		for _, d := range down {
 			visit(d)
 		}
 	}

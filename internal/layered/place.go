@@ -251,7 +251,6 @@ func (l *layout) heights(xs [][]float64) (top, bottom []float64) {
 // ports spreads the ends of a node's edges on its upper or lower border, each as near as
 // possible to the next vertex of its edge.
 func (l *layout) ports(v int, up bool, x map[[2]int]float64) {
-	const between = 12.0
 	type end struct {
 		edge int
 		next float64
@@ -271,7 +270,7 @@ func (l *layout) ports(v int, up bool, x map[[2]int]float64) {
 	for i, e := range ends {
 		want[i], weight[i] = max(l.verts[v].x-half, min(l.verts[v].x+half, e.next)), 1
 		if i > 0 {
-			gap[i] = min(between, 2*half/float64(len(ends)-1))
+			gap[i] = between
 		}
 	}
 	total, before := 0.0, 0.0

@@ -3,27 +3,29 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
+	"strings"
 
-	"github.com/lastcall-go/lastcall/fsm"
 	"github.com/lastcall-go/lastcall/transitions"
 	"github.com/lastcall-go/lastcall/viz"
+	"github.com/lastcall-go/lastcall/viz/testdata/machines"
 )
 
-// Case is a diagram with its meaning.
+// Case is a diagram with its meaning. States are called by what the diagram shows for
+// them, and the start and the end by [*].
 type Case struct {
 	Name      string      `json:"name"`
 	Text      string      `json:"text"`
 	Guide     string      `json:"guide,omitempty"` // has the same meaning
 	Title     string      `json:"title"`
 	Direction string      `json:"direction,omitempty"`
-	Edges     [][3]string `json:"edges,omitempty"` // from, to, label
-	Notes     [][2]string `json:"notes,omitempty"` // state, text
-	Taken     []string    `json:"taken,omitempty"`
+	States    [][2]string `json:"states,omitempty"`     // what it is inside of, name
+	Edges     [][3]string `json:"edges,omitempty"`      // from, to, label
+	Notes     [][2]string `json:"notes,omitempty"`      // state, text
+	Classes   [][2]string `json:"classes,omitempty"`    // state, class
+	Hidden    []string    `json:"hidden,omitempty"`     // labels that some versions do not show
 	ParseOnly bool        `json:"parse_only,omitempty"` // to save time: what the SVG shows has been seen in other cases
 }
 
@@ -75,27 +77,39 @@ func main() {
 }
 
 func cases() []Case {
+	shutdown := viz.FromTable(transitions.Shutdown())
+	titled := shutdown
+	titled.Direction, titled.Title = viz.LeftRight, "How it ends"
+	guide := state("the guide's states", shutdown)
+	guide.Guide = guideState
 	all := []Case{
-		state("the guide's states", transitions.Shutdown(), Case{Guide: guideState}),
-		state("direction and title", transitions.Shutdown(), Case{Direction: "LR", Title: "How it ends"}, viz.Direction("LR"), viz.Title("How it ends")),
-		state("path to the end", transitions.Shutdown(), Case{Taken: []string{"SERVING", "GRACEFUL_SHUTDOWN", "TERMINATED", "TIMER_EXPIRED"}},
-			viz.Path(fsm.Serving, fsm.GracefulShutdown, fsm.TimerExpired, fsm.Terminated)),
-		state("path so far", transitions.Shutdown(), Case{Taken: []string{"SERVING"}}, viz.Path(fsm.Serving)),
-		withCalls(),
-		everything(),
-		sequence("the guide's sequence", Case{Guide: guideSequence}),
-		sequence("sequence with a title", Case{Guide: guideSequence, Title: "Who says what"}, viz.Title("Who says what")),
-		hostile("a table without labels", ""),
+		guide,
+		state("direction and title", titled),
+		state("path to the end", shutdown.Path("SERVING", "GRACEFUL_SHUTDOWN", "TIMER_EXPIRED", "TERMINATED").Mark(viz.Forced, "TIMER_EXPIRED")),
+		state("path so far", shutdown.Path("SERVING")),
+		state("calls", viz.FromTable(transitions.Shutdown(), viz.Calls)),
+		state("phases", viz.FromTable(transitions.Shutdown(), viz.Phases)),
+		state("everything", everything()),
+		sequence("the guide's sequence", ""),
+		sequence("sequence with a title", "Who says what"),
+		state("no labels", hostile("")),
 	}
-	for _, d := range []string{"TB", "BT", "LR", "RL"} {
-		all = append(all, state("direction "+d, transitions.Shutdown(), Case{Direction: d}, viz.Direction(d)))
+	for _, d := range []viz.Direction{viz.TopDown, viz.BottomUp, viz.LeftRight, viz.RightLeft} {
+		m := shutdown
+		m.Direction = d
+		all = append(all, state("direction "+string(d), m))
 	}
-	letters := ascii()
+	for _, m := range machines.All() {
+		all = append(all, state(m.Name, viz.FromEvents(m.Initial, m.Events)))
+	}
+	letters := append(ascii(), strings.Repeat("long ", 60), strings.Repeat("x", 300))
 	for i, text := range append(letters, words...) {
-		c := Case{Guide: guideSequence, Title: text, ParseOnly: i >= len(letters)}
-		all = append(all, hostile(fmt.Sprintf("state %q", text), text), sequence(fmt.Sprintf("sequence %q", text), c, viz.Title(text)))
+		c := state(fmt.Sprintf("state %q", text), hostile(text))
+		s := sequence(fmt.Sprintf("sequence %q", text), text)
+		c.ParseOnly, s.ParseOnly = i >= len(letters), i >= len(letters)
+		all = append(all, c, s)
 	}
-	return all
+	return append(all, state("ids", ids()))
 }
 
 // ascii returns texts that have every ASCII character at the beginning or the end
@@ -115,68 +129,130 @@ func ascii() []string {
 	return append(texts, all)
 }
 
-// state completes a case with its diagram and, if it says none, the table's edges.
-func state(name string, t fsm.Table, c Case, opts ...viz.Option) Case {
-	c.Name, c.Text = name, draw(func(w io.Writer) error { return viz.State(w, t, opts...) })
-	if c.Edges == nil {
-		c.Edges = [][3]string{{"[*]", t.Initial().String(), t.Label()}}
-		for row := range t.All() {
-			c.Edges = append(c.Edges, [3]string{row.From.String(), row.To.String(), row.Label})
+// state returns a case whose meaning is read from the machine.
+func state(name string, m viz.Machine) Case {
+	c := Case{Name: name, Title: m.Title, Direction: string(m.Direction)}
+	label, parent := map[string]string{}, map[string]string{}
+	var add func(states []viz.State, in string)
+	add = func(states []viz.State, in string) {
+		for _, s := range states {
+			shown := s.Label
+			if shown == "" {
+				shown = s.Name
+			}
+			label[s.Name], parent[s.Name] = shown, in
+			c.States = append(c.States, [2]string{in, shown})
+			if s.Initial != "" {
+				defer func() { c.Edges = append(c.Edges, [3]string{"[*]", label[s.Initial], ""}) }()
+			}
+			if s.Terminal {
+				defer func() { c.Edges = append(c.Edges, [3]string{label[s.Name], "[*]", ""}) }()
+			}
+			for _, n := range s.Notes {
+				c.Notes = append(c.Notes, [2]string{shown, n})
+			}
+			if s.Class != viz.Plain {
+				c.Classes = append(c.Classes, [2]string{shown, s.Class.String()})
+			}
+			add(s.States, shown)
 		}
 	}
+	add(m.States, "")
+	missing := func(name string) {
+		if _, ok := label[name]; !ok && name != "" {
+			add([]viz.State{{Name: name}}, "")
+		}
+	}
+	missing(m.Initial)
+	for _, e := range m.Edges {
+		missing(e.From)
+		missing(e.To)
+	}
+	if m.Initial != "" {
+		c.Edges = append(c.Edges, [3]string{"[*]", label[m.Initial], m.Start})
+	}
+	mark := map[viz.Class]string{viz.Visited: "✓ ", viz.Current: "✓ ", viz.Forced: "⚡ "}
+	for _, e := range m.Edges {
+		c.Edges = append(c.Edges, [3]string{label[e.From], label[e.To], mark[e.Class] + e.Label})
+	}
+	for name, shown := range label {
+		var loops []string
+		for _, e := range m.Edges {
+			if e.From == name && e.To == name {
+				loops = append(loops, e.Label)
+			}
+		}
+		if n := len(loops); n > 1 { // mermaid 11 and 12 show the last one alone
+			c.Notes = append(c.Notes, [2]string{shown, "also to itself: " + strings.Join(loops[:n-1], ", ")})
+			c.Hidden = append(c.Hidden, loops[:n-1]...)
+		}
+	}
+	var b strings.Builder
+	if err := viz.Draw(&b, m, viz.Mermaid); err != nil {
+		panic(fmt.Sprintf("%s: %v", name, err))
+	}
+	c.Text = b.String()
 	return c
 }
 
-func sequence(name string, c Case, opts ...viz.SequenceOption) Case {
-	c.Name, c.Text = name, draw(func(w io.Writer) error { return viz.Sequence(w, opts...) })
-	return c
+func sequence(name, title string) Case {
+	return Case{Name: name, Text: viz.GuideSequence(title), Guide: guideSequence, Title: title}
 }
 
-func withCalls() Case {
-	return state("calls", transitions.Shutdown(), Case{Edges: [][3]string{
-		{"[*]", "SERVING", "Server Started"},
-		{"SERVING", "GRACEFUL_SHUTDOWN", "Graceful Shutdown Called (with Timeout) / GracefulStop"},
-		{"GRACEFUL_SHUTDOWN", "TERMINATED", "In-Flight RPCs Completed (Before Timeout)"},
-		{"GRACEFUL_SHUTDOWN", "TIMER_EXPIRED", "Timeout Reached / Stop"},
-		{"TIMER_EXPIRED", "TERMINATED", "Forceful Shutdown Called"},
-	}}, viz.Calls())
+// everything has all that a machine can have.
+func everything() viz.Machine {
+	return viz.Machine{
+		Title: "All: at once", Direction: viz.RightLeft, Initial: "a", Start: "begin",
+		States: []viz.State{
+			{Name: "a", Label: "An <b>a</b>", Notes: []string{"first", "second: x"}, Class: viz.Visited},
+			{Name: "outer", Label: "out er", Initial: "in 1", Class: viz.Current, Notes: []string{"around"}, States: []viz.State{
+				{Name: "in 1", Initial: "deep", States: []viz.State{{Name: "deep", Terminal: true}}},
+				{Name: "in2", Class: viz.Forced, Terminal: true},
+				{Name: "alone in here"},
+			}},
+			{Name: "alone"},
+			{Name: "end", Terminal: true},
+		},
+		Edges: []viz.Edge{
+			{From: "a", To: "outer", Label: "go", Class: viz.Visited},
+			{From: "a", To: "a", Label: "again"},
+			{From: "a", To: "a", Label: "and again"},
+			{From: "in 1", To: "in2", Label: "deeper", Class: viz.Forced},
+			{From: "in2", To: "in2"},
+			{From: "outer", To: "end", Label: "enough"},
+			{From: "outer", To: "outer", Label: "stay"},
+			{From: "outer", To: "a"},
+		},
+	}
 }
 
-// everything uses all options at once.
-func everything() Case {
-	c := withCalls()
-	c.Direction, c.Title, c.Taken = "RL", "All: at once", []string{"SERVING", "GRACEFUL_SHUTDOWN"}
-	c.Notes = [][2]string{{"SERVING", "first"}, {"SERVING", "second: x"}, {"TERMINATED", "the end"}}
-	return state("everything", transitions.Shutdown(), c, viz.Path(fsm.Serving, fsm.GracefulShutdown), viz.Calls(),
-		viz.Note(fsm.Terminated, "the end"), viz.Note(fsm.Serving, "first"), viz.Note(fsm.Serving, "second: x"),
-		viz.Title("All: at once"), viz.Direction("RL"))
+// ids has names that mean something to mermaid or to JavaScript, or that mermaid makes.
+func ids() viz.Machine {
+	m := viz.Machine{Initial: "root_start", States: []viz.State{{Name: "SERVING", Initial: "x", States: []viz.State{{Name: "x"}}}}}
+	for _, name := range []string{
+		"root_start", "root_end", "root", "SERVING_start", "SERVING_end", "state_1", "state_2", "state", "State", "end", "End", "note", "class",
+		"classDef", "style", "click", "as", "direction", "mydirection", "constructor", "toString", "prototype", "hasOwnProperty", "__proto__",
+		"fork", "join", "choice", "left", "of", "title", "accTitle", "scale", "hide", "default", "endnote", "end_note", "notes", "stated", "a__b", "a_", "1",
+		"LR", "TB", "BT", "and", "divider", "parent", "floating", "undefined", "null", "NaN", "true", "link", "href", "call", "onclick", "subgraph", "graph",
+	} {
+		m.Edges = append(m.Edges, viz.Edge{From: name, To: "SERVING", Label: name})
+	}
+	return m
 }
 
 // hostile puts one text into every place that takes one.
-func hostile(name, text string) Case {
-	t, err := fsm.NewTable(fsm.Serving, text,
-		fsm.Transition{From: fsm.Serving, Event: fsm.Timeout, To: fsm.TimerExpired, Label: text, Call: fsm.CallStop},
-		fsm.Transition{From: fsm.TimerExpired, Event: fsm.Stopped, To: fsm.Terminated, Label: text},
-	)
-	if err != nil {
-		panic(err)
+func hostile(text string) viz.Machine {
+	m := viz.Machine{
+		Initial: "a", Start: text,
+		States: []viz.State{{Name: "a"}, {Name: "b", Class: viz.Visited}, {Name: "c", Terminal: true}},
+		Edges:  []viz.Edge{{From: "a", To: "b", Label: text}, {From: "b", To: "c", Label: text, Class: viz.Forced}},
 	}
-	if text == "" {
-		return state(name, t, Case{})
+	if strings.TrimSpace(text) == "" {
+		return m
 	}
-	return state(name, t, Case{
-		Title:     text,
-		Direction: "LR",
-		Edges:     [][3]string{{"[*]", "SERVING", text}, {"SERVING", "TIMER_EXPIRED", text + " / Stop"}, {"TIMER_EXPIRED", "TERMINATED", text}},
-		Notes:     [][2]string{{"SERVING", text}, {"TERMINATED", text}},
-		Taken:     []string{"SERVING", "TIMER_EXPIRED"},
-	}, viz.Direction("LR"), viz.Title(text), viz.Calls(), viz.Note(fsm.Serving, text), viz.Note(fsm.Terminated, text), viz.Path(fsm.Serving, fsm.TimerExpired))
-}
-
-func draw(write func(io.Writer) error) string {
-	var b bytes.Buffer
-	if err := write(&b); err != nil {
-		panic(err)
-	}
-	return b.String()
+	m.Title, m.Direction = text, viz.LeftRight
+	m.States[0].Notes, m.States[1].Label = []string{text}, text
+	m.States = append(m.States, viz.State{Name: text + "!", Initial: text, States: []viz.State{{Name: text, Class: viz.Current}}})
+	m.Edges = append(m.Edges, viz.Edge{From: text + "!", To: "c"}, viz.Edge{From: text, To: text, Label: text})
+	return m
 }
