@@ -19,6 +19,7 @@ import (
 
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/internal/proptest"
+	"github.com/lastcall-go/lastcall/report/draw"
 )
 
 // checks is how many shutdowns each property tries unless a flag or RAPID_CHECKS
@@ -78,6 +79,8 @@ func everywhere() []invariant {
 		{"G13: told before the flush", proptest.ToldInTime},
 		{"G13: the cause first", proptest.CauseFirst},
 		{"the world has seen nothing wrong", proptest.Unblamed},
+		{"a report and its drawings tell the same", proptest.DrawnTruly},
+		{"what an observer recorded tells the same", proptest.RecordedTruly},
 	}
 }
 
@@ -121,9 +124,9 @@ func TestPropertyMixes(t *testing.T) {
 
 // property draws a plan, runs it in a bubble, and checks the invariants before anything
 // that hangs is let go.
-func property(draw func(*rapid.T) proptest.Plan, invariants []invariant) func(*rapid.T) {
+func property(drawPlan func(*rapid.T) proptest.Plan, invariants []invariant) func(*rapid.T) {
 	return func(t *rapid.T) {
-		plan := draw(t)
+		plan := drawPlan(t)
 		rapid.SyncTest(t, func(t *rapid.T) {
 			world := plan.World()
 			seen := run(t, world)
@@ -132,6 +135,10 @@ func property(draw func(*rapid.T) proptest.Plan, invariants []invariant) func(*r
 				if err := one.holds(seen); err != nil {
 					t.Errorf("%s: %v", one.guarantee, err)
 				}
+			}
+			if t.Failed() {
+				picture, err := draw.Sequence(seen.Report)
+				t.Logf("the shutdown as its report has it (error %v), for any page that draws mermaid:\n%s", err, picture)
 			}
 			world.End()
 			synctest.Wait()

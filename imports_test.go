@@ -31,6 +31,7 @@ var floors = map[string][]string{
 	"viz":         {"", "fsm", "internal/layered"},
 	"viz/viztest": {"viz"},
 	"report":      {"", "fsm"},
+	"report/draw": {"", "fsm", "transitions", "report", "viz"},
 	"controller":  {"", "fsm", "transitions", "report", "internal/pid1", "internal/foreign", "internal/connset"},
 
 	"internal/foreign":  {""},
@@ -41,6 +42,7 @@ var floors = map[string][]string{
 	"internal/pid1":     {},
 	"internal/response": {},
 	"internal/sock":     {},
+	"internal/source":   {"viz"},
 
 	"grpcadapter": {"", "internal/foreign", "internal/inflight", "internal/connset", "internal/sock"},
 	"httpadapter": {"", "internal/foreign", "internal/inflight", "internal/connset", "internal/httpconn", "internal/response"},
@@ -49,13 +51,13 @@ var floors = map[string][]string{
 	"systemd":     {"", "controller", "report"},
 	"admin":       {"", "fsm", "report", "httpadapter", "internal/foreign"},
 
-	"cmd/lastcall": {"", "fsm", "transitions", "controller", "report", "grpcadapter", "kubernetes", "viz"},
+	"cmd/lastcall": {"", "fsm", "transitions", "controller", "report", "grpcadapter", "kubernetes", "viz", "report/draw", "internal/source"},
 }
 
 // outside says which packages, or single files, of ours may import a module of
 // somebody else.
 var outside = map[string][]string{
-	"github.com/looplab/fsm":       {"fsm/machine.go", "viz/looplab.go"},
+	"github.com/looplab/fsm":       {"fsm/machine.go", "viz/looplab.go", "internal/source/find.go"},
 	"github.com/rs/zerolog":        {"controller", "cmd/lastcall"},
 	"github.com/mattn/go-isatty":   {"controller", "cmd/lastcall"},
 	"google.golang.org/grpc":       {"grpcadapter", "cmd/lastcall"},

@@ -70,3 +70,15 @@ func (p Phase) String() string {
 
 // MarshalText writes the name that String returns.
 func (p Phase) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote. Another text is an error that quotes it, and
+// leaves p unchanged.
+func (p *Phase) UnmarshalText(text []byte) error {
+	for known := PhaseStart; known <= PhaseFlush; known++ {
+		if known.String() == string(text) {
+			*p = known
+			return nil
+		}
+	}
+	return fmt.Errorf("lastcall: %q is not a phase", text)
+}

@@ -9,74 +9,112 @@ import (
 	"github.com/lastcall-go/lastcall/fsm"
 )
 
+// Version is the version of the JSON of a report, in its key version. It is raised when
+// a reader of the one before would misread it; keys are added without that.
+const Version = 1
+
+type jsonReport struct {
+	Version   int            `json:"version"`
+	Outcome   string         `json:"outcome"`
+	ExitCode  int            `json:"exit_code"`
+	Error     string         `json:"error,omitempty"`
+	Cause     string         `json:"cause"`
+	Forced    bool           `json:"forced"`
+	Settle    SettleEnd      `json:"settle"`
+	Path      []fsm.State    `json:"path"`
+	Budget    jsonBudget     `json:"budget"`
+	Begun     time.Time      `json:"begun"`
+	Triggered time.Time      `json:"triggered"`
+	Timer     time.Time      `json:"timer"`
+	Deadline  time.Time      `json:"deadline"`
+	Ended     time.Time      `json:"ended"`
+	Took      float64        `json:"took_seconds"`
+	Abandoned []string       `json:"abandoned"`
+	Work      []jsonWork     `json:"work"`
+	Notes     []jsonNote     `json:"notes"`
+	Steps     []jsonStep     `json:"steps"`
+	Listeners []jsonListener `json:"listeners"`
+}
+
+type jsonBudget struct {
+	Total   float64 `json:"total_seconds"`
+	Settle  float64 `json:"settle_seconds"`
+	Quiet   float64 `json:"quiet_seconds"`
+	Least   float64 `json:"min_settle_seconds"`
+	Reserve float64 `json:"reserve_seconds"`
+}
+
+type jsonNote struct {
+	Server string `json:"server"`
+	Text   string `json:"text"`
+}
+
+type jsonListener struct {
+	Op     Op     `json:"op"`
+	Name   string `json:"name,omitempty"`
+	Told   int    `json:"told"`
+	Failed int    `json:"failed"`
+	Missed int    `json:"missed"`
+	Busy   bool   `json:"busy"`
+}
+
+// jsonStep is a Step as JSON has it.
+type jsonStep struct {
+	Kind      Kind           `json:"kind"`
+	Name      string         `json:"name"`
+	Op        Op             `json:"op,omitempty"`
+	State     fsm.State      `json:"state"`
+	Phase     lastcall.Phase `json:"phase"`
+	Event     *fsm.Event     `json:"event,omitempty"`
+	Start     time.Time      `json:"start"`
+	Elapsed   float64        `json:"elapsed_seconds"`
+	Remaining float64        `json:"remaining_seconds"`
+	Duration  float64        `json:"duration_seconds"`
+	Result    string         `json:"result,omitempty"`
+	Error     string         `json:"error,omitempty"`
+	Stack     string         `json:"stack,omitempty"`
+	Abandoned bool           `json:"abandoned,omitempty"`
+}
+
+func jsonStepOf(s Step) jsonStep {
+	j := jsonStep{
+		Kind: s.Kind, Name: s.Name, Op: s.Op, State: s.State, Phase: s.Phase, Start: s.Start,
+		Elapsed: s.Elapsed.Seconds(), Remaining: s.Remaining.Seconds(), Duration: s.Duration.Seconds(),
+		Error: s.Text, Stack: s.Stack, Abandoned: s.Abandoned,
+	}
+	if s.Kind == KindTransition {
+		j.Event = &s.Transition.Event
+	}
+	if s.Kind == KindCall {
+		j.Result = s.Result.String()
+	}
+	return j
+}
+
 // MarshalJSON writes the whole report. Durations are numbers of seconds, instants
-// are RFC 3339, errors are their texts. The keys are outcome, exit_code, error (if
+// are RFC 3339, errors are their texts. The keys are version, outcome, exit_code, error (if
 // there is one), cause, forced, settle, path, budget (total_seconds,
 // settle_seconds, quiet_seconds, min_settle_seconds, reserve_seconds), begun,
-// triggered, deadline, ended, took_seconds, abandoned (the calls that had not returned), work (server, name, kind, running,
+// triggered, timer, deadline, ended, took_seconds, abandoned (the calls that had not returned), work (server, name, kind, running,
 // oldest and peer if they are known, before, arrived, late, completed, cancelled,
 // cut), notes (server, text), steps and listeners. Keys may be added, and will not
 // be renamed without a new major version; controller/testdata has examples.
 func (r Report) MarshalJSON() ([]byte, error) {
-	type step struct {
-		Kind      Kind           `json:"kind"`
-		Name      string         `json:"name"`
-		Op        Op             `json:"op,omitempty"`
-		State     fsm.State      `json:"state"`
-		Phase     lastcall.Phase `json:"phase"`
-		Event     *fsm.Event     `json:"event,omitempty"`
-		Start     time.Time      `json:"start"`
-		Elapsed   float64        `json:"elapsed_seconds"`
-		Remaining float64        `json:"remaining_seconds"`
-		Duration  float64        `json:"duration_seconds"`
-		Result    string         `json:"result,omitempty"`
-		Error     string         `json:"error,omitempty"`
-		Stack     string         `json:"stack,omitempty"`
-		Abandoned bool           `json:"abandoned,omitempty"`
+	steps := []jsonStep{}
+	for _, s := range r.Steps {
+		steps = append(steps, jsonStepOf(s))
 	}
-	type budget struct {
-		Total   float64 `json:"total_seconds"`
-		Settle  float64 `json:"settle_seconds"`
-		Quiet   float64 `json:"quiet_seconds"`
-		Least   float64 `json:"min_settle_seconds"`
-		Reserve float64 `json:"reserve_seconds"`
-	}
-	type note struct {
-		Server string `json:"server"`
-		Text   string `json:"text"`
-	}
-	type listener struct {
-		Op     Op     `json:"op"`
-		Name   string `json:"name,omitempty"`
-		Told   int    `json:"told"`
-		Failed int    `json:"failed"`
-		Missed int    `json:"missed"`
-		Busy   bool   `json:"busy"`
-	}
-	out := struct {
-		Outcome   string      `json:"outcome"`
-		ExitCode  int         `json:"exit_code"`
-		Error     string      `json:"error,omitempty"`
-		Cause     string      `json:"cause"`
-		Forced    bool        `json:"forced"`
-		Settle    SettleEnd   `json:"settle"`
-		Path      []fsm.State `json:"path"`
-		Budget    budget      `json:"budget"`
-		Begun     time.Time   `json:"begun"`
-		Triggered time.Time   `json:"triggered"`
-		Deadline  time.Time   `json:"deadline"`
-		Ended     time.Time   `json:"ended"`
-		Took      float64     `json:"took_seconds"`
-		Abandoned []string    `json:"abandoned"`
-		Work      []jsonWork  `json:"work"`
-		Notes     []note      `json:"notes"`
-		Steps     []step      `json:"steps"`
-		Listeners []listener  `json:"listeners"`
-	}{
+	return json.Marshal(r.json(steps))
+}
+
+// json returns the report as JSON has it, with these steps.
+func (r Report) json(steps []jsonStep) jsonReport {
+	out := jsonReport{
+		Version: Version,
 		Outcome: "none", ExitCode: r.ExitCode(), Cause: r.CauseText, Forced: r.Forced, Settle: r.Settle, Path: r.Path,
-		Budget: budget{r.Budget.Total.Seconds(), r.Budget.Settle.Seconds(), r.Budget.Quiet.Seconds(), r.Budget.MinSettle.Seconds(), r.Budget.Reserve.Seconds()},
-		Begun:  r.Begun, Triggered: r.Triggered, Deadline: r.Deadline, Ended: r.Ended, Took: r.Took().Seconds(),
-		Abandoned: []string{}, Work: jsonWorkOf(r.Work), Notes: []note{}, Steps: []step{}, Listeners: []listener{},
+		Budget: jsonBudget{r.Budget.Total.Seconds(), r.Budget.Settle.Seconds(), r.Budget.Quiet.Seconds(), r.Budget.MinSettle.Seconds(), r.Budget.Reserve.Seconds()},
+		Begun:  r.Begun, Triggered: r.Triggered, Timer: r.Timer, Deadline: r.Deadline, Ended: r.Ended, Took: r.Took().Seconds(),
+		Abandoned: []string{}, Work: jsonWorkOf(r.Work), Notes: []jsonNote{}, Steps: steps, Listeners: []jsonListener{},
 	}
 	if out.Path == nil {
 		out.Path = []fsm.State{}
@@ -90,27 +128,13 @@ func (r Report) MarshalJSON() ([]byte, error) {
 	for _, s := range r.Abandoned() {
 		out.Abandoned = append(out.Abandoned, s.Subject())
 	}
-	for _, s := range r.Steps {
-		j := step{
-			Kind: s.Kind, Name: s.Name, Op: s.Op, State: s.State, Phase: s.Phase, Start: s.Start,
-			Elapsed: s.Elapsed.Seconds(), Remaining: s.Remaining.Seconds(), Duration: s.Duration.Seconds(),
-			Error: s.Text, Stack: s.Stack, Abandoned: s.Abandoned,
-		}
-		if s.Kind == KindTransition {
-			j.Event = &s.Transition.Event
-		}
-		if s.Kind == KindCall {
-			j.Result = s.Result.String()
-		}
-		out.Steps = append(out.Steps, j)
-	}
 	for _, n := range r.Notes {
-		out.Notes = append(out.Notes, note(n))
+		out.Notes = append(out.Notes, jsonNote(n))
 	}
 	for _, l := range r.Listeners {
-		out.Listeners = append(out.Listeners, listener(l))
+		out.Listeners = append(out.Listeners, jsonListener(l))
 	}
-	return json.Marshal(out)
+	return out
 }
 
 // jsonWork is a Work as JSON has it.

@@ -1,6 +1,7 @@
 package viz
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -128,14 +129,22 @@ func (d drawing) Markdown() (string, error) { return d() }
 // Markdown returns the machine as a mermaid diagram in a fenced code block.
 func (m Machine) Markdown() (string, error) { return m.In(Mermaid).Markdown() }
 
-// In returns the machine as a Drawing in another format, in a fenced code block.
+// In returns the machine as a Drawing in another format, in a fenced code block. An SVG
+// is an error: markdown shows pictures from files of their own (see viztest.KeepFile).
 func (m Machine) In(f Format) Drawing {
 	return drawing(func() (string, error) {
 		text, err := m.draw(f)
 		if err != nil {
 			return "", err
 		}
-		return fence(f.String(), text), nil
+		switch f {
+		case SVG:
+			return "", errors.New("viz: an SVG cannot stand in a block; write it to a file of its own")
+		case ASCII:
+			return fence(Text.String(), text), nil
+		default:
+			return fence(f.String(), text), nil
+		}
 	})
 }
 

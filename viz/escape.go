@@ -40,6 +40,10 @@ func escape(text string) string {
 	return b.String()
 }
 
+// EscapeMermaid returns text so that mermaid shows it as it is in a label, a message, a
+// note or a task of any of its diagrams. Drawings of this package are escaped already.
+func EscapeMermaid(text string) string { return escape(text) }
+
 // quoteYAML returns text as a double-quoted YAML scalar, for the title in a
 // diagram's front matter. Mermaid does not read #NN; there: it would show those
 // characters. Everything that escape writes with a code is written with YAML's.

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -48,7 +50,8 @@ type demoConfig struct {
 	budget   lastcall.Budget
 	load     time.Duration // from the first call to SIGTERM
 	log      bool
-	diagram  bool
+	draw     string // one of drawings, or ""
+	record   string // file for the report
 }
 
 func bindDemo(flags *flag.FlagSet) func(context.Context, shell, []string) (int, error) {
@@ -59,8 +62,17 @@ func bindDemo(flags *flag.FlagSet) func(context.Context, shell, []string) (int, 
 	durationFlag(flags, &c.budget.Reserve, "reserve", "`time` before the deadline that is kept for force, close and flush")
 	durationFlag(flags, &c.load, "load", "`time` the clients run before SIGTERM")
 	flags.BoolVar(&c.log, "log", false, "write the controller's log to stderr, as JSON")
-	flags.BoolVar(&c.diagram, "diagram", false, "print the state diagram as mermaid text, with the path taken")
+	flags.StringVar(&c.draw, "draw", "", "draw the shutdown as mermaid text: `kind` "+strings.Join(drawings(), ", "))
+	flags.StringVar(&c.record, "report", "", "write the report of a to a `file`, as JSON, for lastcall draw")
 	return func(ctx context.Context, sh shell, _ []string) (int, error) {
+		given := make(map[string]bool)
+		flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+		if given["draw"] && !slices.Contains(drawings(), c.draw) {
+			return 0, usageError{unknown("-draw", c.draw, drawings())}
+		}
+		if given["report"] && c.record == "" {
+			return 0, usageError{errors.New(`-report "" is not a file`)}
+		}
 		all := scenarios()
 		i := slices.IndexFunc(all, func(s scenario) bool { return s.name == *name })
 		if i < 0 {
@@ -111,5 +123,14 @@ func runDemo(ctx context.Context, sh shell, c demoConfig) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return result.report.ExitCode(), result.print(sh.stdout, c.diagram)
+	if c.record != "" {
+		text, err := json.Marshal(result.report)
+		if err == nil {
+			err = os.WriteFile(c.record, append(text, '\n'), 0o644)
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	return result.report.ExitCode(), result.print(sh.stdout, c.draw)
 }

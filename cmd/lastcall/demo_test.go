@@ -13,17 +13,17 @@ import (
 )
 
 // TestDemoWithoutSignals: where no SIGTERM can be sent the demo says so, and calls
-// the controller. -diagram adds the diagram, with the path.
+// the controller. -draw adds a drawing of what happened.
 func TestDemoWithoutSignals(t *testing.T) {
 	t.Parallel()
-	code, stdout, stderr := runCommand(t.Context(), append([]string{"demo", "-scenario", "signal", "-diagram"}, roomy...)...)
+	code, stdout, stderr := runCommand(t.Context(), append([]string{"demo", "-scenario", "signal", "-draw", "path"}, roomy...)...)
 	if code != report.ExitForced || stderr != "" {
 		t.Errorf("exit code %d, stderr %q", code, stderr)
 	}
 	for _, want := range []string{
 		"in vain (" + errNoSignal.Error() + "): the demo calls the controller instead",
 		report.ErrShutdown.Error(), "forced in",
-		"stateDiagram-v2\n", "    class SERVING,GRACEFUL_SHUTDOWN,TERMINATED,TIMER_EXPIRED taken\n",
+		"stateDiagram-v2\n", "    class SERVING,GRACEFUL_SHUTDOWN visited\n", "    class TERMINATED,TIMER_EXPIRED forced\n",
 	} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("it does not say %q:\n%s", want, stdout)

@@ -12,10 +12,23 @@ import (
 )
 
 const diagramHelp = `usage: lastcall diagram [flags]
+       lastcall diagram [flags] packages
 
 Prints a diagram of a shutdown: its states and the transitions between them, or the
 sequence diagram of the gRPC guide on graceful shutdown. Without flags it is the
 guide's state diagram, as mermaid text.
+
+With packages (./..., as for the go command) it draws the state machines in them: each
+call of NewFSM of github.com/looplab/fsm, from the source, without running it. What it
+cannot evaluate it names on stderr, with file and line. Files of tests are not read.
+
+A block of a markdown file is what stands between two lines with a machine's name:
+
+  <!-- lastcall:order.New -->
+  <!-- /lastcall:order.New -->
+
+-update writes the drawings into the blocks; -check exits with 1 and a diff if one of
+them differs from the code.
 `
 
 // What -kind may be; state is the default.
@@ -26,16 +39,21 @@ const (
 
 func bindDiagram(flags *flag.FlagSet) func(context.Context, shell, []string) (int, error) {
 	kind := flags.String("kind", kindState, "`kind` of diagram: state or sequence (default state)")
-	format := flags.String("format", viz.Mermaid.String(), "`format` of the state diagram: mermaid, dot, svg, text or ascii (default mermaid)")
-	direction := flags.String("direction", "", "`way` the state diagram runs: TB, BT, LR or RL (default: top to bottom, or what mermaid decides)")
+	format := flags.String("format", viz.Mermaid.String(), "`format` of a state diagram: mermaid, dot, svg, text or ascii (default mermaid)")
+	direction := flags.String("direction", "", "`way` a state diagram runs: TB, BT, LR or RL (default: top to bottom, or what mermaid decides)")
 	title := flags.String("title", "", "`text` above the diagram")
 	calls := flags.Bool("calls", false, "show which call each transition of the state diagram makes")
 	phases := flags.Bool("phases", false, "show inside each state of the state diagram the phases that it has")
-	return func(_ context.Context, sh shell, _ []string) (int, error) {
+	packages := bindPackages(flags)
+	return func(_ context.Context, sh shell, args []string) (int, error) {
 		given := make(map[string]bool)
 		flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+		if len(args) > 0 {
+			packages.format, packages.direction, packages.title = *format, *direction, *title
+			return packages.run(sh, args, given)
+		}
 
-		var err error
+		err := needPackages(given)
 		if given["title"] && strings.TrimSpace(*title) == "" {
 			err = errors.New("-title is blank")
 		}

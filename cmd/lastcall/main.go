@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -41,7 +42,8 @@ type command struct {
 func commands() []command {
 	return []command{
 		{name: "demo", says: "shut a real gRPC server down under load, and watch", about: demoHelp(), bind: bindDemo},
-		{name: "diagram", says: "print the state or the sequence diagram as mermaid text", about: diagramHelp, bind: bindDiagram},
+		{name: "diagram", says: "draw a shutdown, or the state machines in Go packages", about: diagramHelp, args: math.MaxInt, bind: bindDiagram},
+		{name: "draw", says: "draw what happened in a shutdown, from its report", about: drawHelp, args: 1, bind: bindDraw},
 		{name: "help", says: "explain lastcall, or one command", about: helpHelp, args: 1, bind: bindHelp},
 		{name: "podspec", says: "print the pod spec that matches a budget, for Kubernetes", about: podspecHelp, bind: bindPodspec},
 		{name: "version", says: "print the version", about: versionHelp, bind: bindVersion},

@@ -24,8 +24,8 @@ type result struct {
 	bare     <-chan time.Duration // how late a bare timer was that was set for the deadline
 }
 
-// print writes the result. With a diagram, that is mermaid text.
-func (r *result) print(w io.Writer, diagram bool) error {
+// print writes the result, and the shutdown as one of drawings unless that is "".
+func (r *result) print(w io.Writer, as string) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nReport of the controller\n%s%s", indent(r.report.String()), indent(indent(r.timing())))
 	fmt.Fprintf(&b, "    worker    %d jobs done\n", r.jobs)
@@ -34,11 +34,12 @@ func (r *result) print(w io.Writer, diagram bool) error {
 		fmt.Fprintf(&b, "\nSilent peers\n%s", indent(r.silence.text(r.report)))
 	}
 	fmt.Fprintf(&b, "\nPath taken\n%s", indent(r.path()))
-	if diagram {
-		b.WriteByte('\n')
-		if err := viz.Draw(&b, viz.FromTable(transitions.Shutdown()).Path(names(r.report.Path)...), viz.Mermaid); err != nil {
+	if as != "" {
+		drawn, err := drawReport(r.report, as, viz.Mermaid)
+		if err != nil {
 			return err
 		}
+		b.WriteString("\n" + drawn)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -115,13 +116,6 @@ func states() []fsm.State {
 			return -1
 		}
 	})
-}
-
-func names(path []fsm.State) (all []string) {
-	for _, s := range path {
-		all = append(all, s.String())
-	}
-	return all
 }
 
 func transitionSteps(r report.Report) []report.Step {

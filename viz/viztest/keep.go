@@ -1,4 +1,5 @@
-// Package viztest keeps the drawings in markdown files equal to the code, in a test:
+// Package viztest keeps the drawings in markdown files, and drawings that are files, equal
+// to the code, in a test:
 //
 //	func TestDiagrams(t *testing.T) {
 //		viztest.Keep(t, "README.md", map[string]viz.Drawing{"orders": viz.FromEvents("pending", events)})
@@ -15,8 +16,10 @@ package viztest
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -61,14 +64,36 @@ func Keep(t TB, file string, drawings map[string]viz.Drawing) {
 			t.Errorf("%s shows no drawing %q: write these two lines where it belongs, then run the test with -viz.update\n<!-- lastcall:%s -->\n<!-- /lastcall:%s -->", file, name, name, name)
 		}
 	}
+	keep(t, file, text, want)
+}
+
+// KeepFile fails the test if the file does not hold the machine in that format: an SVG for
+// a README, for example. With -viz.update it writes the file.
+func KeepFile(t TB, file string, m viz.Machine, f viz.Format) {
+	t.Helper()
+	var want bytes.Buffer
+	if err := viz.Draw(&want, m, f); err != nil {
+		t.Errorf("%s: %v", file, err)
+		return
+	}
+	have, err := os.ReadFile(file)
+	if err != nil && !(updating() && errors.Is(err, fs.ErrNotExist)) {
+		t.Errorf("%v; run the test with -viz.update to write it", err)
+		return
+	}
+	keep(t, file, have, want.Bytes())
+}
+
+func keep(t TB, file string, have, want []byte) {
+	t.Helper()
 	switch {
-	case bytes.Equal(text, want):
+	case bytes.Equal(have, want):
 	case updating():
 		if err := os.WriteFile(file, want, 0o644); err != nil { // an existing file keeps its mode
 			t.Errorf("%v", err)
 		}
 	default:
-		t.Errorf("%s is not what the code draws; run the test with -viz.update\n%s", file, difference(text, want))
+		t.Errorf("%s is not what the code draws; run the test with -viz.update\n%s", file, difference(have, want))
 	}
 }
 

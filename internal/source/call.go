@@ -1,0 +1,219 @@
+package source
+
+import (
+	"go/ast"
+	"go/constant"
+	"go/token"
+	"go/types"
+	"maps"
+)
+
+// call evaluates a conversion, append, and functions that are made of declarations,
+// switches, ifs and returns.
+func (p *program) call(e *ast.CallExpr, f *frame) (value, *unknown) {
+	fun := ast.Unparen(e.Fun)
+	tv := p.info.Types[fun]
+	switch {
+	case tv.IsType():
+		return p.convert(e, tv.Type, f)
+	case tv.IsBuiltin():
+		if id, ok := fun.(*ast.Ident); ok && id.Name == "append" {
+			return p.appended(e, f)
+		}
+		return nil, because(e, "%s is not evaluated", types.ExprString(e))
+	}
+	if lit, ok := fun.(*ast.FuncLit); ok {
+		return p.run(e, lit.Type, nil, lit.Body, f)
+	}
+	decl := p.function(fun)
+	if decl == nil || decl.Body == nil {
+		return nil, because(e, "the call of %s is not evaluated", types.ExprString(fun))
+	}
+	return p.run(e, decl.Type, decl.Recv, decl.Body, f)
+}
+
+func (p *program) convert(e *ast.CallExpr, to types.Type, f *frame) (value, *unknown) {
+	v, err := p.eval(e.Args[0], f)
+	if err != nil {
+		return nil, err
+	}
+	c, isConst := v.(constant.Value)
+	basic, isBasic := to.Underlying().(*types.Basic)
+	if isConst && (!isBasic || basic.Info()&types.IsString != 0 && c.Kind() != constant.String) {
+		return nil, because(e, "the conversion %s is not evaluated", types.ExprString(e))
+	}
+	return v, nil
+}
+
+// appended evaluates append(a, b, c) and append(a, b...).
+func (p *program) appended(e *ast.CallExpr, f *frame) (value, *unknown) {
+	var all list
+	for i, arg := range e.Args {
+		spread := i == 0 || e.Ellipsis.IsValid() && i == len(e.Args)-1
+		if !spread {
+			all = append(all, p.lazy(arg, f))
+			continue
+		}
+		v, err := p.eval(arg, f)
+		if err != nil {
+			return nil, err
+		}
+		l, ok := v.(list)
+		if !ok {
+			return nil, because(arg, "%s is not a list that is known", types.ExprString(arg))
+		}
+		all = append(all, l...)
+	}
+	return all, nil
+}
+
+// function returns the declaration of the function or method that an expression names,
+// nil if there is none to read.
+func (p *program) function(fun ast.Expr) *ast.FuncDecl {
+	switch x := fun.(type) {
+	case *ast.IndexExpr: // of a generic function
+		fun = ast.Unparen(x.X)
+	case *ast.IndexListExpr:
+		fun = ast.Unparen(x.X)
+	}
+	var obj types.Object
+	switch x := fun.(type) {
+	case *ast.Ident:
+		obj = p.info.Uses[x]
+	case *ast.SelectorExpr:
+		obj = p.info.Uses[x.Sel]
+	}
+	fn, ok := obj.(*types.Func)
+	if !ok {
+		return nil
+	}
+	return p.functions[fn.Origin()]
+}
+
+// run evaluates a function with what the call hands it.
+func (p *program) run(e *ast.CallExpr, typ *ast.FuncType, recv *ast.FieldList, body *ast.BlockStmt, f *frame) (value, *unknown) {
+	inner := &frame{vars: maps.Clone(f.vars), depth: f.depth + 1}
+	if inner.vars == nil {
+		inner.vars = make(map[types.Object]value)
+	}
+	if recv != nil && len(recv.List[0].Names) > 0 {
+		sel, ok := ast.Unparen(e.Fun).(*ast.SelectorExpr)
+		if !ok || p.info.Selections[sel] == nil {
+			return nil, because(e, "the call of %s is not evaluated", types.ExprString(e.Fun))
+		}
+		inner.vars[p.info.Defs[recv.List[0].Names[0]]] = p.lazy(sel.X, f)
+	}
+	p.bind(e, typ, f, inner)
+	v, done, err := p.statements(body.List, inner)
+	switch {
+	case err != nil:
+		return nil, err
+	case !done:
+		return nil, because(e, "the call of %s is not evaluated: it returns in no way that is known", types.ExprString(e.Fun))
+	}
+	if o, ok := v.(opaque); ok {
+		return nil, o.unknown
+	}
+	return v, nil
+}
+
+// bind gives each parameter the value of its argument.
+func (p *program) bind(e *ast.CallExpr, typ *ast.FuncType, outer, inner *frame) {
+	i := 0
+	for _, field := range typ.Params.List {
+		_, variadic := field.Type.(*ast.Ellipsis)
+		for _, name := range field.Names {
+			obj := p.info.Defs[name]
+			switch {
+			case variadic && !e.Ellipsis.IsValid():
+				rest := list{}
+				for ; i < len(e.Args); i++ {
+					rest = append(rest, p.lazy(e.Args[i], outer))
+				}
+				inner.vars[obj] = rest
+			case i < len(e.Args):
+				inner.vars[obj] = p.lazy(e.Args[i], outer)
+			}
+			i++
+		}
+		if len(field.Names) == 0 {
+			i++
+		}
+	}
+}
+
+// statements evaluates a body up to the return. Variables that are changed on the way
+// are not known: see object.
+func (p *program) statements(body []ast.Stmt, f *frame) (v value, done bool, err *unknown) {
+	for _, stmt := range body {
+		switch s := stmt.(type) {
+		case *ast.ReturnStmt:
+			if len(s.Results) != 1 {
+				return nil, false, because(s, "a return of %d values is not evaluated", len(s.Results))
+			}
+			v, err := p.eval(s.Results[0], f)
+			return v, true, err
+		case *ast.AssignStmt:
+			if s.Tok != token.DEFINE {
+				return nil, false, because(s, "this assignment is not evaluated")
+			}
+		case *ast.DeclStmt, *ast.EmptyStmt:
+		case *ast.BlockStmt:
+			v, done, err = p.statements(s.List, f)
+		case *ast.IfStmt:
+			v, done, err = p.branch(s, f)
+		case *ast.SwitchStmt:
+			v, done, err = p.choose(s, f)
+		default:
+			return nil, false, because(s, "this statement is not evaluated")
+		}
+		if done || err != nil {
+			return v, done, err
+		}
+	}
+	return nil, false, nil
+}
+
+func (p *program) branch(s *ast.IfStmt, f *frame) (value, bool, *unknown) {
+	if s.Init != nil {
+		return nil, false, because(s, "this statement is not evaluated")
+	}
+	cond, err := p.constant(s.Cond, f)
+	switch {
+	case err != nil:
+		return nil, false, err
+	case cond.Kind() == constant.Bool && constant.BoolVal(cond):
+		return p.statements(s.Body.List, f)
+	case s.Else != nil:
+		return p.statements([]ast.Stmt{s.Else}, f)
+	}
+	return nil, false, nil
+}
+
+// choose evaluates a switch over a constant.
+func (p *program) choose(s *ast.SwitchStmt, f *frame) (value, bool, *unknown) {
+	if s.Init != nil || s.Tag == nil {
+		return nil, false, because(s, "this switch is not evaluated")
+	}
+	tag, err := p.constant(s.Tag, f)
+	if err != nil {
+		return nil, false, err
+	}
+	var fallback []ast.Stmt
+	for _, stmt := range s.Body.List {
+		clause := stmt.(*ast.CaseClause)
+		if clause.List == nil {
+			fallback = clause.Body
+		}
+		for _, e := range clause.List {
+			c, err := p.constant(e, f)
+			if err != nil {
+				return nil, false, err
+			}
+			if c.Kind() == tag.Kind() && constant.Compare(c, token.EQL, tag) {
+				return p.statements(clause.Body, f)
+			}
+		}
+	}
+	return p.statements(fallback, f)
+}

@@ -1,0 +1,340 @@
+// Package source finds state machines in Go packages without running them: the calls of
+// NewFSM of github.com/looplab/fsm whose arguments can be evaluated from the text of the
+// program.
+//
+// It reads packages with the go command and go/types, from source. It evaluates
+// constants, literals, variables that have one value, concatenations, conversions,
+// append, and functions of declarations, ifs, switches and returns. It never guesses:
+// what it cannot evaluate it names, with file and line.
+package source
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/token"
+	"go/types"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/looplab/fsm"
+
+	"github.com/lastcall-go/lastcall/viz"
+)
+
+// Machine is a state machine that was found.
+type Machine struct {
+	// Name is the package and the function or variable that makes the machine, for
+	// example "order.New"; a second one there is "order.New-2". If two packages have the
+	// name, it begins with the import path.
+	Name string
+	At   string // file:line of the call that makes it
+	// Initial is the state in which it starts. If it depends on the run, it is "", and
+	// InitialUnknown says why.
+	Initial        string
+	InitialUnknown string
+	Events         fsm.Events
+}
+
+// Drawing returns the machine as package viz draws it, without a start if the initial
+// state is not known.
+func (m Machine) Drawing() viz.Machine {
+	if m.InitialUnknown == "" {
+		return viz.FromEvents(m.Initial, m.Events)
+	}
+	drawing := viz.FromEvents("any", m.Events)
+	drawing.Initial = ""
+	return drawing
+}
+
+// Unknown is a machine that cannot be evaluated.
+type Unknown struct {
+	Name string
+	At   string // file:line of the call that makes it
+	Why  string // with the file:line of what is not known
+}
+
+func (u Unknown) String() string { return fmt.Sprintf("%s: %s: %s", u.At, u.Name, u.Why) }
+
+// Find returns the machines of the packages that the patterns name, in the order of
+// their places, and those that it cannot evaluate. Patterns are those of the go command;
+// a path may lead into another module. Functions that hand their parameters on to NewFSM
+// give one machine for each call of them in these packages.
+//
+// The error names what is wrong with the patterns, and the compile errors of the packages
+// that they name. Find blocks while the go command lists packages, which may load modules.
+func Find(patterns ...string) ([]Machine, []Unknown, error) {
+	all, err := groups(patterns)
+	if err != nil {
+		return nil, nil, err
+	}
+	var found finding
+	var errs []error
+	for _, g := range all {
+		p, err := load(g.dir, g.patterns)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		p.scan()
+		found.search(p)
+	}
+	found.name()
+	return found.machines, found.unknowns, errors.Join(errs...)
+}
+
+// finding is what was found so far.
+type finding struct {
+	machines []Machine
+	unknowns []Unknown
+	places   []place // of the machines, then of the unknowns
+}
+
+type place struct {
+	pkg  *types.Package
+	name string // of the function or variable
+	pos  token.Position
+	m    Machine
+	u    *Unknown
+}
+
+// search finds the machines of one program.
+func (f *finding) search(p *program) {
+	for fn, sites := range p.calls {
+		if fn.Name() != "NewFSM" || fn.Pkg() == nil || !isLooplab(fn.Pkg().Path()) {
+			continue
+		}
+		for _, s := range sites {
+			p.steps = 0
+			f.evaluate(p, s, s, &frame{})
+		}
+	}
+	f.values(p)
+}
+
+// isLooplab reports whether this is the package, in whichever major version.
+func isLooplab(path string) bool {
+	return regexp.MustCompile(`(^|/vendor/)github\.com/looplab/fsm(/v\d+)?$`).MatchString(path)
+}
+
+func (p *program) isTarget(pkg *types.Package) bool { return slices.Contains(p.targets, pkg) }
+
+// evaluate evaluates the arguments of a call of NewFSM. at is the call to which the
+// machine belongs: that one, or one of the function around it, whose arguments are bound.
+func (f *finding) evaluate(p *program, made, at site, fr *frame) {
+	m := Machine{}
+	args := made.call.Args
+	if len(args) < 2 {
+		f.add(p, at, m, because(made.call, "the arguments are not evaluated"))
+		return
+	}
+	events, err := p.events(args[1], fr)
+	if err != nil {
+		sites := p.callers(made, err)
+		if sites == nil || made != at {
+			f.add(p, at, m, err)
+		}
+		for _, s := range sites {
+			if made == at {
+				f.evaluate(p, made, s, p.bound(made, s))
+			}
+		}
+		return
+	}
+	m.Events = events
+	if m.Initial, err = p.initial(args[0], made, fr); err != nil {
+		m.InitialUnknown = p.because(err)
+	}
+	f.add(p, at, m, nil)
+}
+
+// bound returns the frame of the function around a call of NewFSM for one call of it.
+func (p *program) bound(made, s site) *frame {
+	inner := &frame{vars: make(map[types.Object]value), depth: 1}
+	p.bind(s.call, made.in.Type, &frame{}, inner)
+	return inner
+}
+
+// initial evaluates the initial state. If it is a parameter, it is known if all callers
+// of the function hand it the same.
+func (p *program) initial(e ast.Expr, made site, fr *frame) (string, *unknown) {
+	state, err := p.text(e, fr)
+	if err == nil {
+		return state, nil
+	}
+	for i, s := range p.callers(made, err) {
+		other, unknown := p.text(e, p.bound(made, s))
+		if unknown != nil || i > 0 && other != state {
+			return "", err
+		}
+		state = other
+	}
+	if state == "" {
+		return "", err
+	}
+	return state, nil
+}
+
+func (p *program) text(e ast.Expr, f *frame) (string, *unknown) {
+	v, err := p.eval(e, f)
+	if err != nil {
+		return "", err
+	}
+	return text(v, e)
+}
+
+// callers returns the calls of the function around a call of NewFSM, if the events are
+// unknown because they are one of its parameters; nil if nothing calls it.
+func (p *program) callers(made site, err *unknown) []site {
+	if made.in == nil || made.in.Type.Params == nil {
+		return nil
+	}
+	for _, field := range made.in.Type.Params.List {
+		for _, name := range field.Names {
+			if name.Pos() != err.pos {
+				continue
+			}
+			fn, _ := p.info.Defs[made.in.Name].(*types.Func)
+			sites := slices.DeleteFunc(slices.Clone(p.calls[fn]), func(s site) bool { return !p.isTarget(s.pkg) })
+			if len(sites) > 0 {
+				return sites
+			}
+		}
+	}
+	return nil
+}
+
+// events evaluates an expression to a slice of EventDesc.
+func (p *program) events(e ast.Expr, f *frame) (fsm.Events, *unknown) {
+	v, err := p.eval(e, f)
+	if err != nil {
+		return nil, err
+	}
+	all, ok := v.(list)
+	if !ok {
+		return nil, because(e, "%s is not a list that is known", types.ExprString(e))
+	}
+	var out fsm.Events
+	for _, elt := range all {
+		if o, ok := elt.(opaque); ok {
+			return nil, o.unknown
+		}
+		r, ok := elt.(record)
+		if !ok {
+			return nil, because(e, "an element of %s is not evaluated", types.ExprString(e))
+		}
+		var event fsm.EventDesc
+		if event.Name, err = text(r["Name"], e); err != nil {
+			return nil, err
+		}
+		if event.Dst, err = text(r["Dst"], e); err != nil {
+			return nil, err
+		}
+		if o, ok := r["Src"].(opaque); ok {
+			return nil, o.unknown
+		}
+		src, _ := r["Src"].(list)
+		for _, s := range src {
+			state, err := text(s, e)
+			if err != nil {
+				return nil, err
+			}
+			event.Src = append(event.Src, state)
+		}
+		out = append(out, event)
+	}
+	return out, nil
+}
+
+func (f *finding) add(p *program, at site, m Machine, err *unknown) {
+	if !p.isTarget(at.pkg) {
+		return
+	}
+	pl := place{pkg: at.pkg, name: at.name, pos: p.fset.Position(at.call.Pos()), m: m}
+	if err != nil {
+		pl.u = &Unknown{Why: p.because(err)}
+	}
+	f.places = append(f.places, pl)
+}
+
+// values adds the places where NewFSM is used as a value: who calls that is not known.
+func (f *finding) values(p *program) {
+	called := make(map[*ast.Ident]bool)
+	for _, sites := range p.calls {
+		for _, s := range sites {
+			switch fun := ast.Unparen(s.call.Fun).(type) {
+			case *ast.Ident:
+				called[fun] = true
+			case *ast.SelectorExpr:
+				called[fun.Sel] = true
+			}
+		}
+	}
+	for id, obj := range p.info.Uses {
+		fn, ok := obj.(*types.Func)
+		if !ok || called[id] || fn.Name() != "NewFSM" || fn.Pkg() == nil || !isLooplab(fn.Pkg().Path()) {
+			continue
+		}
+		for _, pkg := range p.targets {
+			for _, file := range p.files[pkg] {
+				if file.FileStart <= id.Pos() && id.Pos() < file.FileEnd {
+					f.places = append(f.places, place{pkg: pkg, name: "NewFSM", pos: p.fset.Position(id.Pos()),
+						u: &Unknown{Why: p.because(because(id, "NewFSM is used as a value: what it is called with is not known"))}})
+				}
+			}
+		}
+	}
+}
+
+func (p *program) because(err *unknown) string {
+	return position(p.fset.Position(err.pos)) + ": " + err.why
+}
+
+// position returns file:line, relative to the working directory where that is shorter.
+func position(pos token.Position) string {
+	name := pos.Filename
+	if wd, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(wd, name); err == nil && len(rel) < len(name) {
+			name = rel
+		}
+	}
+	return fmt.Sprintf("%s:%d", filepath.ToSlash(name), pos.Line)
+}
+
+// name sorts what was found by place, and names it.
+func (f *finding) name() {
+	slices.SortFunc(f.places, func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.pkg.Path(), b.pkg.Path()), cmp.Compare(a.pos.Filename, b.pos.Filename), cmp.Compare(a.pos.Offset, b.pos.Offset))
+	})
+	paths := make(map[string]string) // the import path of each name
+	twice := make(map[string]bool)
+	for _, pl := range f.places {
+		short := path.Base(pl.pkg.Path()) + "." + pl.name
+		if other, ok := paths[short]; ok && other != pl.pkg.Path() {
+			twice[short] = true
+		}
+		paths[short] = pl.pkg.Path()
+	}
+	count := make(map[string]int)
+	for _, pl := range f.places {
+		name := path.Base(pl.pkg.Path()) + "." + pl.name
+		if twice[name] {
+			name = pl.pkg.Path() + "." + pl.name
+		}
+		count[name]++
+		if n := count[name]; n > 1 {
+			name = fmt.Sprintf("%s-%d", name, n)
+		}
+		if pl.u != nil {
+			f.unknowns = append(f.unknowns, Unknown{name, position(pl.pos), pl.u.Why})
+			continue
+		}
+		pl.m.Name, pl.m.At = strings.TrimSpace(name), position(pl.pos)
+		f.machines = append(f.machines, pl.m)
+	}
+}

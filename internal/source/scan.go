@@ -1,0 +1,278 @@
+package source
+
+import (
+	"cmp"
+	"go/ast"
+	"go/token"
+	"go/types"
+	"maps"
+	"slices"
+)
+
+// definition is where a variable gets its first value; expr is nil if it is the zero value.
+type definition struct{ expr ast.Expr }
+
+// site is a call, in the function or variable around it.
+type site struct {
+	call *ast.CallExpr
+	pkg  *types.Package
+	in   *ast.FuncDecl // nil outside of functions
+	name string        // of that function, or else of the variable
+}
+
+// scan reads every file outside the standard library: where variables are defined and
+// changed, which functions there are, and who calls them.
+func (p *program) scan() {
+	pkgs := make([]*types.Package, 0, len(p.files))
+	for pkg := range p.files {
+		pkgs = append(pkgs, pkg)
+	}
+	slices.SortFunc(pkgs, func(a, b *types.Package) int { return cmp.Compare(a.Path(), b.Path()) })
+	for _, pkg := range pkgs {
+		for _, file := range p.files[pkg] {
+			for _, decl := range file.Decls {
+				p.declaration(pkg, decl)
+			}
+		}
+	}
+	p.spread()
+}
+
+func (p *program) declaration(pkg *types.Package, decl ast.Decl) {
+	switch d := decl.(type) {
+	case *ast.GenDecl:
+		for _, spec := range d.Specs {
+			if v, ok := spec.(*ast.ValueSpec); ok {
+				p.inspect(v, site{pkg: pkg, name: v.Names[0].Name})
+			}
+		}
+	case *ast.FuncDecl:
+		name := d.Name.Name
+		if d.Recv != nil {
+			name = receiver(d.Recv.List[0].Type) + "." + name
+		}
+		if fn, ok := p.info.Defs[d.Name].(*types.Func); ok && p.listed[pkg.Path()].whole() {
+			p.functions[fn] = d
+			p.parameters(d.Recv)
+			p.owners(fn, d)
+			p.inspect(d, site{pkg: pkg, in: d, name: name})
+		}
+	}
+}
+
+func receiver(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.StarExpr:
+		return receiver(e.X)
+	case *ast.IndexExpr:
+		return receiver(e.X)
+	case *ast.IndexListExpr:
+		return receiver(e.X)
+	case *ast.Ident:
+		return e.Name
+	}
+	return "?"
+}
+
+func (p *program) parameters(fields *ast.FieldList) {
+	if fields == nil {
+		return
+	}
+	for _, field := range fields.List {
+		for _, name := range field.Names {
+			p.params[p.info.Defs[name]] = true
+		}
+	}
+}
+
+func (p *program) inspect(root ast.Node, where site) {
+	ast.Inspect(root, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.ValueSpec:
+			for i, name := range n.Names {
+				switch {
+				case len(n.Values) == len(n.Names):
+					p.define(name, n.Values[i])
+				case len(n.Values) == 0:
+					p.define(name, nil)
+				}
+			}
+		case *ast.AssignStmt:
+			for i, lhs := range n.Lhs {
+				id, ok := lhs.(*ast.Ident)
+				switch {
+				case !ok || p.info.Defs[id] == nil:
+					p.write(lhs)
+				case len(n.Lhs) == len(n.Rhs):
+					p.define(id, n.Rhs[i])
+				}
+			}
+		case *ast.IncDecStmt:
+			p.write(n.X)
+		case *ast.RangeStmt:
+			if n.Tok == token.ASSIGN {
+				p.write(n.Key)
+				p.write(n.Value)
+			}
+		case *ast.UnaryExpr:
+			if n.Op == token.AND {
+				p.write(n.X)
+			}
+		case *ast.FuncType:
+			p.parameters(n.Params)
+		case *ast.CallExpr:
+			p.builtin(n)
+			if fn := p.callee(n); fn != nil {
+				at := where
+				at.call = n
+				p.calls[fn] = append(p.calls[fn], at)
+			}
+		}
+		return true
+	})
+}
+
+// callee returns the function that a call names; nil if it is a value.
+func (p *program) callee(call *ast.CallExpr) *types.Func {
+	var fn *types.Func
+	switch fun := ast.Unparen(call.Fun).(type) {
+	case *ast.Ident:
+		fn, _ = p.info.Uses[fun].(*types.Func)
+	case *ast.SelectorExpr:
+		fn, _ = p.info.Uses[fun.Sel].(*types.Func)
+	}
+	if fn == nil {
+		return nil
+	}
+	return fn.Origin()
+}
+
+func (p *program) define(name *ast.Ident, e ast.Expr) {
+	if obj := p.info.Defs[name]; obj != nil {
+		p.defined[obj] = definition{e}
+	}
+}
+
+// builtin notes what a builtin function writes to.
+func (p *program) builtin(call *ast.CallExpr) {
+	id, ok := ast.Unparen(call.Fun).(*ast.Ident)
+	if !ok || len(call.Args) == 0 || !p.info.Types[id].IsBuiltin() {
+		return
+	}
+	_, sliced := call.Args[0].(*ast.SliceExpr)
+	if id.Name == "copy" || id.Name == "clear" || id.Name == "delete" || id.Name == "append" && sliced {
+		p.write(&ast.StarExpr{Star: call.Pos(), X: call.Args[0]})
+	}
+}
+
+// write notes that a variable, or a part of it, gets another value, or that its address
+// is taken, after which that may happen anywhere.
+func (p *program) write(e ast.Expr) {
+	obj := p.root(e)
+	if obj == nil {
+		return
+	}
+	if _, before := p.written[obj]; !before {
+		p.written[obj] = e.Pos()
+	}
+	if _, plain := e.(*ast.Ident); !plain {
+		p.deep[obj] = e.Pos()
+	}
+}
+
+// root returns the variable of which an expression is a part.
+func (p *program) root(e ast.Expr) types.Object {
+	for {
+		switch x := e.(type) {
+		case *ast.ParenExpr:
+			e = x.X
+		case *ast.IndexExpr:
+			e = x.X
+		case *ast.SliceExpr:
+			e = x.X
+		case *ast.StarExpr:
+			e = x.X
+		case *ast.UnaryExpr:
+			e = x.X
+		case *ast.SelectorExpr:
+			if p.info.Selections[x] == nil { // a variable of another package
+				e = x.Sel
+				continue
+			}
+			e = x.X
+		case *ast.Ident:
+			if obj, ok := p.info.ObjectOf(x).(*types.Var); ok {
+				return obj
+			}
+			return nil
+		default:
+			return nil
+		}
+	}
+}
+
+// owner is the function that has a parameter, and its place; that of a receiver is -1.
+type owner struct {
+	fn    *types.Func
+	index int
+}
+
+func (p *program) owners(fn *types.Func, d *ast.FuncDecl) {
+	if d.Recv != nil {
+		for _, name := range d.Recv.List[0].Names {
+			p.owner[p.info.Defs[name]] = owner{fn, -1}
+		}
+	}
+	i := 0
+	for _, field := range d.Type.Params.List {
+		for _, name := range field.Names {
+			p.owner[p.info.Defs[name]] = owner{fn, i}
+			i++
+		}
+	}
+}
+
+// spread notes what else changes with a variable that is written to through a slice, map
+// or pointer: the variable that it was made from, and the arguments of the function whose
+// parameter it is.
+func (p *program) spread() {
+	todo := slices.Collect(maps.Keys(p.deep))
+	for len(todo) > 0 {
+		obj := todo[0]
+		todo = todo[1:]
+		switch obj.Type().Underlying().(type) {
+		case *types.Slice, *types.Map, *types.Pointer:
+		default:
+			continue
+		}
+		var sources []ast.Expr
+		if def := p.defined[obj]; def.expr != nil {
+			sources = append(sources, def.expr)
+		}
+		if own, ok := p.owner[obj]; ok {
+			for _, s := range p.calls[own.fn] {
+				sel, isSel := ast.Unparen(s.call.Fun).(*ast.SelectorExpr)
+				switch {
+				case own.index >= 0 && own.index < len(s.call.Args):
+					sources = append(sources, s.call.Args[own.index])
+				case own.index < 0 && isSel:
+					sources = append(sources, sel.X)
+				}
+			}
+		}
+		for _, e := range sources {
+			from := p.root(e)
+			if from == nil {
+				continue
+			}
+			if _, before := p.deep[from]; before {
+				continue
+			}
+			p.deep[from] = p.deep[obj]
+			if _, before := p.written[from]; !before {
+				p.written[from] = p.deep[obj]
+			}
+			todo = append(todo, from)
+		}
+	}
+}

@@ -1,0 +1,107 @@
+// Package idioms makes state machines in many ways.
+package idioms
+
+import (
+	"context"
+
+	"github.com/looplab/fsm"
+
+	"github.com/lastcall-go/lastcall/internal/source/testdata/idioms/names"
+)
+
+type State string
+
+const (
+	Idle    State = "idle"
+	Running State = "run" + "ning"
+	done          = "done"
+)
+
+var (
+	all     = []string{string(Idle), string(Running)}
+	table   = map[string]string{"a": "idle", "b": "busy"}
+	base    = fsm.Events{{Name: "start", Src: []string{"idle"}, Dst: "running"}}
+	prefix  = "job" + "_"
+	machine = fsm.NewFSM("idle", fsm.Events{{"go", all, done}}, nil)
+)
+
+type order struct {
+	*fsm.FSM
+	events fsm.Events
+}
+
+func Literal() *fsm.FSM {
+	return fsm.NewFSM("closed", fsm.Events{{Name: "open", Src: []string{"closed"}, Dst: "open"}}, fsm.Callbacks{
+		"enter_state": func(context.Context, *fsm.Event) {},
+	})
+}
+
+func Constants() *fsm.FSM {
+	return fsm.NewFSM(string(Idle), []fsm.EventDesc{
+		{Name: names.Prefix + "start", Src: []string{string(Idle)}, Dst: string(Running)},
+		{Name: prefix + "stop", Src: all, Dst: done},
+		{Dst: names.Idle, Name: "reset", Src: []string{done}},
+	}, nil)
+}
+
+func Elsewhere() *fsm.FSM { return fsm.NewFSM("closed", names.Door, nil) }
+
+func Wrapped() *fsm.FSM { return names.Make("idle", base) }
+
+func Local() *fsm.FSM {
+	start, stop := "start", "stop"
+	var events = fsm.Events{{Name: start, Src: []string{"a"}, Dst: "b"}}
+	more := append(events, fsm.EventDesc{Name: stop, Src: []string{"b"}, Dst: "a"})
+	o := &order{events: append(more, base...)}
+	o.FSM = fsm.NewFSM("a", more, nil)
+	return o.FSM
+}
+
+func Stringers() *fsm.FSM {
+	return fsm.NewFSM(names.Cold.String(), fsm.Events{
+		{Name: "heat", Src: []string{names.Cold.String(), names.Warm.String()}, Dst: names.Hot.String()},
+		{Name: names.Red.String(), Src: []string{names.Hot.String()}, Dst: names.Green.String()},
+		{Name: table["b"], Src: []string{table["a"]}, Dst: all[1]},
+	}, nil)
+}
+
+func events(to string) fsm.Events {
+	last := fsm.EventDesc{Name: "finish", Src: []string{"running"}, Dst: to}
+	return append(base, last)
+}
+
+func Functions() *fsm.FSM { return fsm.NewFSM("idle", events("finished"), nil) }
+
+func Twice() (one, two *fsm.FSM) {
+	new := func(s string) *fsm.FSM {
+		return fsm.NewFSM("x", fsm.Events{{Name: "1", Src: []string{"x"}, Dst: "y"}}, nil)
+	}
+	return new(""), (fsm.NewFSM)("x", fsm.Events{{Name: "2", Src: []string{"x"}, Dst: "y"}}, nil)
+}
+
+// The state in which it starts is the caller's.
+func Restored(state string) *fsm.FSM {
+	return fsm.NewFSM(state, fsm.Events{{Name: "open", Src: []string{"closed"}, Dst: "open"}}, nil)
+}
+
+func (o *order) Method() *fsm.FSM {
+	o.FSM = fsm.NewFSM("idle", base, nil)
+	return o.FSM
+}
+
+func NoEvents() *fsm.FSM { return fsm.NewFSM("alone", nil, nil) }
+
+func agreed(state string) *fsm.FSM { return fsm.NewFSM(state, base, nil) }
+
+// All makes every machine that can be evaluated, by its name.
+func All() map[string]*fsm.FSM {
+	one, two := Twice()
+	return map[string]*fsm.FSM{
+		"idioms.machine": machine, "idioms.Literal": Literal(), "idioms.Constants": Constants(), "idioms.Elsewhere": Elsewhere(),
+		"idioms.Wrapped": Wrapped(), "idioms.Local": Local(), "idioms.Stringers": Stringers(), "idioms.Functions": Functions(),
+		"idioms.Twice": one, "idioms.Twice-2": two, "idioms.Restored": Restored(""), "idioms.order.Method": new(order).Method(),
+		"idioms.NoEvents": NoEvents(), "idioms.agreed": agreed("idle"), "idioms.Dot": Dot(),
+	}
+}
+
+var _ = agreed("i" + "dle")

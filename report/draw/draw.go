@@ -1,0 +1,175 @@
+// Package draw draws what happened in a shutdown from its report: as a sequence diagram,
+// as a gantt chart, and as the state diagram with the path that was taken. The drawings
+// are mermaid text; "lastcall draw" prints them.
+//
+// Nothing is drawn that the report does not tell. Times are milliseconds after the
+// trigger. A drawing stays below the 50,000 characters that GitHub draws: what is too much
+// is folded, the slowest calls and those that failed last of all, and the drawing tells how
+// many it leaves out.
+package draw
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/lastcall-go/lastcall/report"
+	"github.com/lastcall-go/lastcall/viz"
+)
+
+// Limits of a drawing: how long mermaid lets a text be before it refuses it, how many
+// things are drawn one by one, and how long a name and a text are.
+const (
+	MaxLength = 50_000
+	maxItems  = 60
+	maxName   = 60
+	maxText   = 120
+)
+
+// check returns an error if there is nothing to draw.
+func check(r report.Report) error {
+	switch {
+	case r.NotRun != nil:
+		return fmt.Errorf("draw: the report is not that of a shutdown: %s", clip(r.NotRun.Error(), maxText))
+	case r.Triggered.IsZero():
+		return errors.New("draw: the report is not that of a shutdown")
+	}
+	return nil
+}
+
+// fitting draws with fewer and fewer things until the drawing is short enough.
+func fitting(drawn func(items int) string) string {
+	for n := maxItems; ; n /= 2 {
+		if text := drawn(n); len(text) < MaxLength || n == 0 {
+			return text
+		}
+	}
+}
+
+// at returns an instant as drawings show it: "+2010 ms".
+func at(r report.Report, t time.Time) string { return signed(t.Sub(r.Triggered)) }
+
+func signed(d time.Duration) string {
+	if d < 0 {
+		return ms(d)
+	}
+	return "+" + ms(d)
+}
+
+// ms returns a duration in milliseconds, to the microsecond.
+func ms(d time.Duration) string {
+	return strconv.FormatFloat(float64(d.Round(time.Microsecond))/float64(time.Millisecond), 'f', -1, 64) + " ms"
+}
+
+// clip shortens a text, and takes it into one line.
+func clip(text string, limit int) string {
+	text = strings.Join(strings.Fields(text), " ")
+	if utf8.RuneCountInString(text) <= limit {
+		return text
+	}
+	return string([]rune(text)[:limit-1]) + "…"
+}
+
+// headline says what the shutdown came to.
+func headline(r report.Report) string {
+	text := "no outcome yet"
+	if r.Outcome != 0 {
+		text = fmt.Sprintf("%v, exit code %d", r.Outcome, r.ExitCode())
+	}
+	if r.Forced {
+		text += ", forced"
+	}
+	return fmt.Sprintf("%s, %s of %s (%s)", text, ms(r.Took()), ms(r.Budget.Total), clip(r.CauseText, maxText))
+}
+
+// subject names a call: "closer postgres".
+func subject(s report.Step) string {
+	return strings.TrimSpace(string(s.Op) + " " + clip(s.Name, maxName))
+}
+
+// how says how a call ended.
+func how(s report.Step) string {
+	text := s.Result.String()
+	switch {
+	case s.Result == 0:
+		text = "has not ended"
+	case s.Abandoned:
+		text += ", has not returned"
+	}
+	if s.Text != "" {
+		text += ": " + clip(s.Text, maxText)
+	}
+	return text
+}
+
+// end returns when a call ended, or when its time was over.
+func end(s report.Step) time.Time { return s.Start.Add(s.Duration) }
+
+// ill reports whether a call is drawn as one that went wrong.
+func ill(s report.Step) bool { return s.Failed() || s.Abandoned }
+
+// shownCalls returns the places in r.Steps of the calls that are drawn, at most n, and the
+// calls that are folded. Those that ended before the trigger are neither. Calls that went
+// wrong are drawn first, then those that took longest.
+func shownCalls(r report.Report, n int) (shown []int, folded []report.Step) {
+	for i, s := range r.Steps {
+		if s.Kind == report.KindCall && !end(s).Before(r.Triggered) {
+			shown = append(shown, i)
+		}
+	}
+	if len(shown) <= n {
+		return shown, nil
+	}
+	within := func(s report.Step) time.Duration { return end(s).Sub(later(s.Start, r.Triggered)) }
+	slices.SortStableFunc(shown, func(i, j int) int {
+		a, b := r.Steps[i], r.Steps[j]
+		if ill(a) != ill(b) {
+			return map[bool]int{true: -1, false: 1}[ill(a)]
+		}
+		return cmp.Compare(within(b), within(a))
+	})
+	for _, i := range shown[n:] {
+		folded = append(folded, r.Steps[i])
+	}
+	shown = shown[:n]
+	slices.Sort(shown)
+	return shown, folded
+}
+
+// leftOut says what was folded: "40 calls are left out: 38 closer, 2 flusher, 1 of them failed".
+func leftOut(folded []report.Step) string {
+	var ops []string
+	count := make(map[report.Op]int)
+	wrong := 0
+	for _, s := range folded {
+		if count[s.Op]++; count[s.Op] == 1 {
+			ops = append(ops, string(s.Op))
+		}
+		if ill(s) {
+			wrong++
+		}
+	}
+	for i, op := range ops {
+		ops[i] = fmt.Sprintf("%d %s", count[report.Op(op)], op)
+	}
+	text := fmt.Sprintf("%d calls are left out (%s)", len(folded), clip(strings.Join(ops, ", "), maxText))
+	if wrong > 0 {
+		text += fmt.Sprintf(", %d of them went wrong", wrong)
+	}
+	return text
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// esc escapes a text for mermaid.
+func esc(text string) string { return viz.EscapeMermaid(text) }

@@ -1,0 +1,204 @@
+package draw_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/fsm"
+	"github.com/lastcall-go/lastcall/internal/proptest"
+	"github.com/lastcall-go/lastcall/report"
+	"github.com/lastcall-go/lastcall/report/draw"
+	"github.com/lastcall-go/lastcall/viz"
+)
+
+// The drawings of every shutdown of the property tests are compared with the report
+// by proptest.TrueDrawings. Here are those that never happen there.
+
+// TestTranscripts: the shutdowns that the controller keeps to the letter.
+func TestTranscripts(t *testing.T) {
+	files, err := filepath.Glob("../../controller/testdata/*.txt")
+	if err != nil || len(files) < 4 {
+		t.Fatalf("%d transcripts, error %v", len(files), err)
+	}
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, after, _ := bytes.Cut(text, []byte("\nJSON\n"))
+		var r report.Report
+		if err := json.Unmarshal(after, &r); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if err := proptest.TrueDrawings(r); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// stopped is a shutdown that was forced, with so many closers and servers of these names.
+func stopped(closers int, names ...string) report.Report {
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	r := report.Report{
+		CauseText: "signal: " + strings.Join(names, " "), Outcome: report.OutcomeStopped,
+		Path:   []fsm.State{fsm.Serving, fsm.GracefulShutdown, fsm.TimerExpired, fsm.Terminated},
+		Budget: lastcall.Budget{Total: 10 * time.Second, Reserve: 4 * time.Second},
+		Begun:  at.Add(-time.Hour), Triggered: at, Timer: at.Add(6 * time.Second), Deadline: at.Add(10 * time.Second), Ended: at.Add(9 * time.Second),
+	}
+	add := func(s report.Step, after time.Duration) { s.Start = at.Add(after); r.Steps = append(r.Steps, s) }
+	transition := func(from, to fsm.State, e fsm.Event, p lastcall.Phase, after time.Duration) {
+		add(report.Step{Kind: report.KindTransition, Name: e.String(), State: to, Phase: p, Transition: fsm.Transition{From: from, Event: e, To: to}}, after)
+	}
+	transition(fsm.Serving, fsm.GracefulShutdown, fsm.GracefulShutdownCalled, lastcall.PhaseDrain, 0)
+	for i, name := range names {
+		add(report.Step{Kind: report.KindCall, Name: name, Op: report.OpGracefulStop, State: fsm.GracefulShutdown, Phase: lastcall.PhaseDrain, Duration: 7 * time.Second, Result: report.ResultFailed, Text: name}, time.Duration(i))
+		r.Work = append(r.Work, lastcall.Work{Server: name, Name: name, Kind: lastcall.WorkUnary, Before: 1, Running: 1, Oldest: at.Add(-time.Minute)})
+	}
+	transition(fsm.GracefulShutdown, fsm.TimerExpired, fsm.Timeout, lastcall.PhaseCancel, 6*time.Second)
+	transition(fsm.TimerExpired, fsm.Terminated, fsm.Stopped, lastcall.PhaseClose, 7*time.Second)
+	add(report.Step{Kind: report.KindPhase, Name: "close", State: fsm.Terminated, Phase: lastcall.PhaseClose, Duration: 2 * time.Second}, 7*time.Second)
+	for i := range closers {
+		s := report.Step{Kind: report.KindCall, Name: fmt.Sprintf("closer %d", i), Op: report.OpClose, State: fsm.Terminated, Phase: lastcall.PhaseClose, Duration: time.Millisecond, Result: report.ResultOK}
+		if i == closers/2 {
+			s.Result, s.Text = report.ResultPanicked, "the one that went wrong"
+		}
+		add(s, 7*time.Second+time.Duration(i)*time.Millisecond)
+	}
+	return r
+}
+
+// TestFolded: a thousand closers fit, the one that failed is among those that are drawn,
+// and the drawing tells how many it leaves out. Long names fit as well.
+func TestFolded(t *testing.T) {
+	var long []string
+	for i := range 200 {
+		long = append(long, fmt.Sprintf("%d %s", i, strings.Repeat("{日本}", 100)))
+	}
+	for name, r := range map[string]report.Report{"many": stopped(1000, "grpc"), "long": stopped(1000, long...)} {
+		if err := proptest.TrueDrawings(r); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for kind, drawn := range map[string]func(report.Report) (string, error){"sequence": draw.Sequence, "gantt": draw.Gantt} {
+			text, err := drawn(r)
+			if err != nil || len(text) >= draw.MaxLength {
+				t.Errorf("%s, %s: error %v, %d bytes", name, kind, err, len(text))
+			}
+			if !strings.Contains(text, "calls are left out") {
+				t.Errorf("%s, %s: it does not tell that something is left out:\n%s", name, kind, text)
+			}
+			if name == "many" && !(strings.Contains(text, "the one that went wrong") && strings.Contains(text, "941 calls are left out (941 closer)")) {
+				t.Errorf("%s, %s: the closer that failed is not drawn, or what is left out is wrong:\n%s", name, kind, text)
+			}
+		}
+	}
+}
+
+// TestNames: nothing in a name or text can become mermaid's syntax, for one that fits.
+func TestNames(t *testing.T) {
+	names := []string{`"quoted"`, "a: b; c # d", "<b>bold</b>", "#35;", "end", "section x", "title y", "日本 😀", "two\nlines", "%% comment", "-->>", "\x00\xff", "P1->>P2: x", "", ":milestone, b1, 0, 0ms"}
+	if err := proptest.TrueDrawings(clean(stopped(1, names...))); err != nil {
+		t.Error(err)
+	}
+	for _, name := range names {
+		for kind, drawn := range map[string]func(report.Report) (string, error){"sequence": draw.Sequence, "gantt": draw.Gantt} {
+			odd, err := drawn(stopped(1, name))
+			even, err2 := drawn(stopped(1, "plain"))
+			if err != nil || err2 != nil || strings.Count(odd, "\n") != strings.Count(even, "\n") {
+				t.Errorf("%s, %q: errors %v, %v, and other lines:\n%s", kind, name, err, err2, odd)
+			}
+		}
+	}
+}
+
+// clean is a report as JSON can carry it.
+func clean(r report.Report) report.Report {
+	text, _ := json.Marshal(r)
+	_ = json.Unmarshal(text, &r)
+	return r
+}
+
+// TestNothing: what is not a shutdown is not drawn, and an unknown way is refused.
+func TestNothing(t *testing.T) {
+	for want, r := range map[string]report.Report{
+		"not that of a shutdown":                     {},
+		"not that of a shutdown: Run was called":     {NotRun: errors.New("Run was called before")},
+		"goes from SERVING to TERMINATED on stopped": jumped(),
+	} {
+		_, err := draw.Path(r)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("path: error %v, want %q", err, want)
+		}
+		if r.Outcome != 0 {
+			continue
+		}
+		for _, drawn := range []func(report.Report) (string, error){draw.Sequence, draw.Gantt} {
+			if text, err := drawn(r); err == nil || !strings.Contains(err.Error(), want) || text != "" {
+				t.Errorf("error %v, want %q; drawn %q", err, want, text)
+			}
+		}
+	}
+}
+
+func jumped() report.Report {
+	r := stopped(0)
+	r.Steps = r.Steps[2:]
+	return r
+}
+
+// TestForcedLooksForced: the forced way differs from the clean one in every kind.
+func TestForcedLooksForced(t *testing.T) {
+	r := stopped(1, "grpc")
+	m, err := draw.Path(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forced := 0
+	for _, s := range m.States {
+		if s.Class == viz.Forced {
+			forced++
+		}
+	}
+	if forced != 2 {
+		t.Errorf("%d states are forced: %+v", forced, m.States)
+	}
+	if text, err := draw.Sequence(r); err != nil || !strings.Contains(text, "the timer fires, TIMER_EXPIRED") || !strings.Contains(text, "--x") {
+		t.Errorf("error %v\n%s", err, text)
+	}
+	if text, err := draw.Gantt(r); err != nil || !strings.Contains(text, ":crit, ") {
+		t.Errorf("error %v\n%s", err, text)
+	}
+}
+
+// ExampleSequence draws a report that was written as JSON.
+func ExampleSequence() {
+	text := `{"version":1,"outcome":"drained","cause":"signal: terminated","path":["SERVING","GRACEFUL_SHUTDOWN","TERMINATED"],
+		"triggered":"2026-01-01T12:00:00Z","deadline":"2026-01-01T12:00:25Z","ended":"2026-01-01T12:00:01Z","steps":[
+		{"kind":"transition","state":"GRACEFUL_SHUTDOWN","phase":"drain","event":"graceful_shutdown","start":"2026-01-01T12:00:00Z"},
+		{"kind":"call","op":"GracefulStop","name":"grpc","state":"GRACEFUL_SHUTDOWN","phase":"drain","start":"2026-01-01T12:00:00Z","duration_seconds":1,"result":"ok"},
+		{"kind":"transition","state":"TERMINATED","phase":"close","event":"drained","start":"2026-01-01T12:00:01Z"}]}`
+	var r report.Report
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		fmt.Println(err)
+	}
+	drawn, err := draw.Sequence(r)
+	fmt.Print(drawn, err)
+	// Output:
+	// sequenceDiagram
+	//     participant P1 as Trigger
+	//     participant P2 as lastcall
+	//     participant P3 as server grpc
+	//     P1->>P2: #43;0 ms signal#58; terminated
+	//     Note over P2: #43;0 ms GRACEFUL_SHUTDOWN (graceful_shutdown)
+	//     P2->>P3: #43;0 ms to #43;1000 ms GracefulStop#58; ok
+	//     Note over P2: #43;1000 ms TERMINATED (drained)
+	//     P2-->>P1: #43;1000 ms drained, exit code 0, deadline #43;25000 ms
+	// <nil>
+}

@@ -1,0 +1,236 @@
+package report
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// DefaultLines is the limit that NewLines takes for 0: 1 MiB.
+const DefaultLines = 1 << 20
+
+// ErrLinesFull is what Err of Lines returns when the limit was reached.
+var ErrLinesFull = errors.New("report: the limit of the step lines is reached, and steps are left out")
+
+// Lines writes Steps as JSON lines, one object a line: what happened, also if the process
+// does not live to make a report. Its Observe is for controller.WithObserver:
+//
+//	lines := report.NewLines(file, 0)
+//	controller.WithObserver("lines", lines.Observe)
+//
+// ReadLines makes a Report of what was written, and "lastcall draw" draws it.
+type Lines struct {
+	w          io.Writer
+	left, kept int
+	err        atomic.Pointer[error]
+	ended      bool
+}
+
+// NewLines returns Lines that write to w, at most limit bytes of Steps; 0 is DefaultLines,
+// and less is nothing. What does not fit is left out. The trigger, transitions and the
+// summary, without which there is nothing to draw, may take as much again.
+func NewLines(w io.Writer, limit int) *Lines {
+	limit = max(0, cmp.Or(limit, DefaultLines))
+	return &Lines{w: w, left: limit, kept: limit}
+}
+
+// Err returns the first error of the writer, after which nothing is written, or
+// ErrLinesFull, or nil. Any goroutine may call it; it does not block.
+func (l *Lines) Err() error {
+	if err := l.err.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// line is a Step as a line has it.
+type line struct {
+	Version int `json:"version"`
+	jsonStep
+	At     time.Time   `json:"at"`               // when observers were told
+	Work   []jsonWork  `json:"work,omitempty"`   // of KindWork
+	Report *jsonReport `json:"report,omitempty"` // of KindTrigger and KindSummary, without its steps
+}
+
+// Observe writes a Step, in one Write. It blocks as long as that does. One goroutine may
+// call it at a time, as the controller does.
+func (l *Lines) Observe(s Step) {
+	if l.ended {
+		return
+	}
+	out := line{Version: Version, jsonStep: jsonStepOf(s), At: s.Now.At}
+	if s.Work != nil {
+		out.Work = jsonWorkOf(s.Work)
+	}
+	if s.Report != nil {
+		known := s.Report.json([]jsonStep{})
+		out.Report = &known
+	}
+	text, err := json.Marshal(out)
+	if err != nil {
+		l.fail(err)
+		return
+	}
+	text = append(text, '\n')
+	needed := s.Kind == KindTrigger || s.Kind == KindTransition || s.Kind == KindSummary
+	switch {
+	case len(text) <= l.left:
+		l.left -= len(text)
+	case needed && len(text) <= l.kept:
+		l.kept -= len(text)
+	default:
+		full := ErrLinesFull
+		l.err.CompareAndSwap(nil, &full)
+		return
+	}
+	if n, err := l.w.Write(text); err != nil || n < len(text) {
+		l.fail(cmp.Or(err, io.ErrShortWrite))
+	}
+}
+
+func (l *Lines) fail(err error) {
+	l.err.CompareAndSwap(nil, &err)
+	l.ended = true
+}
+
+// ReadLines makes a Report of what Lines wrote, as far as that goes: without a summary it
+// ends where the lines do, with the outcome that the states tell, or none. Calls that have
+// begun and not ended there have no Result and are Abandoned. A last line that is not
+// whole is left aside; any other one that is not a Step is an error that names it.
+// Lines of several runs are an error: the second trigger is named.
+func ReadLines(r io.Reader) (Report, error) {
+	var got reading
+	in := bufio.NewReader(r)
+	for n := 1; ; n++ {
+		text, end := in.ReadBytes('\n')
+		if end != nil && !errors.Is(end, io.EOF) {
+			return Report{}, fmt.Errorf("report: line %d: %w", n, end)
+		}
+		if len(bytes.TrimSpace(text)) > 0 {
+			err := got.line(text)
+			if err != nil && (end == nil || !isCut(err)) {
+				return Report{}, fmt.Errorf("report: line %d: %w", n, err)
+			}
+		}
+		if end != nil {
+			return got.report()
+		}
+	}
+}
+
+// isCut reports whether an error is that of a line whose end is missing.
+func isCut(err error) bool {
+	var syntax *json.SyntaxError
+	return errors.As(err, &syntax)
+}
+
+// reading is what ReadLines has read so far.
+type reading struct {
+	r       Report
+	begun   []Step // calls that have begun, and not ended
+	end     time.Time
+	trigger bool
+	summed  bool
+}
+
+func (g *reading) line(text []byte) error {
+	var in line
+	if err := json.Unmarshal(text, &in); err != nil {
+		return err
+	}
+	if in.Version > Version {
+		return fmt.Errorf("version %d is not one that this release reads, which is %d", in.Version, Version)
+	}
+	if in.Kind == 0 {
+		return errors.New("it has no kind of step")
+	}
+	s, err := in.step()
+	if err != nil {
+		return err
+	}
+	if in.At.After(g.end) {
+		g.end = in.At
+	}
+	if in.Report != nil {
+		known, err := in.Report.report()
+		if err != nil {
+			return err
+		}
+		if s.Kind == KindTrigger && g.trigger {
+			return fmt.Errorf("a second trigger, %q: the lines are those of more than one run", s.Text)
+		}
+		g.trigger, g.summed = true, g.summed || s.Kind == KindSummary
+		known.CauseText = cmp.Or(known.CauseText, s.Text)
+		known.Steps, known.Path = g.r.Steps, nil
+		g.r = known
+	}
+	g.step(s)
+	return nil
+}
+
+// step keeps what a Report has of steps.
+func (g *reading) step(s Step) {
+	same := func(o Step) bool { return o.Op == s.Op && o.Name == s.Name && o.Start.Equal(s.Start) }
+	switch s.Kind {
+	case KindBegin:
+		s.Kind, s.Abandoned = KindCall, true
+		g.begun = append(g.begun, s)
+		return
+	case KindCall:
+		if i := slices.IndexFunc(g.begun, same); i >= 0 {
+			g.begun = slices.Delete(g.begun, i, i+1)
+		}
+		if i := slices.IndexFunc(g.r.Steps, func(o Step) bool { return o.Kind == KindCall && same(o) }); i >= 0 {
+			g.r.Steps[i] = s // it was late, and has come back
+			return
+		}
+	case KindTrigger, KindWork, KindSummary, KindWarning:
+		return
+	default:
+	}
+	g.r.Steps = append(g.r.Steps, s)
+}
+
+// report returns what the lines come to.
+func (g *reading) report() (Report, error) {
+	if !g.trigger {
+		return Report{}, errors.New("report: the lines have no trigger: nothing was shut down")
+	}
+	r := g.r
+	for _, s := range g.begun {
+		s.Duration = max(0, g.end.Sub(s.Start))
+		r.Steps = append(r.Steps, s)
+	}
+	slices.SortStableFunc(r.Steps, func(a, b Step) int { return a.Start.Compare(b.Start) })
+	if g.end.After(r.Ended) || !g.summed {
+		r.Ended = g.end
+	}
+	rows(r.Steps)
+	var phase *Step
+	for i := range r.Steps {
+		switch s := &r.Steps[i]; s.Kind {
+		case KindPhase:
+			if phase != nil {
+				phase.Duration = s.Start.Sub(phase.Start)
+			}
+			phase = s
+		case KindTransition:
+			if len(r.Path) == 0 {
+				r.Path = append(r.Path, s.Transition.From)
+			}
+			r.Path = append(r.Path, s.State)
+		default:
+		}
+	}
+	if phase != nil {
+		phase.Duration = max(0, r.Ended.Sub(phase.Start))
+	}
+	return r, nil
+}
