@@ -32,7 +32,8 @@ type Listener struct {
 
 	first     sync.Once
 	accepting chan struct{} // closed by the first Accept
-	closing   chan struct{} // closed by Close
+	closing   chan struct{} // closed by Close, as it begins
+	over      chan struct{} // closed by Close, as it ends: no Accept hands over a connection any more
 
 	mu     sync.Mutex // guards what is below; never held while user code is called
 	closed bool
@@ -44,7 +45,11 @@ type Hooks struct {
 	// Accepted is called with every connection before Accept returns it; it may be nil. It
 	// may call methods of the connection. While one hangs, Accept does, until Close.
 	Accepted func(net.Conn)
-	// Late is called with a connection that comes after Close, and has to close it.
+	// Admit is called after that, and returns what Accept returns: nil if it has dealt with
+	// the connection, so that Accept returns errRefused. It must return at once; it may be nil.
+	Admit func(net.Conn) net.Conn
+	// Late is called with a connection that comes when Close has returned, or with what Admit
+	// made of it, and has to close it.
 	Late func(net.Conn)
 }
 
@@ -54,12 +59,17 @@ type Hooks struct {
 func NewListener(inner net.Listener, owner string, calls *foreign.Calls, hooks Hooks) *Listener {
 	return &Listener{
 		inner: inner, owner: owner, calls: calls, hooks: hooks,
-		accepting: make(chan struct{}), closing: make(chan struct{}),
+		accepting: make(chan struct{}), closing: make(chan struct{}), over: make(chan struct{}),
 	}
 }
 
+// errRefused is what Accept returns instead of a connection that Admit has refused.
+var errRefused = errors.New("connset: a connection was refused")
+
 // Accept blocks until there is a connection or Close is called, and then returns
-// net.ErrClosed. If Accept of the listener inside panics, that is an error. It is called
+// net.ErrClosed. A connection that the listener inside has accepted when Close is called
+// is still returned: if another process has the same socket, that process would have served
+// it. If Accept of the listener inside panics, that is an error. It is called
 // on a goroutine of its own, once per call, so that nothing is accepted before it is
 // asked for.
 func (l *Listener) Accept() (net.Conn, error) {
@@ -72,7 +82,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	var a accepted
 	select {
 	case a = <-came:
-	case <-l.closing:
+	case <-l.over:
 		return nil, net.ErrClosed
 	}
 	switch {
@@ -101,8 +111,8 @@ type accepted struct {
 	err  error
 }
 
-// accept hands over what Accept returns, unless Close is called first: then Accept
-// has returned, and a connection is late.
+// accept hands over what Accept returns, unless Close has returned: then Accept has, too,
+// and a connection is late.
 func (l *Listener) accept(came chan<- accepted) {
 	a := accepted{err: fmt.Errorf("%s: Accept of the listener ended its goroutine", l.owner)}
 	defer l.inside.Done()
@@ -110,9 +120,14 @@ func (l *Listener) accept(came chan<- accepted) {
 		if v := recover(); v != nil && a.conn == nil { // otherwise the hook panicked, which costs nothing
 			a.err = fmt.Errorf("%s: Accept of the listener panicked: %v", l.owner, v)
 		}
+		if a.conn != nil && a.err == nil && l.hooks.Admit != nil {
+			if a.conn = l.hooks.Admit(a.conn); a.conn == nil {
+				a.err = errRefused
+			}
+		}
 		select {
 		case came <- a:
-		case <-l.closing:
+		case <-l.over:
 			if a.conn != nil {
 				l.hooks.Late(a.conn)
 			}
@@ -136,6 +151,7 @@ func (l *Listener) Close() error {
 	if !first {
 		return nil
 	}
+	defer close(l.over)
 	close(l.closing)
 	if l.inner == nil {
 		return nil
