@@ -79,6 +79,7 @@ func (s *Server) beginDrain() {
 	s.endEndless()
 	s.awaitHTTP()
 	s.skipGoAways()
+	s.takeIn()
 }
 
 // gracefulStop calls that of grpc, and awaits what may still be on its way then.
