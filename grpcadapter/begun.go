@@ -5,6 +5,10 @@ import (
 	"time"
 )
 
+// beginTime bounds how long the drain waits for grpc to begin the handshakes of the
+// connections that it has accepted: it needs only the processor for that.
+const beginTime = 100 * time.Millisecond
+
 // waiting counts the connections that the listener has returned and grpc has not begun to
 // serve. The zero value is ready to use.
 type waiting struct {
@@ -45,7 +49,7 @@ func (w *waiting) await(d time.Duration) {
 func (s *Server) takeIn() {
 	if s.listener != nil {
 		s.closeListener()
-		s.listener.waiting.await(moment)
+		s.listener.waiting.await(beginTime)
 	}
 }
 

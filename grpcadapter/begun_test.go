@@ -18,8 +18,8 @@ import (
 
 // TestAcceptedBeforeDrain: grpc has accepted a connection, and has not begun to serve it
 // when the drain begins. Its GracefulStop closes such a connection; the adapter has it
-// served, as another process that has the same socket would have. It waits 10 ms for that, so
-// the test has several tries.
+// served, as another process that has the same socket would have. It waits 100 ms for
+// that, so the test has several tries.
 func TestAcceptedBeforeDrain(t *testing.T) {
 	var err error
 	for range 10 {

@@ -13,7 +13,8 @@ import (
 
 // A connection that the listener has accepted in the instant in which Close is called is
 // returned by Accept, and stays open: another process with the same socket would have
-// served it. Close waits for it for 10 ms only, so the test has several tries.
+// served it. Close waits for the listener for 10 ms only, so the test has several
+// tries.
 func TestAcceptedAsClosing(t *testing.T) {
 	for range 20 {
 		if takenInAsClosing(t) {

@@ -21,6 +21,10 @@ const (
 // returns at once unless its descriptor was made blocking with File().Fd().
 const closeTime = 10 * time.Millisecond
 
+// acceptTime bounds how long Close then waits for calls of Accept inside: they have returned,
+// and need only the processor to hand over what they have accepted.
+const acceptTime = 100 * time.Millisecond
+
 // Listener is a net.Listener around one that may not behave: Close waits for it no
 // longer than closeTime, and from then on Accept returns net.ErrClosed, whatever the
 // listener inside does. All methods may be called concurrently.
@@ -168,6 +172,7 @@ func (l *Listener) Close() error {
 			case <-limit.C:
 				return nil
 			}
+			limit.Reset(acceptTime)
 		}
 	}
 	return nil
