@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +39,25 @@ func TestBudgetFor(t *testing.T) {
 	}
 	if b, err := lastcall.BudgetFor(30); err == nil || !strings.Contains(err.Error(), "30ns") {
 		t.Errorf("BudgetFor(30) is %v, %v", b, err)
+	}
+}
+
+// TestBudgetTable: docs/platforms.md says what BudgetFor computes.
+func TestBudgetTable(t *testing.T) {
+	rows := regexp.MustCompile(`(?m)^\| (\d+) s \| (.*) \|$`).FindAllStringSubmatch(read(t, "docs/platforms.md"), -1)
+	if len(rows) < 5 {
+		t.Fatalf("%d rows: the test does not see them", len(rows))
+	}
+	for _, row := range rows {
+		grace, err := time.ParseDuration(row[1] + "s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := lastcall.BudgetFor(grace)
+		want := fmt.Sprintf("%g s | %g s | %g s | %g s", b.Total.Seconds(), b.Settle.Seconds(), (b.Total - b.Settle - b.Reserve).Seconds(), b.Reserve.Seconds())
+		if got := strings.Replace(row[2], "| 0 |", "| 0 s |", 1); err != nil || got != want {
+			t.Errorf("BudgetFor(%v): the page has %s, want %s, %v", grace, got, want, err)
+		}
 	}
 }
 

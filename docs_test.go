@@ -173,9 +173,14 @@ func anchors(page string) []string {
 }
 
 // TestDocsTimeline: the timelines have the instants of DefaultBudget, and every phase in
-// its order.
+// its order; so has the text that README shows instead of the picture.
 func TestDocsTimeline(t *testing.T) {
 	b := lastcall.DefaultBudget()
+	instead := fmt.Sprintf("at T0 + %g s drain; at T0 + %g s the timer, then cancel, stop, cut, wait, close and flush; at T0 + %g s the deadline](docs/timeline.svg)",
+		b.Settle.Seconds(), (b.Total - b.Reserve).Seconds(), b.Total.Seconds())
+	if !strings.Contains(read(t, "README.md"), instead) {
+		t.Errorf("README.md does not say %q", instead)
+	}
 	for _, name := range []string{"controller/doc.go", "docs/timeline.svg"} {
 		text, err := os.ReadFile(name)
 		if err != nil {

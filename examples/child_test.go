@@ -55,7 +55,7 @@ func build(run func() int) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	out, err := exec.CommandContext(context.Background(), "go", append(args, "./minimal", "./full")...).CombinedOutput()
+	out, err := exec.CommandContext(context.Background(), "go", append(args, "./minimal", "./full", "./activated", "./restart")...).CombinedOutput()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s%v\n", out, err)
 		return 1
@@ -76,6 +76,7 @@ type entry struct {
 	Forced  bool
 	Server  string
 	Streams int
+	Pid     int
 	Code    int `json:"exit_code"`
 }
 

@@ -29,11 +29,11 @@ import (
 // on a busy machine.
 const settle = 2 * time.Second
 
-// The flags for it: one leaves the drain 6 s; the other is Total 3 s, Settle and Reserve
+// The flags for it: one leaves the drain 6 s; the other is Total 4 s, Settle and Reserve
 // 1 s, so that what hangs does not take long.
 var (
 	roomy = []string{"-grace=15s", "-prestop=3s"}
-	tight = []string{"-grace=9s", "-prestop=4s"}
+	tight = []string{"-grace=10s", "-prestop=4s"}
 )
 
 // guestBook is a process of the example full, and its files.

@@ -88,7 +88,7 @@ func TestSignalDuringStart(t *testing.T) {
 // are.
 func TestWrongFlags(t *testing.T) {
 	t.Parallel()
-	g := begin(t, t.TempDir(), "-grace=5s")
+	g := begin(t, t.TempDir(), "-grace=4s")
 	code, messages := g.exit(t)
 	if text := strings.Join(messages, "\n"); code != 2 || !strings.Contains(text, "terminationGracePeriod") {
 		t.Errorf("exit code %d, %q, want 2 and the numbers", code, text)

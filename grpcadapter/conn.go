@@ -18,6 +18,7 @@ type conn struct {
 	listener *Listener
 	shut     atomic.Bool // nothing is written any more
 	securing atomic.Bool // in ServerHandshake of our Credentials
+	begun    atomic.Bool // grpc has begun its handshake, or it is closed
 	writing  atomic.Int32
 	sent     volume
 }
@@ -25,6 +26,7 @@ type conn struct {
 // wrap returns a connection as grpc gets it: with SyscallConn and ReadOnReady if the one
 // inside has them, and only then.
 func (l *Listener) wrap(set *connset.Conn) net.Conn {
+	l.waiting.add(1)
 	inner := set.NetConn()
 	_, isSocket := inner.(syscall.Conn)
 	r := readerOf(inner)
@@ -67,6 +69,7 @@ func (c *conn) Write(b []byte) (int, error) {
 // it away when the handshake is over. Those that credentials set in their part of it do
 // not count, if they were given to Credentials.
 func (c *conn) SetDeadline(t time.Time) error {
+	c.begin()
 	if t.IsZero() && !c.securing.Load() && c.HandshakeOver() {
 		c.listener.served.Store(true)
 	}

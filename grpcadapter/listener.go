@@ -37,6 +37,7 @@ type Listener struct {
 	userTimeout   time.Duration
 	errs          []error     // what was wrong with what WrapListener was given
 	served        atomic.Bool // a handshake was over
+	waiting       waiting
 	foreign       foreign.Calls
 }
 
@@ -91,6 +92,7 @@ func WrapListener(lis net.Listener, opts ...ListenerOption) *Listener {
 	}
 	l.set = connset.New(lis, connset.Options{
 		Owner: "grpcadapter", Calls: &l.foreign, HandshakeTime: l.handshakeTime, Accepted: l.limitAcks, Wrap: l.wrap,
+		Closed: func(c net.Conn) { tracked(c).begin() },
 	})
 	return l
 }

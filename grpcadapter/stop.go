@@ -75,6 +75,7 @@ func (s *Server) beginDrain() {
 	s.endEndless(true)
 	s.awaitHTTP()
 	s.skipGoAways()
+	s.takeIn()
 }
 
 // gracefulStop calls that of grpc, and awaits what may still be on its way then.

@@ -255,13 +255,14 @@ func TestExplain(t *testing.T) {
 // TestExplainedTimesHappen: a shutdown in which everything hangs goes through the
 // instants that Explain names, and is over 2 s before SIGKILL.
 func TestExplainedTimesHappen(t *testing.T) {
-	for _, preStop := range []time.Duration{0, 2 * time.Second, 5 * time.Second} {
-		t.Run(preStop.String(), func(t *testing.T) {
+	const s = time.Second
+	for _, pod := range [][2]time.Duration{{30 * s, 0}, {30 * s, 2 * s}, {30 * s, 5 * s}, {10 * s, 0}, {10 * s, 5 * s}, {7 * s, 0}, {5 * s, 0}} {
+		grace, preStop := pod[0], pod[1]
+		t.Run(fmt.Sprint(grace, " ", preStop), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				over := make(chan struct{})
 				defer close(over)
 				hang := func() { <-over }
-				const grace = 30 * time.Second
 				budget, err := kubernetes.Budget(grace, preStop)
 				if err != nil {
 					t.Fatal(err)

@@ -1,7 +1,7 @@
-// Package systemd tells systemd how a controller's process is doing: that it is
-// ready, that it stops, in which phase it is, and until when it has to be left
-// alive. Where NOTIFY_SOCKET is not set nothing is sent, so [Notify] may stay in a
-// program that also runs elsewhere.
+// Package systemd takes the sockets that systemd has opened for a process ([Listeners]),
+// and tells systemd how the process is doing ([Notify]): that it is ready, that it stops, in
+// which phase it is, and until when it has to be left alive. Where NOTIFY_SOCKET is not set
+// nothing is sent, so Notify may stay in a program that also runs elsewhere.
 //
 // A unit for it:
 //

@@ -3,6 +3,7 @@ package systemd_test
 import (
 	"context"
 	"fmt"
+	"net"
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/controller"
@@ -26,4 +27,23 @@ func ExampleNotify() {
 	// Output:
 	// postgres closed
 	// exit code 0
+}
+
+// The socket unit has FileDescriptorName=grpc. Here nobody has passed a socket.
+func ExampleListeners() {
+	passed, err := systemd.Listeners()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	var lis net.Listener
+	if grpc := passed["grpc"]; len(grpc) > 0 {
+		lis = grpc[0]
+	} else if lis, err = net.Listen("tcp", "127.0.0.1:0"); err != nil { // not started by systemd
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(lis.Addr().Network(), len(passed))
+	_ = lis.Close() // or grpcadapter.New(lis)
+	// Output: tcp 0
 }

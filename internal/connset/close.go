@@ -17,6 +17,10 @@ import (
 // each attempt to wake its Accept may take.
 const closeTime = 10 * time.Millisecond
 
+// acceptTime bounds how long Close then waits for calls of Accept inside: they have returned,
+// and need only the processor to hand over what they have accepted.
+const acceptTime = 100 * time.Millisecond
+
 // maxWakes is how often a listener is dialled to wake its Accept: another process that has
 // the same socket may take the connection instead.
 const maxWakes = 5
@@ -40,16 +44,15 @@ func (l *Listener) Close() error {
 	if !first {
 		return nil
 	}
-	began := time.Now()
+	defer close(l.over)
 	close(l.closing)
 	if l.inner == nil {
 		return nil
 	}
 	accepted := l.calls.Run(callAccept, l.awaitAccept) // names an Accept that does not return
 	closed := l.calls.Run(callClose, l.closeInner)
-	if l.isNet() {
-		await(closed, closeTime)
-		await(accepted, closeTime-time.Since(began))
+	if l.isNet() && await(closed, closeTime) {
+		await(accepted, acceptTime)
 	}
 	return nil
 }
@@ -139,6 +142,7 @@ func (l *Listener) wake() {
 	if !strings.HasPrefix(at.network, "tcp") && !strings.HasPrefix(at.network, "unix") {
 		return
 	}
+	l.waking.Store(true)
 	for range maxWakes {
 		if await(l.left, 0) {
 			return

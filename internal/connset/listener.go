@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/lastcall-go/lastcall/internal/foreign"
@@ -28,12 +29,14 @@ type Listener struct {
 
 	first     sync.Once
 	accepting chan struct{} // closed by the first Accept
-	closing   chan struct{} // closed by Close
+	closing   chan struct{} // closed by Close, as it begins
+	over      chan struct{} // closed by Close, as it ends: no Accept hands over a connection any more
 
 	mu     sync.Mutex // guards what is below; never held while user code is called
 	closed bool
 	inside int           // calls of the inner Accept; none is added once closed
 	left   chan struct{} // closed when it is closed and none is inside
+	waking atomic.Bool   // Close dials the listener to wake its Accept
 	place  place         // zero: not known
 }
 
@@ -42,7 +45,11 @@ type Hooks struct {
 	// Accepted is called with every connection before Accept returns it; it may be nil. It
 	// may call methods of the connection. While one hangs, Accept does, until Close.
 	Accepted func(net.Conn)
-	// Late is called with a connection that comes after Close, and has to close it.
+	// Admit is called after that, and returns what Accept returns: nil if it has dealt with
+	// the connection, so that Accept returns errRefused. It must return at once; it may be nil.
+	Admit func(net.Conn) net.Conn
+	// Late is called with a connection that comes when Close has returned, or with what Admit
+	// made of it, and has to close it.
 	Late func(net.Conn)
 }
 
@@ -52,7 +59,7 @@ type Hooks struct {
 func NewListener(inner net.Listener, owner string, calls *foreign.Calls, hooks Hooks) *Listener {
 	l := &Listener{
 		inner: inner, owner: owner, calls: calls, hooks: hooks,
-		accepting: make(chan struct{}), closing: make(chan struct{}), left: make(chan struct{}),
+		accepting: make(chan struct{}), closing: make(chan struct{}), over: make(chan struct{}), left: make(chan struct{}),
 	}
 	if l.isNet() {
 		l.place = placeOf(inner)
@@ -60,8 +67,13 @@ func NewListener(inner net.Listener, owner string, calls *foreign.Calls, hooks H
 	return l
 }
 
+// errRefused is what Accept returns instead of a connection that Admit has refused.
+var errRefused = errors.New("connset: a connection was refused")
+
 // Accept blocks until there is a connection or Close is called, and then returns
-// net.ErrClosed. If Accept of the listener inside panics, that is an error. It is called
+// net.ErrClosed. A connection that the listener inside has accepted when Close is called
+// is still returned: if another process has the same socket, that process would have served
+// it. If Accept of the listener inside panics, that is an error. It is called
 // on a goroutine of its own, once per call, so that nothing is accepted before it is
 // asked for.
 func (l *Listener) Accept() (net.Conn, error) {
@@ -74,14 +86,14 @@ func (l *Listener) Accept() (net.Conn, error) {
 	var a accepted
 	select {
 	case a = <-came:
-	case <-l.closing:
+	case <-l.over:
 		return nil, net.ErrClosed
 	}
 	switch {
-	case l.Closed():
-		if a.conn != nil { // it has come in this instant
-			l.hooks.Late(a.conn)
-		}
+	case a.err != nil && l.Closed():
+		return nil, net.ErrClosed
+	case a.conn != nil && l.waking.Load(): // perhaps it is the one that woke Accept
+		l.hooks.Late(a.conn)
 		return nil, net.ErrClosed
 	case a.err != nil:
 		return nil, a.err
@@ -116,8 +128,8 @@ type accepted struct {
 	err  error
 }
 
-// accept hands over what Accept returns, unless Close is called first: then Accept
-// has returned, and a connection is late.
+// accept hands over what Accept returns, unless Close has returned: then Accept has, too,
+// and a connection is late.
 func (l *Listener) accept(came chan<- accepted) {
 	a := accepted{err: fmt.Errorf("%s: Accept of the listener ended its goroutine", l.owner)}
 	defer l.leave()
@@ -125,9 +137,14 @@ func (l *Listener) accept(came chan<- accepted) {
 		if v := recover(); v != nil && a.conn == nil { // otherwise the hook panicked, which costs nothing
 			a.err = fmt.Errorf("%s: Accept of the listener panicked: %v", l.owner, v)
 		}
+		if a.conn != nil && a.err == nil && l.hooks.Admit != nil {
+			if a.conn = l.hooks.Admit(a.conn); a.conn == nil {
+				a.err = errRefused
+			}
+		}
 		select {
 		case came <- a:
-		case <-l.closing:
+		case <-l.over:
 			if a.conn != nil {
 				l.hooks.Late(a.conn)
 			}

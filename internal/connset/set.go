@@ -19,6 +19,7 @@
 package connset
 
 import (
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -54,9 +55,10 @@ type Set struct {
 	made     time.Time
 	drained  chan struct{}
 	finished chan struct{}
+	once     sync.Once // of Close
 
 	mu       sync.Mutex // guards what is below, and what Conn says; never held while user code is called
-	closed   bool       // Close was called
+	closed   bool       // Close has closed the listener
 	refusing bool       // connections are closed at once
 	limit    time.Duration
 	timer    *time.Timer // ends handshakes; nil: not running
@@ -86,7 +88,8 @@ func New(inner net.Listener, opts Options) *Set {
 	}
 	s.Listener = NewListener(inner, opts.Owner, opts.Calls, Hooks{
 		Accepted: opts.Accepted,
-		Late:     func(late net.Conn) { s.admit(late) },
+		Admit:    s.admit,
+		Late:     func(late net.Conn) { s.opts.Calls.Run(callCloseConn, func() { _ = late.Close() }) }, // nothing depends on its error
 	})
 	return s
 }
@@ -95,19 +98,16 @@ func New(inner net.Listener, opts Options) *Set {
 // net.ErrClosed. The connection is in its handshake.
 func (s *Set) Accept() (net.Conn, error) {
 	for {
-		inner, err := s.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		if c, ok := s.admit(inner); ok {
-			return c, nil
+		c, err := s.Listener.Accept()
+		if !errors.Is(err, errRefused) {
+			return c, err
 		}
 	}
 }
 
 // admit takes in a connection and returns what Wrap does. If it is not wanted any more,
-// admit closes it and returns false.
-func (s *Set) admit(inner net.Conn) (net.Conn, bool) {
+// admit closes it and returns nil.
+func (s *Set) admit(inner net.Conn) net.Conn {
 	c := &Conn{Conn: inner, set: s, accepted: time.Since(s.made)}
 	c.outside = c
 	if s.opts.Wrap != nil {
@@ -119,27 +119,27 @@ func (s *Set) admit(inner net.Conn) (net.Conn, bool) {
 	if s.closed || s.refusing {
 		c.closing.Store(true)
 		s.opts.Calls.Run(callCloseConn, c.close) // starts a goroutine, and returns
-		return nil, false
+		return nil
 	}
 	c.handshaking = true
 	s.counts.Open++
 	s.counts.Handshaking++
-	return c.outside, true
+	return c.outside
 }
 
-// Close makes Accept return net.ErrClosed, closes the listener, and starts the time
-// limit of handshakes. Other connections stay. It blocks no longer than Close of a
-// [Listener]. A second call does nothing. Close always returns nil.
+// Close makes Accept return net.ErrClosed, closes the listener, and then starts the time
+// limit of handshakes. Other connections stay, and those that the listener has accepted
+// are taken in. It blocks no longer than Close of a [Listener]. A second call waits for the
+// first. Close always returns nil.
 func (s *Set) Close() error {
-	s.mu.Lock()
-	first := !s.closed
-	s.closed = true
-	s.arm()
-	s.settle()
-	s.mu.Unlock()
-	if first {
+	s.once.Do(func() {
 		_ = s.Listener.Close() // always nil
-	}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.closed = true
+		s.arm()
+		s.settle()
+	})
 	return nil
 }
 
