@@ -16,7 +16,7 @@ import (
 )
 
 // witness is a client's connection that notes whether the server has reset it. What a
-// client says as it closes, after the end of what the server sends, may find nobody.
+// client says as it closes, after the end of what the server sends, does not count.
 type witness struct {
 	net.Conn
 	reset atomic.Bool
@@ -113,7 +113,9 @@ func TestNoResetInADrain(t *testing.T) {
 				size, failed := clients["busy"].start("hold")
 				<-p.held
 				gate := make(chan struct{})
-				clients["late"].conn.gate.Store(&gate)
+				if name != "gRPC Use" { // grpc waits 6 s for such a client; once is enough
+					clients["late"].conn.gate.Store(&gate)
+				}
 				lateSize, lateFailed := clients["late"].start("big")
 				time.Sleep(100 * time.Millisecond) // it is answered
 				says, ends := pipelines[name], make(chan error, 1)
@@ -186,6 +188,58 @@ func TestNoResetInADrain(t *testing.T) {
 					t.Errorf("read late: %v", err)
 				}
 				for who, c := range clients {
+					if c.conn.reset.Load() {
+						t.Errorf("%s was reset", who)
+					}
+				}
+			})
+		}
+	}
+}
+
+// A forced end closes connections, too, so that clients see the end of the stream: calls in
+// flight fail, answers that were given arrive, and what the server has not read is dropped
+// first.
+func TestNoResetInAForcedEnd(t *testing.T) {
+	for name, k := range kinds() {
+		if _, ok := beginnings[name]; !ok {
+			continue
+		}
+		for _, network := range []string{"tcp", "unix"} {
+			t.Run(name+" "+network, func(t *testing.T) {
+				t.Parallel()
+				lis, dial := listen(t, network)
+				p := run(t, k, lis)
+				defer close(p.release)
+				idle, busy := connect(t, k, dial), connect(t, k, dial)
+				_, failed := busy.start("hold")
+				<-p.held
+				ends := make(chan error, 1)
+				if says := pipelines[name]; says[0] != "" {
+					c, err := dial(t.Context())
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer c.Close()
+					_, _ = io.WriteString(c, says[0])
+					<-p.held
+					_, _ = io.WriteString(c, strings.Repeat(says[1], 100))
+					go func() { _, err := io.Copy(io.Discard, c); ends <- err }()
+				} else {
+					ends <- nil
+				}
+				p.Shutdown(nil)
+				p.Force()
+				if r := <-p.end; name != "admin" && r.ExitCode() != report.ExitAbandoned {
+					t.Error(r)
+				}
+				if err := <-failed; err == nil {
+					t.Error("a call that was cut got an answer")
+				}
+				if err := <-ends; err != nil {
+					t.Errorf("a client that sends too much: %v", err)
+				}
+				for who, c := range map[string]*client{"idle": idle, "busy": busy} {
 					if c.conn.reset.Load() {
 						t.Errorf("%s was reset", who)
 					}

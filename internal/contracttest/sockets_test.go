@@ -254,7 +254,7 @@ func run(t *testing.T, k kind, lis net.Listener) *process {
 		}
 		return what
 	})
-	ctl, err := controller.New(lastcall.Budget{Total: 20 * time.Second, Reserve: 5 * time.Second}, opt,
+	ctl, err := controller.New(lastcall.Budget{Total: 20 * time.Second, Reserve: time.Second}, opt,
 		controller.WithSignals(), controller.WithObserver("drain", func(s report.Step) {
 			if s.Kind == report.KindBegin && s.Op == report.OpGracefulStop && s.Name == calledServer {
 				close(draining)
