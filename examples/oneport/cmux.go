@@ -24,7 +24,7 @@ func twoServers(lis net.Listener) []controller.Option {
 	mux.SetReadTimeout(time.Second)
 	g := grpcadapter.New(mux.MatchWithWriters(cmux.HTTP2MatchHeaderFieldSendSettings("content-type", "application/grpc")))
 	pb.RegisterGreeterServer(g.NewServer(), greeter{})
-	web := httpadapter.New(mux.Match(cmux.Any()), &http.Server{Handler: site()})
+	web := httpadapter.New(mux.Match(cmux.Any()), &http.Server{Handler: site(), ReadHeaderTimeout: 5 * time.Second})
 	return []controller.Option{
 		controller.WithServer("web", web),
 		controller.WithServer("grpc", g),

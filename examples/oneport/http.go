@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	pb "google.golang.org/grpc/examples/helloworld/helloworld"
 
@@ -20,13 +21,14 @@ func oneServer(lis net.Listener) []controller.Option {
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	web := site()
-	front := &http.Server{Protocols: protocols, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
 			g.ServeHTTP(w, r)
 		} else {
 			web.ServeHTTP(w, r)
 		}
-	})}
+	})
+	front := &http.Server{Protocols: protocols, Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 	return []controller.Option{
 		controller.WithServer("web", httpadapter.New(lis, front)),
 		controller.WithServer("grpc", g, controller.After("web")),

@@ -50,13 +50,17 @@ func TestOnePort(t *testing.T) {
 					if err != nil || reply.GetMessage() != "Hello gopher" {
 						t.Errorf("gRPC: %v, %v", reply, err)
 					}
-					resp, err := http.Get("http://" + addr + "/hello/gopher")
+					req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+"/hello", nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					resp, err := http.DefaultClient.Do(req)
 					if err != nil {
 						t.Error(err)
 						return
 					}
 					defer resp.Body.Close()
-					if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "Hello gopher" {
+					if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "Hello" {
 						t.Errorf("HTTP: %q, %v", body, err)
 					}
 				}
@@ -66,7 +70,7 @@ func TestOnePort(t *testing.T) {
 				call() // in the settle
 				time.Sleep(time.Until(asked.Add(800 * time.Millisecond)))
 				if says != "nobody" { // as late as they can come
-					peer, err := net.Dial("tcp", addr)
+					peer, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
 					if err != nil {
 						t.Fatal(err)
 					}

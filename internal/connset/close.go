@@ -1,6 +1,7 @@
 package connset
 
 import (
+	"context"
 	"io/fs"
 	"net"
 	"os"
@@ -139,11 +140,12 @@ func (l *Listener) wake() {
 	if !strings.HasPrefix(at.network, "tcp") && !strings.HasPrefix(at.network, "unix") {
 		return
 	}
+	dialer := net.Dialer{Timeout: closeTime}
 	for range maxWakes {
 		if await(l.left, 0) {
 			return
 		}
-		c, err := net.DialTimeout(at.network, at.address, closeTime)
+		c, err := dialer.DialContext(context.Background(), at.network, at.address)
 		if err != nil {
 			return
 		}
@@ -202,5 +204,5 @@ func (p place) isAnothers() bool {
 		return false
 	}
 	now, err := os.Lstat(p.address) // as it was given: package net removes what that names now
-	return err == nil && !(os.SameFile(now, p.file) && now.ModTime().Equal(p.file.ModTime()))
+	return err == nil && (!os.SameFile(now, p.file) || !now.ModTime().Equal(p.file.ModTime()))
 }
