@@ -2,6 +2,7 @@ package contracttest_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lastcall-go/lastcall/internal/tlstest"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -246,5 +248,73 @@ func TestNoResetInAForcedEnd(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A client that goes on sending when its answer is given, and reads late, gets all of it.
+func TestAnswerBesideAFlood(t *testing.T) {
+	for name, says := range pipelines {
+		if name == "admin" { // it has 100 ms
+			continue
+		}
+		for _, secured := range []bool{false, true} {
+			if secured && name != "drain" { // package httpadapter has a test of its own
+				continue
+			}
+			t.Run(fmt.Sprintf("%s secured=%v", name, secured), func(t *testing.T) { flooded(t, name, says, secured) })
+		}
+	}
+}
+
+func flooded(t *testing.T, name string, says [3]string, secured bool) {
+	t.Parallel()
+	lis, dial := listen(t, "tcp")
+	if secured {
+		lis, dial = overTLS(t, lis, dial)
+	}
+	p := run(t, kinds()[name], lis)
+	c, err := dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_, _ = io.WriteString(c, strings.Replace(says[0], "hold", "huge", 1))
+	<-p.held
+	flood := make(chan struct{})
+	go func() {
+		defer close(flood)
+		for began := time.Now(); time.Since(began) < 300*time.Millisecond; {
+			_, _ = io.WriteString(c, says[1])
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	time.Sleep(20 * time.Millisecond)
+	p.Shutdown(nil)
+	<-p.draining
+	time.Sleep(20 * time.Millisecond)
+	close(p.release)
+	<-flood
+	answer, err := io.ReadAll(c)
+	if n := strings.Count(string(answer), "x"); err != nil || n < hugeAnswer { // headers have one, too
+		t.Errorf("read %d of %d, %v", n, hugeAnswer, err)
+	}
+	_ = c.Close()
+	if r := <-p.end; r.Outcome != report.OutcomeDrained || r.Took() > 3*time.Second {
+		t.Error(r)
+	}
+}
+
+func overTLS(t *testing.T, lis net.Listener, dial dialer) (net.Listener, dialer) {
+	t.Helper()
+	cert, roots, err := tlstest.Certificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.NewListener(lis, &tls.Config{Certificates: []tls.Certificate{cert}}), func(ctx context.Context) (net.Conn, error) {
+		c, err := dial(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return tls.Client(c, &tls.Config{RootCAs: roots, ServerName: tlstest.Name}), nil
 	}
 }
