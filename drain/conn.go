@@ -34,9 +34,10 @@ type Conn struct {
 	idle      bool
 	draining  bool
 	cancelled bool
-	cause     error // of the cancellation
-	closing   bool  // Close of the connection inside was called
-	left      bool  // our Close was called
+	cause     error        // of the cancellation
+	closing   bool         // Close of the connection inside was called
+	left      bool         // our Close was called
+	lingers   *net.TCPConn // see linger
 	reads     limit
 	writes    limit
 	goodbye   bool // the deadline for writes was set after the cancellation
@@ -163,8 +164,9 @@ func (c *Conn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(c.Conn, r) 
 // Close closes the connection, and says that the work on it has ended. It blocks for
 // as long as Close of a *net.TCPConn or *net.UnixConn does; others are closed on another
 // goroutine, and their error is dropped. In the drain what the peer has sent and was not
-// read is dropped first, so that it sees the end of the stream and not a reset. A
-// second call does nothing and returns nil.
+// read is dropped first, so that it sees the end of the stream and not a reset; if there
+// was something, the peer may go on sending for a while, which Close does not wait for,
+// but the drain does. A second call does nothing and returns nil.
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	c.left = true
@@ -177,6 +179,7 @@ func (c *Conn) Close() error {
 	case over:
 		c.handle.Done()
 	case !first: // Done comes when that has returned, or has come
+	case inDrain && c.linger():
 	case !c.direct && inDrain:
 		c.finish()
 	case !c.direct:

@@ -105,6 +105,7 @@ func (g *Group) Cancel(ctx context.Context, cause error) {
 		}
 		h.conn.cancel(cause) // before the context ends: a deadline that is set after that is for a goodbye
 		h.end(cause)
+		h.conn.hurry()
 		h.conn.interrupt()
 	}
 	select {
@@ -165,6 +166,7 @@ func (g *Group) cut() (left []*Conn, n int) {
 	for _, h := range g.tracker.InFlight() {
 		if h.conn != nil {
 			left = append(left, h.conn)
+			h.conn.hurry()
 			if h.conn.claim() {
 				g.mu.Lock()
 				h.fate = inflight.Cut

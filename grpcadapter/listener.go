@@ -141,8 +141,10 @@ func (l *Listener) closeAll() {
 }
 
 // Close makes Accept return and closes the listener inside. It waits at most 10 ms for
-// that, and only for one of package net. Connections that are past their handshake stay. A
-// second call does nothing. Close returns nil.
+// that, and only for one of package net. A listener whose descriptor was taken with
+// File().Fd() is closed, too. The file of a unix socket is removed with it, unless it is
+// another socket's by then. Connections that are past their handshake stay. A second call
+// does nothing. Close returns nil.
 func (l *Listener) Close() error {
 	if l.isZero() {
 		return nil

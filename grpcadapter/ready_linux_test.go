@@ -182,7 +182,7 @@ func TestReadOnReadyEnds(t *testing.T) {
 		"Close": {func(_ *testing.T, _ *grpcadapter.Listener, ours, _ net.Conn) { ours.Close() }, net.ErrClosed},
 		"Cut":   {func(_ *testing.T, lis *grpcadapter.Listener, _, _ net.Conn) { lis.Cut() }, nil}, // EOF or closed
 		"reset": {func(t *testing.T, _ *grpcadapter.Listener, _, theirs net.Conn) {
-			if err := theirs.(*net.TCPConn).SetLinger(0); err != nil {
+			if err := faults.Reset(theirs.(*net.TCPConn)); err != nil {
 				t.Error(err)
 			}
 			theirs.Close()

@@ -385,7 +385,8 @@ func handOverPlain(t *testing.T) bool {
 	h := newHandler(func(ctx context.Context) error { <-ctx.Done(); return nil })
 	srv := grpc.NewServer()
 	h.service().register(srv)
-	c := controllerOf(t, usual(), controller.WithServer("grpc", srv, controller.Serving(func() error { return srv.Serve(lis) }, lis.accepting)))
+	c := controllerOf(t, usual(), controller.WithServer("grpc", srv,
+		controller.Serving(func() error { return srv.Serve(lis) }, lis.accepting))) // On closes it on a goroutine of its own
 	var r report.Report
 	run := start(func() error { r = c.Run(context.Background()); return nil })
 	conn := n.client(t)

@@ -1,6 +1,7 @@
 package connset
 
 import (
+	"context"
 	"io/fs"
 	"net"
 	"os"
@@ -143,11 +144,12 @@ func (l *Listener) wake() {
 		return
 	}
 	l.waking.Store(true)
+	dialer := net.Dialer{Timeout: closeTime}
 	for range maxWakes {
 		if await(l.left, 0) {
 			return
 		}
-		c, err := net.DialTimeout(at.network, at.address, closeTime)
+		c, err := dialer.DialContext(context.Background(), at.network, at.address)
 		if err != nil {
 			return
 		}
@@ -178,7 +180,7 @@ func placeOf(lis net.Listener) (p place) {
 // begin is called by the first Accept. It asks for the place, and waits at most closeTime
 // for the answer.
 func (l *Listener) begin() {
-	close(l.accepting)
+	defer close(l.accepting) // whoever waits for it may close the listener at once
 	if l.isNet() || l.inner == nil {
 		return
 	}
@@ -206,5 +208,5 @@ func (p place) isAnothers() bool {
 		return false
 	}
 	now, err := os.Lstat(p.address) // as it was given: package net removes what that names now
-	return err == nil && !(os.SameFile(now, p.file) && now.ModTime().Equal(p.file.ModTime()))
+	return err == nil && (!os.SameFile(now, p.file) || !now.ModTime().Equal(p.file.ModTime()))
 }

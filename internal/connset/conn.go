@@ -2,9 +2,7 @@ package connset
 
 import (
 	"crypto/tls"
-	"errors"
 	"net"
-	"os"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -167,10 +165,10 @@ func (c *Conn) Linger(tcp *net.TCPConn, hold, most time.Duration) {
 		return
 	}
 	c.set.opts.Calls.Run(callLinger, func() {
-		if tcp.CloseWrite() == nil && !drop(tcp, hold, most) && c.claim() {
+		if tcp.CloseWrite() == nil && !sock.Drop(tcp, hold, most) && c.claim() {
 			c.ended()
 			go func() {
-				drop(tcp, lingerTime, maxLinger)
+				sock.Drop(tcp, lingerTime, maxLinger)
 				_ = tcp.Close() // nothing depends on it any more
 			}()
 			return
@@ -179,21 +177,9 @@ func (c *Conn) Linger(tcp *net.TCPConn, hold, most time.Duration) {
 	})
 }
 
-// drop reads and drops what comes, until the peer is silent for so long, or for most. It
-// reports whether the connection has ended before.
-func drop(tcp *net.TCPConn, silence, most time.Duration) bool {
-	limit := time.Now().Add(most)
-	for buf := make([]byte, 4<<10); ; {
-		until := time.Now().Add(silence)
-		if until.After(limit) {
-			until = limit
-		}
-		_ = tcp.SetReadDeadline(until) // it fails if the connection is closed, and then so does Read
-		if _, err := tcp.Read(buf); err != nil {
-			return !errors.Is(err, os.ErrDeadlineExceeded)
-		}
-	}
-}
+// Unread drops what has arrived and was not read, and reports whether there was any: the
+// peer may go on sending. It does so for connections of package net only, at once.
+func (c *Conn) Unread() bool { return c.Direct() && sock.Discard(c.Conn) }
 
 // Cut is Finish for a connection in the middle of something, and counts it in
 // Counts.Cut. If it is being closed already, what is below it is closed as well: its

@@ -230,6 +230,9 @@ func lineClient(t *testing.T, dial dialer) (caller, func()) {
 // bigAnswer is more than one segment, and less than what HTTP/2 sends without permission.
 const bigAnswer = 30 << 10
 
+// hugeAnswer is more than the peer's kernel takes, and less than what both do.
+const hugeAnswer = 1 << 20
+
 // process is a controller with one server on a real socket.
 type process struct {
 	*controller.Controller
@@ -249,12 +252,16 @@ func run(t *testing.T, k kind, lis net.Listener) *process {
 		case "hold":
 			p.held <- struct{}{}
 			<-p.release
+		case "huge":
+			p.held <- struct{}{}
+			<-p.release
+			return strings.Repeat("x", hugeAnswer)
 		case "big":
 			return strings.Repeat("x", bigAnswer)
 		}
 		return what
 	})
-	ctl, err := controller.New(lastcall.Budget{Total: 20 * time.Second, Reserve: 5 * time.Second}, opt,
+	ctl, err := controller.New(lastcall.Budget{Total: 20 * time.Second, Reserve: time.Second}, opt,
 		controller.WithSignals(), controller.WithObserver("drain", func(s report.Step) {
 			if s.Kind == report.KindBegin && s.Op == report.OpGracefulStop && s.Name == calledServer {
 				close(draining)

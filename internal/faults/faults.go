@@ -6,7 +6,7 @@
 //	defer close(over)
 //	lis = &faults.Listener{Listener: lis, Faults: faults.In{faults.Close: faults.Hang(over)}}
 //
-// Nothing here ends by itself: whoever makes something hang lets it go. Everything works
+// Nothing here ends by itself: the test that makes something hang lets it go. Everything works
 // in bubbles of testing/synctest but for sockets and pipes of the kernel.
 package faults
 

@@ -17,18 +17,20 @@ const (
 // such a one. It does not block.
 func (c *Conn) lingers() bool {
 	c.mu.Lock()
-	http2, sends := c.http2 && c.phase != hijack, c.sends && c.phase == busy
+	http2, sends, hijacked := c.http2, c.sends && c.phase == busy, c.phase == hijack
 	c.mu.Unlock()
 	tcp, ok := c.NetConn().(*net.TCPConn)
 	switch {
-	case !ok:
+	case !ok || hijacked:
 		return false
 	case http2: // it says how much it has read
 		c.Linger(tcp, quickTime, http2Time)
-	case sends:
+	case sends || c.Unread(): // also requests that come behind the last one
 		c.Linger(tcp, bodyTime, c.conns.opts.Linger())
+	default:
+		return false
 	}
-	return http2 || sends
+	return true
 }
 
 // EndWrites is called when net/http has answered a request whose body it does not want to

@@ -2,7 +2,9 @@
 package sock
 
 import (
+	"errors"
 	"net"
+	"os"
 	"syscall"
 	"time"
 )
@@ -43,8 +45,29 @@ func Finish(c net.Conn) {
 }
 
 // Discard drops what has arrived on a connection and was not read, where that can be
-// done. It may hang where Control may.
-func Discard(c net.Conn) { discard(c) }
+// done, and reports whether there was any. It may hang where Control may.
+func Discard(c net.Conn) bool { return discard(c) }
+
+// Drop reads and drops what comes, until the peer is silent for so long, or for most. It
+// reports whether the connection has ended before. Another goroutine may close it.
+func Drop(tcp *net.TCPConn, silence, most time.Duration) bool {
+	limit := time.Now().Add(most)
+	for buf := make([]byte, 4<<10); ; {
+		until := time.Now().Add(silence)
+		if until.After(limit) {
+			until = limit
+		}
+		_ = tcp.SetReadDeadline(until) // it fails if the connection is closed, and then so does Read
+		switch _, err := tcp.Read(buf); {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			if !time.Now().Before(until) { // otherwise it was another's deadline
+				return false
+			}
+		case err != nil:
+			return true
+		}
+	}
+}
 
 // maxDepth is more connections than programs wrap around another: one that says it is
 // below itself is not asked for ever.
