@@ -219,7 +219,7 @@ func TestClasses(t *testing.T) {
 		viz.Mermaid: {"class state_2 visited", "class state_3 current", "class in2 forced", ": ✓ go", ": ⚡ deeper"},
 		viz.DOT:     {`"a" [label="An <b>a</b>", class="visited"`, `label="out er", class="current"`, `"in2" [label="in2", peripheries=2, class="forced"`, `[label="go", lhead="cluster\nouter", class="visited"`},
 		viz.SVG:     {`<g class="lcv-state lcv-visited">`, `<g class="lcv-state lcv-current">`, `<g class="lcv-state lcv-forced">`, `<g class="lcv-edge lcv-visited">`, `<g class="lcv-edge lcv-forced">`},
-		viz.Text:    {"✓ An <b>a</b>", "▶ out er", "⚡ in2 ◉", "✓ go", "⚡ deeper"},
+		viz.Text:    {"✓ An <b>a</b>", "▶ out er", "! in2 ◉", "✓ go", "! deeper"},
 		viz.ASCII:   {"* An <b>a</b>", "@ out er", "! in2 (end)", "* go", "! deeper"},
 	} {
 		for _, mark := range marks {
@@ -277,8 +277,8 @@ var (
 // follow returns "label: state" for each line of a drawing with box characters.
 func follow(t *testing.T, text string) (all []string) {
 	t.Helper()
-	shown := strings.NewReplacer("✓ ", "", "▶ ", "", "⚡ ", "", " ◉", "", "An <b>a</b>", "a", "out er", "outer")
-	rows := strings.Split(strings.ReplaceAll(text, "⚡ ", "!! "), "\n") // so that each character is one column
+	shown := strings.NewReplacer("✓ ", "", "▶ ", "", "! ", "", " ◉", "", "An <b>a</b>", "a", "out er", "outer")
+	rows := strings.Split(text, "\n")
 	grid := make([][]rune, len(rows))
 	for y, row := range rows {
 		grid[y] = []rune(row)
@@ -304,11 +304,11 @@ func follow(t *testing.T, text string) (all []string) {
 			}
 			for v := y; strings.Contains(leaves, at(v, x)) && strings.Contains(enters, at(v+step, x)); v += step {
 				if b := box.FindStringSubmatchIndex(rows[v+step]); b != nil && end(rows[v+step], b) == x {
-					targets = append(targets, shown.Replace(strings.ReplaceAll(rows[v+step][b[2]:b[3]], "!! ", "")))
+					targets = append(targets, shown.Replace(rows[v+step][b[2]:b[3]]))
 				}
 			}
 		}
-		label := shown.Replace(strings.ReplaceAll(row[found[2]:found[3]], "!! ", ""))
+		label := shown.Replace(row[found[2]:found[3]])
 		if len(targets) != 1 {
 			t.Errorf("the line of %q leads to %q", label, targets)
 			continue
