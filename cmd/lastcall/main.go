@@ -41,7 +41,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{name: "demo", says: "shut a real gRPC server down under load, and watch", about: demoHelp(), bind: bindDemo},
-		{name: "diagram", says: "print the state or the sequence diagram as mermaid text", about: diagramHelp, bind: bindDiagram},
+		{name: "diagram", says: "print the state or the sequence diagram", about: diagramHelp, bind: bindDiagram},
 		{name: "help", says: "explain lastcall, or one command", about: helpHelp, args: 1, bind: bindHelp},
 		{name: "podspec", says: "print the pod spec that matches a budget, for Kubernetes", about: podspecHelp, bind: bindPodspec},
 		{name: "version", says: "print the version", about: versionHelp, bind: bindVersion},
