@@ -23,6 +23,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 
 	"github.com/lastcall-go/lastcall/viz"
 )
@@ -126,9 +127,9 @@ func difference(have, want []byte) string {
 	}
 	at := func(lines [][]byte) string {
 		if n < len(lines) {
-			return string(lines[n])
+			return strconv.Quote(string(lines[n]))
 		}
-		return "(the end)"
+		return "the end"
 	}
-	return fmt.Sprintf("line %d is   %s\nand should be %s", n+1, at(h), at(w))
+	return fmt.Sprintf("line %d is %s\nand should be %s", n+1, at(h), at(w))
 }
