@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 )
 
 // Format is a notation in which Draw writes a Machine. The zero Format is none.
@@ -122,6 +123,10 @@ type Drawing interface {
 	Markdown() (string, error)
 }
 
+// mermaidLimit is mermaid's maxTextSize, as GitHub has it: of a longer text it shows an
+// error.
+const mermaidLimit = 50_000
+
 type drawing func() (string, error)
 
 func (d drawing) Markdown() (string, error) { return d() }
@@ -138,6 +143,11 @@ func (m Machine) In(f Format) Drawing {
 			return "", err
 		}
 		switch f {
+		case Mermaid:
+			if n := utf8.RuneCountInString(text); n > mermaidLimit {
+				return "", fmt.Errorf("viz: the diagram has %d characters, and mermaid draws at most %d", n, mermaidLimit)
+			}
+			return fence(f.String(), text), nil
 		case SVG:
 			return "", errors.New("viz: an SVG cannot stand in a block; write it to a file of its own")
 		case ASCII:

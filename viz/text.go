@@ -174,7 +174,8 @@ func (t *textDrawing) lanes() []string {
 			cells[at] |= 1
 			fill = t.lines[3]
 		}
-		all[i] = r.text
+		var b strings.Builder
+		b.WriteString(r.text)
 		gap := strings.Repeat(fill, wide+1-columns(r.text))
 		if r.text != "" && fill != " " { // the head, or a space, before the line
 			if gap = strings.TrimPrefix(gap, fill); r.state != "" {
@@ -183,10 +184,11 @@ func (t *textDrawing) lanes() []string {
 				gap = " " + gap
 			}
 		}
-		all[i] += gap
+		b.WriteString(gap)
 		for _, cell := range cells {
-			all[i] += t.lines[cell]
+			b.WriteString(t.lines[cell])
 		}
+		all[i] = b.String()
 	}
 	return all
 }
