@@ -80,7 +80,7 @@ func (g dotGraph) understood() (states, edges []string) {
 		if e.Style == "invis" || from.Shape == "note" {
 			continue
 		}
-		end := func(label, cluster, shape, name string) string {
+		end := func(label, cluster, shape string) string {
 			if cluster != "" {
 				return clusters[cluster]
 			}
@@ -89,7 +89,7 @@ func (g dotGraph) understood() (states, edges []string) {
 			}
 			return label
 		}
-		edges = append(edges, fmt.Sprintf("%q %q %q", end(label(from.Label), e.LTail, from.Shape, from.Name), label(e.Label), end(label(to.Label), e.LHead, to.Shape, to.Name)))
+		edges = append(edges, fmt.Sprintf("%q %q %q", end(label(from.Label), e.LTail, from.Shape), label(e.Label), end(label(to.Label), e.LHead, to.Shape)))
 	}
 	slices.Sort(states)
 	slices.Sort(edges)

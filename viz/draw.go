@@ -85,23 +85,28 @@ func (m Machine) draw(f Format) (string, error) {
 	if err := m.Err(); err != nil {
 		return "", err
 	}
-	m.States = m.states()
-	m.Edges = distinct(m.Edges)
+	whole := m
+	whole.States, whole.Edges = m.states(), distinct(m.Edges)
 	switch f {
 	case Mermaid:
-		return m.mermaid(), nil
+		return whole.mermaid(), nil
 	case DOT:
-		return m.dot(), nil
+		return whole.dot(), nil
 	case SVG:
-		return m.svg(), nil
+		return whole.svg(), nil
 	case Text:
-		return m.text(unicodeStrokes()), nil
+		return whole.text(unicodeStrokes()), nil
 	case ASCII:
-		return m.text(asciiStrokes()), nil
+		return whole.text(asciiStrokes()), nil
 	default:
 		return "", fmt.Errorf("viz: %v is not a format", f)
 	}
 }
+
+// pen collects text.
+type pen struct{ text strings.Builder }
+
+func (p *pen) printf(format string, args ...any) { fmt.Fprintf(&p.text, format, args...) }
 
 // distinct leaves out edges that are in the list already: the same ends, label and
 // class.

@@ -60,7 +60,7 @@ func runeColumns(r rune) int {
 func wrap(text string, limit int) (lines []string) {
 	for paragraph := range strings.SplitSeq(visible(text), "\n") {
 		line := ""
-		for _, word := range strings.Fields(paragraph) {
+		for word := range strings.FieldsSeq(paragraph) {
 			if line != "" && columns(line)+1+columns(word) > limit {
 				lines, line = append(lines, line), ""
 			}
