@@ -38,7 +38,7 @@ func dotStyle(c Class, state bool) string {
 // what is inside, and edges from it begin at one below that, so that clusters stand below
 // one another. What this package adds has names that begin with a newline, which no state's does.
 func (m Machine) dot() string {
-	d := dotGraph{edges: m.edgesByParent(), inside: make(map[string]bool), ids: make(map[string]string)}
+	d := dotGraph{edges: m.levels(), chains: m.chains(), inside: make(map[string]bool), ids: make(map[string]string)}
 	walk(m.States, func(s *State, _ string) {
 		d.inside[s.Name] = len(s.States) > 0
 		d.ids[s.Name] = s.Name
@@ -50,20 +50,21 @@ func (m Machine) dot() string {
 	if direction == "" {
 		direction = TopDown
 	}
-	fmt.Fprintf(&d, "digraph {\n    compound=true\n    rankdir=%s\n", direction)
+	d.printf("digraph {\n    compound=true\n    rankdir=%s\n", direction)
 	if !blank(m.Title) {
-		fmt.Fprintf(&d, "    labelloc=t\n    label=%s\n", quoteDOT(m.Title))
+		d.printf("    labelloc=t\n    label=%s\n", quoteDOT(m.Title))
 	}
-	d.WriteString("    node [shape=box, style=\"rounded,filled\", fillcolor=\"#f6f8fa\", fontname=\"Helvetica,sans-serif\"]\n" +
+	d.printf("    node [shape=box, style=\"rounded,filled\", fillcolor=\"#f6f8fa\", fontname=\"Helvetica,sans-serif\"]\n" +
 		"    edge [fontname=\"Helvetica,sans-serif\", fontsize=11]\n    graph [fontname=\"Helvetica,sans-serif\"]\n")
 	d.region("    ", State{States: m.States, Initial: m.Initial}, m.Start)
-	d.WriteString("}\n")
-	return d.String()
+	d.printf("}\n")
+	return d.text.String()
 }
 
 type dotGraph struct {
-	strings.Builder
-	edges  map[string][]Edge
+	pen
+	edges  map[string][]levelEdge
+	chains map[string][]string
 	inside map[string]bool   // by state: there are states inside
 	ids    map[string]string // by state
 }
@@ -73,17 +74,17 @@ func (d *dotGraph) region(indent string, in State, start string) {
 		d.state(indent, s)
 		for i, note := range s.Notes {
 			id := quoteDOT(fmt.Sprintf("\nnote %d of %s", i+1, d.ids[s.Name]))
-			fmt.Fprintf(d, "%s%s [shape=note, style=filled, fillcolor=\"#fff8c5\", fontsize=11, label=%s]\n", indent, id, quoteDOT(note))
+			d.printf("%s%s [shape=note, style=filled, fillcolor=\"#fff8c5\", fontsize=11, label=%s]\n", indent, id, quoteDOT(note))
 			d.edge(indent, Edge{To: s.Name}, id, "style=dashed, arrowhead=none")
 		}
 	}
 	if in.Initial != "" {
 		id := quoteDOT("\nstart of " + d.ids[in.Name])
-		fmt.Fprintf(d, "%s%s [shape=point, width=0.15, fillcolor=black, label=\"\"]\n", indent, id)
+		d.printf("%s%s [shape=point, width=0.15, fillcolor=black, label=\"\"]\n", indent, id)
 		d.edge(indent, Edge{To: in.Initial, Label: start}, id, "")
 	}
 	for _, e := range d.edges[in.Name] {
-		d.edge(indent, e, d.end(e.From, "out of "), "")
+		d.edge(indent, e.Edge, d.end(e.From, "out of "), "")
 	}
 }
 
@@ -94,19 +95,18 @@ func (d *dotGraph) state(indent string, s State) {
 	}
 	attributes += dotStyle(s.Class, true)
 	if len(s.States) == 0 {
-		fmt.Fprintf(d, "%s%s [%s]\n", indent, d.end(s.Name, ""), attributes)
+		d.printf("%s%s [%s]\n", indent, d.end(s.Name, ""), attributes)
 		return
 	}
-	fmt.Fprintf(d, "%ssubgraph %s {\n%[1]s    graph [style=\"rounded,filled\", fillcolor=\"#ffffff\", %[3]s]\n", indent, d.cluster(s.Name), attributes)
+	d.printf("%ssubgraph %s {\n%[1]s    graph [style=\"rounded,filled\", fillcolor=\"#ffffff\", %[3]s]\n", indent, d.cluster(s.Name), attributes)
 	into, out := d.end(s.Name, "into "), d.end(s.Name, "out of ")
-	fmt.Fprintf(d, "%s    node [shape=point, style=invis, width=0, label=\"\"] %s %s\n", indent, into, out)
-	fmt.Fprintf(d, "%s    node [shape=box, style=\"rounded,filled\", width=0.75, label=\"\\N\"]\n", indent)
+	d.printf("%[1]s    %[2]s [shape=point, style=invis, width=0, label=\"\"]\n%[1]s    %[3]s [shape=point, style=invis, width=0, label=\"\"]\n", indent, into, out)
 	for _, in := range s.States {
-		fmt.Fprintf(d, "%s    %s -> %s -> %s [style=invis]\n", indent, into, d.end(in.Name, "into "), d.end(in.Name, "out of "))
-		fmt.Fprintf(d, "%s    %s -> %s [style=invis]\n", indent, d.end(in.Name, "out of "), out)
+		d.printf("%s    %s -> %s -> %s [style=invis]\n", indent, into, d.end(in.Name, "into "), d.end(in.Name, "out of "))
+		d.printf("%s    %s -> %s [style=invis]\n", indent, d.end(in.Name, "out of "), out)
 	}
 	d.region(indent+"    ", s, "")
-	fmt.Fprintf(d, "%s}\n", indent)
+	d.printf("%s}\n", indent)
 }
 
 // end returns the node at which edges into, or out of, a state end.
@@ -127,17 +127,17 @@ func (d *dotGraph) edge(indent string, e Edge, from, attributes string) {
 	if !blank(e.Label) {
 		all = append(all, "label="+quoteDOT(e.Label))
 	}
-	if d.inside[e.From] && e.From != e.To {
+	if d.inside[e.From] && !contains(d.chains, e.From, e.To) {
 		all = append(all, "ltail="+d.cluster(e.From))
 	}
-	if d.inside[e.To] && e.From != e.To {
+	if d.inside[e.To] && (e.From == "" || !contains(d.chains, e.To, e.From)) {
 		all = append(all, "lhead="+d.cluster(e.To))
 	}
 	text := strings.TrimPrefix(strings.Join(all, ", ")+dotStyle(e.Class, false), ", ")
 	if text != "" {
 		text = " [" + text + "]"
 	}
-	fmt.Fprintf(d, "%s%s -> %s%s\n", indent, from, d.end(e.To, "into "), text)
+	d.printf("%s%s -> %s%s\n", indent, from, d.end(e.To, "into "), text)
 }
 
 // quoteDOT returns text as a quoted string, which Graphviz shows as it is: a backslash is

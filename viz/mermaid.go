@@ -19,36 +19,39 @@ const mermaidStyles = `    classDef visited fill:lightgreen,stroke:darkgreen,str
 // at commit 028a1d2a6d59, 2026-07-06), has the arrow from [*] to SERVING and the four
 // between the states, and nothing else.
 func (m Machine) mermaid() string {
-	d := mermaidDiagram{ids: make(map[string]string), edges: make(map[string][]Edge)}
-	parent := make(map[string]string)
-	walk(m.States, func(s *State, in string) {
-		parent[s.Name] = in
+	d := mermaidDiagram{ids: make(map[string]string), edges: make(map[string][]levelEdge)}
+	chains := m.chains()
+	for _, e := range m.Edges {
+		in, on := level(chains, e)
+		if on.across() {
+			in = "" // elsewhere mermaid would move its ends
+		}
+		d.edges[in] = append(d.edges[in], on)
+	}
+	walk(m.States, func(s *State, _ string) {
 		d.ids[s.Name] = s.Name
 		if !plainID(s.Name) || s.label() != s.Name {
 			d.ids[s.Name] = fmt.Sprintf("state_%d", len(d.ids)+1)
 		}
 	})
-	for _, e := range m.Edges {
-		d.edges[parent[e.From]] = append(d.edges[parent[e.From]], e)
-	}
 	if m.Title != "" {
 		// stateDiagram-v2 has no title statement: mermaid would draw a state of that name.
-		fmt.Fprintf(&d, "---\ntitle: %s\n---\n", quoteYAML(m.Title))
+		d.printf("---\ntitle: %s\n---\n", quoteYAML(m.Title))
 	}
-	d.WriteString("stateDiagram-v2\n")
+	d.printf("stateDiagram-v2\n")
 	if m.Direction != "" {
-		fmt.Fprintf(&d, "    direction %s\n", m.Direction)
+		d.printf("    direction %s\n", m.Direction)
 	}
 	d.region("    ", State{States: m.States, Initial: m.Initial}, m.Start)
 	d.notes(m.States, m.Edges)
 	d.classes(m.States)
-	return d.String()
+	return d.text.String()
 }
 
 type mermaidDiagram struct {
-	strings.Builder
+	pen
 	ids   map[string]string // by state
-	edges map[string][]Edge // by enclosing state
+	edges map[string][]levelEdge
 }
 
 // region writes what is inside a state: the states that no arrow introduces, the
@@ -69,11 +72,11 @@ func (d *mermaidDiagram) region(indent string, in State, start string) {
 		}
 		switch {
 		case len(s.States) > 0:
-			fmt.Fprintf(d, "%s%s {\n", indent, as)
+			d.printf("%s%s {\n", indent, as)
 			d.region(indent+"    ", s, "")
-			fmt.Fprintf(d, "%s}\n", indent)
+			d.printf("%s}\n", indent)
 		case id != s.Name || !named[s.Name]:
-			fmt.Fprintf(d, "%s%s\n", indent, as)
+			d.printf("%s%s\n", indent, as)
 		}
 	}
 	if in.Initial != "" {
@@ -82,6 +85,7 @@ func (d *mermaidDiagram) region(indent string, in State, start string) {
 	for _, e := range d.edges[in.Name] {
 		label := e.Label
 		switch e.Class {
+		case Plain:
 		case Visited, Current:
 			label = "✓ " + label
 		case Forced:
@@ -99,11 +103,11 @@ func (d *mermaidDiagram) region(indent string, in State, start string) {
 // arrow writes one arrow. Mermaid 12 leaves out a label that is blank, 10 and 11 draw an
 // empty one; without the colon there is none.
 func (d *mermaidDiagram) arrow(indent, from, to, label string) {
-	fmt.Fprintf(d, "%s%s --> %s", indent, from, to)
+	d.printf("%s%s --> %s", indent, from, to)
 	if !blank(label) {
-		fmt.Fprintf(d, " : %s", escape(label))
+		d.printf(" : %s", escape(label))
 	}
-	d.WriteByte('\n')
+	d.printf("\n")
 }
 
 // notes also names all but the last of a state's loops to itself, if it has several:
@@ -121,7 +125,7 @@ func (d *mermaidDiagram) notes(states []State, edges []Edge) {
 			notes = append(notes, "also to itself: "+strings.Join(loops[:n], ", "))
 		}
 		for _, note := range notes {
-			fmt.Fprintf(d, "    note right of %s : %s\n", d.ids[s.Name], escape(note))
+			d.printf("    note right of %s : %s\n", d.ids[s.Name], escape(note))
 		}
 	})
 }
@@ -132,7 +136,7 @@ func (d *mermaidDiagram) classes(states []State) {
 	style := strings.SplitAfter(mermaidStyles, "\n")
 	for class := Visited; class <= Forced; class++ {
 		if ids := members[class]; len(ids) > 0 {
-			fmt.Fprintf(d, "%s    class %s %v\n", style[class-1], strings.Join(ids, ","), class)
+			d.printf("%s    class %s %v\n", style[class-1], strings.Join(ids, ","), class)
 		}
 	}
 }

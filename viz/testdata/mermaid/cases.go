@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"strings"
 
@@ -90,6 +91,7 @@ func cases() []Case {
 		state("calls", viz.FromTable(transitions.Shutdown(), viz.Calls)),
 		state("phases", viz.FromTable(transitions.Shutdown(), viz.Phases)),
 		state("everything", everything()),
+		state("groups", groups()),
 		sequence("the guide's sequence", ""),
 		sequence("sequence with a title", "Who says what"),
 		state("no labels", hostile("")),
@@ -109,7 +111,26 @@ func cases() []Case {
 		c.ParseOnly, s.ParseOnly = i >= len(letters), i >= len(letters)
 		all = append(all, c, s)
 	}
+	for i := range 60 {
+		text := nasty(rand.New(rand.NewPCG(uint64(i), 12)))
+		c := state(fmt.Sprintf("nasty %q", text), hostile(text))
+		c.ParseOnly = i%4 > 0
+		all = append(all, c)
+	}
 	return append(all, state("ids", ids()))
+}
+
+// nasty returns a text of pieces that mean something.
+func nasty(r *rand.Rand) string {
+	text := ""
+	for range 1 + r.IntN(6) {
+		piece := words[r.IntN(len(words))]
+		if r.IntN(3) == 0 {
+			piece = string(rune(33 + r.IntN(94)))
+		}
+		text += piece
+	}
+	return text
 }
 
 // ascii returns texts that have every ASCII character at the beginning or the end
@@ -222,6 +243,21 @@ func everything() viz.Machine {
 			{From: "outer", To: "end", Label: "enough"},
 			{From: "outer", To: "outer", Label: "stay"},
 			{From: "outer", To: "a"},
+		},
+	}
+}
+
+// groups has edges across the borders of states, and starts inside of one.
+func groups() viz.Machine {
+	return viz.Machine{
+		Initial: "working",
+		States: []viz.State{
+			{Name: "busy", States: []viz.State{{Name: "working"}, {Name: "slow", States: []viz.State{{Name: "waiting"}}}}},
+			{Name: "sick", States: []viz.State{{Name: "not well"}, {Name: "worse"}}},
+		},
+		Edges: []viz.Edge{
+			{From: "working", To: "waiting", Label: "block"}, {From: "waiting", To: "working", Label: "wake"}, {From: "waiting", To: "not well", Label: "timeout"},
+			{From: "not well", To: "worse", Label: "more"}, {From: "worse", To: "busy", Label: "heal"}, {From: "sick", To: "killed", Label: "kill"},
 		},
 	}
 }
