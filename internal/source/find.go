@@ -156,7 +156,7 @@ func (f *finding) evaluate(p *program, made, at site, fr *frame) {
 // bound returns the frame of the function around a call of NewFSM for one call of it.
 func (p *program) bound(made, s site) *frame {
 	inner := &frame{vars: make(map[types.Object]value), depth: 1}
-	p.bind(s.call, made.in.Type, &frame{}, inner)
+	p.bind(s.call, made.in.Recv, made.in.Type, &frame{}, inner)
 	return inner
 }
 
@@ -191,10 +191,14 @@ func (p *program) text(e ast.Expr, f *frame) (string, *unknown) {
 // callers returns the calls of the function around a call of NewFSM, if the events are
 // unknown because they are one of its parameters; nil if nothing calls it.
 func (p *program) callers(made site, err *unknown) []site {
-	if made.in == nil || made.in.Type.Params == nil {
+	if made.in == nil {
 		return nil
 	}
-	for _, field := range made.in.Type.Params.List {
+	fields := made.in.Type.Params.List
+	if made.in.Recv != nil {
+		fields = slices.Concat(made.in.Recv.List, fields)
+	}
+	for _, field := range fields {
 		for _, name := range field.Names {
 			if name.Pos() != err.pos {
 				continue

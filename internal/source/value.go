@@ -83,6 +83,8 @@ func (p *program) eval(e ast.Expr, f *frame) (value, *unknown) {
 		if known && tv.IsValue() {
 			return p.index(e, f)
 		}
+	case *ast.SliceExpr:
+		return p.slice(e, f)
 	case *ast.CallExpr:
 		return p.call(e, f)
 	case *ast.FuncLit:
@@ -247,75 +249,6 @@ func (p *program) elements(e *ast.CompositeLit, f *frame, t types.Type) (value, 
 		at++
 	}
 	return all, nil
-}
-
-func (p *program) binary(e *ast.BinaryExpr, f *frame) (value, *unknown) {
-	x, err := p.constant(e.X, f)
-	if err != nil {
-		return nil, err
-	}
-	y, err := p.constant(e.Y, f)
-	if err != nil {
-		return nil, err
-	}
-	switch {
-	case x.Kind() != y.Kind():
-	case e.Op == token.EQL || e.Op == token.NEQ:
-		return constant.MakeBool(constant.Compare(x, e.Op, y)), nil
-	case e.Op == token.ADD && x.Kind() != constant.Bool, (e.Op == token.SUB || e.Op == token.MUL) && x.Kind() == constant.Int:
-		z := constant.BinaryOp(x, e.Op, y)
-		if z.Kind() == constant.String && len(constant.StringVal(z)) > maxText {
-			return nil, because(e, "%s is longer than %d bytes", types.ExprString(e), maxText)
-		}
-		return z, nil
-	}
-	return nil, because(e, "%s is not evaluated", types.ExprString(e))
-}
-
-// constant evaluates an expression to a string, a number or a boolean.
-func (p *program) constant(e ast.Expr, f *frame) (constant.Value, *unknown) {
-	v, err := p.eval(e, f)
-	if err != nil {
-		return nil, err
-	}
-	c, ok := v.(constant.Value)
-	if !ok {
-		return nil, because(e, "%s is not a constant", types.ExprString(e))
-	}
-	return c, nil
-}
-
-func (p *program) index(e *ast.IndexExpr, f *frame) (value, *unknown) {
-	x, err := p.eval(e.X, f)
-	if err != nil {
-		return nil, err
-	}
-	i, err := p.constant(e.Index, f)
-	if err != nil {
-		return nil, err
-	}
-	var got value
-	switch x := x.(type) {
-	case list:
-		n, exact := constant.Int64Val(i)
-		if !exact || n < 0 || n >= int64(len(x)) {
-			return nil, because(e, "%s: index %v is out of range", types.ExprString(e), i)
-		}
-		got = x[n]
-	case table:
-		for _, kv := range x {
-			if k, ok := kv.key.(constant.Value); ok && k.Kind() == i.Kind() && constant.Compare(k, token.EQL, i) {
-				got = kv.value
-			}
-		}
-	}
-	switch got := got.(type) {
-	case nil:
-		return nil, because(e, "%s is not evaluated", types.ExprString(e))
-	case opaque:
-		return nil, got.unknown
-	}
-	return got, nil
 }
 
 // text evaluates an expression's value to a string.
