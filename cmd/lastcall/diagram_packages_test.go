@@ -108,6 +108,8 @@ func TestDiff(t *testing.T) {
 		"in the middle": {"a\nb\nc\n", "a\nx\ny\nc\n", "@@ -2,1 +2,2 @@\n-b\n+x\n+y\n"},
 		"two places":    {"a\nb\nc\nd\ne\n", "A\nb\nc\nd\nE\n", "@@ -1,1 +1,1 @@\n-a\n+A\n@@ -5,1 +5,1 @@\n-e\n+E\n"},
 		"at the end":    {"a\n", "a\nb", "@@ -2,0 +2,1 @@\n+b\n"},
+		"one of two":    {"a\na\n", "a\n", "@@ -2,1 +2,0 @@\n-a\n"},
+		"two of one":    {"a\n", "a\na\n", "@@ -2,0 +2,1 @@\n+a\n"},
 		"from nothing":  {"", "a\n", "@@ -1,0 +1,1 @@\n+a\n"},
 	} {
 		if got := diff(tt.have, tt.want); got != tt.diff {

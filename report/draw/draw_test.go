@@ -177,6 +177,61 @@ func TestForcedLooksForced(t *testing.T) {
 	}
 }
 
+// TestSameInstant: what a state has brought about stands behind it, and what has brought it
+// about before it, if all of that is of one instant.
+func TestSameInstant(t *testing.T) {
+	const force, drain = 6 * time.Second, 3 * time.Second
+	for name, tt := range map[string]struct {
+		cut  int // where the steps of the end begin
+		want []string
+	}{
+		"forced":  {0, []string{"GRACEFUL_SHUTDOWN (", "GracefulStop", "the timer fires", "Stop: ok", "GracefulStop: ok", "TERMINATED", "closer: ok"}},
+		"drained": {1, []string{"GRACEFUL_SHUTDOWN (", "GracefulStop: ok", "TERMINATED", "closer: ok"}},
+		"later":   {2, []string{"GRACEFUL_SHUTDOWN (", "GracefulStop", "the timer fires", "Stop: ok", "GracefulStop: ok", "phase wait", "TERMINATED", "closer: ok"}},
+	} {
+		r := stopped(0, "grpc")
+		graceful := r.Steps[0]
+		call := r.Steps[1]
+		call.Result, call.Text, call.Duration = report.ResultOK, "", force-call.Start.Sub(r.Triggered)
+		at := func(s report.Step, after time.Duration) report.Step { s.Start = r.Triggered.Add(after); return s }
+		timeout, terminated := at(r.Steps[2], force), at(r.Steps[3], force)
+		stop, closer := call, call
+		stop.Op, stop.Duration, closer.Op, closer.Name, closer.Duration = report.OpStop, 0, report.OpClose, "db", 0
+		r.Steps = []report.Step{graceful, call, timeout, at(stop, force), terminated, at(closer, force)}
+		switch tt.cut {
+		case 1:
+			call.Duration = drain - call.Start.Sub(r.Triggered)
+			terminated.Transition = fsm.Transition{From: fsm.GracefulShutdown, Event: fsm.Drained, To: fsm.Terminated}
+			r.Steps = []report.Step{graceful, call, at(terminated, drain), at(closer, drain)}
+		case 2:
+			wait := report.Step{Kind: report.KindPhase, Name: "wait", State: fsm.TimerExpired, Phase: lastcall.PhaseWait}
+			r.Steps = []report.Step{graceful, call, timeout, at(stop, force), at(wait, force+time.Second), at(terminated, force+2*time.Second), at(closer, force+2*time.Second)}
+		}
+		text, err := draw.Sequence(r)
+		rest := strings.ReplaceAll(text, "#58;", ":")
+		for _, want := range tt.want {
+			i := strings.Index(rest, " "+want)
+			if i < 0 {
+				t.Errorf("%s: error %v, %q is not in its place in\n%s", name, err, want, text)
+				break
+			}
+			rest = rest[i+1:]
+		}
+	}
+}
+
+// TestUnfinished: a call whose end nothing tells, as in lines that end too soon.
+func TestUnfinished(t *testing.T) {
+	r := stopped(0, "grpc")
+	r.Steps[1].Result, r.Steps[1].Abandoned = 0, true
+	if text, err := draw.Sequence(r); err != nil || !strings.Contains(text, "GracefulStop has not ended") || strings.Contains(text, "--x") {
+		t.Errorf("error %v\n%s", err, text)
+	}
+	if text, err := draw.Gantt(r); err != nil || !strings.Contains(text, "GracefulStop grpc#58; has not ended") {
+		t.Errorf("error %v\n%s", err, text)
+	}
+}
+
 // ExampleSequence draws a report that was written as JSON.
 func ExampleSequence() {
 	text := `{"version":1,"outcome":"drained","cause":"signal: terminated","path":["SERVING","GRACEFUL_SHUTDOWN","TERMINATED"],

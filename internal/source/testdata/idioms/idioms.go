@@ -116,6 +116,8 @@ func NoEvents() *fsm.FSM { return fsm.NewFSM("alone", nil, nil) }
 
 func agreed(state string) *fsm.FSM { return fsm.NewFSM(state, base, nil) }
 
+func disagreed(state string) *fsm.FSM { return fsm.NewFSM(state, base, nil) }
+
 // All makes every machine that can be evaluated, by its name.
 func All() map[string]*fsm.FSM {
 	one, two := Twice()
@@ -124,8 +126,8 @@ func All() map[string]*fsm.FSM {
 		"idioms.Wrapped": Wrapped(), "idioms.Local": Local(), "idioms.Stringers": Stringers(), "idioms.Functions": Functions(),
 		"idioms.Twice": one, "idioms.Twice-2": two, "idioms.Restored": Restored(""), "idioms.order.Method": new(order).Method(),
 		"idioms.NoEvents": NoEvents(), "idioms.agreed": agreed("idle"), "idioms.Dot": Dot(),
-		"idioms.Generated": Generated(), "idioms.Built": Built(),
+		"idioms.Generated": Generated(), "idioms.Built": Built(), "idioms.disagreed": disagreed(""),
 	}
 }
 
-var _ = agreed("i" + "dle")
+var _, _ = agreed("i" + "dle"), disagreed("idle")
