@@ -2,6 +2,7 @@ package lastcall_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -14,9 +15,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/looplab/fsm"
+
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/transitions"
 	"github.com/lastcall-go/lastcall/viz"
+	"github.com/lastcall-go/lastcall/viz/testdata/machines"
+	"github.com/lastcall-go/lastcall/viz/viztest"
 )
 
 var update = flag.Bool("update", false, "rewrite the marked blocks in README.md and docs/*.md")
@@ -59,19 +64,41 @@ func TestDocs(t *testing.T) {
 	}
 }
 
+// drawings are what the blocks of all pages may hold.
+func drawings() (map[string]viz.Drawing, error) {
+	table, elevator := transitions.Shutdown(), machines.NewElevator()
+	if err := elevator.Event(context.Background(), "call above"); err != nil {
+		return nil, err
+	}
+	looplabs, err := fsm.VisualizeForMermaidWithGraphType(elevator, fsm.StateDiagram)
+	return map[string]viz.Drawing{
+		"state":               viz.FromTable(table),
+		"phases":              viz.FromTable(table, viz.Phases),
+		"sequence":            viz.Fenced("mermaid", viz.GuideSequence("")),
+		"table":               viz.Rows(table),
+		"shutdown in text":    viz.FromTable(table).In(viz.Text),
+		"elevator":            viz.FromEvents("idle", machines.ElevatorEvents).Mark(viz.Current, elevator.Current()),
+		"elevator by looplab": viz.Fenced("mermaid", looplabs),
+	}, err
+}
+
+// TestDocsPictures: docs/tcp.svg is what the code draws.
+func TestDocsPictures(t *testing.T) {
+	viztest.KeepFile(t, "docs/tcp.svg", viz.FromEvents("CLOSED", machines.TCPEvents), viz.SVG)
+}
+
 // page returns what a file should hold, or what is wrong with it.
 func page(name string, text []byte) (want []byte, wrong string) {
-	table := transitions.Shutdown()
-	want, err := viz.Rewrite(text, map[string]viz.Drawing{
-		"state":    viz.FromTable(table),
-		"sequence": viz.Fenced("mermaid", viz.GuideSequence("")),
-		"table":    viz.Rows(table),
-	})
+	drawings, err := drawings()
+	if err != nil {
+		return nil, err.Error()
+	}
+	want, err = viz.Rewrite(text, drawings)
 	if err != nil {
 		return nil, name + ": " + err.Error()
 	}
 	var diagram bytes.Buffer
-	if err := viz.Draw(&diagram, viz.FromTable(table), viz.Mermaid); err != nil {
+	if err := viz.Draw(&diagram, viz.FromTable(transitions.Shutdown()), viz.Mermaid); err != nil {
 		return nil, err.Error()
 	}
 	lines := bytes.ReplaceAll(want, []byte("\r\n"), []byte("\n"))

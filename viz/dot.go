@@ -99,8 +99,7 @@ func (d *dotGraph) state(indent string, s State) {
 	}
 	fmt.Fprintf(d, "%ssubgraph %s {\n%[1]s    graph [style=\"rounded,filled\", fillcolor=\"#ffffff\", %[3]s]\n", indent, d.cluster(s.Name), attributes)
 	into, out := d.end(s.Name, "into "), d.end(s.Name, "out of ")
-	fmt.Fprintf(d, "%s    node [shape=point, style=invis, width=0, label=\"\"] %s %s\n", indent, into, out)
-	fmt.Fprintf(d, "%s    node [shape=box, style=\"rounded,filled\", width=0.75, label=\"\\N\"]\n", indent)
+	fmt.Fprintf(d, "%[1]s    %[2]s [shape=point, style=invis, width=0, label=\"\"]\n%[1]s    %[3]s [shape=point, style=invis, width=0, label=\"\"]\n", indent, into, out)
 	for _, in := range s.States {
 		fmt.Fprintf(d, "%s    %s -> %s -> %s [style=invis]\n", indent, into, d.end(in.Name, "into "), d.end(in.Name, "out of "))
 		fmt.Fprintf(d, "%s    %s -> %s [style=invis]\n", indent, d.end(in.Name, "out of "), out)

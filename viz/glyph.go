@@ -8,12 +8,14 @@ import (
 
 // visible returns text in which every character can be seen, and none does anything else
 // to a terminal or to a parser: control characters become their pictures, and what cannot be
-// printed becomes U+FFFD. A line's end is kept, as a newline.
+// printed becomes U+FFFD. A tab becomes a space, and every kind of line end a newline.
 func visible(text string) string {
 	text = strings.ReplaceAll(text, "\r\n", "\n")
 	return strings.Map(func(r rune) rune {
 		switch {
-		case r == '\n' || r == '\r':
+		case r == '\t':
+			return ' '
+		case '\n' <= r && r <= '\r' || r == '\u0085' || r == '\u2028' || r == '\u2029':
 			return '\n'
 		case r < ' ':
 			return '\u2400' + r

@@ -24,7 +24,7 @@ const guide = `stateDiagram-v2
     TIMER_EXPIRED --> TERMINATED : Forceful Shutdown Called
 `
 
-func draw(t *testing.T, m viz.Machine, f viz.Format) string {
+func draw(t testing.TB, m viz.Machine, f viz.Format) string {
 	t.Helper()
 	var b strings.Builder
 	if err := viz.Draw(&b, m, f); err != nil {

@@ -11,14 +11,14 @@ import (
 // svgStyle has names of its own for everything, since a picture may stand inside a page.
 // What is forced is also dashed: colour is not the only sign.
 const svgStyle = `<style>
-.lcv{font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;--b:#fff;--f:#f6f8fa;--i:#fff;--s:#57606a;--t:#1f2328;--vf:#dafbe1;--vs:#1a7f37;--cf:#fff8c5;--cs:#9a6700;--ff:#ffebe9;--fs:#cf222e}
-@media(prefers-color-scheme:dark){.lcv{--b:#0d1117;--f:#21262d;--i:#161b22;--s:#8b949e;--t:#e6edf3;--vf:#12361f;--vs:#3fb950;--cf:#3b2e08;--cs:#d29922;--ff:#4c1519;--fs:#f85149}}
+.lcv{font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;--b:#fff;--f:#f6f8fa;--s:#57606a;--t:#1f2328;--vf:#dafbe1;--vs:#1a7f37;--cf:#fff8c5;--cs:#9a6700;--ff:#ffebe9;--fs:#cf222e}
+@media(prefers-color-scheme:dark){.lcv{--b:#0d1117;--f:#21262d;--s:#8b949e;--t:#e6edf3;--vf:#12361f;--vs:#3fb950;--cf:#3b2e08;--cs:#d29922;--ff:#4c1519;--fs:#f85149}}
 .lcv text{fill:var(--t);text-anchor:middle}
 .lcv-back,.lcv-gap{fill:var(--b)}
 .lcv-edge path{fill:none;stroke:var(--s);stroke-width:1.5}
 .lcv-edge .lcv-head,.lcv-start{fill:var(--s);stroke:none}
 .lcv-state rect,.lcv-state line{fill:var(--f);stroke:var(--s);stroke-width:1.5}
-.lcv-state .lcv-inner{fill:var(--i)}
+.lcv-state .lcv-inner{fill:var(--b);stroke:var(--s);stroke-width:1.5;stroke-dasharray:none}
 .lcv-note{font-style:italic}
 .lcv-visited rect,.lcv-visited line{fill:var(--vf);stroke:var(--vs);stroke-width:2.5}
 .lcv-visited path{stroke:var(--vs);stroke-width:2.5}

@@ -18,7 +18,7 @@ type strokes struct {
 func unicodeStrokes() strokes {
 	return strokes{
 		lines: [16]string{" ", "─", "─", "─", "│", "┘", "└", "┴", "│", "┐", "┌", "┬", "│", "┤", "├", "┼"},
-		left:  "◀", start: "●", marks: [...]string{"", "✓ ", "▶ ", "⚡ "}, double: " ◉",
+		left:  "◀", start: "●", marks: [...]string{"", "✓ ", "▶ ", "! "}, double: " ◉",
 	}
 }
 

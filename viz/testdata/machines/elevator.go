@@ -1,6 +1,10 @@
 package machines
 
-import "github.com/looplab/fsm"
+import (
+	"context"
+
+	"github.com/looplab/fsm"
+)
 
 // ElevatorEvents: an elevator, as in most textbooks. It never ends.
 var ElevatorEvents = fsm.Events{
@@ -18,6 +22,6 @@ func NewElevator() *fsm.FSM {
 	return fsm.NewFSM(
 		"idle",
 		ElevatorEvents,
-		fsm.Callbacks{"enter_state": nil},
+		fsm.Callbacks{"enter_state": func(context.Context, *fsm.Event) {}},
 	)
 }
