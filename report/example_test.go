@@ -12,11 +12,10 @@ import (
 
 // ExampleNewLines records a shutdown line by line, and makes a report of the lines.
 func ExampleNewLines() {
-	var file bytes.Buffer // an *os.File, in a process that may not live to report
+	var file bytes.Buffer // an *os.File, in a process that may be killed
 	lines := report.NewLines(&file, 0)
 	ctl, err := controller.New(lastcall.DefaultBudget(),
 		controller.WithObserver("lines", lines.Observe),
-		controller.WithSignals(), // none
 		controller.WithCloser("db", func() {}),
 	)
 	if err != nil {

@@ -69,17 +69,8 @@ func TrueDrawings(r report.Report) error {
 	return nil
 }
 
-var (
-	escaped = regexp.MustCompile(`#(\d+);`)
-	arrows  = regexp.MustCompile(`^    (P\d+)(->>|-->>|-x|--x)(P\d+): (.*)$`)
-	noted   = regexp.MustCompile(`^    Note over (P\d+): (.*)$`)
-	named   = regexp.MustCompile(`^    participant (P\d+) as (.*)$`)
-	timed   = regexp.MustCompile(`^(?:by )?\+([0-9.]+) ms`)
-	task    = regexp.MustCompile(`^    (.*) :(.*)b\d+, (\d+), (\d+)(ms)?$`)
-)
-
 func unescape(text string) string {
-	return escaped.ReplaceAllStringFunc(text, func(code string) string {
+	return regexp.MustCompile(`#(\d+);`).ReplaceAllStringFunc(text, func(code string) string {
 		n, _ := strconv.Atoi(code[1 : len(code)-1])
 		return string(rune(n))
 	})
@@ -92,7 +83,7 @@ func plus(r report.Report, t time.Time) string {
 	return "+" + text + " ms"
 }
 
-// told is a message or a note: who is concerned, and what it says.
+// said is a message or a note: who is concerned, and what it says.
 type said struct{ who, arrow, text string }
 
 func trueSequence(r report.Report) error {
@@ -100,6 +91,10 @@ func trueSequence(r report.Report) error {
 	if err != nil || len(text) >= draw.MaxLength {
 		return fmt.Errorf("sequence: error %v, %d characters", err, len(text))
 	}
+	arrows := regexp.MustCompile(`^    (P\d+)(->>|-->>|-x|--x)(P\d+): (.*)$`)
+	noted := regexp.MustCompile(`^    Note over (P\d+): (.*)$`)
+	named := regexp.MustCompile(`^    participant (P\d+) as (.*)$`)
+	timed := regexp.MustCompile(`^(?:by )?\+([0-9.]+) ms`)
 	names := make(map[string]string)
 	var all []said
 	for _, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n")[1:] {
@@ -201,6 +196,7 @@ func trueGantt(r report.Report) error {
 	if length := longer(r); length < 60*time.Millisecond {
 		unit = time.Microsecond
 	}
+	task := regexp.MustCompile(`^    (.*) :(.*)b\d+, (\d+), (\d+)(ms)?$`)
 	var bars [][]string
 	for _, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n")[5:] {
 		if m := task.FindStringSubmatch(line); m != nil {
