@@ -117,7 +117,10 @@ func TestReadTolerates(t *testing.T) {
 		t.Errorf("the timer is %v, was %v", got.Timer, want.Timer)
 	}
 	got.Timer = want.Timer
-	a, _ := json.Marshal(want)
+	a, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if b, err := json.Marshal(got); err != nil || !bytes.Equal(a, b) {
 		t.Errorf("error %v\n%s\nwant\n%s", err, b, a)
 	}

@@ -3,6 +3,7 @@ package proptest
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -17,11 +18,11 @@ import (
 	"github.com/lastcall-go/lastcall/viz"
 )
 
-// DrawnTruly: the report is read back from its JSON as it was, and its drawings tell what
+// DrawnTruly checks that the report is read back from its JSON as it was, and that its drawings tell what
 // it tells.
 func DrawnTruly(r *Run) error { return TrueDrawings(r.Report) }
 
-// RecordedTruly: the lines of Steps that an observer writes come to the report, as far as
+// RecordedTruly checks that the lines of Steps that an observer writes come to the report, as far as
 // they go: up to the summary and the flushers, if the observer heard of them.
 func RecordedTruly(r *Run) error {
 	var file bytes.Buffer
@@ -59,7 +60,7 @@ func TrueDrawings(r report.Report) error {
 		return err
 	}
 	if again, err := json.Marshal(back); err != nil || !bytes.Equal(text, again) {
-		return fmt.Errorf("read from JSON and written again (error %v):\n%s\nwas\n%s", err, again, text)
+		return errors.Join(err, fmt.Errorf("read from JSON and written again:\n%s\nwas\n%s", again, text))
 	}
 	for _, check := range []func(report.Report) error{trueSequence, trueGantt, truePath} {
 		if err := check(back); err != nil {
@@ -89,7 +90,7 @@ type said struct{ who, arrow, text string }
 func trueSequence(r report.Report) error {
 	text, err := draw.Sequence(r)
 	if err != nil || len(text) >= draw.MaxLength {
-		return fmt.Errorf("sequence: error %v, %d characters", err, len(text))
+		return errors.Join(err, fmt.Errorf("sequence: %d characters", len(text)))
 	}
 	arrows := regexp.MustCompile(`^    (P\d+)(->>|-->>|-x|--x)(P\d+): (.*)$`)
 	noted := regexp.MustCompile(`^    Note over (P\d+): (.*)$`)
@@ -187,7 +188,7 @@ func calledTruly(r report.Report, all []said, wrong func(string, ...any) error) 
 func trueGantt(r report.Report) error {
 	text, err := draw.Gantt(r)
 	if err != nil || len(text) >= draw.MaxLength {
-		return fmt.Errorf("gantt: error %v, %d characters", err, len(text))
+		return errors.Join(err, fmt.Errorf("gantt: %d characters", len(text)))
 	}
 	wrong := func(format string, args ...any) error {
 		return fmt.Errorf("gantt: %s in\n%s", fmt.Sprintf(format, args...), text)

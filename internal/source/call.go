@@ -226,7 +226,7 @@ func (p *program) choose(s *ast.SwitchStmt, f *frame) (value, bool, *unknown) {
 	}
 	var fallback []ast.Stmt
 	for _, stmt := range s.Body.List {
-		clause := stmt.(*ast.CaseClause)
+		clause, _ := stmt.(*ast.CaseClause) // a switch has no other statement
 		if clause.List == nil {
 			fallback = clause.Body
 		}

@@ -10,6 +10,7 @@ package source
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"go/ast"
@@ -67,8 +68,9 @@ func (u Unknown) String() string { return fmt.Sprintf("%s: %s: %s", u.At, u.Name
 // give one machine for each call of them in these packages.
 //
 // The error names what is wrong with the patterns, and the compile errors of the packages
-// that they name. Find blocks while the go command lists packages, which may load modules.
-func Find(patterns ...string) ([]Machine, []Unknown, error) {
+// that they name. Find blocks while the go command lists packages, which may load modules;
+// the end of ctx ends that.
+func Find(ctx context.Context, patterns ...string) ([]Machine, []Unknown, error) {
 	all, err := groups(patterns)
 	if err != nil {
 		return nil, nil, err
@@ -76,7 +78,7 @@ func Find(patterns ...string) ([]Machine, []Unknown, error) {
 	var found finding
 	var errs []error
 	for _, g := range all {
-		p, err := load(g.dir, g.patterns)
+		p, err := load(ctx, g.dir, g.patterns)
 		if err != nil {
 			errs = append(errs, err)
 			continue

@@ -50,7 +50,11 @@ func (p *program) binary(e *ast.BinaryExpr, f *frame) (value, *unknown) {
 // fits returns a number that its type can hold: in Go others wrap around.
 func (p *program) fits(n constant.Value, e ast.Expr) (value, *unknown) {
 	small := constant.Compare(constant.MakeInt64(-128), token.LEQ, n) && constant.Compare(n, token.LSS, constant.MakeInt64(128))
-	t, ok := p.info.TypeOf(e).Underlying().(*types.Basic)
+	var t *types.Basic
+	ok := false
+	if of := p.info.TypeOf(e); of != nil {
+		t, ok = of.Underlying().(*types.Basic)
+	}
 	if !ok || t.Info()&types.IsUnsigned != 0 && constant.Sign(n) < 0 || !small && t.Kind() != types.Int && t.Kind() != types.Int64 {
 		return nil, because(e, "%s is not evaluated: it may not fit its type", types.ExprString(e))
 	}

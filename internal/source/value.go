@@ -181,6 +181,9 @@ func (p *program) field(e *ast.SelectorExpr, s *types.Selection, f *frame) (valu
 
 func (p *program) composite(e *ast.CompositeLit, f *frame) (value, *unknown) {
 	t := p.info.TypeOf(e)
+	if t == nil {
+		return nil, because(e, "%s is not evaluated: its package has errors", types.ExprString(e))
+	}
 	if ptr, ok := t.Underlying().(*types.Pointer); ok { // an elided &T
 		t = ptr.Elem()
 	}
@@ -190,7 +193,10 @@ func (p *program) composite(e *ast.CompositeLit, f *frame) (value, *unknown) {
 	case *types.Map:
 		var m table
 		for _, elt := range e.Elts {
-			kv := elt.(*ast.KeyValueExpr)
+			kv, ok := elt.(*ast.KeyValueExpr)
+			if !ok {
+				continue // not in Go that compiles
+			}
 			key, err := p.eval(kv.Key, f)
 			if err != nil {
 				return nil, err
@@ -200,13 +206,13 @@ func (p *program) composite(e *ast.CompositeLit, f *frame) (value, *unknown) {
 		return m, nil
 	case *types.Struct:
 		z, _ := zero(t, e)
-		r := z.(record)
+		r, _ := z.(record) // zero returns one for a struct
 		for i, elt := range e.Elts {
+			name := u.Field(min(i, u.NumFields()-1)).Name()
 			if kv, ok := elt.(*ast.KeyValueExpr); ok {
-				r[kv.Key.(*ast.Ident).Name] = p.lazy(kv.Value, f)
-			} else {
-				r[u.Field(i).Name()] = p.lazy(elt, f)
+				name, elt = types.ExprString(kv.Key), kv.Value
 			}
+			r[name] = p.lazy(elt, f)
 		}
 		return r, nil
 	}
@@ -236,8 +242,12 @@ func (p *program) elements(e *ast.CompositeLit, f *frame, t types.Type) (value, 
 	at := 0
 	for _, elt := range e.Elts {
 		if kv, ok := elt.(*ast.KeyValueExpr); ok {
-			n, exact := constant.Int64Val(p.info.Types[kv.Key].Value)
-			if !exact || n >= 1<<16 {
+			key := p.info.Types[kv.Key].Value
+			if key == nil {
+				return nil, because(kv, "index %s is not evaluated", types.ExprString(kv.Key))
+			}
+			n, exact := constant.Int64Val(constant.ToInt(key))
+			if !exact || n < 0 || n >= 1<<16 {
 				return nil, because(kv, "index %s is not evaluated", types.ExprString(kv.Key))
 			}
 			at, elt = int(n), kv.Value

@@ -94,7 +94,7 @@ func TestFolded(t *testing.T) {
 			if !strings.Contains(text, "calls are left out") {
 				t.Errorf("%s, %s: it does not tell that something is left out:\n%s", name, kind, text)
 			}
-			if name == "many" && !(strings.Contains(text, "the one that went wrong") && strings.Contains(text, "941 calls are left out (941 closer)")) {
+			if name == "many" && (!strings.Contains(text, "the one that went wrong") || !strings.Contains(text, "941 calls are left out (941 closer)")) {
 				t.Errorf("%s, %s: the closer that failed is not drawn, or what is left out is wrong:\n%s", name, kind, text)
 			}
 		}
@@ -104,7 +104,11 @@ func TestFolded(t *testing.T) {
 // TestNames: nothing in a name or text can become mermaid's syntax, for one that fits.
 func TestNames(t *testing.T) {
 	names := []string{`"quoted"`, "a: b; c # d", "<b>bold</b>", "#35;", "end", "section x", "title y", "日本 😀", "two\nlines", "%% comment", "-->>", "\x00\xff", "P1->>P2: x", "", ":milestone, b1, 0, 0ms"}
-	if err := proptest.TrueDrawings(clean(stopped(1, names...))); err != nil {
+	var valid []string // JSON has no other
+	for _, name := range names {
+		valid = append(valid, strings.ToValidUTF8(name, "?"))
+	}
+	if err := proptest.TrueDrawings(stopped(1, valid...)); err != nil {
 		t.Error(err)
 	}
 	for _, name := range names {
@@ -116,13 +120,6 @@ func TestNames(t *testing.T) {
 			}
 		}
 	}
-}
-
-// clean is a report as JSON can carry it.
-func clean(r report.Report) report.Report {
-	text, _ := json.Marshal(r)
-	_ = json.Unmarshal(text, &r)
-	return r
 }
 
 // TestNothing: what is not a shutdown is not drawn, and an unknown way is refused.
