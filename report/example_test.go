@@ -10,12 +10,12 @@ import (
 	"github.com/lastcall-go/lastcall/report"
 )
 
-// ExampleNewLines records a shutdown line by line, and makes a report of the lines.
-func ExampleNewLines() {
+// ExampleNewRecorder records a shutdown line by line, and makes a report of the lines.
+func ExampleNewRecorder() {
 	var file bytes.Buffer // an *os.File, in a process that may be killed
-	lines := report.NewLines(&file, 0)
+	record := report.NewRecorder(&file, 0)
 	ctl, err := controller.New(lastcall.DefaultBudget(),
-		controller.WithObserver("lines", lines.Observe),
+		controller.WithObserver("record", record.Observe),
 		controller.WithCloser("db", func() {}),
 	)
 	if err != nil {
@@ -24,7 +24,7 @@ func ExampleNewLines() {
 	}
 	ctl.Shutdown(nil)
 	ctl.Run(context.Background())
-	r, err := report.ReadLines(&file)
-	fmt.Println(r.Outcome, len(r.Path), "states", err, lines.Err())
+	r, err := report.ReadRecord(&file)
+	fmt.Println(r.Outcome, len(r.Path), "states", err, record.Err())
 	// Output: drained 3 states <nil> <nil>
 }

@@ -26,7 +26,7 @@ func DrawnTruly(r *Run) error { return TrueDrawings(r.Report) }
 // they go: up to the summary and the flushers, if the observer heard of them.
 func RecordedTruly(r *Run) error {
 	var file bytes.Buffer
-	lines := report.NewLines(&file, 1<<30)
+	lines := report.NewRecorder(&file, 1<<30)
 	summed := false
 	for _, h := range r.heard {
 		lines.Observe(h.Step)
@@ -35,7 +35,7 @@ func RecordedTruly(r *Run) error {
 	if err := lines.Err(); err != nil || !summed {
 		return err
 	}
-	got, err := report.ReadLines(&file)
+	got, err := report.ReadRecord(&file)
 	switch want := r.Report; {
 	case err != nil:
 		return err
