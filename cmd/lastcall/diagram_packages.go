@@ -49,6 +49,13 @@ func (c *packagesConfig) run(ctx context.Context, sh shell, patterns []string, g
 	if err != nil {
 		return 0, usageError{err}
 	}
+	machines = slices.DeleteFunc(machines, func(m source.Machine) bool {
+		err := c.drawing(m).Err()
+		if err != nil {
+			unknowns = append(unknowns, source.Unknown{Name: m.Name, At: m.At, Why: err.Error()})
+		}
+		return err != nil
+	})
 	for _, u := range unknowns {
 		fmt.Fprintf(sh.stderr, "lastcall diagram: not drawn: %v\n", u)
 	}

@@ -32,6 +32,19 @@ func TestDiagramOfPackages(t *testing.T) {
 	}
 }
 
+// TestDiagramsThatCannotBeDrawn: one that cannot does not keep the others from the page.
+func TestDiagramsThatCannotBeDrawn(t *testing.T) {
+	const undrawn = "../../internal/source/testdata/undrawn"
+	code, stdout, stderr := runCommand(t.Context(), "diagram", undrawn)
+	if code != 0 || !strings.HasPrefix(stdout, "%% undrawn.Fine, ") || !strings.Contains(stderr, "not drawn: "+undrawn+"/undrawn.go:8: undrawn.Nameless: viz: ") {
+		t.Errorf("exit code %d, stderr %q, stdout\n%s", code, stderr, stdout)
+	}
+	code, stdout, stderr = runCommand(t.Context(), "diagram", "-machine", "undrawn.Nameless", undrawn)
+	if code != exitUsage || stdout != "" || !strings.Contains(stderr, `-machine "undrawn.Nameless" is none of undrawn.Fine`) {
+		t.Errorf("exit code %d, stderr %q, stdout\n%s", code, stderr, stdout)
+	}
+}
+
 // TestDiagramCheck: a page that is true passes; one that is not fails with a diff and is
 // mended by -update.
 func TestDiagramCheck(t *testing.T) {

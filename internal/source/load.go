@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -206,9 +207,6 @@ func groups(patterns []string) ([]group, error) {
 			if dots {
 				base = before[:strings.LastIndex(before, "/")+1]
 			}
-			if base == "" {
-				base = "."
-			}
 			abs, err := filepath.Abs(filepath.FromSlash(base))
 			if err != nil {
 				return nil, err
@@ -225,9 +223,9 @@ func groups(patterns []string) ([]group, error) {
 			if err != nil {
 				return nil, err
 			}
-			rest = "./" + filepath.ToSlash(rel) + strings.TrimPrefix(build, strings.TrimSuffix(base, "/"))
-			if !dots {
-				rest = "./" + filepath.ToSlash(rel)
+			rest = "./" + filepath.ToSlash(rel)
+			if dots {
+				rest = "./" + path.Join(filepath.ToSlash(rel), strings.TrimPrefix(build, base))
 			}
 		}
 		i := slices.IndexFunc(all, func(g group) bool { return g.dir == dir })
