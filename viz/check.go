@@ -32,11 +32,11 @@ func Check(m Machine) error {
 		return err
 	}
 	c := checker{edges: m.edgesByParent()}
-	m.States = m.states()
-	c.names(m.States)
+	states := m.states()
+	c.names(states)
 	c.targets(m.Edges)
-	c.region(m.States, "", m.Initial)
-	walk(m.States, func(s *State, _ string) {
+	c.region(states, "", m.Initial)
+	walk(states, func(s *State, _ string) {
 		if len(s.States) > 0 {
 			c.region(s.States, s.Name, s.Initial)
 		}

@@ -50,19 +50,19 @@ func (m Machine) dot() string {
 	if direction == "" {
 		direction = TopDown
 	}
-	fmt.Fprintf(&d, "digraph {\n    compound=true\n    rankdir=%s\n", direction)
+	d.printf("digraph {\n    compound=true\n    rankdir=%s\n", direction)
 	if !blank(m.Title) {
-		fmt.Fprintf(&d, "    labelloc=t\n    label=%s\n", quoteDOT(m.Title))
+		d.printf("    labelloc=t\n    label=%s\n", quoteDOT(m.Title))
 	}
-	d.WriteString("    node [shape=box, style=\"rounded,filled\", fillcolor=\"#f6f8fa\", fontname=\"Helvetica,sans-serif\"]\n" +
+	d.printf("    node [shape=box, style=\"rounded,filled\", fillcolor=\"#f6f8fa\", fontname=\"Helvetica,sans-serif\"]\n" +
 		"    edge [fontname=\"Helvetica,sans-serif\", fontsize=11]\n    graph [fontname=\"Helvetica,sans-serif\"]\n")
 	d.region("    ", State{States: m.States, Initial: m.Initial}, m.Start)
-	d.WriteString("}\n")
-	return d.String()
+	d.printf("}\n")
+	return d.text.String()
 }
 
 type dotGraph struct {
-	strings.Builder
+	pen
 	edges  map[string][]Edge
 	inside map[string]bool   // by state: there are states inside
 	ids    map[string]string // by state
@@ -73,13 +73,13 @@ func (d *dotGraph) region(indent string, in State, start string) {
 		d.state(indent, s)
 		for i, note := range s.Notes {
 			id := quoteDOT(fmt.Sprintf("\nnote %d of %s", i+1, d.ids[s.Name]))
-			fmt.Fprintf(d, "%s%s [shape=note, style=filled, fillcolor=\"#fff8c5\", fontsize=11, label=%s]\n", indent, id, quoteDOT(note))
+			d.printf("%s%s [shape=note, style=filled, fillcolor=\"#fff8c5\", fontsize=11, label=%s]\n", indent, id, quoteDOT(note))
 			d.edge(indent, Edge{To: s.Name}, id, "style=dashed, arrowhead=none")
 		}
 	}
 	if in.Initial != "" {
 		id := quoteDOT("\nstart of " + d.ids[in.Name])
-		fmt.Fprintf(d, "%s%s [shape=point, width=0.15, fillcolor=black, label=\"\"]\n", indent, id)
+		d.printf("%s%s [shape=point, width=0.15, fillcolor=black, label=\"\"]\n", indent, id)
 		d.edge(indent, Edge{To: in.Initial, Label: start}, id, "")
 	}
 	for _, e := range d.edges[in.Name] {
@@ -94,18 +94,18 @@ func (d *dotGraph) state(indent string, s State) {
 	}
 	attributes += dotStyle(s.Class, true)
 	if len(s.States) == 0 {
-		fmt.Fprintf(d, "%s%s [%s]\n", indent, d.end(s.Name, ""), attributes)
+		d.printf("%s%s [%s]\n", indent, d.end(s.Name, ""), attributes)
 		return
 	}
-	fmt.Fprintf(d, "%ssubgraph %s {\n%[1]s    graph [style=\"rounded,filled\", fillcolor=\"#ffffff\", %[3]s]\n", indent, d.cluster(s.Name), attributes)
+	d.printf("%ssubgraph %s {\n%[1]s    graph [style=\"rounded,filled\", fillcolor=\"#ffffff\", %[3]s]\n", indent, d.cluster(s.Name), attributes)
 	into, out := d.end(s.Name, "into "), d.end(s.Name, "out of ")
-	fmt.Fprintf(d, "%[1]s    %[2]s [shape=point, style=invis, width=0, label=\"\"]\n%[1]s    %[3]s [shape=point, style=invis, width=0, label=\"\"]\n", indent, into, out)
+	d.printf("%[1]s    %[2]s [shape=point, style=invis, width=0, label=\"\"]\n%[1]s    %[3]s [shape=point, style=invis, width=0, label=\"\"]\n", indent, into, out)
 	for _, in := range s.States {
-		fmt.Fprintf(d, "%s    %s -> %s -> %s [style=invis]\n", indent, into, d.end(in.Name, "into "), d.end(in.Name, "out of "))
-		fmt.Fprintf(d, "%s    %s -> %s [style=invis]\n", indent, d.end(in.Name, "out of "), out)
+		d.printf("%s    %s -> %s -> %s [style=invis]\n", indent, into, d.end(in.Name, "into "), d.end(in.Name, "out of "))
+		d.printf("%s    %s -> %s [style=invis]\n", indent, d.end(in.Name, "out of "), out)
 	}
 	d.region(indent+"    ", s, "")
-	fmt.Fprintf(d, "%s}\n", indent)
+	d.printf("%s}\n", indent)
 }
 
 // end returns the node at which edges into, or out of, a state end.
@@ -136,7 +136,7 @@ func (d *dotGraph) edge(indent string, e Edge, from, attributes string) {
 	if text != "" {
 		text = " [" + text + "]"
 	}
-	fmt.Fprintf(d, "%s%s -> %s%s\n", indent, from, d.end(e.To, "into "), text)
+	d.printf("%s%s -> %s%s\n", indent, from, d.end(e.To, "into "), text)
 }
 
 // quoteDOT returns text as a quoted string, which Graphviz shows as it is: a backslash is

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 )
 
 // Format is a notation in which Draw writes a Machine. The zero Format is none.
@@ -84,23 +85,28 @@ func (m Machine) draw(f Format) (string, error) {
 	if err := m.Err(); err != nil {
 		return "", err
 	}
-	m.States = m.states()
-	m.Edges = distinct(m.Edges)
+	whole := m
+	whole.States, whole.Edges = m.states(), distinct(m.Edges)
 	switch f {
 	case Mermaid:
-		return m.mermaid(), nil
+		return whole.mermaid(), nil
 	case DOT:
-		return m.dot(), nil
+		return whole.dot(), nil
 	case SVG:
-		return m.svg(), nil
+		return whole.svg(), nil
 	case Text:
-		return m.text(unicodeStrokes()), nil
+		return whole.text(unicodeStrokes()), nil
 	case ASCII:
-		return m.text(asciiStrokes()), nil
+		return whole.text(asciiStrokes()), nil
 	default:
 		return "", fmt.Errorf("viz: %v is not a format", f)
 	}
 }
+
+// pen collects text.
+type pen struct{ text strings.Builder }
+
+func (p *pen) printf(format string, args ...any) { fmt.Fprintf(&p.text, format, args...) }
 
 // distinct leaves out edges that are in the list already: the same ends, label and
 // class.
@@ -122,6 +128,10 @@ type Drawing interface {
 	Markdown() (string, error)
 }
 
+// mermaidLimit is mermaid's maxTextSize, as GitHub has it: of a longer text it shows an
+// error.
+const mermaidLimit = 50_000
+
 type drawing func() (string, error)
 
 func (d drawing) Markdown() (string, error) { return d() }
@@ -138,6 +148,11 @@ func (m Machine) In(f Format) Drawing {
 			return "", err
 		}
 		switch f {
+		case Mermaid:
+			if n := utf8.RuneCountInString(text); n > mermaidLimit {
+				return "", fmt.Errorf("viz: the diagram has %d characters, and mermaid draws at most %d", n, mermaidLimit)
+			}
+			return fence(f.String(), text), nil
 		case SVG:
 			return "", errors.New("viz: an SVG cannot stand in a block; write it to a file of its own")
 		case ASCII:

@@ -37,7 +37,7 @@ func everything() viz.Machine {
 		Edges: []viz.Edge{
 			{From: "a", To: "outer", Label: "go", Class: viz.Visited},
 			{From: "a", To: "a", Label: "again"},
-			{From: "a", To: "a", Label: "and again"},
+			{From: "a", To: "a", Label: "and again", Class: viz.Visited},
 			{From: "in 1", To: "in2", Label: "deeper", Class: viz.Forced},
 			{From: "in2", To: "in2"},
 			{From: "outer", To: "end", Label: "enough"},
@@ -227,6 +227,14 @@ func TestClasses(t *testing.T) {
 				t.Errorf("%v has no %s:\n%s", f, mark, got)
 			}
 		}
+	}
+}
+
+// TestOneLine: edges between the same states in one direction share a line, and so do
+// loops, of whatever class.
+func TestOneLine(t *testing.T) {
+	if n := strings.Count(draw(t, everything(), viz.SVG), `class="lcv-edge`); n != 10 {
+		t.Errorf("%d lines, want 10: three from starts, two between a and outer, one to end, one to in2, three loops", n)
 	}
 }
 

@@ -1,6 +1,7 @@
 package viz
 
 import (
+	"iter"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -55,22 +56,27 @@ func runeColumns(r rune) int {
 }
 
 // wrap breaks a text into lines of at most limit columns: at its own line ends, then at
-// spaces, and in the middle of a word that is longer than a line.
+// spaces, and in the middle of a word that is longer than a line, if possible behind a mark.
 func wrap(text string, limit int) (lines []string) {
 	for paragraph := range strings.SplitSeq(visible(text), "\n") {
 		line := ""
-		for _, word := range strings.Fields(paragraph) {
+		for word := range strings.FieldsSeq(paragraph) {
 			if line != "" && columns(line)+1+columns(word) > limit {
 				lines, line = append(lines, line), ""
 			}
 			if line != "" {
 				line += " "
 			}
-			for _, r := range word {
-				if columns(line)+runeColumns(r) > limit {
+			for part := range parts(word, limit) {
+				if line != "" && columns(line)+columns(part) > limit {
 					lines, line = append(lines, line), ""
 				}
-				line += string(r)
+				for _, r := range part {
+					if columns(line)+runeColumns(r) > limit {
+						lines, line = append(lines, line), ""
+					}
+					line += string(r)
+				}
 			}
 		}
 		if line != "" {
@@ -78,6 +84,24 @@ func wrap(text string, limit int) (lines []string) {
 		}
 	}
 	return lines
+}
+
+// parts yields a word as it is or, if it is longer than a line, in pieces that end in a
+// mark.
+func parts(word string, limit int) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for columns(word) > limit {
+			end := strings.IndexAny(word, "_-./:,;")
+			if end < 0 {
+				break
+			}
+			if !yield(word[:end+1]) {
+				return
+			}
+			word = word[end+1:]
+		}
+		yield(word)
+	}
 }
 
 // width returns how wide a text is in a sans-serif font of size 1, at most: the widths are

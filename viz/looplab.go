@@ -18,7 +18,7 @@ import (
 func FromEvents(initial string, events fsm.Events) Machine {
 	m := Machine{Initial: initial}
 	if initial == "" {
-		m.fail("the initial state has no name")
+		fail(&m, "the initial state has no name")
 	}
 	for _, event := range events {
 		for _, src := range event.Src {
@@ -39,12 +39,12 @@ func FromEvents(initial string, events fsm.Events) Machine {
 func FromFSM(machine *fsm.FSM) Machine {
 	var m Machine
 	if machine == nil {
-		m.fail("the *fsm.FSM is nil")
+		fail(&m, "the *fsm.FSM is nil")
 		return m
 	}
 	text, err := fsm.VisualizeForMermaidWithGraphType(machine, fsm.FlowChart)
 	if err != nil {
-		m.fail("looplab does not draw the machine: %w", err)
+		fail(&m, "looplab does not draw the machine: %w", err)
 		return m
 	}
 	node := regexp.MustCompile(`^    id(\d+)\[(.*)\]$`)
@@ -53,7 +53,7 @@ func FromFSM(machine *fsm.FSM) Machine {
 	name := func(id string) string {
 		n, err := strconv.Atoi(id)
 		if err != nil || n >= len(names) {
-			m.fail("looplab's drawing names a state %q that it does not have: a name with a line break?", id)
+			fail(&m, "looplab's drawing names a state %q that it does not have: a name with a line break?", id)
 			return id
 		}
 		return names[n]
@@ -64,7 +64,7 @@ func FromFSM(machine *fsm.FSM) Machine {
 		} else if a := arrow.FindStringSubmatch(line); a != nil {
 			m.Edges = append(m.Edges, Edge{From: name(a[1]), To: name(a[3]), Label: a[2]})
 		} else if line != "" && line != "graph LR" && !strings.HasPrefix(line, "    style ") {
-			m.fail("looplab's drawing has the line %q: a name with a line break cannot be read back", line)
+			fail(&m, "looplab's drawing has the line %q: a name with a line break cannot be read back", line)
 		}
 	}
 	current := machine.Current()
@@ -78,7 +78,7 @@ func FromFSM(machine *fsm.FSM) Machine {
 	slices.Sort(out)
 	slices.Sort(events)
 	if !slices.Equal(out, events) {
-		m.fail("looplab's drawing has the events %q in %q, the machine %q", out, current, events)
+		fail(&m, "looplab's drawing has the events %q in %q, the machine %q", out, current, events)
 	}
 	if !slices.Contains(names, current) {
 		m.States = append(m.States, State{Name: current})

@@ -48,6 +48,11 @@ func TestFromFSMWithOddNames(t *testing.T) {
 			t.Errorf("%q: got %q, want %q", name, got.Edges, want.Edges)
 		}
 	}
+	// looplab draws this one state as two, and only its available events give it away.
+	twin := "a]\n    id1[b"
+	if err := viz.FromFSM(fsm.NewFSM(twin, fsm.Events{{Name: "go", Src: []string{twin}, Dst: twin}}, nil)).Err(); err == nil || !strings.Contains(err.Error(), `the machine ["go"]`) {
+		t.Errorf("a state that looks like two: error %v", err)
+	}
 	if err := viz.FromFSM(nil).Err(); err == nil || !strings.Contains(err.Error(), "nil") {
 		t.Errorf("no machine: error %v", err)
 	}

@@ -177,7 +177,7 @@ func (m Machine) Path(states ...string) Machine {
 			}
 		}
 		if len(taken) == 0 {
-			m.fail("step %d of the path: no edge leads from %q to %q", i, states[i-1], states[i])
+			fail(&m, "step %d of the path: no edge leads from %q to %q", i, states[i-1], states[i])
 		}
 		if len(taken) == 1 {
 			m.Edges[taken[0]].Class = Visited
@@ -202,13 +202,14 @@ func (m Machine) change(what string, names []string, apply func(*State)) Machine
 			}
 		})
 		if !found {
-			m.fail("%s %q: there is no such state", what, name)
+			fail(&m, "%s %q: there is no such state", what, name)
 		}
 	}
 	return m
 }
 
-func (m *Machine) fail(format string, args ...any) {
+// fail keeps what could not be done until the machine is drawn.
+func fail(m *Machine, format string, args ...any) {
 	m.errs = append(m.errs, fmt.Errorf("viz: "+format, args...))
 }
 
@@ -267,13 +268,13 @@ func (m Machine) states() []State {
 // isEnd reports whether the machine ends in a state: it is terminal, or no state is
 // and no edge leaves this one for another.
 func (m Machine) isEnd(name string) bool {
-	terminal, any := false, false
+	terminal, marked := false, false
 	walk(m.states(), func(s *State, _ string) {
-		any = any || s.Terminal
+		marked = marked || s.Terminal
 		terminal = terminal || s.Terminal && s.Name == name
 	})
 	leaves := slices.ContainsFunc(m.Edges, func(e Edge) bool { return e.From == name && e.To != name })
-	return terminal || !any && !leaves
+	return terminal || !marked && !leaves
 }
 
 func blank(text string) bool { return strings.TrimSpace(text) == "" }

@@ -195,7 +195,7 @@ func TestPath(t *testing.T) {
 // TestFromAMap: Sorted gives the same drawing each time.
 func TestFromAMap(t *testing.T) {
 	rules := map[string]map[string]string{"a": {"x": "b", "y": "c"}, "b": {"x": "c", "z": "a"}, "c": {"x": "a"}}
-	make := func() viz.Machine {
+	build := func() viz.Machine {
 		return viz.From("a", maps.All(rules), func(from string, events map[string]string) (all []viz.Edge) {
 			for event, to := range events {
 				all = append(all, edge(from, event, to))
@@ -203,9 +203,9 @@ func TestFromAMap(t *testing.T) {
 			return all
 		}).Sorted()
 	}
-	want := draw(t, make(), viz.Mermaid)
+	want := draw(t, build(), viz.Mermaid)
 	for range 20 {
-		if got := draw(t, make(), viz.Mermaid); got != want {
+		if got := draw(t, build(), viz.Mermaid); got != want {
 			t.Fatalf("got\n%s\nand\n%s", got, want)
 		}
 	}

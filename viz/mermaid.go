@@ -33,20 +33,20 @@ func (m Machine) mermaid() string {
 	}
 	if m.Title != "" {
 		// stateDiagram-v2 has no title statement: mermaid would draw a state of that name.
-		fmt.Fprintf(&d, "---\ntitle: %s\n---\n", quoteYAML(m.Title))
+		d.printf("---\ntitle: %s\n---\n", quoteYAML(m.Title))
 	}
-	d.WriteString("stateDiagram-v2\n")
+	d.printf("stateDiagram-v2\n")
 	if m.Direction != "" {
-		fmt.Fprintf(&d, "    direction %s\n", m.Direction)
+		d.printf("    direction %s\n", m.Direction)
 	}
 	d.region("    ", State{States: m.States, Initial: m.Initial}, m.Start)
 	d.notes(m.States, m.Edges)
 	d.classes(m.States)
-	return d.String()
+	return d.text.String()
 }
 
 type mermaidDiagram struct {
-	strings.Builder
+	pen
 	ids   map[string]string // by state
 	edges map[string][]Edge // by enclosing state
 }
@@ -69,11 +69,11 @@ func (d *mermaidDiagram) region(indent string, in State, start string) {
 		}
 		switch {
 		case len(s.States) > 0:
-			fmt.Fprintf(d, "%s%s {\n", indent, as)
+			d.printf("%s%s {\n", indent, as)
 			d.region(indent+"    ", s, "")
-			fmt.Fprintf(d, "%s}\n", indent)
+			d.printf("%s}\n", indent)
 		case id != s.Name || !named[s.Name]:
-			fmt.Fprintf(d, "%s%s\n", indent, as)
+			d.printf("%s%s\n", indent, as)
 		}
 	}
 	if in.Initial != "" {
@@ -82,6 +82,7 @@ func (d *mermaidDiagram) region(indent string, in State, start string) {
 	for _, e := range d.edges[in.Name] {
 		label := e.Label
 		switch e.Class {
+		case Plain:
 		case Visited, Current:
 			label = "✓ " + label
 		case Forced:
@@ -99,11 +100,11 @@ func (d *mermaidDiagram) region(indent string, in State, start string) {
 // arrow writes one arrow. Mermaid 12 leaves out a label that is blank, 10 and 11 draw an
 // empty one; without the colon there is none.
 func (d *mermaidDiagram) arrow(indent, from, to, label string) {
-	fmt.Fprintf(d, "%s%s --> %s", indent, from, to)
+	d.printf("%s%s --> %s", indent, from, to)
 	if !blank(label) {
-		fmt.Fprintf(d, " : %s", escape(label))
+		d.printf(" : %s", escape(label))
 	}
-	d.WriteByte('\n')
+	d.printf("\n")
 }
 
 // notes also names all but the last of a state's loops to itself, if it has several:
@@ -121,7 +122,7 @@ func (d *mermaidDiagram) notes(states []State, edges []Edge) {
 			notes = append(notes, "also to itself: "+strings.Join(loops[:n], ", "))
 		}
 		for _, note := range notes {
-			fmt.Fprintf(d, "    note right of %s : %s\n", d.ids[s.Name], escape(note))
+			d.printf("    note right of %s : %s\n", d.ids[s.Name], escape(note))
 		}
 	})
 }
@@ -132,7 +133,7 @@ func (d *mermaidDiagram) classes(states []State) {
 	style := strings.SplitAfter(mermaidStyles, "\n")
 	for class := Visited; class <= Forced; class++ {
 		if ids := members[class]; len(ids) > 0 {
-			fmt.Fprintf(d, "%s    class %s %v\n", style[class-1], strings.Join(ids, ","), class)
+			d.printf("%s    class %s %v\n", style[class-1], strings.Join(ids, ","), class)
 		}
 	}
 }

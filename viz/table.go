@@ -32,7 +32,7 @@ func FromTable(t fsm.Table, details ...Detail) Machine {
 		names = append(names, s.String())
 	}
 	if len(names) == 0 {
-		m.fail("the table has no states: it is the zero fsm.Table")
+		fail(&m, "the table has no states: it is the zero fsm.Table")
 		return m
 	}
 	m.Initial = t.Initial().String()
@@ -54,7 +54,7 @@ func FromTable(t fsm.Table, details ...Detail) Machine {
 				m = m.Inside(s.String(), phases(s)...)
 			}
 		default:
-			m.fail("Detail(%d) is not a detail", uint8(detail))
+			fail(&m, "Detail(%d) is not a detail", uint8(detail))
 		}
 	}
 	return m

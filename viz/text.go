@@ -39,7 +39,7 @@ func (m Machine) text(s strokes) string {
 	for _, line := range wrap(m.Title, 72) {
 		b.WriteString(line + "\n\n")
 	}
-	for _, line := range t.lanes() {
+	for _, line := range t.draw() {
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 	return b.String()
@@ -116,15 +116,15 @@ func (t *textDrawing) row(r textRow) { t.rows = append(t.rows, r) }
 // oneLine returns a text without line ends.
 func oneLine(text string) string { return strings.Join(strings.Fields(visible(text)), " ") }
 
-// lanes adds the lines to the rows. Each target has a lane, from the first row to the last
-// one that has to do with it; lanes that do not meet share a column.
-func (t *textDrawing) lanes() []string {
-	type lane struct{ first, last, column int }
-	lanes := make(map[string]*lane)
+// lane is the line to a target, from the first row to the last one that has to do with it.
+type lane struct{ first, last, column int }
+
+// lanes returns the lanes of all targets, and how many columns they take. Lanes that do not
+// meet share a column.
+func (t *textDrawing) lanes() (lanes map[string]*lane, width int) {
+	lanes = make(map[string]*lane)
 	var order []string
-	wide := 0
 	for i, r := range t.rows {
-		wide = max(wide, columns(r.text))
 		if name := r.target + r.state; name != "" { // a row has one of them
 			if lanes[name] == nil {
 				lanes[name] = &lane{first: i}
@@ -134,7 +134,11 @@ func (t *textDrawing) lanes() []string {
 		}
 	}
 	order = slices.DeleteFunc(order, func(name string) bool { // states that no edge leads to
-		return !slices.ContainsFunc(t.rows, func(r textRow) bool { return r.target == name })
+		alone := !slices.ContainsFunc(t.rows, func(r textRow) bool { return r.target == name })
+		if alone {
+			delete(lanes, name)
+		}
+		return alone
 	})
 	slices.SortStableFunc(order, func(a, b string) int { // the short ones next to the states
 		return lanes[a].last - lanes[a].first - lanes[b].last + lanes[b].first
@@ -150,43 +154,45 @@ func (t *textDrawing) lanes() []string {
 		}
 		taken[l.column] = append(taken[l.column], l)
 	}
-	all := make([]string, len(t.rows))
+	return lanes, len(taken)
+}
+
+// draw adds the lanes to the rows.
+func (t *textDrawing) draw() (all []string) {
+	lanes, width := t.lanes()
+	wide := 0
+	for _, r := range t.rows {
+		wide = max(wide, columns(r.text))
+	}
 	for i, r := range t.rows {
-		cells := make([]int, 3*len(taken)+1)
-		for _, column := range taken {
-			for _, l := range column {
-				at := 3*l.column + 2
-				if l.first < i && i <= l.last {
-					cells[at] |= 4
-				}
-				if l.first <= i && i < l.last {
-					cells[at] |= 8
-				}
+		cells := make([]int, 3*width) // what each connects: see strokes
+		for _, l := range lanes {
+			if l.first < i && i <= l.last {
+				cells[3*l.column+2] |= 4
+			}
+			if l.first <= i && i < l.last {
+				cells[3*l.column+2] |= 8
 			}
 		}
-		fill := " "
-		name := r.target + r.state
-		if name != "" && slices.Contains(order, name) {
-			at := 3*lanes[name].column + 2
-			for k := range at {
+		gap := strings.Repeat(" ", wide+1-columns(r.text))
+		if l := lanes[r.target+r.state]; l != nil {
+			for k := range 3*l.column + 2 {
 				cells[k] |= 3
 			}
-			cells[at] |= 1
-			fill = t.lines[3]
-		}
-		all[i] = r.text
-		gap := strings.Repeat(fill, wide+1-columns(r.text))
-		if r.text != "" && fill != " " { // the head, or a space, before the line
-			if gap = strings.TrimPrefix(gap, fill); r.state != "" {
+			cells[3*l.column+2] |= 1
+			gap = strings.Repeat(t.lines[3], wide-columns(r.text))
+			if r.state != "" {
 				gap = t.left + gap
 			} else {
 				gap = " " + gap
 			}
 		}
-		all[i] += gap
+		var b strings.Builder
+		b.WriteString(r.text + gap)
 		for _, cell := range cells {
-			all[i] += t.lines[cell]
+			b.WriteString(t.lines[cell])
 		}
+		all = append(all, b.String())
 	}
 	return all
 }

@@ -42,6 +42,9 @@ type Graph struct {
 	W, H  float64
 }
 
+// span is how many layers an edge spans at least.
+const span = 2
+
 // Distances between what is drawn.
 const (
 	nodeGap  = 28.0 // between boxes of a layer
@@ -129,7 +132,6 @@ func (l *layout) breakCycles() {
 // rank returns the layer of each node: every edge leads at least two layers down, so that
 // there is one for its label.
 func (l *layout) rank() []int {
-	const span = 2
 	rank := make([]int, len(l.Nodes))
 	above, below := make([][]int, len(rank)), make([][]int, len(rank))
 	for e := range l.Edges {
@@ -138,32 +140,12 @@ func (l *layout) rank() []int {
 		}
 	}
 	for range rank { // longest paths: one more layer is right after each round
-		changed := false
-		for n := range rank {
-			for _, up := range above[n] {
-				if rank[n] < rank[up]+span {
-					rank[n], changed = rank[up]+span, true
-				}
-			}
-		}
-		if !changed {
+		if !lower(rank, above) {
 			break
 		}
 	}
-	for range rank { // shorter edges
-		changed := false
-		for n := range rank {
-			want := rank[n]
-			if len(below[n]) > len(above[n]) {
-				want = rank[slices.MinFunc(below[n], func(a, b int) int { return rank[a] - rank[b] })] - span
-			} else if len(above[n]) > 0 {
-				want = rank[slices.MaxFunc(above[n], func(a, b int) int { return rank[a] - rank[b] })] + span
-			}
-			if want != rank[n] {
-				rank[n], changed = want, true
-			}
-		}
-		if !changed {
+	for range rank {
+		if !shorten(rank, above, below) {
 			break
 		}
 	}
@@ -180,6 +162,36 @@ func (l *layout) rank() []int {
 		}
 	}
 	return rank
+}
+
+// lower moves nodes below those that lead to them, and reports whether there were any.
+func lower(rank []int, above [][]int) (changed bool) {
+	for n := range rank {
+		for _, up := range above[n] {
+			if rank[n] < rank[up]+span {
+				rank[n], changed = rank[up]+span, true
+			}
+		}
+	}
+	return changed
+}
+
+// shorten moves nodes toward the side where they have more edges, and reports whether any
+// moved.
+func shorten(rank []int, above, below [][]int) (changed bool) {
+	higher := func(a, b int) int { return rank[a] - rank[b] }
+	for n := range rank {
+		want := rank[n]
+		if len(below[n]) > len(above[n]) {
+			want = rank[slices.MinFunc(below[n], higher)] - span
+		} else if len(above[n]) > 0 {
+			want = rank[slices.MaxFunc(above[n], higher)] + span
+		}
+		if want != rank[n] {
+			rank[n], changed = want, true
+		}
+	}
+	return changed
 }
 
 // build makes the vertices: the nodes, and a place in each layer that an edge passes.

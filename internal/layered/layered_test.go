@@ -27,7 +27,7 @@ func (r rect) meets(o rect) bool {
 func line(points []layered.Point) (all []layered.Point) {
 	for i := 1; i < len(points); i++ {
 		p, q := points[i-1], points[i]
-		for k := 0; k <= 20; k++ {
+		for k := range 21 {
 			t := float64(k) / 20
 			x := t
 			if i%2 == 0 { // a cubic with its handles on the axis, half way

@@ -23,6 +23,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 
 	"github.com/lastcall-go/lastcall/viz"
 )
@@ -44,7 +45,7 @@ type TB interface {
 // run in parallel then.
 func Keep(t TB, file string, drawings map[string]viz.Drawing) {
 	t.Helper()
-	text, err := os.ReadFile(file)
+	text, err := os.ReadFile(file) //nolint:gosec // the name is the test's own
 	if err != nil {
 		t.Errorf("%v", err)
 		return
@@ -76,8 +77,8 @@ func KeepFile(t TB, file string, m viz.Machine, f viz.Format) {
 		t.Errorf("%s: %v", file, err)
 		return
 	}
-	have, err := os.ReadFile(file)
-	if err != nil && !(updating() && errors.Is(err, fs.ErrNotExist)) {
+	have, err := os.ReadFile(file) //nolint:gosec // the same
+	if err != nil && (!updating() || !errors.Is(err, fs.ErrNotExist)) {
 		t.Errorf("%v; run the test with -viz.update to write it", err)
 		return
 	}
@@ -89,7 +90,7 @@ func keep(t TB, file string, have, want []byte) {
 	switch {
 	case bytes.Equal(have, want):
 	case updating():
-		if err := os.WriteFile(file, want, 0o644); err != nil { // an existing file keeps its mode
+		if err := os.WriteFile(file, want, 0o644); err != nil { //nolint:gosec // a file of the docs; an existing one keeps its mode
 			t.Errorf("%v", err)
 		}
 	default:
@@ -126,9 +127,9 @@ func difference(have, want []byte) string {
 	}
 	at := func(lines [][]byte) string {
 		if n < len(lines) {
-			return string(lines[n])
+			return strconv.Quote(string(lines[n]))
 		}
-		return "(the end)"
+		return "the end"
 	}
-	return fmt.Sprintf("line %d is   %s\nand should be %s", n+1, at(h), at(w))
+	return fmt.Sprintf("line %d is %s\nand should be %s", n+1, at(h), at(w))
 }

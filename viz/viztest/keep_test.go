@@ -48,7 +48,7 @@ func TestKeep(t *testing.T) {
 		want       []string // what each failure says
 	}{
 		"true":               {kept, "", drawings(), kept, nil},
-		"old":                {empty, "", drawings(), empty, []string{"run the test with -viz.update\nline 4 is   <!-- /lastcall:door -->\r\nand should be \r"}},
+		"old":                {empty, "", drawings(), empty, []string{"run the test with -viz.update\nline 4 is \"<!-- /lastcall:door -->\\r\"\nand should be \"\\r\""}},
 		"old, and rewritten": {empty, "viz.update", drawings(), kept, nil},
 		"their flag":         {empty, "update", drawings(), kept, nil},
 		"not there":          {absent, "viz.update", drawings(), absent, []string{"shows no drawing \"door\": write these two lines"}},

@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"strings"
 
@@ -109,7 +110,26 @@ func cases() []Case {
 		c.ParseOnly, s.ParseOnly = i >= len(letters), i >= len(letters)
 		all = append(all, c, s)
 	}
+	for i := range 60 {
+		text := nasty(rand.New(rand.NewPCG(uint64(i), 12)))
+		c := state(fmt.Sprintf("nasty %q", text), hostile(text))
+		c.ParseOnly = i%4 > 0
+		all = append(all, c)
+	}
 	return append(all, state("ids", ids()))
+}
+
+// nasty returns a text of pieces that mean something.
+func nasty(r *rand.Rand) string {
+	text := ""
+	for range 1 + r.IntN(6) {
+		piece := words[r.IntN(len(words))]
+		if r.IntN(3) == 0 {
+			piece = string(rune(33 + r.IntN(94)))
+		}
+		text += piece
+	}
+	return text
 }
 
 // ascii returns texts that have every ASCII character at the beginning or the end
