@@ -117,7 +117,10 @@ func TestReadTolerates(t *testing.T) {
 		t.Errorf("the timer is %v, was %v", got.Timer, want.Timer)
 	}
 	got.Timer = want.Timer
-	a, _ := json.Marshal(want)
+	a, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if b, err := json.Marshal(got); err != nil || !bytes.Equal(a, b) {
 		t.Errorf("error %v\n%s\nwant\n%s", err, b, a)
 	}
@@ -170,8 +173,8 @@ func steps() []report.Step {
 	return []report.Step{trigger, graceful, drained, begin, call, summary}
 }
 
-func record(w *strings.Builder, limit int, steps []report.Step) *report.Lines {
-	lines := report.NewLines(w, limit)
+func record(w *strings.Builder, limit int, steps []report.Step) *report.Recorder {
+	lines := report.NewRecorder(w, limit)
 	for _, s := range steps {
 		lines.Observe(s)
 	}
@@ -194,7 +197,7 @@ func TestLinesCutOff(t *testing.T) {
 		if n < len(lines) {
 			text += lines[n][:len(lines[n])/2] // what was written when the process died
 		}
-		r, err := report.ReadLines(strings.NewReader(text))
+		r, err := report.ReadRecord(strings.NewReader(text))
 		if err != nil {
 			t.Errorf("%d lines: %v", n, err)
 			continue
@@ -231,7 +234,7 @@ func TestLinesRefused(t *testing.T) {
 		"two runs":        {one + one, `line 7: a second trigger, ""`},
 		"a newer version": {strings.Replace(one, `"version":1`, `"version":9`, 1), "line 1: version 9"},
 	} {
-		if _, err := report.ReadLines(strings.NewReader(tt.text)); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := report.ReadRecord(strings.NewReader(tt.text)); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: error %v, want %q", name, err, tt.want)
 		}
 	}
@@ -247,20 +250,20 @@ func TestLinesLimit(t *testing.T) {
 	const limit = 4000
 	var b strings.Builder
 	lines := record(&b, limit, many)
-	if err := lines.Err(); !errors.Is(err, report.ErrLinesFull) {
+	if err := lines.Err(); !errors.Is(err, report.ErrRecordFull) {
 		t.Errorf("error %v", err)
 	}
 	if b.Len() > 2*limit {
 		t.Errorf("%d bytes, the limit is twice %d", b.Len(), limit)
 	}
-	if r, err := report.ReadLines(strings.NewReader(b.String())); err != nil || r.Outcome != report.OutcomeDrained || len(r.Path) != 3 {
+	if r, err := report.ReadRecord(strings.NewReader(b.String())); err != nil || r.Outcome != report.OutcomeDrained || len(r.Path) != 3 {
 		t.Errorf("error %v, read %v", err, r)
 	}
-	if none := record(new(strings.Builder), -1, many); !errors.Is(none.Err(), report.ErrLinesFull) {
+	if none := record(new(strings.Builder), -1, many); !errors.Is(none.Err(), report.ErrRecordFull) {
 		t.Errorf("with the limit -1: %v", none.Err())
 	}
 	var full fullDisk
-	broken := report.NewLines(&full, 0)
+	broken := report.NewRecorder(&full, 0)
 	for _, s := range many {
 		broken.Observe(s)
 	}

@@ -45,12 +45,12 @@ func bindDiagram(flags *flag.FlagSet) func(context.Context, shell, []string) (in
 	calls := flags.Bool("calls", false, "show which call each transition of the state diagram makes")
 	phases := flags.Bool("phases", false, "show inside each state of the state diagram the phases that it has")
 	packages := bindPackages(flags)
-	return func(_ context.Context, sh shell, args []string) (int, error) {
+	return func(ctx context.Context, sh shell, args []string) (int, error) {
 		given := make(map[string]bool)
 		flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
 		if len(args) > 0 {
 			packages.format, packages.direction, packages.title = *format, *direction, *title
-			return packages.run(sh, args, given)
+			return packages.run(ctx, sh, args, given)
 		}
 
 		err := needPackages(given)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -39,15 +40,22 @@ func needPackages(given map[string]bool) (err error) {
 }
 
 // run draws the machines in packages.
-func (c *packagesConfig) run(sh shell, patterns []string, given map[string]bool) (int, error) {
+func (c *packagesConfig) run(ctx context.Context, sh shell, patterns []string, given map[string]bool) (int, error) {
 	format, err := c.flags(patterns, given)
 	if err != nil {
 		return 0, usageError{err}
 	}
-	machines, unknowns, err := source.Find(patterns...)
+	machines, unknowns, err := source.Find(ctx, patterns...)
 	if err != nil {
 		return 0, usageError{err}
 	}
+	machines = slices.DeleteFunc(machines, func(m source.Machine) bool {
+		err := c.drawing(m).Err()
+		if err != nil {
+			unknowns = append(unknowns, source.Unknown{Name: m.Name, At: m.At, Why: err.Error()})
+		}
+		return err != nil
+	})
 	for _, u := range unknowns {
 		fmt.Fprintf(sh.stderr, "lastcall diagram: not drawn: %v\n", u)
 	}
@@ -149,7 +157,7 @@ func (c *packagesConfig) print(sh shell, machines []source.Machine, format viz.F
 		b.WriteString(one.String())
 	}
 	if c.out != "" {
-		return 0, os.WriteFile(c.out, b.Bytes(), 0o644)
+		return 0, os.WriteFile(c.out, b.Bytes(), 0o644) //nolint:gosec // it is for everybody to read
 	}
 	_, err := sh.stdout.Write(b.Bytes())
 	return 0, err
@@ -159,7 +167,7 @@ func (c *packagesConfig) print(sh shell, machines []source.Machine, format viz.F
 // The drawings have no line numbers: the file would differ with every edit above a machine.
 func (c *packagesConfig) document(sh shell, machines []source.Machine, format viz.Format) (int, error) {
 	file := c.check + c.updateDoc
-	have, err := os.ReadFile(file)
+	have, err := os.ReadFile(file) //nolint:gosec // the file is the user's
 	if err != nil {
 		return 0, usageError{err}
 	}
@@ -182,7 +190,7 @@ func (c *packagesConfig) document(sh shell, machines []source.Machine, format vi
 		fmt.Fprintf(sh.stderr, "lastcall diagram: %s is not what the code says: run the command with -update in place of -check\n", file)
 		return 1, err
 	}
-	return 0, os.WriteFile(file, want, 0o644) // an existing file keeps its mode
+	return 0, os.WriteFile(file, want, 0o644) //nolint:gosec // an existing file keeps its mode
 }
 
 // usedDrawing is a drawing that counts how often it is used.

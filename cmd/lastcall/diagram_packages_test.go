@@ -32,6 +32,19 @@ func TestDiagramOfPackages(t *testing.T) {
 	}
 }
 
+// TestDiagramsThatCannotBeDrawn: one that cannot does not keep the others from the page.
+func TestDiagramsThatCannotBeDrawn(t *testing.T) {
+	const undrawn = "../../internal/source/testdata/undrawn"
+	code, stdout, stderr := runCommand(t.Context(), "diagram", undrawn)
+	if code != 0 || !strings.HasPrefix(stdout, "%% undrawn.Fine, ") || !strings.Contains(stderr, "not drawn: "+undrawn+"/undrawn.go:8: undrawn.Nameless: viz: ") {
+		t.Errorf("exit code %d, stderr %q, stdout\n%s", code, stderr, stdout)
+	}
+	code, stdout, stderr = runCommand(t.Context(), "diagram", "-machine", "undrawn.Nameless", undrawn)
+	if code != exitUsage || stdout != "" || !strings.Contains(stderr, `-machine "undrawn.Nameless" is none of undrawn.Fine`) {
+		t.Errorf("exit code %d, stderr %q, stdout\n%s", code, stderr, stdout)
+	}
+}
+
 // TestDiagramCheck: a page that is true passes; one that is not fails with a diff and is
 // mended by -update.
 func TestDiagramCheck(t *testing.T) {
@@ -108,6 +121,8 @@ func TestDiff(t *testing.T) {
 		"in the middle": {"a\nb\nc\n", "a\nx\ny\nc\n", "@@ -2,1 +2,2 @@\n-b\n+x\n+y\n"},
 		"two places":    {"a\nb\nc\nd\ne\n", "A\nb\nc\nd\nE\n", "@@ -1,1 +1,1 @@\n-a\n+A\n@@ -5,1 +5,1 @@\n-e\n+E\n"},
 		"at the end":    {"a\n", "a\nb", "@@ -2,0 +2,1 @@\n+b\n"},
+		"one of two":    {"a\na\n", "a\n", "@@ -2,1 +2,0 @@\n-a\n"},
+		"two of one":    {"a\n", "a\na\n", "@@ -2,0 +2,1 @@\n+a\n"},
 		"from nothing":  {"", "a\n", "@@ -1,0 +1,1 @@\n+a\n"},
 	} {
 		if got := diff(tt.have, tt.want); got != tt.diff {

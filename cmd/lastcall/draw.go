@@ -20,7 +20,7 @@ import (
 const drawHelp = `usage: lastcall draw [flags] file
 
 Draws what happened in a shutdown, as mermaid text. The file is a report, as
-json.Marshal(report) writes it, or the JSON lines of report.Lines; - is stdin.
+json.Marshal(report) writes it, or the JSON lines of report.Recorder; - is stdin.
 
   path      the state diagram, with the way that was taken and its times
   sequence  who called whom, when, and how that ended
@@ -84,7 +84,7 @@ func readReport(text []byte) (r report.Report, err error) {
 	case err != nil:
 		return r, fmt.Errorf("it is neither a report nor lines of steps: %w", err)
 	case one.Kind != nil:
-		return report.ReadLines(bytes.NewReader(text))
+		return report.ReadRecord(bytes.NewReader(text))
 	case one.Outcome == nil:
 		return r, errors.New("it is neither a report, which has an outcome, nor lines of steps, which have a kind")
 	}

@@ -17,8 +17,11 @@ func (p *program) call(e *ast.CallExpr, f *frame) (value, *unknown) {
 	case tv.IsType():
 		return p.convert(e, tv.Type, f)
 	case tv.IsBuiltin():
-		if id, ok := fun.(*ast.Ident); ok && id.Name == "append" {
+		switch id, _ := fun.(*ast.Ident); {
+		case id != nil && id.Name == "append":
 			return p.appended(e, f)
+		case id != nil && id.Name == "len":
+			return p.length(e, f)
 		}
 		return nil, because(e, "%s is not evaluated", types.ExprString(e))
 	}
@@ -67,6 +70,22 @@ func (p *program) appended(e *ast.CallExpr, f *frame) (value, *unknown) {
 	return all, nil
 }
 
+func (p *program) length(e *ast.CallExpr, f *frame) (value, *unknown) {
+	v, err := p.eval(e.Args[0], f)
+	if err != nil {
+		return nil, err
+	}
+	switch v := v.(type) {
+	case list:
+		return constant.MakeInt64(int64(len(v))), nil
+	case constant.Value:
+		if v.Kind() == constant.String {
+			return constant.MakeInt64(int64(len(constant.StringVal(v)))), nil
+		}
+	}
+	return nil, because(e, "%s is not evaluated", types.ExprString(e))
+}
+
 // function returns the declaration of the function or method that an expression names,
 // nil if there is none to read.
 func (p *program) function(fun ast.Expr) *ast.FuncDecl {
@@ -96,14 +115,7 @@ func (p *program) run(e *ast.CallExpr, typ *ast.FuncType, recv *ast.FieldList, b
 	if inner.vars == nil {
 		inner.vars = make(map[types.Object]value)
 	}
-	if recv != nil && len(recv.List[0].Names) > 0 {
-		sel, ok := ast.Unparen(e.Fun).(*ast.SelectorExpr)
-		if !ok || p.info.Selections[sel] == nil {
-			return nil, because(e, "the call of %s is not evaluated", types.ExprString(e.Fun))
-		}
-		inner.vars[p.info.Defs[recv.List[0].Names[0]]] = p.lazy(sel.X, f)
-	}
-	p.bind(e, typ, f, inner)
+	p.bind(e, recv, typ, f, inner)
 	v, done, err := p.statements(body.List, inner)
 	switch {
 	case err != nil:
@@ -117,8 +129,18 @@ func (p *program) run(e *ast.CallExpr, typ *ast.FuncType, recv *ast.FieldList, b
 	return v, nil
 }
 
-// bind gives each parameter the value of its argument.
-func (p *program) bind(e *ast.CallExpr, typ *ast.FuncType, outer, inner *frame) {
+// bind gives each parameter the value of its argument, and the receiver that of what the
+// method is called on.
+func (p *program) bind(e *ast.CallExpr, recv *ast.FieldList, typ *ast.FuncType, outer, inner *frame) {
+	if recv != nil && len(recv.List[0].Names) > 0 {
+		obj := p.info.Defs[recv.List[0].Names[0]]
+		inner.vars[obj] = opaque{because(e, "the call of %s is not evaluated", types.ExprString(e.Fun))}
+		if sel, ok := ast.Unparen(e.Fun).(*ast.SelectorExpr); ok {
+			if s := p.info.Selections[sel]; s != nil && s.Kind() == types.MethodVal && len(s.Index()) == 1 {
+				inner.vars[obj] = p.lazy(sel.X, outer)
+			}
+		}
+	}
 	i := 0
 	for _, field := range typ.Params.List {
 		_, variadic := field.Type.(*ast.Ellipsis)
@@ -190,18 +212,21 @@ func (p *program) branch(s *ast.IfStmt, f *frame) (value, bool, *unknown) {
 	return nil, false, nil
 }
 
-// choose evaluates a switch over a constant.
+// choose evaluates a switch over a constant, or over conditions.
 func (p *program) choose(s *ast.SwitchStmt, f *frame) (value, bool, *unknown) {
-	if s.Init != nil || s.Tag == nil {
+	if s.Init != nil {
 		return nil, false, because(s, "this switch is not evaluated")
 	}
-	tag, err := p.constant(s.Tag, f)
-	if err != nil {
-		return nil, false, err
+	tag := constant.MakeBool(true)
+	if s.Tag != nil {
+		var err *unknown
+		if tag, err = p.constant(s.Tag, f); err != nil {
+			return nil, false, err
+		}
 	}
 	var fallback []ast.Stmt
 	for _, stmt := range s.Body.List {
-		clause := stmt.(*ast.CaseClause)
+		clause, _ := stmt.(*ast.CaseClause) // a switch has no other statement
 		if clause.List == nil {
 			fallback = clause.Body
 		}

@@ -10,6 +10,7 @@ package source
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"go/ast"
@@ -67,8 +68,9 @@ func (u Unknown) String() string { return fmt.Sprintf("%s: %s: %s", u.At, u.Name
 // give one machine for each call of them in these packages.
 //
 // The error names what is wrong with the patterns, and the compile errors of the packages
-// that they name. Find blocks while the go command lists packages, which may load modules.
-func Find(patterns ...string) ([]Machine, []Unknown, error) {
+// that they name. Find blocks while the go command lists packages, which may load modules;
+// the end of ctx ends that.
+func Find(ctx context.Context, patterns ...string) ([]Machine, []Unknown, error) {
 	all, err := groups(patterns)
 	if err != nil {
 		return nil, nil, err
@@ -76,7 +78,7 @@ func Find(patterns ...string) ([]Machine, []Unknown, error) {
 	var found finding
 	var errs []error
 	for _, g := range all {
-		p, err := load(g.dir, g.patterns)
+		p, err := load(ctx, g.dir, g.patterns)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -156,7 +158,7 @@ func (f *finding) evaluate(p *program, made, at site, fr *frame) {
 // bound returns the frame of the function around a call of NewFSM for one call of it.
 func (p *program) bound(made, s site) *frame {
 	inner := &frame{vars: make(map[types.Object]value), depth: 1}
-	p.bind(s.call, made.in.Type, &frame{}, inner)
+	p.bind(s.call, made.in.Recv, made.in.Type, &frame{}, inner)
 	return inner
 }
 
@@ -191,10 +193,14 @@ func (p *program) text(e ast.Expr, f *frame) (string, *unknown) {
 // callers returns the calls of the function around a call of NewFSM, if the events are
 // unknown because they are one of its parameters; nil if nothing calls it.
 func (p *program) callers(made site, err *unknown) []site {
-	if made.in == nil || made.in.Type.Params == nil {
+	if made.in == nil {
 		return nil
 	}
-	for _, field := range made.in.Type.Params.List {
+	fields := made.in.Type.Params.List
+	if made.in.Recv != nil {
+		fields = slices.Concat(made.in.Recv.List, fields)
+	}
+	for _, field := range fields {
 		for _, name := range field.Names {
 			if name.Pos() != err.pos {
 				continue

@@ -18,12 +18,18 @@ import (
 	"github.com/lastcall-go/lastcall/viz/testdata/machines"
 )
 
-// TestFound: what is found from the source is what the running machine has.
-func TestFound(t *testing.T) {
-	machines, _, err := source.Find("./testdata/idioms")
+// TestIdioms reads machines that are made in many ways.
+func TestIdioms(t *testing.T) {
+	machines, unknowns, err := source.Find(t.Context(), "./testdata/idioms")
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Run("found", func(t *testing.T) { testFound(t, machines) })
+	t.Run("named", func(t *testing.T) { testNamed(t, unknowns) })
+}
+
+// testFound: what is found from the source is what the running machine has.
+func testFound(t *testing.T, machines []source.Machine) {
 	running := idioms.All()
 	for _, m := range machines {
 		live, ok := running[m.Name]
@@ -39,7 +45,7 @@ func TestFound(t *testing.T) {
 		if m.Initial != live.Current() {
 			t.Errorf("%s, %s: found the initial state %q, the machine begins in %q", m.At, m.Name, m.Initial, live.Current())
 		}
-		if known := m.Name != "idioms.Restored"; known != (m.InitialUnknown == "") {
+		if known := m.Name != "idioms.Restored" && m.Name != "idioms.disagreed"; known != (m.InitialUnknown == "") {
 			t.Errorf("%s, %s: initial state unknown: %q", m.At, m.Name, m.InitialUnknown)
 		}
 		text, err := os.ReadFile(strings.Split(m.At, ":")[0])
@@ -47,8 +53,10 @@ func TestFound(t *testing.T) {
 			t.Fatal(err)
 		}
 		var line int
-		fmt.Sscan(strings.Split(m.At, ":")[1], &line)
-		if code := bytes.Split(text, []byte("\n"))[line-1]; !regexp.MustCompile(`NewFSM|names\.Make`).Match(code) {
+		if _, err := fmt.Sscan(strings.Split(m.At, ":")[1], &line); err != nil {
+			t.Fatal(err)
+		}
+		if code := bytes.Split(text, []byte("\n"))[line-1]; !regexp.MustCompile(`NewFSM|names\.Make|b\.build`).Match(code) {
 			t.Errorf("%s, %s: that line is %q", m.At, m.Name, code)
 		}
 	}
@@ -61,7 +69,7 @@ func TestFound(t *testing.T) {
 // from their Events, byte for byte. What mermaid understands of those drawings is checked
 // by viz/testdata/mermaid.
 func TestPublicMachines(t *testing.T) {
-	found, unknowns, err := source.Find("../../viz/testdata/machines")
+	found, unknowns, err := source.Find(t.Context(), "../../viz/testdata/machines")
 	if err != nil || len(unknowns) > 0 {
 		t.Fatalf("error %v, not evaluated: %v", err, unknowns)
 	}
@@ -89,13 +97,9 @@ func draw(t *testing.T, m viz.Machine) string {
 	return b.String()
 }
 
-// TestNamed: what cannot be evaluated is named with its line. In unknown.go the line that
+// testNamed: what cannot be evaluated is named with its line. In unknown.go the line that
 // is to blame ends in a comment with the function's name.
-func TestNamed(t *testing.T) {
-	_, unknowns, err := source.Find("./testdata/idioms")
-	if err != nil {
-		t.Fatal(err)
-	}
+func testNamed(t *testing.T, unknowns []source.Unknown) {
 	const file = "testdata/idioms/unknown.go"
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -126,7 +130,7 @@ func TestErrors(t *testing.T) {
 		"example.com/nowhere/at/all": "example.com/nowhere/at/all",
 		"-json":                      "-json",
 	} {
-		machines, _, err := source.Find(pattern)
+		machines, _, err := source.Find(t.Context(), pattern)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", pattern, err, want)
 		}
@@ -134,7 +138,7 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%s: found %v", pattern, machines)
 		}
 	}
-	if machines, unknowns, err := source.Find("./testdata/none"); len(machines)+len(unknowns) > 0 || err != nil {
+	if machines, unknowns, err := source.Find(t.Context(), "./testdata/none"); len(machines)+len(unknowns) > 0 || err != nil {
 		t.Errorf("none: found %v and %v, error %v", machines, unknowns, err)
 	}
 }
@@ -173,7 +177,7 @@ func TestOtherModule(t *testing.T) {
 		}
 	}
 	for _, pattern := range []string{dir + "/...", dir + "/a/b"} {
-		machines, unknowns, err := source.Find(pattern)
+		machines, unknowns, err := source.Find(t.Context(), pattern)
 		if err != nil || len(unknowns) > 0 || len(machines) != 1 {
 			t.Fatalf("%s: found %v and %v, error %v", pattern, machines, unknowns, err)
 		}

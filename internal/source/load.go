@@ -2,6 +2,7 @@ package source
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -47,7 +49,7 @@ type program struct {
 	checked map[string]*types.Package
 	files   map[*types.Package][]*ast.File // of packages outside the standard library
 	targets []*types.Package
-	errs    []error // what is wrong with the targets
+	errs    []error // what is wrong with the targets, and with the rest of the module
 
 	// What the evaluation needs to know of variables and functions: see scan.
 	defined   map[types.Object]definition
@@ -62,7 +64,7 @@ type program struct {
 
 // load asks the go command for the packages that the patterns name and for all that
 // they import, and type-checks them from source. Nothing is compiled.
-func load(dir string, patterns []string) (*program, error) {
+func load(ctx context.Context, dir string, patterns []string) (*program, error) {
 	p := &program{
 		fset: token.NewFileSet(), listed: make(map[string]*listed), checked: make(map[string]*types.Package),
 		files: make(map[*types.Package][]*ast.File), defined: make(map[types.Object]definition),
@@ -74,7 +76,7 @@ func load(dir string, patterns []string) (*program, error) {
 			Uses: make(map[*ast.Ident]types.Object), Selections: make(map[*ast.SelectorExpr]*types.Selection),
 		},
 	}
-	targets, err := p.list(dir, patterns)
+	targets, err := p.list(ctx, dir, patterns)
 	if err != nil {
 		return nil, err
 	}
@@ -93,9 +95,9 @@ func load(dir string, patterns []string) (*program, error) {
 }
 
 // list runs the go command, and returns the packages that the patterns name.
-func (p *program) list(dir string, patterns []string) ([]*listed, error) {
+func (p *program) list(ctx context.Context, dir string, patterns []string) ([]*listed, error) {
 	args := []string{"list", "-e", "-deps", "-json=ImportPath,Dir,Name,GoFiles,CgoFiles,Imports,ImportMap,Standard,DepOnly,Module,Error", "--"}
-	cmd := exec.Command("go", append(args, patterns...)...)
+	cmd := exec.CommandContext(ctx, "go", append(args, patterns...)...) //nolint:gosec // the patterns are the user's, and stand behind --
 	cmd.Dir = dir
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -128,11 +130,10 @@ func (p *program) check(l *listed) *types.Package {
 		return pkg
 	}
 	fail := func(err error) {
-		var typed types.Error
-		if errors.As(err, &typed) {
+		if typed, ok := errors.AsType[types.Error](err); ok {
 			err = errors.New(position(typed.Fset.Position(typed.Pos)) + ": " + typed.Msg)
 		}
-		if !l.DepOnly {
+		if !l.DepOnly || l.Module != nil && l.Module.Main {
 			p.errs = append(p.errs, err)
 		}
 	}
@@ -206,9 +207,6 @@ func groups(patterns []string) ([]group, error) {
 			if dots {
 				base = before[:strings.LastIndex(before, "/")+1]
 			}
-			if base == "" {
-				base = "."
-			}
 			abs, err := filepath.Abs(filepath.FromSlash(base))
 			if err != nil {
 				return nil, err
@@ -225,9 +223,9 @@ func groups(patterns []string) ([]group, error) {
 			if err != nil {
 				return nil, err
 			}
-			rest = "./" + filepath.ToSlash(rel) + strings.TrimPrefix(build, strings.TrimSuffix(base, "/"))
-			if !dots {
-				rest = "./" + filepath.ToSlash(rel)
+			rest = "./" + filepath.ToSlash(rel)
+			if dots {
+				rest = "./" + path.Join(filepath.ToSlash(rel), strings.TrimPrefix(build, base))
 			}
 		}
 		i := slices.IndexFunc(all, func(g group) bool { return g.dir == dir })

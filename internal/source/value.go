@@ -83,6 +83,8 @@ func (p *program) eval(e ast.Expr, f *frame) (value, *unknown) {
 		if known && tv.IsValue() {
 			return p.index(e, f)
 		}
+	case *ast.SliceExpr:
+		return p.slice(e, f)
 	case *ast.CallExpr:
 		return p.call(e, f)
 	case *ast.FuncLit:
@@ -179,6 +181,9 @@ func (p *program) field(e *ast.SelectorExpr, s *types.Selection, f *frame) (valu
 
 func (p *program) composite(e *ast.CompositeLit, f *frame) (value, *unknown) {
 	t := p.info.TypeOf(e)
+	if t == nil {
+		return nil, because(e, "%s is not evaluated: its package has errors", types.ExprString(e))
+	}
 	if ptr, ok := t.Underlying().(*types.Pointer); ok { // an elided &T
 		t = ptr.Elem()
 	}
@@ -188,7 +193,10 @@ func (p *program) composite(e *ast.CompositeLit, f *frame) (value, *unknown) {
 	case *types.Map:
 		var m table
 		for _, elt := range e.Elts {
-			kv := elt.(*ast.KeyValueExpr)
+			kv, ok := elt.(*ast.KeyValueExpr)
+			if !ok {
+				continue // not in Go that compiles
+			}
 			key, err := p.eval(kv.Key, f)
 			if err != nil {
 				return nil, err
@@ -198,13 +206,13 @@ func (p *program) composite(e *ast.CompositeLit, f *frame) (value, *unknown) {
 		return m, nil
 	case *types.Struct:
 		z, _ := zero(t, e)
-		r := z.(record)
+		r, _ := z.(record) // zero returns one for a struct
 		for i, elt := range e.Elts {
+			name := u.Field(min(i, u.NumFields()-1)).Name()
 			if kv, ok := elt.(*ast.KeyValueExpr); ok {
-				r[kv.Key.(*ast.Ident).Name] = p.lazy(kv.Value, f)
-			} else {
-				r[u.Field(i).Name()] = p.lazy(elt, f)
+				name, elt = types.ExprString(kv.Key), kv.Value
 			}
+			r[name] = p.lazy(elt, f)
 		}
 		return r, nil
 	}
@@ -234,8 +242,12 @@ func (p *program) elements(e *ast.CompositeLit, f *frame, t types.Type) (value, 
 	at := 0
 	for _, elt := range e.Elts {
 		if kv, ok := elt.(*ast.KeyValueExpr); ok {
-			n, exact := constant.Int64Val(p.info.Types[kv.Key].Value)
-			if !exact || n >= 1<<16 {
+			key := p.info.Types[kv.Key].Value
+			if key == nil {
+				return nil, because(kv, "index %s is not evaluated", types.ExprString(kv.Key))
+			}
+			n, exact := constant.Int64Val(constant.ToInt(key))
+			if !exact || n < 0 || n >= 1<<16 {
 				return nil, because(kv, "index %s is not evaluated", types.ExprString(kv.Key))
 			}
 			at, elt = int(n), kv.Value
@@ -247,75 +259,6 @@ func (p *program) elements(e *ast.CompositeLit, f *frame, t types.Type) (value, 
 		at++
 	}
 	return all, nil
-}
-
-func (p *program) binary(e *ast.BinaryExpr, f *frame) (value, *unknown) {
-	x, err := p.constant(e.X, f)
-	if err != nil {
-		return nil, err
-	}
-	y, err := p.constant(e.Y, f)
-	if err != nil {
-		return nil, err
-	}
-	switch {
-	case x.Kind() != y.Kind():
-	case e.Op == token.EQL || e.Op == token.NEQ:
-		return constant.MakeBool(constant.Compare(x, e.Op, y)), nil
-	case e.Op == token.ADD && x.Kind() != constant.Bool, (e.Op == token.SUB || e.Op == token.MUL) && x.Kind() == constant.Int:
-		z := constant.BinaryOp(x, e.Op, y)
-		if z.Kind() == constant.String && len(constant.StringVal(z)) > maxText {
-			return nil, because(e, "%s is longer than %d bytes", types.ExprString(e), maxText)
-		}
-		return z, nil
-	}
-	return nil, because(e, "%s is not evaluated", types.ExprString(e))
-}
-
-// constant evaluates an expression to a string, a number or a boolean.
-func (p *program) constant(e ast.Expr, f *frame) (constant.Value, *unknown) {
-	v, err := p.eval(e, f)
-	if err != nil {
-		return nil, err
-	}
-	c, ok := v.(constant.Value)
-	if !ok {
-		return nil, because(e, "%s is not a constant", types.ExprString(e))
-	}
-	return c, nil
-}
-
-func (p *program) index(e *ast.IndexExpr, f *frame) (value, *unknown) {
-	x, err := p.eval(e.X, f)
-	if err != nil {
-		return nil, err
-	}
-	i, err := p.constant(e.Index, f)
-	if err != nil {
-		return nil, err
-	}
-	var got value
-	switch x := x.(type) {
-	case list:
-		n, exact := constant.Int64Val(i)
-		if !exact || n < 0 || n >= int64(len(x)) {
-			return nil, because(e, "%s: index %v is out of range", types.ExprString(e), i)
-		}
-		got = x[n]
-	case table:
-		for _, kv := range x {
-			if k, ok := kv.key.(constant.Value); ok && k.Kind() == i.Kind() && constant.Compare(k, token.EQL, i) {
-				got = kv.value
-			}
-		}
-	}
-	switch got := got.(type) {
-	case nil:
-		return nil, because(e, "%s is not evaluated", types.ExprString(e))
-	case opaque:
-		return nil, got.unknown
-	}
-	return got, nil
 }
 
 // text evaluates an expression's value to a string.

@@ -21,7 +21,7 @@ func Gantt(r report.Report) (string, error) {
 
 // gantt is the chart of one report.
 type gantt struct {
-	strings.Builder
+	out  strings.Builder
 	r    report.Report
 	unit time.Duration // what mermaid takes for a millisecond
 	bars int
@@ -63,7 +63,7 @@ func (g *gantt) draw(n int) string {
 	if g.unit == time.Millisecond && g.length() >= time.Minute {
 		axis = "%M:%S"
 	}
-	fmt.Fprintf(g, "gantt\n    title %s\n    dateFormat x\n    axisFormat %s\n    todayMarker off\n", esc(headline(g.r)), axis)
+	fmt.Fprintf(&g.out, "gantt\n    title %s\n    dateFormat x\n    axisFormat %s\n    todayMarker off\n", esc(headline(g.r)), axis)
 	g.section("phases")
 	for _, s := range g.r.Steps {
 		if s.Kind == report.KindPhase && !end(s).Before(g.r.Triggered) && s.Phase >= lastcall.PhaseAnnounce {
@@ -102,7 +102,7 @@ func (g *gantt) draw(n int) string {
 	}
 	g.running(n / 2)
 	g.marks()
-	return g.String()
+	return g.out.String()
 }
 
 func sectionOf(op report.Op) string {
@@ -149,11 +149,11 @@ func (g *gantt) marks() {
 			text, when = text+" (beyond this axis)", g.r.Ended
 		}
 		g.bars++
-		fmt.Fprintf(g, "    %s :milestone, b%d, %d, 0ms\n", esc(text), g.bars, g.scale(when))
+		fmt.Fprintf(&g.out, "    %s :milestone, b%d, %d, 0ms\n", esc(text), g.bars, g.scale(when))
 	}
 }
 
-func (g *gantt) section(name string) { fmt.Fprintf(g, "    section %s\n", name) }
+func (g *gantt) section(name string) { fmt.Fprintf(&g.out, "    section %s\n", name) }
 
 // bar draws a bar, whose name tells when it begins and ends. What began before the
 // trigger is drawn from there on, and what is too short to be seen a little longer.
@@ -165,7 +165,7 @@ func (g *gantt) bar(name, tags string, from, to time.Time) {
 	}
 	first := g.scale(begin)
 	last := max(g.scale(to), first+int64(g.length()/g.unit)/visible)
-	fmt.Fprintf(g, "    %s :%sb%d, %d, %d\n", esc(fmt.Sprintf("%s (%s to %s)", name, since, at(g.r, to))), tags, g.bars, first, last)
+	fmt.Fprintf(&g.out, "    %s :%sb%d, %d, %d\n", esc(fmt.Sprintf("%s (%s to %s)", name, since, at(g.r, to))), tags, g.bars, first, last)
 }
 
 func (g *gantt) scale(t time.Time) int64 {

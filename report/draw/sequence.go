@@ -62,30 +62,36 @@ func newSequence(r report.Report, n int) *sequence {
 	return d
 }
 
-// insert puts the end of a call where it belongs among what began at the same time: before
-// the state that it brought about, after the force that brought it about, and right behind
-// its own beginning.
+// insert puts the end of a call where it belongs among what began at the same time: right
+// behind its own beginning, else before the end that it brought about, else behind the
+// force that brought it about.
 func (d *sequence) insert(m message) {
 	first, _ := slices.BinarySearchFunc(d.messages, m.at, func(o message, t time.Time) int { return o.at.Compare(t) })
-	last := first
-	for last < len(d.messages) && d.messages[last].at.Equal(m.at) {
-		last++
+	same := d.messages[first:]
+	if n := slices.IndexFunc(same, func(o message) bool { return !o.at.Equal(m.at) }); n >= 0 {
+		same = same[:n]
 	}
-	place := first
-	for i := first; i < last; i++ {
-		o := d.messages[i]
-		switch s := d.r.Steps[o.step]; {
-		case o.step == m.step:
-			place, last = i+1, i
-		case s.Kind == report.KindTransition && s.State == fsm.Terminated:
-			place, last = i, i
-		case s.Kind == report.KindTransition && s.State == fsm.TimerExpired:
-			place = last
-		case o.end && place == i:
-			place = i + 1
+	enters := func(state fsm.State) int {
+		return slices.IndexFunc(same, func(o message) bool {
+			s := d.r.Steps[o.step]
+			return s.Kind == report.KindTransition && s.State == state
+		})
+	}
+	began := slices.IndexFunc(same, func(o message) bool { return o.step == m.step })
+	place := 0
+	switch terminated := enters(fsm.Terminated); {
+	case began >= 0:
+		place = began + 1
+	case terminated >= 0:
+		place = terminated
+	case enters(fsm.TimerExpired) >= 0:
+		place = len(same)
+	default:
+		for place < len(same) && same[place].end {
+			place++
 		}
 	}
-	d.messages = slices.Insert(d.messages, place, m)
+	d.messages = slices.Insert(d.messages, first+place, m)
 }
 
 func (d *sequence) draw() string {

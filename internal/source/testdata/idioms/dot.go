@@ -1,7 +1,9 @@
 package idioms
 
-import . "github.com/looplab/fsm"
-import other "github.com/looplab/fsm"
+import (
+	. "github.com/looplab/fsm"
+	other "github.com/looplab/fsm"
+)
 
 type Desc = other.EventDesc
 

@@ -65,6 +65,29 @@ func Stringers() *fsm.FSM {
 	}, nil)
 }
 
+func Generated() *fsm.FSM {
+	return fsm.NewFSM(names.Neutral.String(), fsm.Events{
+		{Name: names.Kind("").String(), Src: []string{names.Neutral.String(), names.First.String()}, Dst: names.Reverse.String()},
+		{Name: names.Kind("shift").String(), Src: []string{names.Reverse.String()}, Dst: names.Kind("abc").String()},
+	}, nil)
+}
+
+type builder struct {
+	initial string
+	events  fsm.Events
+}
+
+func (b builder) build() *fsm.FSM { return fsm.NewFSM(b.initial, b.events, nil) }
+
+func event(name, to string, from ...string) fsm.EventDesc {
+	return fsm.EventDesc{Name: name, Src: from, Dst: to}
+}
+
+func Built() *fsm.FSM {
+	b := builder{"x", fsm.Events{event("1", "y", "x"), event("2", "x", "y", "z"), event("3", "z", []string{"x", "y"}...)}}
+	return b.build()
+}
+
 func events(to string) fsm.Events {
 	last := fsm.EventDesc{Name: "finish", Src: []string{"running"}, Dst: to}
 	return append(base, last)
@@ -93,6 +116,8 @@ func NoEvents() *fsm.FSM { return fsm.NewFSM("alone", nil, nil) }
 
 func agreed(state string) *fsm.FSM { return fsm.NewFSM(state, base, nil) }
 
+func disagreed(state string) *fsm.FSM { return fsm.NewFSM(state, base, nil) }
+
 // All makes every machine that can be evaluated, by its name.
 func All() map[string]*fsm.FSM {
 	one, two := Twice()
@@ -101,7 +126,8 @@ func All() map[string]*fsm.FSM {
 		"idioms.Wrapped": Wrapped(), "idioms.Local": Local(), "idioms.Stringers": Stringers(), "idioms.Functions": Functions(),
 		"idioms.Twice": one, "idioms.Twice-2": two, "idioms.Restored": Restored(""), "idioms.order.Method": new(order).Method(),
 		"idioms.NoEvents": NoEvents(), "idioms.agreed": agreed("idle"), "idioms.Dot": Dot(),
+		"idioms.Generated": Generated(), "idioms.Built": Built(), "idioms.disagreed": disagreed(""),
 	}
 }
 
-var _ = agreed("i" + "dle")
+var _, _ = agreed("i" + "dle"), disagreed("idle")

@@ -13,45 +13,45 @@ import (
 	"time"
 )
 
-// DefaultLines is the limit that NewLines takes for 0: 1 MiB.
-const DefaultLines = 1 << 20
+// DefaultRecord is the limit that NewRecorder takes for 0: 1 MiB.
+const DefaultRecord = 1 << 20
 
-// ErrLinesFull is what Err of Lines returns when the limit was reached.
-var ErrLinesFull = errors.New("report: the limit of the step lines is reached, and steps are left out")
+// ErrRecordFull is what Err of a Recorder returns when the limit was reached.
+var ErrRecordFull = errors.New("report: the limit of the record is reached, and steps are left out")
 
-// Lines writes Steps as JSON lines, one object a line: what happened, also if the process
+// Recorder writes Steps as JSON lines, one object a line: what happened, also if the process
 // does not live to make a report. Its Observe is for controller.WithObserver:
 //
-//	lines := report.NewLines(file, 0)
-//	controller.WithObserver("lines", lines.Observe)
+//	record := report.NewRecorder(file, 0)
+//	controller.WithObserver("record", record.Observe)
 //
-// ReadLines makes a Report of what was written, and "lastcall draw" draws it.
-type Lines struct {
+// ReadRecord makes a Report of what was written, and "lastcall draw" draws it.
+type Recorder struct {
 	w          io.Writer
 	left, kept int
 	err        atomic.Pointer[error]
 	ended      bool
 }
 
-// NewLines returns Lines that write to w, at most limit bytes of Steps; 0 is DefaultLines,
+// NewRecorder returns a Recorder that writes to w, at most limit bytes of Steps; 0 is DefaultRecord,
 // and less is nothing. What does not fit is left out. The trigger, transitions and the
 // summary, without which there is nothing to draw, may take as much again.
-func NewLines(w io.Writer, limit int) *Lines {
-	limit = max(0, cmp.Or(limit, DefaultLines))
-	return &Lines{w: w, left: limit, kept: limit}
+func NewRecorder(w io.Writer, limit int) *Recorder {
+	limit = max(0, cmp.Or(limit, DefaultRecord))
+	return &Recorder{w: w, left: limit, kept: limit}
 }
 
 // Err returns the first error of the writer, after which nothing is written, or
-// ErrLinesFull, or nil. Any goroutine may call it; it does not block.
-func (l *Lines) Err() error {
-	if err := l.err.Load(); err != nil {
+// ErrRecordFull, or nil. Any goroutine may call it; it does not block.
+func (r *Recorder) Err() error {
+	if err := r.err.Load(); err != nil {
 		return *err
 	}
 	return nil
 }
 
-// line is a Step as a line has it.
-type line struct {
+// entry is a Step as a line has it.
+type entry struct {
 	Version int `json:"version"`
 	jsonStep
 	At     time.Time   `json:"at"`               // when observers were told
@@ -61,11 +61,11 @@ type line struct {
 
 // Observe writes a Step, in one Write. It blocks as long as that does. One goroutine may
 // call it at a time, as the controller does.
-func (l *Lines) Observe(s Step) {
-	if l.ended {
+func (r *Recorder) Observe(s Step) {
+	if r.ended {
 		return
 	}
-	out := line{Version: Version, jsonStep: jsonStepOf(s), At: s.Now.At}
+	out := entry{Version: Version, jsonStep: jsonStepOf(s), At: s.Now.At}
 	if s.Work != nil {
 		out.Work = jsonWorkOf(s.Work)
 	}
@@ -75,37 +75,37 @@ func (l *Lines) Observe(s Step) {
 	}
 	text, err := json.Marshal(out)
 	if err != nil {
-		l.fail(err)
+		r.fail(err)
 		return
 	}
 	text = append(text, '\n')
 	needed := s.Kind == KindTrigger || s.Kind == KindTransition || s.Kind == KindSummary
 	switch {
-	case len(text) <= l.left:
-		l.left -= len(text)
-	case needed && len(text) <= l.kept:
-		l.kept -= len(text)
+	case len(text) <= r.left:
+		r.left -= len(text)
+	case needed && len(text) <= r.kept:
+		r.kept -= len(text)
 	default:
-		full := ErrLinesFull
-		l.err.CompareAndSwap(nil, &full)
+		full := ErrRecordFull
+		r.err.CompareAndSwap(nil, &full)
 		return
 	}
-	if n, err := l.w.Write(text); err != nil || n < len(text) {
-		l.fail(cmp.Or(err, io.ErrShortWrite))
+	if n, err := r.w.Write(text); err != nil || n < len(text) {
+		r.fail(cmp.Or(err, io.ErrShortWrite))
 	}
 }
 
-func (l *Lines) fail(err error) {
-	l.err.CompareAndSwap(nil, &err)
-	l.ended = true
+func (r *Recorder) fail(err error) {
+	r.err.CompareAndSwap(nil, &err)
+	r.ended = true
 }
 
-// ReadLines makes a Report of what Lines wrote, as far as that goes: without a summary it
+// ReadRecord makes a Report of what a Recorder wrote, as far as that goes: without a summary it
 // ends where the lines do, with the outcome that the states tell, or none. Calls that have
 // begun and not ended there have no Result and are Abandoned. A last line that is not
 // whole is left aside; any other one that is not a Step is an error that names it.
-// Lines of several runs are an error: the second trigger is named.
-func ReadLines(r io.Reader) (Report, error) {
+// Records of several runs are an error: the second trigger is named.
+func ReadRecord(r io.Reader) (Report, error) {
 	var got reading
 	in := bufio.NewReader(r)
 	for n := 1; ; n++ {
@@ -131,7 +131,7 @@ func isCut(err error) bool {
 	return errors.As(err, &syntax)
 }
 
-// reading is what ReadLines has read so far.
+// reading is what ReadRecord has read so far.
 type reading struct {
 	r       Report
 	begun   []Step // calls that have begun, and not ended
@@ -141,7 +141,7 @@ type reading struct {
 }
 
 func (g *reading) line(text []byte) error {
-	var in line
+	var in entry
 	if err := json.Unmarshal(text, &in); err != nil {
 		return err
 	}
