@@ -52,6 +52,7 @@ type Server struct {
 	telling  sync.Cond                          // see awaitTold
 	foreign  foreign.Calls
 	life     atomic.Pointer[lastcall.Life]
+	host     atomic.Pointer[lastcall.Host]
 	scope    atomic.Pointer[context.Context] // what handlers' contexts carry of ours
 	sawHTTP  atomic.Bool                     // an RPC came through ServeHTTP of the gRPC server itself
 	door     door                            // where RPCs come in over HTTP

@@ -29,7 +29,7 @@ func (s *Server) Announce(context.Context) error {
 		return errZero
 	}
 	s.tracker.Enter(inflight.Announced)
-	if s.used && s.health != nil {
+	if s.used && s.health != nil && !s.probesReady() {
 		s.shut.Do(s.health.Shutdown)
 	}
 	if s.listener == nil {
