@@ -12,8 +12,11 @@ import (
 	"github.com/lastcall-go/lastcall/internal/foreign"
 )
 
-// callSyscallConn is the name under which a report lists calls that have not returned.
-const callSyscallConn = "net.Conn.SyscallConn"
+// The names under which a report lists calls that have not returned.
+const (
+	callSyscallConn = "net.Conn.SyscallConn"
+	callCloseConn   = "net.Conn.Close"
+)
 
 // Listener is a net.Listener for a gRPC server that is going to be stopped, with or without
 // a controller. It keeps what it wraps, and peers that connect and then say nothing, from
