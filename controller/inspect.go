@@ -1,7 +1,10 @@
 package controller
 
 import (
+	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/report"
@@ -47,6 +50,52 @@ func (r *run) inspectInFlight(atTimer bool) {
 		step.Name, step.Work = s.name, work
 		r.tell(step)
 	})
+}
+
+// inspectIdle asks the servers that are still up whether the timer has found only idle
+// peers. What Cancel and Stop do would change the answers, so they wait for those: as long as
+// for anything that takes next to no time.
+func (r *run) inspectIdle() {
+	if r.forced {
+		return
+	}
+	r.idle = r.workersGone()
+	var calls []*call
+	var held []*server
+	for _, s := range r.servers {
+		if s.hasEnded() {
+			continue
+		}
+		held = append(held, s)
+		if s.full == nil || s.graceful != nil && s.graceful.over {
+			continue // it cannot tell, or what holds it is not a peer
+		}
+		var connections []string
+		idle := false
+		calls = append(calls, r.ask(report.OpIdlePeers, s.name, func() {
+			connections, idle = s.full.IdlePeers()
+			connections = slices.Clone(connections)
+		}, func() {
+			if idle && len(connections) > 0 {
+				s.idle = connections
+			}
+		}))
+	}
+	start := time.Now()
+	r.await(func() bool { return allDone(calls) }, func() time.Time { return earlier(start.Add(grace), r.share(6)()) })
+	for _, s := range held {
+		r.idle = r.idle && len(s.idle) > 0
+		if len(s.idle) > 0 {
+			r.tellIdle(s)
+		}
+	}
+}
+
+// tellIdle tells observers which connections of a server the timer has found.
+func (r *run) tellIdle(s *server) {
+	step := r.newStep(report.KindWarning, s.name)
+	step.Text = fmt.Sprintf("server %q: only idle peers hold it, and nothing is lost: %s", s.name, strings.Join(s.idle, ", "))
+	r.tell(*step)
 }
 
 // inspectAtEnd has the report filled with what became of the work, and with what the

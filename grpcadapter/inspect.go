@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/connset"
 )
 
 // idleTime is for how long GracefulStop may go on after the last RPC before that is
@@ -67,6 +68,24 @@ func (s *Server) Notes() []string {
 		notes = append(notes, fmt.Sprintf("GracefulStop returned %v after the last RPC had ended: until then peers kept their connections open, or had not read their answers", lateness.Round(time.Millisecond)))
 	}
 	return notes
+}
+
+// IdlePeers returns the connections that keep GracefulStop from returning, and true, if no
+// RPC is in flight, and none of them has had a stream since the announcement, not even half of
+// one. That is unknown, and so false, for a server from [Use], for one over HTTP, and if a
+// connection is encrypted without [Credentials]. It blocks for as long as RemoteAddr and
+// LocalAddr of the connections. The controller calls it.
+func (s *Server) IdlePeers() (connections []string, idle bool) {
+	if s.isZero() || s.listener == nil || !s.isTracked() || s.usedHTTP() || len(s.tracker.InFlight()) > 0 {
+		return nil, false
+	}
+	conns := s.listener.set.Conns()
+	for _, c := range conns {
+		if !tracked(c).streams.wasIdle() {
+			return nil, false
+		}
+	}
+	return connset.Names(conns), true
 }
 
 // LastArrival returns when the last RPC came since the announcement, leaving out

@@ -15,7 +15,7 @@ import (
 // settle_seconds, quiet_seconds, min_settle_seconds, reserve_seconds), begun,
 // triggered, deadline, ended, took_seconds, abandoned (the calls that had not returned), work (server, name, kind, running,
 // oldest and peer if they are known, before, arrived, late, completed, cancelled,
-// cut), notes (server, text), steps and listeners. Keys may be added, and will not
+// cut), notes (server, text), idle_peers (the same, if there are any), steps and listeners. Keys may be added, and will not
 // be renamed without a new major version; controller/testdata has examples.
 func (r Report) MarshalJSON() ([]byte, error) {
 	type step struct {
@@ -41,10 +41,6 @@ func (r Report) MarshalJSON() ([]byte, error) {
 		Least   float64 `json:"min_settle_seconds"`
 		Reserve float64 `json:"reserve_seconds"`
 	}
-	type note struct {
-		Server string `json:"server"`
-		Text   string `json:"text"`
-	}
 	type listener struct {
 		Op     Op     `json:"op"`
 		Name   string `json:"name,omitempty"`
@@ -69,14 +65,15 @@ func (r Report) MarshalJSON() ([]byte, error) {
 		Took      float64     `json:"took_seconds"`
 		Abandoned []string    `json:"abandoned"`
 		Work      []jsonWork  `json:"work"`
-		Notes     []note      `json:"notes"`
+		Notes     []Note      `json:"notes"`
+		Idle      []Note      `json:"idle_peers,omitempty"`
 		Steps     []step      `json:"steps"`
 		Listeners []listener  `json:"listeners"`
 	}{
 		Outcome: "none", ExitCode: r.ExitCode(), Cause: r.CauseText, Forced: r.Forced, Settle: r.Settle, Path: r.Path,
 		Budget: budget{r.Budget.Total.Seconds(), r.Budget.Settle.Seconds(), r.Budget.Quiet.Seconds(), r.Budget.MinSettle.Seconds(), r.Budget.Reserve.Seconds()},
 		Begun:  r.Begun, Triggered: r.Triggered, Deadline: r.Deadline, Ended: r.Ended, Took: r.Took().Seconds(),
-		Abandoned: []string{}, Work: jsonWorkOf(r.Work), Notes: []note{}, Steps: []step{}, Listeners: []listener{},
+		Abandoned: []string{}, Work: jsonWorkOf(r.Work), Notes: append([]Note{}, r.Notes...), Idle: r.Idle, Steps: []step{}, Listeners: []listener{},
 	}
 	if out.Path == nil {
 		out.Path = []fsm.State{}
@@ -103,9 +100,6 @@ func (r Report) MarshalJSON() ([]byte, error) {
 			j.Result = s.Result.String()
 		}
 		out.Steps = append(out.Steps, j)
-	}
-	for _, n := range r.Notes {
-		out.Notes = append(out.Notes, note(n))
 	}
 	for _, l := range r.Listeners {
 		out.Listeners = append(out.Listeners, listener(l))
