@@ -101,8 +101,18 @@ func (s *streams) mark() {
 func (s *streams) wasIdle() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.blind && s.greeted == len(preface) && !s.used
+	return s.known() && !s.used
 }
+
+// none reports whether it is known that no stream is open.
+func (s *streams) none() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known() && len(s.open) == 0
+}
+
+// known reports whether the peer speaks HTTP/2 in clear. The mutex is held.
+func (s *streams) known() bool { return !s.blind && s.greeted == len(preface) }
 
 // read takes in what the peer has sent. It reports whether the connection has become idle
 // after its last GOAWAY, as wrote does.

@@ -63,7 +63,13 @@ func TestTimerFindsIdlePeers(t *testing.T) {
 		"an unread answer (11,22)": {setup: func(s *setup) { s.service = big() }, before: func(t *testing.T, p *peer) { p.call(t, unaryMethod) }, lost: true},
 		"an unknown method":        {settling: func(t *testing.T, p *peer) { p.status(t, p.call(t, "/none/None")) }, lost: true},
 		"TLS":                      {network: secureMemory, lost: true},
-		"a force":                  {draining: func(_ *testing.T, l *instance) { l.Force() }, lost: true},
+		"a handler without its stream": {lost: true, setup: func(s *setup) {
+			s.service = fnService{unary: func(context.Context, *testgrpc.SimpleRequest) (*testgrpc.SimpleResponse, error) {
+				time.Sleep(4 * time.Second)
+				return nil, context.Canceled
+			}}
+		}, before: func(t *testing.T, p *peer) { id := p.call(t, unaryMethod); synctest.Wait(); p.reset(t, id) }},
+		"a force": {draining: func(_ *testing.T, l *instance) { l.Force() }, lost: true},
 		"a worker": {lost: true, setup: func(s *setup) {
 			s.controller = append(s.controller, controller.WithWorker("w", func(_, work context.Context) error { <-work.Done(); return nil }))
 		}},
