@@ -30,6 +30,7 @@ func (s *Server) Announce(context.Context) error {
 		return errNotMade
 	}
 	s.tracker.Enter(inflight.Announced)
+	s.conns.Mark()
 	return nil
 }
 
