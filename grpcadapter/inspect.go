@@ -2,6 +2,7 @@ package grpcadapter
 
 import (
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
@@ -27,8 +28,8 @@ func (s *Server) InFlight() []lastcall.Work {
 	return work
 }
 
-// Notes returns what an operator should know of the server's end. It does not block. The
-// controller calls it.
+// Notes returns what an operator should know of the server's end. It blocks for as long as
+// RemoteAddr and LocalAddr of a connection. The controller calls it.
 func (s *Server) Notes() []string {
 	if s.isZero() {
 		return nil
@@ -65,7 +66,13 @@ func (s *Server) Notes() []string {
 		notes = append(notes, errOverHTTP.Error())
 	}
 	if lateness := time.Duration(s.lateness.Load()); lateness > idleTime {
-		notes = append(notes, fmt.Sprintf("GracefulStop returned %v after the last RPC had ended: until then peers kept their connections open, or had not read their answers", lateness.Round(time.Millisecond)))
+		who := ""
+		if s.listener != nil {
+			if last := s.listener.ended.Load(); last != nil {
+				who = ", the last one " + connset.Names([]net.Conn{last.NetConn()})[0]
+			}
+		}
+		notes = append(notes, fmt.Sprintf("GracefulStop returned %v after the last RPC had ended: until then peers kept their connections open, or had not read their answers%s", lateness.Round(time.Millisecond), who))
 	}
 	return notes
 }

@@ -38,8 +38,9 @@ type Listener struct {
 	set           *connset.Set
 	handshakeTime time.Duration
 	userTimeout   time.Duration
-	errs          []error     // what was wrong with what WrapListener was given
-	served        atomic.Bool // a handshake was over
+	errs          []error              // what was wrong with what WrapListener was given
+	served        atomic.Bool          // a handshake was over
+	ended         atomic.Pointer[conn] // the last connection that was closed
 	foreign       foreign.Calls
 }
 
@@ -94,6 +95,7 @@ func WrapListener(lis net.Listener, opts ...ListenerOption) *Listener {
 	}
 	l.set = connset.New(lis, connset.Options{
 		Owner: "grpcadapter", Calls: &l.foreign, HandshakeTime: l.handshakeTime, Accepted: l.limitAcks, Wrap: l.wrap,
+		Closed: func(c net.Conn) { l.ended.Store(tracked(c)) },
 	})
 	return l
 }

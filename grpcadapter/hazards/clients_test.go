@@ -130,10 +130,12 @@ func TestHazard12_IdleForeignPeer(t *testing.T) {
 		bare   time.Duration
 		took   time.Duration
 		note   string
+		tls    bool // with Credentials
 	}{
-		{"acknowledges pings", peerConfig{}, time.Second, 50 * time.Millisecond, ""},
-		{"never acknowledges", peerConfig{noPingAcks: true}, 6 * time.Second, 6 * time.Second, "GracefulStop returned 6s after the last RPC had ended"},
-		{"leaves", peerConfig{leaves: true}, 0, 0, ""},
+		{"acknowledges pings", peerConfig{}, time.Second, 50 * time.Millisecond, "", false},
+		{"acknowledges pings, TLS", peerConfig{}, time.Second, 50 * time.Millisecond, "", true},
+		{"never acknowledges", peerConfig{noPingAcks: true}, 6 * time.Second, 6 * time.Second, "GracefulStop returned 6s after the last RPC had ended: until then peers kept their connections open, or had not read their answers, the last one memory -> memory", false},
+		{"leaves", peerConfig{leaves: true}, 0, 0, "", false},
 	} {
 		for _, calls := range []int{0, 1} {
 			name := tt.name
@@ -142,6 +144,9 @@ func TestHazard12_IdleForeignPeer(t *testing.T) {
 			}
 			inVirtualTime(t, "grpc/"+name, func(t *testing.T, _ <-chan struct{}) {
 				n := memory()
+				if tt.tls {
+					n = followed(t)
+				}
 				srv := bare(t, n, fnService{})
 				p := n.peer(t, tt.config)
 				for range calls {
@@ -157,6 +162,9 @@ func TestHazard12_IdleForeignPeer(t *testing.T) {
 			})
 			inVirtualTime(t, "lastcall/"+name, func(t *testing.T, _ <-chan struct{}) {
 				n := memory()
+				if tt.tls {
+					n = followed(t)
+				}
 				l := begin(t, n, setup{})
 				p := n.peer(t, tt.config)
 				for range calls {
