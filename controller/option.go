@@ -237,7 +237,11 @@ func WithSignalChannel(signals <-chan os.Signal) Option {
 // and List of the gRPC health service. Ready is false from the trigger all the same. Any other
 // cause (Shutdown, Fail, a trigger over HTTP, a server that ends by itself) takes probes down
 // at the announcement, as nothing else takes the endpoint out then. Repeating the option
-// changes nothing. See docs/kubernetes.md and ADR 36.
+// changes nothing.
+//
+// Do not use it where something else takes the process out by its probe alone: a load
+// balancer outside of Kubernetes, or a node with graceful node shutdown that is not drained
+// before, whose pods are ended without being deleted. See docs/kubernetes.md and ADR 36.
 func WithReadyUntilDrain() Option {
 	return func(c *config) error {
 		c.readyUntilDrain = true
