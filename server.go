@@ -96,11 +96,12 @@ type FullServer interface {
 
 	// IdlePeers returns true if nothing is lost when the connections are closed that keep
 	// GracefulStop from returning: the server counts its work, none is in flight, and since
-	// Announce there was none on any of these connections, complete or not. The texts name
-	// connections and peers for a log, some of them if there are many. False says that something
-	// may be lost, or that the server cannot tell. It is called when the timer fires, before
-	// Cancel, unless the shutdown was forced or GracefulStop has returned. The shutdown waits
-	// for an answer at most 10 ms; without one, something may be lost.
+	// Announce there was none on any of these connections, complete or not. False says that
+	// something may be lost, or that the server cannot tell. The texts name connections and
+	// peers for report and log, some of them if there are many; with false there may be none. It
+	// is called when the timer fires, before Cancel, unless the shutdown was forced or
+	// GracefulStop has returned. The shutdown waits for an answer at most 10 ms; without one,
+	// something may be lost.
 	IdlePeers() (connections []string, idle bool)
 
 	// LastArrival returns when work last came; probes and the like do not count.

@@ -76,7 +76,10 @@ func (r *run) inspectIdle() {
 			connections, idle = s.full.IdlePeers()
 			connections = slices.Clone(connections)
 		}, func() {
-			if idle && len(connections) > 0 {
+			if len(connections) > 0 {
+				r.tellHeld(s.name, connections, idle)
+			}
+			if idle {
 				s.idle = connections
 			}
 		}))
@@ -85,16 +88,17 @@ func (r *run) inspectIdle() {
 	r.await(func() bool { return allDone(calls) }, func() time.Time { return earlier(start.Add(grace), r.share(6)()) })
 	for _, s := range held {
 		r.idle = r.idle && len(s.idle) > 0
-		if len(s.idle) > 0 {
-			r.tellIdle(s)
-		}
 	}
 }
 
-// tellIdle tells observers which connections of a server the timer has found.
-func (r *run) tellIdle(s *server) {
-	step := r.newStep(report.KindWarning, s.name)
-	step.Text = fmt.Sprintf("server %q: only idle peers hold it, and nothing is lost: %s", s.name, strings.Join(s.idle, ", "))
+// tellHeld tells observers which connections of a server the timer has found.
+func (r *run) tellHeld(server string, connections []string, idle bool) {
+	what := "connections hold it, on which something may be open"
+	if idle {
+		what = "only idle peers hold it, and nothing is lost"
+	}
+	step := r.newStep(report.KindWarning, server)
+	step.Text = fmt.Sprintf("server %q: %s: %s", server, what, strings.Join(connections, ", "))
 	r.tell(*step)
 }
 

@@ -77,22 +77,21 @@ func (s *Server) Notes() []string {
 	return notes
 }
 
-// IdlePeers returns the connections that keep GracefulStop from returning, and true, if no
-// RPC is in flight, and none of them has had a stream since the announcement, not even half of
-// one. That is unknown, and so false, for a server from [Use], for one over HTTP, and if a
-// connection is encrypted without [Credentials]. It blocks for as long as RemoteAddr and
-// LocalAddr of the connections. The controller calls it.
+// IdlePeers returns the connections that keep GracefulStop from returning, if no RPC is in
+// flight that has reached its handler; and true, if none of them has had a stream since the
+// announcement, not even half of one. That is unknown, and so false, for a server from [Use],
+// for one over HTTP, and if a connection is encrypted without [Credentials]. It blocks for as
+// long as RemoteAddr and LocalAddr of the connections. The controller calls it.
 func (s *Server) IdlePeers() (connections []string, idle bool) {
-	if s.isZero() || s.listener == nil || !s.isTracked() || s.usedHTTP() || len(s.tracker.InFlight()) > 0 {
+	if s.isZero() || s.listener == nil || len(s.tracker.InFlight()) > 0 {
 		return nil, false
 	}
 	conns := s.listener.set.Conns()
+	idle = s.isTracked() && !s.usedHTTP()
 	for _, c := range conns {
-		if !tracked(c).streams.wasIdle() {
-			return nil, false
-		}
+		idle = idle && tracked(c).streams.wasIdle()
 	}
-	return connset.Names(conns), true
+	return connset.Names(conns), idle
 }
 
 // LastArrival returns when the last RPC came since the announcement, leaving out

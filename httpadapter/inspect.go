@@ -56,8 +56,8 @@ func (s *Server) Notes() (notes []string) {
 	return notes
 }
 
-// IdlePeers returns the connections that keep GracefulStop from returning, and true, if no
-// request is in flight, and none of them has had one since the announcement, not even the
+// IdlePeers returns the connections that keep GracefulStop from returning, if no request is
+// in flight; and true, if none of them has had one since the announcement, not even the
 // beginning of one. It blocks for as long as RemoteAddr and LocalAddr of the connections. The
 // controller calls it.
 func (s *Server) IdlePeers() (connections []string, idle bool) {
@@ -65,13 +65,12 @@ func (s *Server) IdlePeers() (connections []string, idle bool) {
 		return nil, false
 	}
 	var conns []net.Conn
+	idle = true
 	for _, c := range s.conns.Held(true) {
-		if !c.WasIdle() {
-			return nil, false
-		}
+		idle = idle && c.WasIdle()
 		conns = append(conns, c.NetConn())
 	}
-	return connset.Names(conns), true
+	return connset.Names(conns), idle
 }
 
 // LastArrival returns when the last request came since the announcement, leaving out
