@@ -51,6 +51,9 @@ func TestTimerFindsIdlePeers(t *testing.T) {
 				ping(t, p)
 			}
 			l.trigger()
+			for l.Phase() < lastcall.PhaseSettle { // Announce has returned
+				time.Sleep(time.Millisecond)
+			}
 			if tt.settling != nil {
 				tt.settling(t, p)
 			}

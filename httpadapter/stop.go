@@ -129,6 +129,9 @@ func (s *Server) Cancel(ctx context.Context, cause error) {
 	}
 	s.end(cause)
 	s.conns.RefuseHandshakes()
+	if held, idle := s.IdlePeers(); idle && len(held) > 0 {
+		return // there is nothing to wait for
+	}
 	patience := time.Second
 	if deadline, ok := ctx.Deadline(); ok {
 		patience = time.Until(deadline) / 2
