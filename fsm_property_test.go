@@ -57,6 +57,7 @@ func everywhere() []invariant {
 		{"G3: nothing is ended before the timer", proptest.NothingBeforeTheTimer},
 		{"G3: what ends before the timer ends in peace", proptest.DrainedInPeace},
 		{"G3: the outcome tells what ended the rest", proptest.OutcomeIsTrue},
+		{"G3: only idle peers, if all say so", proptest.IdleIsTrue},
 		{"G3: servers that stop last have no part in the drain", proptest.LeavesLast},
 		{"G4: what has to begin begins at once", proptest.AtOnce},
 		{"G4: the shutdown always waits for something", proptest.NeverIdle},

@@ -10,6 +10,10 @@ type Host interface {
 	// Ready reports whether traffic should come: every server accepts work, and no
 	// trigger has come.
 	Ready() bool
+	// ProbesReady returns what readiness probes are to hear. It is Ready, unless the policy
+	// of the controller has probes pass for longer (controller.WithReadyUntilDrain). It is
+	// false before GracefulStop is called on any server.
+	ProbesReady() bool
 	// Phase returns what the controller is doing.
 	Phase() Phase
 	// Deadline returns the instant by which Run returns. It is known, and the second

@@ -32,6 +32,8 @@ type config struct {
 	signalChannel <-chan os.Signal
 	signalsSet    bool
 
+	readyUntilDrain bool
+
 	index index
 }
 
@@ -98,6 +100,7 @@ func (c *config) join(more config) {
 	if more.logger != nil {
 		c.logger = more.logger
 	}
+	c.readyUntilDrain = c.readyUntilDrain || more.readyUntilDrain
 	if more.signalsSet {
 		c.signals, c.signalChannel, c.signalsSet = more.signals, more.signalChannel, true
 	}
@@ -105,7 +108,7 @@ func (c *config) join(more config) {
 
 // closersOnly reports whether nothing but closers is registered.
 func (c *config) closersOnly() bool {
-	return len(c.servers)+len(c.workers)+len(c.announcers)+len(c.flushers)+len(c.observers) == 0 && c.logger == nil && !c.signalsSet
+	return len(c.servers)+len(c.workers)+len(c.announcers)+len(c.flushers)+len(c.observers) == 0 && c.logger == nil && !c.signalsSet && !c.readyUntilDrain
 }
 
 var (

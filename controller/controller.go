@@ -38,6 +38,8 @@ type Controller struct {
 
 	deadlineAt atomic.Pointer[time.Time] // the deadline; nil before the trigger
 
+	readyUntilDrain atomic.Bool // see WithReadyUntilDrain
+
 	mu     sync.Mutex // guards what is below; never held while user code runs
 	config config
 	ran    bool
@@ -105,6 +107,7 @@ func (c *Controller) Add(opts ...Option) error {
 		return err
 	}
 	c.config.add(more, index)
+	c.readyUntilDrain.Store(c.config.readyUntilDrain)
 	return nil
 }
 
@@ -213,6 +216,22 @@ func (c *Controller) Phase() lastcall.Phase {
 // Ready reports whether traffic should come: it is true once every server accepts work,
 // until the first trigger.
 func (c *Controller) Ready() bool { return c.Phase() == lastcall.PhaseServe && c.trigger.Load() == nil }
+
+// ProbesReady returns what readiness probes are to hear: Ready, and with
+// [WithReadyUntilDrain], if a signal began the shutdown, true until the drain begins.
+func (c *Controller) ProbesReady() bool {
+	t := c.trigger.Load()
+	if t == nil || !c.readyUntilDrain.Load() {
+		return c.Ready()
+	}
+	select {
+	case <-c.serving:
+	default:
+		return false // it never was ready
+	}
+	_, bySignal := t.cause.(*report.SignalError) //nolint:errorlint // what is wrapped would not do: the wrapper's method is the user's
+	return bySignal && c.State() == fsm.Serving
+}
 
 // Serving returns a channel that is closed when Ready becomes true. It stays open if the
 // shutdown is triggered before that. It is always the same channel. Tests and

@@ -16,6 +16,7 @@ import (
 func (r *run) force() {
 	row := r.fire(fsm.Timeout)
 	r.inspectInFlight(true)
+	r.inspectIdle()
 	r.expireOld(r.overtaken())
 	r.cancel()
 	if row.Call == fsm.CallStop {

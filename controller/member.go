@@ -38,6 +38,7 @@ type server struct {
 	told  time.Time       // of what instant it has told its work in flight
 	work  []lastcall.Work // what InFlight returned at its end
 	notes []string        // what Notes returned
+	idle  []string        // the connections of idle peers at the timer, if there was nothing else
 }
 
 // worker is a registered worker and the call that runs it.

@@ -228,6 +228,27 @@ func WithSignalChannel(signals <-chan os.Signal) Option {
 	}
 }
 
+// WithReadyUntilDrain has readiness probes pass until the drain begins, if a signal began
+// the shutdown. Use it where Kubernetes may delete every pod of a Service at once (one
+// replica, Recreate, a drained node): it takes the endpoint out itself, and while no other
+// is ready it sends traffic to terminating pods whose probe passes.
+//
+// Probes hear it through [lastcall.Host.ProbesReady]: /readyz of package admin, and Check
+// and List of the gRPC health service. Ready is false from the trigger all the same. Any other
+// cause (Shutdown, Fail, a trigger over HTTP, a server that ends by itself) takes probes down
+// at the announcement, as nothing else takes the endpoint out then. Repeating the option
+// changes nothing.
+//
+// Do not use it where something else takes the process out by its probe alone: a load
+// balancer outside of Kubernetes, or a node with graceful node shutdown that is not drained
+// before, whose pods are ended without being deleted. See docs/kubernetes.md and ADR 36.
+func WithReadyUntilDrain() Option {
+	return func(c *config) error {
+		c.readyUntilDrain = true
+		return nil
+	}
+}
+
 // newStep makes a step's function one of a single form. A nil function stays nil,
 // for the check to find.
 func newStep[F Callable](name string, f F, opts []StepOption) stepConfig {

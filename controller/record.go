@@ -155,9 +155,15 @@ func (r *run) report() report.Report {
 	}
 	for _, s := range slices.Concat(r.servers, r.lasts) {
 		made.Work = append(made.Work, s.work...)
+		for _, text := range s.idle {
+			made.Idle = append(made.Idle, report.Note{Server: s.name, Text: text})
+		}
 		for _, text := range s.notes {
 			made.Notes = append(made.Notes, report.Note{Server: s.name, Text: text})
 		}
+	}
+	if lost := report.Sum(made.Work); r.idle && !r.forced && r.outcome != report.OutcomeAbandoned && lost.Cancelled+lost.Cut+lost.Running == 0 {
+		made.Outcome = report.OutcomeIdle // and nothing has come since the timer fired
 	}
 	return made
 }

@@ -39,6 +39,7 @@ type run struct {
 	ending  atomic.Int32 // goroutines of beside
 	order   atomic.Int64 // counts the calls of Stop that begin, and what comes back, as it happens
 	cutAny  bool         // phase cut has closed a connection
+	idle    bool         // the timer has found only idle peers
 	settled report.SettleEnd
 	outcome report.Outcome
 	failed  bool // a server or worker failed by itself, or Fail began the shutdown

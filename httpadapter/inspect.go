@@ -2,10 +2,12 @@ package httpadapter
 
 import (
 	"fmt"
+	"net"
 	"slices"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/connset"
 )
 
 // idleTime is for how long GracefulStop may go on after the last request before that is
@@ -52,6 +54,23 @@ func (s *Server) Notes() (notes []string) {
 		notes = append(notes, fmt.Sprintf("GracefulStop returned %v after the last request had ended: until then peers kept their connections open", s.lateness.Round(time.Millisecond)))
 	}
 	return notes
+}
+
+// IdlePeers returns the connections that keep GracefulStop from returning, if no request is
+// in flight; and true, if none of them has had one since the announcement, not even the
+// beginning of one. It blocks for as long as RemoteAddr and LocalAddr of the connections. The
+// controller calls it.
+func (s *Server) IdlePeers() (connections []string, idle bool) {
+	if s.isZero() || len(s.tracker.InFlight()) > 0 {
+		return nil, false
+	}
+	var conns []net.Conn
+	idle = true
+	for _, c := range s.conns.Held(true) {
+		idle = idle && c.WasIdle()
+		conns = append(conns, c.NetConn())
+	}
+	return connset.Names(conns), idle
 }
 
 // LastArrival returns when the last request came since the announcement, leaving out

@@ -75,9 +75,7 @@ func (in jsonReport) report() (Report, error) {
 		}
 		out.Work = append(out.Work, work)
 	}
-	for _, n := range in.Notes {
-		out.Notes = append(out.Notes, Note(n))
-	}
+	out.Notes, out.Idle = in.Notes, in.Idle
 	for _, l := range in.Listeners {
 		out.Listeners = append(out.Listeners, Delivery(l))
 	}

@@ -31,7 +31,8 @@ type jsonReport struct {
 	Took      float64        `json:"took_seconds"`
 	Abandoned []string       `json:"abandoned"`
 	Work      []jsonWork     `json:"work"`
-	Notes     []jsonNote     `json:"notes"`
+	Notes     []Note         `json:"notes"`
+	Idle      []Note         `json:"idle_peers,omitempty"`
 	Steps     []jsonStep     `json:"steps"`
 	Listeners []jsonListener `json:"listeners"`
 }
@@ -42,11 +43,6 @@ type jsonBudget struct {
 	Quiet   float64 `json:"quiet_seconds"`
 	Least   float64 `json:"min_settle_seconds"`
 	Reserve float64 `json:"reserve_seconds"`
-}
-
-type jsonNote struct {
-	Server string `json:"server"`
-	Text   string `json:"text"`
 }
 
 type jsonListener struct {
@@ -97,7 +93,7 @@ func jsonStepOf(s Step) jsonStep {
 // settle_seconds, quiet_seconds, min_settle_seconds, reserve_seconds), begun,
 // triggered, timer, deadline, ended, took_seconds, abandoned (the calls that had not returned), work (server, name, kind, running,
 // oldest and peer if they are known, before, arrived, late, completed, cancelled,
-// cut), notes (server, text), steps and listeners. Keys may be added, and will not
+// cut), notes (server, text), idle_peers (the same, if there are any), steps and listeners. Keys may be added, and will not
 // be renamed without a new major version; controller/testdata has examples.
 func (r Report) MarshalJSON() ([]byte, error) {
 	steps := []jsonStep{}
@@ -114,7 +110,7 @@ func (r Report) json(steps []jsonStep) jsonReport {
 		Outcome: "none", ExitCode: r.ExitCode(), Cause: r.CauseText, Forced: r.Forced, Settle: r.Settle, Path: r.Path,
 		Budget: jsonBudget{r.Budget.Total.Seconds(), r.Budget.Settle.Seconds(), r.Budget.Quiet.Seconds(), r.Budget.MinSettle.Seconds(), r.Budget.Reserve.Seconds()},
 		Begun:  r.Begun, Triggered: r.Triggered, Timer: r.Timer, Deadline: r.Deadline, Ended: r.Ended, Took: r.Took().Seconds(),
-		Abandoned: []string{}, Work: jsonWorkOf(r.Work), Notes: []jsonNote{}, Steps: steps, Listeners: []jsonListener{},
+		Abandoned: []string{}, Work: jsonWorkOf(r.Work), Notes: append([]Note{}, r.Notes...), Idle: r.Idle, Steps: steps, Listeners: []jsonListener{},
 	}
 	if out.Path == nil {
 		out.Path = []fsm.State{}
@@ -127,9 +123,6 @@ func (r Report) json(steps []jsonStep) jsonReport {
 	}
 	for _, s := range r.Abandoned() {
 		out.Abandoned = append(out.Abandoned, s.Subject())
-	}
-	for _, n := range r.Notes {
-		out.Notes = append(out.Notes, jsonNote(n))
 	}
 	for _, l := range r.Listeners {
 		out.Listeners = append(out.Listeners, jsonListener(l))

@@ -22,5 +22,6 @@ const (
 	OpText         Op = "Error method" // the cause's Error method
 	OpInFlight     Op = "InFlight"     // a server's InFlight; a Step only if it fails or takes too long
 	OpNotes        Op = "Notes"        // a server's Notes; the same
+	OpIdlePeers    Op = "IdlePeers"    // a server's IdlePeers; the same
 	OpLastArrival  Op = "LastArrival"  // a server's LastArrival; the same
 )

@@ -40,6 +40,7 @@ type Report struct {
 	// among the Failures.
 	Work  []lastcall.Work
 	Notes []Note // what Notes of each server returned, in the same order
+	Idle  []Note // the connections of idle peers that the timer found, of each server that had only those
 
 	Budget    lastcall.Budget
 	Begun     time.Time // when Run was called
@@ -54,14 +55,14 @@ type Report struct {
 
 // Note is what an operator should know of a server's end that is not a failure.
 type Note struct {
-	Server string // the name with which the server was registered
-	Text   string
+	Server string `json:"server"` // the name with which the server was registered
+	Text   string `json:"text"`
 }
 
 // Clone returns a copy that shares nothing that can be changed.
 func (r Report) Clone() Report {
 	r.Path, r.Steps, r.Listeners = slices.Clone(r.Path), slices.Clone(r.Steps), slices.Clone(r.Listeners)
-	r.Work, r.Notes = slices.Clone(r.Work), slices.Clone(r.Notes)
+	r.Work, r.Notes, r.Idle = slices.Clone(r.Work), slices.Clone(r.Notes), slices.Clone(r.Idle)
 	return r
 }
 
@@ -91,7 +92,7 @@ func (r Report) ExitCode() int {
 		return ExitFailed
 	case r.Outcome == OutcomeAbandoned:
 		return ExitAbandoned
-	case r.Outcome != OutcomeDrained:
+	case r.Outcome != OutcomeDrained && r.Outcome != OutcomeIdle:
 		return ExitForced
 	case slices.ContainsFunc(r.Steps, Step.Counts):
 		return ExitStep

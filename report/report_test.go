@@ -216,8 +216,8 @@ func TestWords(t *testing.T) {
 		"work": report.KindWork, "summary": report.KindSummary, "warning": report.KindWarning, "Kind(0)": report.Kind(0), "Kind(9)": report.Kind(9), "Kind(255)": report.Kind(255),
 		"ok": report.ResultOK, "failed": report.ResultFailed, "panicked": report.ResultPanicked, "called runtime.Goexit": report.ResultGoexit, "timed out": report.ResultTimedOut,
 		"Result(0)": report.Result(0), "Result(6)": report.Result(6),
-		"drained": report.OutcomeDrained, "cancelled": report.OutcomeCancelled, "stopped": report.OutcomeStopped, "cut": report.OutcomeCut, "abandoned": report.OutcomeAbandoned,
-		"Outcome(0)": report.Outcome(0), "Outcome(6)": report.Outcome(6),
+		"drained": report.OutcomeDrained, "cancelled": report.OutcomeCancelled, "stopped": report.OutcomeStopped, "cut": report.OutcomeCut, "abandoned": report.OutcomeAbandoned, "expired: idle peers": report.OutcomeIdle,
+		"Outcome(0)": report.Outcome(0), "Outcome(7)": report.Outcome(7),
 	} {
 		if got.String() != want {
 			t.Errorf("%q, want %q", got, want)

@@ -101,7 +101,7 @@ func (s Step) Failed() bool { return s.Kind == KindCall && s.Result != 0 && s.Re
 // that says nothing about the shutdown.
 func (s Step) Counts() bool {
 	switch s.Op {
-	case OpInFlight, OpNotes, OpLastArrival, OpText:
+	case OpInFlight, OpNotes, OpIdlePeers, OpLastArrival, OpText:
 		return s.Failed() && s.Result != ResultTimedOut
 	default:
 		return s.Failed()

@@ -67,6 +67,9 @@ func (r Report) writeWork(b *strings.Builder) {
 		}
 		rest = rest[n:]
 	}
+	for _, n := range r.Idle {
+		fmt.Fprintf(b, "  idle      %q: %s\n", n.Server, oneLine(n.Text))
+	}
 	for _, n := range r.Notes {
 		fmt.Fprintf(b, "  note      %q: %s\n", n.Server, oneLine(n.Text))
 	}

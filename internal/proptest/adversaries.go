@@ -40,7 +40,8 @@ type serverPlan struct {
 	Attach, Serve, Announce  conduct
 	Graceful, Cancel         conduct
 	Stop, Cut                conduct
-	Connections              int // how many Cut closes
+	Connections              int  // how many Cut closes
+	Idle                     bool // it says that only idle peers hold it
 	InFlight, Notes, Arrival conduct
 	Arrivals                 []time.Duration // since the beginning
 }
@@ -166,6 +167,7 @@ func (p *adversaries) drawServer(t *rapid.T, label string, last bool) serverPlan
 		Stop:        drawConduct(t, label+" stop", total/10, returns, ill...),
 		Cut:         drawConduct(t, label+" cut", total/10, returns, ill...),
 		Connections: rapid.IntRange(0, 1).Draw(t, label+" connections"),
+		Idle:        rapid.Bool().Draw(t, label+" idle"),
 		InFlight:    drawConduct(t, label+" in flight", total/10, returns, ill...),
 		Notes:       drawConduct(t, label+" notes", total/10, returns, ill...),
 	}

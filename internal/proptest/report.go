@@ -173,12 +173,12 @@ func (r *Run) failed() (failed, tie bool) {
 func ExitCodeIsTrue(r *Run) error {
 	want := report.ExitOK
 	for _, s := range r.Report.Failures() { // see ResultsAreTrue and AnswersAreTrue
-		isQuestion := slices.Contains([]op{opInFlight, opNotes, opLastArrival, opText}, s.Op)
+		isQuestion := slices.Contains([]op{opInFlight, opNotes, opIdlePeers, opLastArrival, opText}, s.Op)
 		if s.Result != report.ResultTimedOut || !isQuestion {
 			want = report.ExitStep
 		}
 	}
-	if r.expired {
+	if r.expired && r.Report.Outcome != report.OutcomeIdle { // see IdleIsTrue
 		want = report.ExitForced
 	}
 	if r.Report.Outcome == report.OutcomeAbandoned { // see OutcomeIsTrue

@@ -254,6 +254,11 @@ func (s *spy) Notes() (all []string) {
 	return all
 }
 
+func (s *spy) IdlePeers() (all []string, idle bool) {
+	s.note(context.Background(), opIdlePeers, func(span *Span) { all, idle = s.inner.IdlePeers(); span.Value = idle })
+	return all, idle
+}
+
 func (s *spy) LastArrival() (at time.Time) {
 	s.note(context.Background(), opLastArrival, func(span *Span) { at = s.inner.LastArrival(); span.Value = at })
 	return at
