@@ -14,6 +14,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 	"github.com/labstack/echo/v4"
+	echomiddleware "github.com/labstack/echo/v4/middleware"
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/controller"
@@ -124,5 +125,51 @@ func serve(t *testing.T, build func(holds) (http.Handler, []httpadapter.Option),
 	<-over
 	if err := <-answered; err != nil {
 		t.Error(err)
+	}
+}
+
+// A framework answers the end of a request's context in its own way, most with 500. At the
+// timer clients hear 503 all the same.
+func TestTimer(t *testing.T) {
+	gin.SetMode(gin.ReleaseMode)
+	g := gin.New()
+	g.Use(gin.Recovery())
+	g.GET("/orders/:id", func(c *gin.Context) {
+		<-c.Request.Context().Done()
+		c.AbortWithStatusJSON(http.StatusInternalServerError, gin.H{"error": c.Request.Context().Err().Error()})
+	})
+	e := echo.New()
+	e.Use(echomiddleware.Gzip(), echomiddleware.Recover())
+	e.GET("/orders/:id", func(c echo.Context) error { <-c.Request().Context().Done(); return c.Request().Context().Err() })
+	r := chi.NewRouter()
+	r.Use(middleware.Compress(5), middleware.Recoverer)
+	r.Get("/orders/{id}", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done(); panic(r.Context().Err()) })
+	for name, handler := range map[string]http.Handler{"gin": g, "echo": e, "chi": r} {
+		t.Run(name, func(t *testing.T) {
+			lis, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			came := make(chan struct{})
+			handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { close(came); handler.ServeHTTP(w, r) })
+			ctl, err := controller.New(lastcall.Budget{Total: 5 * time.Second, Reserve: 4900 * time.Millisecond}, controller.WithSignals(),
+				controller.WithServer("http", httpadapter.New(lis, &http.Server{Handler: handler})))
+			if err != nil {
+				t.Fatal(err)
+			}
+			over := make(chan struct{})
+			go func() { defer close(over); ctl.Run(context.Background()) }()
+			<-ctl.Serving()
+			go func() { <-came; ctl.Shutdown(nil) }()
+			resp, err := http.Get("http://" + lis.Addr().String() + "/orders/17")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
+				t.Errorf("%s, %v", resp.Status, resp.Header)
+			}
+			<-over
+		})
 	}
 }
