@@ -163,3 +163,42 @@ func TestGatewayWithAnEndlessStream(t *testing.T) {
 		}
 	})
 }
+
+// RPCs over HTTP have their status behind the body: it is not broken off.
+func TestGRPCOverHTTPAtTheTimer(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := memory()
+		g := grpcadapter.New(nil, grpcadapter.OverHTTP())
+		testgrpc.RegisterTestServiceServer(g.NewServer(), untold{})
+		l := begin(t, n, setup{
+			server:     &http.Server{Handler: g},
+			controller: []controller.Option{controller.WithServer("grpc", g, controller.After("http"))},
+		})
+		conn, err := grpc.NewClient("passthrough:///x",
+			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return n.dial(ctx) }),
+			grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		client, heard := testgrpc.NewTestServiceClient(conn), make(chan error, 2)
+		go func() {
+			_, err := client.UnaryCall(context.Background(), &testgrpc.SimpleRequest{})
+			heard <- err
+		}()
+		go func() {
+			s, err := client.StreamingOutputCall(context.Background(), &testgrpc.StreamingOutputCallRequest{})
+			for err == nil {
+				_, err = s.Recv()
+			}
+			heard <- err
+		}()
+		time.Sleep(time.Second)
+		l.shutdown(t)
+		for range cap(heard) {
+			if st := status.Convert(<-heard); st.Code() != codes.Unavailable || st.Message() != "the server is shutting down" {
+				t.Errorf("the client heard %v", st)
+			}
+		}
+	})
+}

@@ -200,12 +200,19 @@ func TestAnsweredBeforeTheTimer(t *testing.T) {
 // In HTTP/1.0 the end of the connection is that of an answer: a part of one ends with a
 // reset, over TCP, with TLS or without. An answer with its length needs none.
 func TestInterruptedHTTP10(t *testing.T) {
-	for _, how := range []string{h1, h1s} {
+	for _, how := range []string{h1, h1s, "TLS of the listener"} {
 		for name, length := range map[string]string{"no length": "", "a length": "1000"} {
 			t.Run(how+" "+name, func(t *testing.T) {
 				n := on(t, tcp(t), how)
+				options := []httpadapter.Option(nil)
+				if how != h1 && how != h1s {
+					n.secure(t).plain = true
+					n.Listener = newTLSListener(n.Listener, n.cert)
+					options = append(options, httpadapter.WithoutTLS())
+				}
 				l := begin(t, n, setup{
-					budget: lastcall.Budget{Total: 2 * time.Second, Reserve: 1800 * time.Millisecond},
+					adapter: options,
+					budget:  lastcall.Budget{Total: 2 * time.Second, Reserve: 1800 * time.Millisecond},
 					handler: func(w http.ResponseWriter, r *http.Request) {
 						if length != "" {
 							w.Header().Set("Content-Length", length)
@@ -216,7 +223,7 @@ func TestInterruptedHTTP10(t *testing.T) {
 					},
 				})
 				c := n.connect(t)
-				if how == h1s {
+				if how != h1 {
 					c = tls.Client(c, n.tls)
 				}
 				raw(t, c, "GET / HTTP/1.0\r\nHost: x\r\n\r\n")
