@@ -104,9 +104,10 @@ func TestGatewayAtTheTimer(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				n := on(t, memory(), how)
 				front, l := behind(t, n)
+				client := n.client(t, how)
 				var came []<-chan answer
 				for range 5 {
-					came = append(came, n.client(t, how).start("POST", "/", nil))
+					came = append(came, client.start("POST", "/", nil))
 				}
 				time.Sleep(time.Second)
 				r := l.shutdown(t)
