@@ -74,11 +74,11 @@ func TestInterruptedHandlersAnswer503(t *testing.T) {
 		"a wrapper that compresses nothing": zipped(after(func(http.ResponseWriter, *http.Request) {})),
 		"a wrapper that buffers a half": func(w http.ResponseWriter, r *http.Request) {
 			buffered := bufio.NewWriter(w)
-			defer buffered.Flush()
+			defer func() { _ = buffered.Flush() }()
 			_, _ = io.WriteString(buffered, "row")
 			<-r.Context().Done()
 		},
-		"a wrapper that compresses a failure": zipped(after(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", 500) })),
+		"a wrapper that compresses a failure": zipped(after(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusInternalServerError) })),
 		"ReverseProxy": (&httputil.ReverseProxy{Transport: silentBackend{}, ErrorLog: discard(), Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(&url.URL{Scheme: "http", Host: "backend"})
 		}}).ServeHTTP,

@@ -107,7 +107,7 @@ func serve(t *testing.T, build func(holds) (http.Handler, []httpadapter.Option),
 	<-ctl.Serving()
 	answered := make(chan error, 1)
 	go func() {
-		resp, err := http.Get("http://" + lis.Addr().String() + "/orders/17?token=secret")
+		resp, err := get(context.Background(), "http://"+lis.Addr().String()+"/orders/17?token=secret")
 		if err == nil {
 			err = resp.Body.Close()
 			if resp.StatusCode != http.StatusOK {
@@ -161,7 +161,7 @@ func TestTimer(t *testing.T) {
 			go func() { defer close(over); ctl.Run(context.Background()) }()
 			<-ctl.Serving()
 			go func() { <-came; ctl.Shutdown(nil) }()
-			resp, err := http.Get("http://" + lis.Addr().String() + "/orders/17")
+			resp, err := get(t.Context(), "http://"+lis.Addr().String()+"/orders/17")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -172,4 +172,12 @@ func TestTimer(t *testing.T) {
 			<-over
 		})
 	}
+}
+
+func get(ctx context.Context, url string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	return http.DefaultClient.Do(req)
 }

@@ -260,7 +260,7 @@ func InterruptedWell(r *Run) error {
 		}
 		at, code := r.out(a.client), status.Code(a.heard.err)
 		told := r.nearTimer(at, a.on.Name)
-		ok := true
+		var ok bool
 		switch {
 		case a.on.Kind == grpcKind:
 			ok = told && code == codes.Unavailable && status.Convert(a.heard.err).Message() == leaving || a.Kind == trickles && !at.Before(r.expiry)
