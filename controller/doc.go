@@ -79,7 +79,8 @@
 // returned when the timer fired (one that panicked has not), and then once. The
 // call begins only after the goroutine that calls GracefulStop on that server has
 // come to the call. If the last end and the timer fall into the same instant, either
-// path is legal.
+// path is legal. Servers that stand After others are cancelled first; each of the
+// others when the Cancels of those have returned, at most 100 ms later for each level.
 //
 // G6 Once: the first trigger wins, and its cause is kept. Every later one is
 // harmless, and every caller of Run and Wait gets the same report.

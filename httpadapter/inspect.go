@@ -17,7 +17,8 @@ const idleTime = 500 * time.Millisecond
 // InFlight returns the requests by the pattern of their route, as far as any were in
 // flight when the shutdown began or have come since, and the calls into user code and
 // net/http that have not returned. A request whose handler has taken the connection over is
-// a lastcall.WorkConn until that is closed and the handler has returned. It may be called
+// a lastcall.WorkConn until that is closed and the handler has returned. Where no pattern is
+// known, the path of the oldest request is given, without its query. It may be called
 // at any time, and blocks for as long as the function of [WithPattern], at most 10 ms.
 func (s *Server) InFlight() []lastcall.Work {
 	if s.isZero() {
@@ -27,7 +28,7 @@ func (s *Server) InFlight() []lastcall.Work {
 	if !s.conns.Closed() { // until then Serve is to run
 		calls = slices.DeleteFunc(calls, func(w lastcall.Work) bool { return w.Name == callServe })
 	}
-	return append(s.tracker.Work(func(r *request) string { return r.peer }), calls...)
+	return append(s.tracker.Work((*request).describe), calls...)
 }
 
 // Notes returns what the end of the server tells an operator. It is called by the

@@ -138,6 +138,7 @@ type jsonWork struct {
 	Running   int               `json:"running"`
 	Oldest    string            `json:"oldest,omitempty"`
 	Peer      string            `json:"peer,omitempty"`
+	Path      string            `json:"path,omitempty"`
 	Before    int               `json:"before"`
 	Arrived   int               `json:"arrived"`
 	Late      int               `json:"late"`
@@ -154,7 +155,7 @@ func jsonWorkOf(all []lastcall.Work) []jsonWork {
 			oldest = w.Oldest.UTC().Format(time.RFC3339Nano)
 		}
 		out = append(out, jsonWork{
-			Server: w.Server, Name: w.Name, Kind: w.Kind, Running: w.Running, Oldest: oldest, Peer: w.Peer,
+			Server: w.Server, Name: w.Name, Kind: w.Kind, Running: w.Running, Oldest: oldest, Peer: w.Peer, Path: w.Path,
 			Before: w.Before, Arrived: w.Arrived, Late: w.Late, Completed: w.Completed, Cancelled: w.Cancelled, Cut: w.Cut,
 		})
 	}

@@ -171,7 +171,7 @@ func (l *Line) work(s Step) {
 	all := s.stillRunning()
 	var listed RunningWork
 	for _, w := range all[:min(len(all), maxListed)] {
-		one := Running{Name: w.Name, Running: w.Running, Peer: w.Peer}
+		one := Running{Name: w.Name, Running: w.Running, Peer: w.Peer, Path: w.Path}
 		if !w.Oldest.IsZero() {
 			one.Oldest = s.Now.At.Sub(w.Oldest)
 		}
@@ -218,6 +218,7 @@ type Running struct {
 	Running int
 	Oldest  time.Duration // the age of the oldest; 0 if it is not known
 	Peer    string        // whom that one serves, if that is known
+	Path    string        // what that one asks for, if the name does not say it
 }
 
 // String returns the list in one line.
@@ -234,6 +235,9 @@ func (all RunningWork) String() string {
 		if w.Peer != "" {
 			fmt.Fprintf(&b, " from %s", oneLine(w.Peer))
 		}
+		if w.Path != "" {
+			fmt.Fprintf(&b, " for %s", oneLine(w.Path))
+		}
 	}
 	return b.String()
 }
@@ -242,7 +246,7 @@ func (all RunningWork) String() string {
 func (all RunningWork) MarshalText() ([]byte, error) { return []byte(all.String()), nil }
 
 // MarshalJSON writes a list of objects with the keys name, running, oldest,
-// oldest_seconds and peer.
+// oldest_seconds, peer and path.
 func (all RunningWork) MarshalJSON() ([]byte, error) {
 	type one struct {
 		Name    string  `json:"name"`
@@ -250,10 +254,11 @@ func (all RunningWork) MarshalJSON() ([]byte, error) {
 		Oldest  string  `json:"oldest,omitempty"`
 		Seconds float64 `json:"oldest_seconds,omitempty"`
 		Peer    string  `json:"peer,omitempty"`
+		Path    string  `json:"path,omitempty"`
 	}
 	out := make([]one, 0, len(all))
 	for _, w := range all {
-		o := one{Name: w.Name, Running: w.Running, Peer: w.Peer}
+		o := one{Name: w.Name, Running: w.Running, Peer: w.Peer, Path: w.Path}
 		if w.Oldest != 0 {
 			o.Oldest, o.Seconds = Round(w.Oldest), Seconds(w.Oldest)
 		}

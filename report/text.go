@@ -63,6 +63,9 @@ func (r Report) writeWork(b *strings.Builder) {
 			if w.Peer != "" {
 				fmt.Fprintf(b, ", peer %s", oneLine(w.Peer))
 			}
+			if w.Path != "" {
+				fmt.Fprintf(b, ", path %s", oneLine(w.Path))
+			}
 			b.WriteByte('\n')
 		}
 		rest = rest[n:]

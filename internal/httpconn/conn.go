@@ -310,6 +310,7 @@ func (c *Conn) Reset() {
 	}
 	if tcp, ok := nc.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0) // fails if the peer has gone
+		_ = tcp.Close()      // here: net/http goes on to say goodbye over a TLS of the listener
 	}
 	c.Finish()
 }
