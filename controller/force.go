@@ -91,8 +91,7 @@ func (r *run) cancel() {
 			s.awaitAsked()
 			s.full.Cancel(ctx, lastcall.ErrTimer)
 			return nil
-		}}, end())
-		c.due = time.Time{}
+		}}, end(), nil)
 		calls = append(calls, c)
 	}
 	if r.await(func() bool { return allDone(calls) }, end) {

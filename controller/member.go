@@ -27,11 +27,10 @@ type server struct {
 	serving   *call // nil: another goroutine serves it
 	elsewhere bool  // the same
 	graceful  *call
-	begun     chan struct{} // closed right before GracefulStop is called
-	stopBegan atomic.Int64  // the place of Stop's call in the run's order; 0: it has not begun
+	stopBegan atomic.Int64 // the place of Stop's call in the run's order; 0: it has not begun
 	accepts   atomic.Bool
 
-	asked <-chan struct{} // closed right before InFlight is called at the timer; nil: it is not
+	asked *call           // InFlight at the timer; nil: it is not called
 	told  time.Time       // of what instant it has told its work in flight
 	work  []lastcall.Work // what InFlight returned at its end
 	notes []string        // what Notes returned
@@ -71,7 +70,7 @@ func refuses(s *server) bool { return !s.accepts.Load() }
 func (r *run) addMembers() {
 	byName := map[string]member{}
 	for _, c := range r.config.servers {
-		s := &server{serverConfig: c, begun: make(chan struct{}), elsewhere: c.serve == nil}
+		s := &server{serverConfig: c, elsewhere: c.serve == nil}
 		byName[s.name] = s
 		if s.last {
 			r.lasts = append(r.lasts, s)
@@ -127,17 +126,13 @@ func (r *run) gracefulStop(s *server) {
 	if s.graceful != nil {
 		return
 	}
-	s.graceful = r.call(report.OpGracefulStop, s.name, func() error {
-		close(s.begun)
-		s.server.GracefulStop()
-		return nil
-	}, func(result) { r.release() })
+	s.graceful = r.call(report.OpGracefulStop, s.name, func() error { s.server.GracefulStop(); return nil }, func(result) { r.release() })
 }
 
 // halt calls Stop, after the goroutine that calls GracefulStop has come to the call.
 // Which of the two the server then sees first is the scheduler's choice.
 func (s *server) halt(order *atomic.Int64) {
-	<-s.begun // closed by the first statement of a goroutine that has been started
+	<-s.graceful.begun // closed by the first statement of a goroutine that has been started
 	s.awaitAsked()
 	s.stopBegan.Store(order.Add(1))
 	s.server.Stop()
@@ -148,7 +143,7 @@ func (s *server) halt(order *atomic.Int64) {
 // interrupts, also where that is gone in the same instant.
 func (s *server) awaitAsked() {
 	if s.asked != nil {
-		<-s.asked
+		<-s.asked.begun
 	}
 }
 

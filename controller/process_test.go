@@ -62,6 +62,10 @@ func child(kind string) int {
 		}()
 		opts = append(opts, controller.WithCloser("c", func() { <-hang }))
 	}
+	switch kind {
+	case "busy":
+		return busyChild()
+	}
 	if kind == "runs again" {
 		return runAgain()
 	}

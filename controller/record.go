@@ -200,7 +200,7 @@ func (r *run) describeCause(cause error) {
 		return
 	}
 	r.record.causeDue = earlier(time.Now().Add(grace), r.share(2)()) // observers need time, too
-	c := r.begin(report.OpText, "cause", func() error { return cause }, func(res result) { r.tellCause(res.text) })
+	c := r.begin(nil, report.OpText, "cause", func() error { return cause }, func(res result) { r.tellCause(res.text) })
 	c.quiet = true
 }
 

@@ -229,11 +229,11 @@ func (r *run) announce() {
 	}
 	for _, s := range slices.Concat(r.servers, r.lasts) {
 		if s.full != nil {
-			calls = append(calls, r.step(report.OpAnnounce, stepConfig{name: s.name, run: s.full.Announce}, end))
+			calls = append(calls, r.step(report.OpAnnounce, stepConfig{name: s.name, run: s.full.Announce}, end, nil))
 		}
 	}
 	for _, a := range r.config.announcers {
-		calls = append(calls, r.step(report.OpAnnouncer, a, end))
+		calls = append(calls, r.step(report.OpAnnouncer, a, end, nil))
 	}
 	r.awaitSteps(calls, func() time.Time { return end }, r.timeIsUp)
 }
