@@ -174,6 +174,9 @@ func (l logger) summary(r report.Report) {
 	}
 	e := l.WithLevel(level).Stringer("outcome", r.Outcome).Bool("forced", r.Forced).Str("cause", r.CauseText)
 	e = lasting(lasting(e, "took", r.Took()), "total", r.Budget.Total)
+	if r.Suspended > 0 {
+		e = lasting(e, "suspended", r.Suspended)
+	}
 	var path []string
 	for _, s := range r.Path {
 		path = append(path, s.String())

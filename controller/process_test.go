@@ -62,11 +62,12 @@ func child(kind string) int {
 		}()
 		opts = append(opts, controller.WithCloser("c", func() { <-hang }))
 	}
-	switch kind {
-	case "busy":
+	switch {
+	case kind == "busy":
 		return busyChild()
-	}
-	if kind == "runs again" {
+	case strings.HasPrefix(kind, "suspended"):
+		return suspendedChild(kind)
+	case kind == "runs again":
 		return runAgain()
 	}
 	before := runtime.NumGoroutine()

@@ -17,17 +17,19 @@ type run struct {
 	*Controller
 	config  config
 	alarm   *time.Timer // wakes await
+	alarmAt time.Time   // when it should; zero: it is not set
 	signals signals
 	ended   <-chan struct{} // the end of Run's context; nil once there is a trigger
 	outer   context.Context // Run's context
 	base    context.Context // the same without its end, with the Life
 
-	begun    time.Time // Run's start
-	at       time.Time // the trigger's instant; zero before
-	timerAt  time.Time
-	deadline time.Time
-	forced   bool
-	ready    bool // phase serve was reached
+	begun     time.Time // Run's start
+	at        time.Time // the trigger's instant; zero before
+	timerAt   time.Time
+	deadline  time.Time
+	forced    bool
+	suspended time.Duration // see noticeSuspension
+	ready     bool          // phase serve was reached
 
 	servers []*server // without those that stop last
 	lasts   []*server

@@ -11,7 +11,7 @@ import (
 
 // MarshalJSON writes the whole report. Durations are numbers of seconds, instants
 // are RFC 3339, errors are their texts. The keys are outcome, exit_code, error (if
-// there is one), cause, forced, settle, path, budget (total_seconds,
+// there is one), cause, forced, suspended_seconds (if it is not 0), settle, path, budget (total_seconds,
 // settle_seconds, quiet_seconds, min_settle_seconds, reserve_seconds), begun,
 // triggered, deadline, ended, took_seconds, abandoned (the calls that had not returned), work (server, name, kind, running,
 // oldest and peer if they are known, before, arrived, late, completed, cancelled,
@@ -59,6 +59,7 @@ func (r Report) MarshalJSON() ([]byte, error) {
 		Error     string      `json:"error,omitempty"`
 		Cause     string      `json:"cause"`
 		Forced    bool        `json:"forced"`
+		Suspended float64     `json:"suspended_seconds,omitempty"`
 		Settle    SettleEnd   `json:"settle"`
 		Path      []fsm.State `json:"path"`
 		Budget    budget      `json:"budget"`
@@ -73,7 +74,7 @@ func (r Report) MarshalJSON() ([]byte, error) {
 		Steps     []step      `json:"steps"`
 		Listeners []listener  `json:"listeners"`
 	}{
-		Outcome: "none", ExitCode: r.ExitCode(), Cause: r.CauseText, Forced: r.Forced, Settle: r.Settle, Path: r.Path,
+		Outcome: "none", ExitCode: r.ExitCode(), Cause: r.CauseText, Forced: r.Forced, Suspended: r.Suspended.Seconds(), Settle: r.Settle, Path: r.Path,
 		Budget: budget{r.Budget.Total.Seconds(), r.Budget.Settle.Seconds(), r.Budget.Quiet.Seconds(), r.Budget.MinSettle.Seconds(), r.Budget.Reserve.Seconds()},
 		Begun:  r.Begun, Triggered: r.Triggered, Deadline: r.Deadline, Ended: r.Ended, Took: r.Took().Seconds(),
 		Abandoned: []string{}, Work: jsonWorkOf(r.Work), Notes: []note{}, Steps: []step{}, Listeners: []listener{},
