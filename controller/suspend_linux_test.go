@@ -92,7 +92,7 @@ func TestG1_Suspended(t *testing.T) {
 				t.Errorf("exit status %d, having said\n%s", status.ExitStatus(), said)
 			}
 			for _, line := range []string{`{"level":"warn",.*"message":"the process was suspended: it woke`, `{.*"suspended_seconds":.*"message":"shutdown complete`} {
-				if !regexp.MustCompile(line).MatchString(said) {
+				if tt.kind != "flush" && !regexp.MustCompile(line).MatchString(said) { // which comes after the last line
 					t.Errorf("no line %s in the log:\n%s", line, said)
 				}
 			}
