@@ -66,7 +66,10 @@ func guard(fn func() error, deliver func(result)) {
 		return
 	}
 	res.result, res.err, res.text = report.ResultFailed, err, "(its Error method did not return)"
-	describe(&res.text, err)
+	if h, ok := err.(*harmless); ok { //nolint:errorlint // the library's own, which nothing has wrapped
+		res.result, res.err = report.ResultOK, h.error
+	}
+	describe(&res.text, res.err)
 }
 
 // describe puts the text of a value where text points, and leaves that alone if
@@ -148,7 +151,7 @@ func (r *run) step(op report.Op, s stepConfig, end time.Time, before *call) *cal
 		}
 	}
 	ctx := newStepContext(r.base, end)
-	c := r.callAfter(before, op, s.name, func() error { return s.run(ctx) }, nil)
+	c := r.callAfter(before, op, s.name, func() error { return s.call(ctx) }, nil)
 	c.due, c.ctx = due, ctx
 	heap.Push(&r.endings, c)
 	return c

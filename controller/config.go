@@ -50,11 +50,12 @@ type observerConfig struct {
 
 // stepConfig is an announcer, a closer or a flusher.
 type stepConfig struct {
-	name    string
-	run     func(context.Context) error
-	timeout time.Duration // 0: none of its own
-	group   int           // of a closer: those with the same one are closed at the same time; 0: it alone
-	errs    []error
+	name     string
+	run      func(context.Context) error
+	timeout  time.Duration // 0: none of its own
+	harmless []error       // that are not failures
+	group    int           // of a closer: those with the same one are closed at the same time; 0: it alone
+	errs     []error
 }
 
 // gather returns what the options register, and an error for each that has one.

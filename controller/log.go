@@ -102,8 +102,10 @@ func (l logger) cause(s report.Step) {
 func (l logger) call(s report.Step) {
 	e := l.Error()
 	switch {
-	case !s.Failed():
+	case !s.Failed() && (s.Op == report.OpWork || s.Op == report.OpServe): // it has ended as it was told to
 		e = l.Info()
+	case !s.Failed():
+		e = l.Warn()
 	case !s.Counts():
 		e = l.Warn()
 	}

@@ -162,21 +162,17 @@ func (r *run) startWorker(w *worker) {
 	var claim, work context.Context
 	work, w.stopWork = context.WithCancelCause(r.base)
 	claim, w.stopClaim = context.WithCancelCause(work)
-	obeyed := false // it returned the error of a context that told it to end
 	w.call = r.call(report.OpWork, w.name, func() error {
 		err := w.run(claim, work)
-		for _, ctx := range []context.Context{claim, work, r.outer} {
-			obeyed = obeyed || ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx)))
+		told := claim.Err() != nil || r.outer.Err() != nil // claim ends with work
+		if failed := (*lastcall.FailedError)(nil); err != nil && told && !errors.As(err, &failed) {
+			return &harmless{err}
 		}
 		return err
 	}, func(res result) {
 		r.end(func() { w.stopWork(nil) })
-		switch {
-		case res.result == report.ResultFailed && obeyed:
-			if w.call.step.Result == report.ResultFailed {
-				w.call.step.Result = report.ResultOK
-			}
-		case (res.result != report.ResultOK || w.endsProcess) && !w.claimOver:
+		obeyed := res.result == report.ResultOK && res.err != nil
+		if (res.result != report.ResultOK || w.endsProcess) && !obeyed && !w.claimOver {
 			r.endedByItself(report.OpWork, w.name, res)
 		}
 		r.release()
