@@ -27,6 +27,7 @@ type config struct {
 	flushers   []stepConfig
 	observers  []observerConfig
 	logger     *zerolog.Logger
+	noStderr   bool
 
 	signals       []os.Signal
 	signalChannel <-chan os.Signal
@@ -99,6 +100,7 @@ func (c *config) join(more config) {
 	if more.logger != nil {
 		c.logger = more.logger
 	}
+	c.noStderr = c.noStderr || more.noStderr
 	if more.signalsSet {
 		c.signals, c.signalChannel, c.signalsSet = more.signals, more.signalChannel, true
 	}
@@ -106,7 +108,7 @@ func (c *config) join(more config) {
 
 // closersOnly reports whether nothing but closers is registered.
 func (c *config) closersOnly() bool {
-	return len(c.servers)+len(c.workers)+len(c.announcers)+len(c.flushers)+len(c.observers) == 0 && c.logger == nil && !c.signalsSet
+	return len(c.servers)+len(c.workers)+len(c.announcers)+len(c.flushers)+len(c.observers) == 0 && c.logger == nil && !c.noStderr && !c.signalsSet
 }
 
 var (

@@ -127,11 +127,11 @@ func (c *Controller) Add(opts ...Option) error {
 // again then, so that it cannot replace the exit code of a process that is exiting.
 func (c *Controller) Run(ctx context.Context) report.Report {
 	if ctx == nil {
-		return report.Report{NotRun: errors.New("controller: Run was given a nil context")}
+		return c.notRun(errors.New("controller: Run was given a nil context"))
 	}
 	config, err := c.seal()
 	if err != nil {
-		return report.Report{NotRun: err}
+		return c.notRun(err)
 	}
 	report := newRun(ctx, c, config).run()
 	c.report = report

@@ -141,6 +141,7 @@ func (r *run) finish() report.Report {
 		return earlier(until, limit)
 	}
 	r.await(func() bool { return !time.Now().Before(told()) }, told)
+	r.sayReason(earlier(r.deadline, time.Now().Add(grace)))
 	for _, c := range r.calls {
 		c.step.Abandoned = !c.over
 	}

@@ -185,7 +185,7 @@ func WithObserver(name string, observe func(report.Step)) Option {
 	}
 }
 
-// WithLogger sets the logger; without it nothing is logged. It is an observer like any
+// WithLogger sets the logger; without it nothing is logged (see [WithoutStderr]). It is an observer like any
 // other: one line is written for the cause, one for each transition and phase, one for
 // each call that did not end well, one for the work in flight at the drain and at the
 // timer, and a summary before the flushers run. What those do is in the report only.

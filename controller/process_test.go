@@ -67,6 +67,8 @@ func child(kind string) int {
 		return busyChild()
 	case strings.HasPrefix(kind, "suspended"):
 		return suspendedChild(kind)
+	case strings.HasPrefix(kind, "reason: "):
+		return reasonChild(kind)
 	case kind == "runs again":
 		return runAgain()
 	}
