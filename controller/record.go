@@ -33,7 +33,7 @@ func newRecord(c config, idle func()) record {
 		r.feeds = append(r.feeds, &feed{op: report.OpObserve, name: o.name, observe: o.observe, idle: idle})
 	}
 	if c.logger != nil {
-		r.feeds = append(r.feeds, &feed{op: report.OpLog, observe: logger{*c.logger}.observe, wants: isLogged, idle: idle})
+		r.feeds = append(r.feeds, &feed{op: report.OpLog, observe: logger{*c.logger}.observe, wants: report.Step.IsLogged, idle: idle})
 	}
 	return r
 }
