@@ -226,7 +226,7 @@ func (c *Controller) Serving() <-chan struct{} { return c.serving }
 
 // Deadline returns the instant by which Run returns. It is known, and the second
 // result true, once Run has heard of the trigger, which is at once if it runs. A force
-// may move it to an earlier instant.
+// may move it to an earlier instant, and the end of a suspension to a later one (G1).
 func (c *Controller) Deadline() (time.Time, bool) {
 	if at := c.deadlineAt.Load(); at != nil {
 		return *at, true
