@@ -68,7 +68,7 @@ func TestG1_Suspended(t *testing.T) {
 	for _, tt := range []struct {
 		kind, stopAt string
 		past         time.Duration
-		exit         int
+		exit         int // or 0 in settle: what is idle may end before the loop looks at the timer
 		want         string
 	}{
 		{"settle", "phase settle", 1300 * time.Millisecond, report.ExitForced, inOrder},
@@ -88,7 +88,7 @@ func TestG1_Suspended(t *testing.T) {
 			time.Sleep(suspendedBudget.Total + tt.past)
 			p.signal(syscall.SIGCONT)
 			status, said := p.end()
-			if !regexp.MustCompile(tt.want).MatchString(said) || strings.Contains(said, "timed out") != strings.Contains(tt.kind, "hangs") || status.ExitStatus() != tt.exit {
+			if !regexp.MustCompile(tt.want).MatchString(said) || strings.Contains(said, "timed out") != strings.Contains(tt.kind, "hangs") || status.ExitStatus() != tt.exit && (tt.kind != "settle" || status.ExitStatus() != report.ExitOK) {
 				t.Errorf("exit status %d, having said\n%s", status.ExitStatus(), said)
 			}
 			for _, line := range []string{`{"level":"warn",.*"message":"the process was suspended: it woke`, `{.*"suspended_seconds":.*"message":"shutdown complete`} {
