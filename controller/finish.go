@@ -55,6 +55,9 @@ func (r *run) expireOld(calls []*call) {
 // flush waits until observers have been told everything, and then calls the flushers.
 func (r *run) flush() {
 	r.enter(lastcall.PhaseFlush)
+	if !r.config.silent() {
+		r.tail = min(tellTime, max(0, time.Until(r.deadline))/4)
+	}
 	n := 1
 	if len(r.config.flushers) > 0 {
 		n++
@@ -132,22 +135,29 @@ func (r *run) finish() report.Report {
 		r.expire(c)
 	}
 	r.record.start()
-	limit := earlier(r.deadline, time.Now().Add(grace))
+	said := r.sayReason()
+	now := time.Now()
+	limit, line := now.Add(grace), now.Add(tellTime)
 	told := func() time.Time {
-		until := r.record.freshUntil()
+		until := earlier(r.record.freshUntil(), limit)
 		if r.ending.Load() > 0 {
 			until = limit
 		}
-		return earlier(until, limit)
+		if !said.Load() {
+			until = line
+		}
+		return earlier(until, r.deadline)
 	}
 	r.await(func() bool { return !time.Now().Before(told()) }, told)
-	r.sayReason(earlier(r.deadline, time.Now().Add(grace)))
 	for _, c := range r.calls {
 		c.step.Abandoned = !c.over
 	}
 	r.signals.release()
 	r.alarm.Stop()
 	r.record.close(time.Now())
+	if !said.Load() {
+		r.record.deliveries = append(r.record.deliveries, report.Delivery{Op: report.OpStderr, Busy: true})
+	}
 	return r.report()
 }
 

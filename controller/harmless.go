@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"slices"
 	"syscall"
+
+	"github.com/lastcall-go/lastcall"
 )
 
 // Harmless names errors that are not failures of this step: of a connection that something
@@ -59,6 +61,9 @@ type harmless struct{ error }
 // It calls methods of err.
 func isHarmless(err error, known []error) bool {
 	for ; err != nil; err = errors.Unwrap(err) {
+		if _, failed := err.(*lastcall.FailedError); failed { //nolint:errorlint // this very level
+			return false
+		}
 		if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // this very level
 			all := joined.Unwrap()
 			return len(all) > 0 && !slices.ContainsFunc(all, func(e error) bool { return !isHarmless(e, known) })

@@ -76,6 +76,7 @@ func TestG8_HarmlessErrors(t *testing.T) {
 		"sync as a closer":              {controller.WithCloser("x", stderr.Sync), report.ExitStep},
 		"named":                         {controller.WithCloser("x", both(errGone), controller.Harmless(io.EOF, errGone)), report.ExitOK},
 		"of an announcer":               {controller.WithAnnouncer("x", both(errGone), controller.Harmless(errGone)), report.ExitOK},
+		"marked as a failure":           {controller.WithCloser("x", both(lastcall.Failed(os.ErrClosed))), report.ExitStep},
 		"another one":                   {controller.WithCloser("x", both(errDisk), controller.Harmless(errGone)), report.ExitStep},
 		"one of two":                    {controller.WithCloser("x", both(errGone, errDisk), controller.Harmless(errGone)), report.ExitStep},
 	} {

@@ -13,7 +13,7 @@ import (
 
 // WithoutStderr keeps the controller from writing to stderr. Otherwise, without a logger,
 // Run writes why its report has any exit code but 0, once and in one line, before it
-// returns; and why there was no shutdown, with a logger too. It waits 10 ms at most for
+// returns; and why there was no shutdown, with a logger too. It waits 100 ms at most for
 // that, and not past the deadline; a pipe that nothing reads any more does not end the
 // process.
 func WithoutStderr() Option {
@@ -66,16 +66,17 @@ func sayReason(r report.Report, then func()) (said *atomic.Bool) {
 	return said
 }
 
-// sayReason writes why the shutdown has not ended well, if there is no logger that has.
-func (r *run) sayReason(until time.Time) {
-	known := r.report()
-	if r.config.noStderr || r.config.logger != nil || known.ExitCode() == report.ExitOK {
-		return
+// silent reports whether stderr is not told how the shutdown went.
+func (c *config) silent() bool { return c.noStderr || c.logger != nil }
+
+// sayReason writes why the shutdown has not ended well, if nothing else tells.
+func (r *run) sayReason() (said *atomic.Bool) {
+	if known := r.report(); !r.config.silent() && known.ExitCode() != report.ExitOK {
+		return sayReason(known, r.inbox.poke)
 	}
-	said := sayReason(known, r.inbox.poke)
-	if !r.await(said.Load, func() time.Time { return until }) {
-		r.record.deliveries = append(r.record.deliveries, report.Delivery{Op: report.OpStderr, Busy: true})
-	}
+	said = new(atomic.Bool)
+	said.Store(true)
+	return said
 }
 
 // notRun returns the report of a Run that was none.
@@ -89,7 +90,7 @@ func (c *Controller) notRun(err error) report.Report {
 	}
 	over := make(chan struct{})
 	sayReason(r, func() { close(over) })
-	limit := time.NewTimer(grace)
+	limit := time.NewTimer(tellTime)
 	defer limit.Stop()
 	select {
 	case <-over:

@@ -30,6 +30,8 @@ func reasonChild(kind string) int {
 	switch kind {
 	case "hangs", "with a logger", "without stderr", "stderr was closed":
 		s.graceful, s.stop = func() { select {} }, func() { select {} }
+	case "hangs to the end":
+		opts = append(opts, controller.WithCloser("c", func() { select {} }), controller.WithFlusher("f", func() { select {} }))
 	case "cannot serve":
 		s.serve = func() error { return errors.New("listen tcp :443: bind: permission denied") }
 	case "says too much":
@@ -96,14 +98,15 @@ func TestReason(t *testing.T) {
 		exit int
 		want string // the beginning of the only line; "": there is none
 	}{
-		"drains":         {report.ExitOK, ""},
-		"hangs":          {report.ExitAbandoned, "lastcall: exit code 4: shutdown: abandoned in "},
-		"with a logger":  {report.ExitAbandoned, ""},
-		"without stderr": {report.ExitAbandoned, ""},
-		"cannot serve":   {report.ExitFailed, `lastcall: exit code 3: shutdown: drained in `},
-		"cannot start":   {report.ExitFailed, "lastcall: exit code 3: shutdown: drained in "},
-		"says too much":  {report.ExitStep, "lastcall: exit code 6: shutdown: drained in "},
-		"runs twice":     {report.ExitNotRun, "lastcall: exit code 1: controller: Run was called before"},
+		"drains":           {report.ExitOK, ""},
+		"hangs":            {report.ExitAbandoned, "lastcall: exit code 4: shutdown: abandoned in "},
+		"hangs to the end": {report.ExitStep, "lastcall: exit code 6: shutdown: drained in "},
+		"with a logger":    {report.ExitAbandoned, ""},
+		"without stderr":   {report.ExitAbandoned, ""},
+		"cannot serve":     {report.ExitFailed, `lastcall: exit code 3: shutdown: drained in `},
+		"cannot start":     {report.ExitFailed, "lastcall: exit code 3: shutdown: drained in "},
+		"says too much":    {report.ExitStep, "lastcall: exit code 6: shutdown: drained in "},
+		"runs twice":       {report.ExitNotRun, "lastcall: exit code 1: controller: Run was called before"},
 	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()

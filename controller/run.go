@@ -34,7 +34,8 @@ type run struct {
 	servers []*server // without those that stop last
 	lasts   []*server
 	workers []*worker
-	waiting []member // those that stand After others and have not been told to end
+	tail    time.Duration // kept by phase flush for the line on stderr
+	waiting []member      // those that stand After others and have not been told to end
 	toStop  []*server
 	calls   []*call
 	endings endings      // contexts that will end

@@ -16,7 +16,7 @@ func (r *run) share(k int) func() time.Time {
 		if !deadline.Equal(r.deadline) {
 			start, deadline = time.Now(), r.deadline
 		}
-		return start.Add(max(0, deadline.Sub(start)) / time.Duration(k))
+		return start.Add(max(0, deadline.Sub(start)-r.tail) / time.Duration(k))
 	}
 }
 
