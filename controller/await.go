@@ -79,7 +79,7 @@ func (r *run) await(done func() bool, bound func() time.Time) bool {
 		} else {
 			r.alarm.Reset(time.Until(at))
 		}
-		r.alarmAt = at
+		r.alarmAt, r.asleep = at, time.Now()
 		r.record.start() // as late as this: the goroutine then begins at once, on this processor
 		select {
 		case <-r.inbox.wake:

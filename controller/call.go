@@ -24,6 +24,7 @@ type call struct {
 	told  bool          // observers have been told its end, or that it takes too long
 	lasts bool          // it is the Serve of a server that stops last, and not late before the end
 	quiet bool          // it is reported only if it takes too long, panics or calls runtime.Goexit
+	ends  time.Time     // when the loop ends ctx
 	ctx   *stepContext  // of a step; nil: it has none
 	then  func(result)  // what the loop does with the result, before it is told
 }
@@ -152,7 +153,7 @@ func (r *run) step(op report.Op, s stepConfig, end time.Time, before *call) *cal
 	}
 	ctx := newStepContext(r.base, end)
 	c := r.callAfter(before, op, s.name, func() error { return s.call(ctx) }, nil)
-	c.due, c.ctx = due, ctx
+	c.due, c.ends, c.ctx = due, end, ctx
 	heap.Push(&r.endings, c)
 	return c
 }

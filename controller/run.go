@@ -18,6 +18,7 @@ type run struct {
 	config  config
 	alarm   *time.Timer // wakes await
 	alarmAt time.Time   // when it should; zero: it is not set
+	asleep  time.Time   // since when it waits for that
 	signals signals
 	ended   <-chan struct{} // the end of Run's context; nil once there is a trigger
 	outer   context.Context // Run's context

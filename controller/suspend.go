@@ -18,7 +18,8 @@ const (
 
 // noticeSuspension notices that the process did not run when the loop's timer should have
 // woken it, and then moves the deadline to resumeTime from now, if it would be sooner:
-// nothing that is left to do would have any time otherwise.
+// nothing that is left to do would have any time otherwise. Steps that run get back the
+// time in which they could not.
 func (r *run) noticeSuspension() {
 	now := time.Now()
 	late := now.Sub(r.alarmAt)
@@ -29,6 +30,13 @@ func (r *run) noticeSuspension() {
 	r.suspended = max(r.suspended, late)
 	if resumed := now.Add(resumeTime); r.deadline.Before(resumed) {
 		r.setDeadline(resumed)
+	}
+	lost := now.Sub(r.asleep)     // at most
+	for _, c := range r.endings { // by as much for all: their order stays
+		c.ends = c.ends.Add(lost)
+		if !c.due.IsZero() {
+			c.due = c.due.Add(lost)
+		}
 	}
 	s := r.newStep(report.KindWarning, "suspended")
 	s.Text = fmt.Sprintf("the process was suspended: it woke %s after its timer", report.Round(late))

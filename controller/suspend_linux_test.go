@@ -32,11 +32,18 @@ func suspendedChild(kind string) int {
 	if strings.HasPrefix(kind, "suspended in drain") {
 		s.drain = time.Hour
 	}
-	takes := func(name string, d time.Duration) func() {
-		return func() {
+	takes := func(name string, d time.Duration) func(context.Context) error {
+		return func(ctx context.Context) error {
 			fmt.Println(name, "begins")
-			time.Sleep(d)
+			for range d / (10 * time.Millisecond) {
+				select {
+				case <-ctx.Done():
+					return context.Cause(ctx)
+				case <-time.After(10 * time.Millisecond):
+				}
+			}
 			fmt.Println(name, "ended")
+			return nil
 		}
 	}
 	var hung []controller.Option
@@ -46,7 +53,7 @@ func suspendedChild(kind string) int {
 	c, err := controller.New(b, controller.Options(hung...), withServer("s", s), withLast("admin", newServer(newDiary(), "admin", 0)),
 		controller.WithLogger(zerolog.New(os.Stdout)),
 		controller.WithObserver("stdout", func(s report.Step) { fmt.Println(s) }),
-		controller.WithCloser("first", takes("first", 150*time.Millisecond)), controller.WithCloser("second", takes("second", 150*time.Millisecond)),
+		controller.WithCloser("first", takes("first", 150*time.Millisecond)), controller.WithCloser("second", takes("second", 150*time.Millisecond), controller.Timeout(400*time.Millisecond)),
 		controller.WithFlusher("flush", takes("flush", 50*time.Millisecond)))
 	if err != nil {
 		fmt.Println(err)
