@@ -32,14 +32,18 @@ func suspendedChild(kind string) int {
 	if strings.HasPrefix(kind, "suspended in drain") {
 		s.drain = time.Hour
 	}
-	takes := func(name string, d time.Duration) func(context.Context) error {
+	takes := func(name, suspendedIn string) func(context.Context) error {
+		steps := 1 // so that a busy machine needs little of its second for them
+		if kind == "suspended in "+suspendedIn {
+			steps = 8 // so that it is stopped in one of these, and has some left
+		}
 		return func(ctx context.Context) error {
 			fmt.Println(name, "begins")
-			for range d / (10 * time.Millisecond) {
+			for range steps {
 				select {
 				case <-ctx.Done():
 					return context.Cause(ctx)
-				case <-time.After(10 * time.Millisecond):
+				case <-time.After(20 * time.Millisecond):
 				}
 			}
 			fmt.Println(name, "ended")
@@ -53,8 +57,8 @@ func suspendedChild(kind string) int {
 	c, err := controller.New(b, controller.Options(hung...), withServer("s", s), withLast("admin", newServer(newDiary(), "admin", 0)),
 		controller.WithLogger(zerolog.New(os.Stdout)),
 		controller.WithObserver("stdout", func(s report.Step) { fmt.Println(s) }),
-		controller.WithCloser("first", takes("first", 150*time.Millisecond)), controller.WithCloser("second", takes("second", 150*time.Millisecond), controller.Timeout(400*time.Millisecond)),
-		controller.WithFlusher("flush", takes("flush", 50*time.Millisecond)))
+		controller.WithCloser("first", takes("first", "")), controller.WithCloser("second", takes("second", "close"), controller.Timeout(400*time.Millisecond)),
+		controller.WithFlusher("flush", takes("flush", "flush")))
 	if err != nil {
 		fmt.Println(err)
 		return 1
