@@ -69,6 +69,7 @@ func everywhere() []invariant {
 		{"G7: readers see no way back, and do not block", proptest.Monotone},
 		{"G8: each step is called, once", proptest.CalledOnce},
 		{"G8: what hangs is told to end", proptest.ToldToEnd},
+		{"G8: no closer is starved", proptest.NotStarved},
 		{"G8: each result is true", proptest.ResultsAreTrue},
 		{"G8: each answer is true", proptest.AnswersAreTrue},
 		{"G8: the exit code is true", proptest.ExitCodeIsTrue},

@@ -62,6 +62,7 @@ func (b *inbox) take() []result {
 func (r *run) await(done func() bool, bound func() time.Time) bool {
 	for {
 		r.takeIn()
+		r.noticeSuspension()
 		if done() {
 			return true
 		}
@@ -78,6 +79,7 @@ func (r *run) await(done func() bool, bound func() time.Time) bool {
 		} else {
 			r.alarm.Reset(time.Until(at))
 		}
+		r.alarmAt, r.asleep = at, time.Now()
 		r.record.start() // as late as this: the goroutine then begins at once, on this processor
 		select {
 		case <-r.inbox.wake:

@@ -27,6 +27,7 @@ type config struct {
 	flushers   []stepConfig
 	observers  []observerConfig
 	logger     *zerolog.Logger
+	noStderr   bool
 
 	signals       []os.Signal
 	signalChannel <-chan os.Signal
@@ -52,11 +53,12 @@ type observerConfig struct {
 
 // stepConfig is an announcer, a closer or a flusher.
 type stepConfig struct {
-	name    string
-	run     func(context.Context) error
-	timeout time.Duration // 0: none of its own
-	group   int           // of a closer: those with the same one are closed at the same time; 0: it alone
-	errs    []error
+	name     string
+	run      func(context.Context) error
+	timeout  time.Duration // 0: none of its own
+	harmless []error       // that are not failures
+	group    int           // of a closer: those with the same one are closed at the same time; 0: it alone
+	errs     []error
 }
 
 // gather returns what the options register, and an error for each that has one.
@@ -101,6 +103,7 @@ func (c *config) join(more config) {
 		c.logger = more.logger
 	}
 	c.readyUntilDrain = c.readyUntilDrain || more.readyUntilDrain
+	c.noStderr = c.noStderr || more.noStderr
 	if more.signalsSet {
 		c.signals, c.signalChannel, c.signalsSet = more.signals, more.signalChannel, true
 	}
@@ -108,7 +111,7 @@ func (c *config) join(more config) {
 
 // closersOnly reports whether nothing but closers is registered.
 func (c *config) closersOnly() bool {
-	return len(c.servers)+len(c.workers)+len(c.announcers)+len(c.flushers)+len(c.observers) == 0 && c.logger == nil && !c.signalsSet && !c.readyUntilDrain
+	return len(c.servers)+len(c.workers)+len(c.announcers)+len(c.flushers)+len(c.observers) == 0 && c.logger == nil && !c.noStderr && !c.signalsSet && !c.readyUntilDrain
 }
 
 var (

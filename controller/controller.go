@@ -130,11 +130,11 @@ func (c *Controller) Add(opts ...Option) error {
 // again then, so that it cannot replace the exit code of a process that is exiting.
 func (c *Controller) Run(ctx context.Context) report.Report {
 	if ctx == nil {
-		return report.Report{NotRun: errors.New("controller: Run was given a nil context")}
+		return c.notRun(errors.New("controller: Run was given a nil context"))
 	}
 	config, err := c.seal()
 	if err != nil {
-		return report.Report{NotRun: err}
+		return c.notRun(err)
 	}
 	report := newRun(ctx, c, config).run()
 	c.report = report
@@ -245,7 +245,7 @@ func (c *Controller) Serving() <-chan struct{} { return c.serving }
 
 // Deadline returns the instant by which Run returns. It is known, and the second
 // result true, once Run has heard of the trigger, which is at once if it runs. A force
-// may move it to an earlier instant.
+// may move it to an earlier instant, and the end of a suspension to a later one (G1).
 func (c *Controller) Deadline() (time.Time, bool) {
 	if at := c.deadlineAt.Load(); at != nil {
 		return *at, true

@@ -34,15 +34,15 @@
 // T0 is the instant of the first request to shut down. The deadline is T0 + Total, and the
 // timer fires at T0 + Total - Reserve. The second signal moves the timer to now, and the
 // deadline to now + Reserve if that is earlier. After the timer the remaining time is
-// shared: with k phases left a phase may use a k-th of it, and n steps one after the
-// other inside a phase share the phase's part in the same way. What a phase does not use
-// goes to the phases after it.
+// shared: with k phases left a phase may use a k-th of it. Phase close may use what the
+// flush does not need; each closer has a floor that those before it cannot use, and the
+// rest is for whoever needs it. What a phase does not use goes to the phases after it.
 //
 // # Reading the source
 //
 // From Run to os.Exit: controller.go has the verbs that a user calls, run.go the
 // phases in order, up to the drain, force.go what the timer begins, finish.go what
-// every shutdown ends with. await.go is the only place where the loop blocks; call.go
+// every shutdown ends with, share.go how time is divided. await.go is the only place where the loop blocks; call.go
 // runs user code; record.go tells observers, and log.go is one of them.
 //
 // # Guarantees
@@ -57,7 +57,9 @@
 // [lastcall.FullServer]) ends after the flushers.
 //
 // G1 Bounded: Run returns at or before the deadline, whatever user code does; in
-// real time as exactly as the machine's timers fire. No library can keep the
+// real time as exactly as the machine's timers fire. If the process is suspended
+// (SIGSTOP, a frozen virtual machine) until its deadline or nearly so, Run returns at
+// most a second after it is resumed. No library can keep the
 // process from ending sooner by os.Exit, a panic in a goroutine that lastcall did not
 // start, or a fatal error of the Go runtime. The context that Run is given must keep
 // the contract of package context.

@@ -19,20 +19,15 @@ func (r *run) inspect(servers []*server, atTimer bool, then func(*server, []last
 			continue
 		}
 		var work []lastcall.Work
-		var asked chan struct{}
-		if atTimer {
-			asked = make(chan struct{})
-			s.asked = asked
-		}
-		r.ask(report.OpInFlight, s.name, func() {
-			if asked != nil {
-				close(asked)
-			}
+		c := r.ask(report.OpInFlight, s.name, func() {
 			work = slices.Clone(s.full.InFlight())
 			for i := range work {
 				work[i].Server = s.name
 			}
 		}, func() { then(s, work) })
+		if atTimer {
+			s.asked = c
+		}
 	}
 }
 

@@ -68,11 +68,13 @@ func WithServer(name string, server lastcall.Server, opts ...ServerOption) Optio
 // consumer, a scheduler. It is started in phase start. The context claim ends in
 // phase announce, or later with [After], with cause [lastcall.ErrClaim]: claim nothing
 // new, finish what was claimed, return. The context work ends when the timer fires,
-// with cause [lastcall.ErrTimer]. A worker that returns an
-// error, panics or calls runtime.Goexit before claim has ended triggers the
-// shutdown; one that returns nil has finished. An error that is or wraps that of
-// claim, work or the context given to Run, once that has ended, says that the worker
-// was told to end: the report and the log have it, and it is not a failure.
+// with cause [lastcall.ErrTimer].
+//
+// A worker that returns an error, panics or calls runtime.Goexit before it was told to end
+// triggers the shutdown, and has failed; one that returns nil has finished. Once claim,
+// work or the context given to Run has ended, any error is the worker's end and not a
+// failure, unless it is or wraps one that [lastcall.Failed] has marked: a batch that could
+// not be written, for example. The report and the log have the error in any case.
 func WithWorker(name string, run func(claim, work context.Context) error, opts ...WorkerOption) Option {
 	w := workerConfig{name: name, run: run}
 	for _, opt := range opts {
@@ -112,8 +114,12 @@ func WithAnnouncer[F Callable](name string, f F, opts ...StepOption) Option {
 // when its share of the time is over is left running, with its context ended, and
 // the next one begins: a hung closer may still be using the next dependency. Several that
 // do not use each other can be closed at the same time: see [Together].
+//
+// An error is a failure, unless it says that there is nothing left to close: it is or
+// wraps os.ErrClosed or net.ErrClosed, or what [Harmless] names.
 func WithCloser[F Callable](name string, f F, opts ...StepOption) Option {
 	step := newStep(name, f, opts)
+	step.harmless = append(step.harmless, closedBefore()...)
 	return func(c *config) error {
 		c.closers = append(c.closers, step)
 		return nil
@@ -153,8 +159,14 @@ func Together(closers ...Option) Option {
 
 // WithFlusher registers a function that writes out what telemetry has kept back:
 // logs, traces, metrics. Flushers run last and at the same time.
+//
+// An error is a failure, unless it says that nothing can be kept back: fsync of a pipe, a
+// terminal or a socket returns EINVAL, ENOTTY or ENOTSUP. So the Sync method of a logger
+// that writes to stderr fits. What is lost is a failure: a reader that has left (EPIPE), a
+// file that was closed before. [Harmless] names more.
 func WithFlusher[F Callable](name string, f F, opts ...StepOption) Option {
 	step := newStep(name, f, opts)
+	step.harmless = append(step.harmless, notSyncable()...)
 	return func(c *config) error {
 		c.flushers = append(c.flushers, step)
 		return nil
@@ -173,7 +185,7 @@ func WithObserver(name string, observe func(report.Step)) Option {
 	}
 }
 
-// WithLogger sets the logger; without it nothing is logged. It is an observer like any
+// WithLogger sets the logger; without it nothing is logged (see [WithoutStderr]). It is an observer like any
 // other: one line is written for the cause, one for each transition and phase, one for
 // each call that did not end well, one for the work in flight at the drain and at the
 // timer, and a summary before the flushers run. What those do is in the report only.

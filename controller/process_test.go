@@ -62,7 +62,14 @@ func child(kind string) int {
 		}()
 		opts = append(opts, controller.WithCloser("c", func() { <-hang }))
 	}
-	if kind == "runs again" {
+	switch {
+	case kind == "busy":
+		return busyChild()
+	case strings.HasPrefix(kind, "suspended"):
+		return suspendedChild(kind)
+	case strings.HasPrefix(kind, "reason: "):
+		return reasonChild(kind)
+	case kind == "runs again":
 		return runAgain()
 	}
 	before := runtime.NumGoroutine()

@@ -144,7 +144,7 @@ func (r *run) report() report.Report {
 	trigger := r.trigger.Load()
 	made := report.Report{
 		Cause: trigger.cause, CauseText: r.record.causeText,
-		Outcome: r.outcome, Forced: r.forced, Settle: r.settled,
+		Outcome: r.outcome, Forced: r.forced, Suspended: r.suspended, Settle: r.settled,
 		Path: slices.Clone(r.record.path), Listeners: slices.Clone(r.record.deliveries),
 		Budget: r.config.budget, Begun: r.begun, Triggered: r.at, Timer: r.timerAt, Deadline: r.deadline, Ended: time.Now(),
 		Failed: r.failed, NotRun: r.broken,
@@ -206,7 +206,7 @@ func (r *run) describeCause(cause error) {
 		return
 	}
 	r.record.causeDue = earlier(time.Now().Add(grace), r.share(2)()) // observers need time, too
-	c := r.begin(report.OpText, "cause", func() error { return cause }, func(res result) { r.tellCause(res.text) })
+	c := r.begin(nil, report.OpText, "cause", func() error { return cause }, func(res result) { r.tellCause(res.text) })
 	c.quiet = true
 }
 

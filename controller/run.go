@@ -17,22 +17,26 @@ type run struct {
 	*Controller
 	config  config
 	alarm   *time.Timer // wakes await
+	alarmAt time.Time   // when it should; zero: it is not set
+	asleep  time.Time   // since when it waits for that
 	signals signals
 	ended   <-chan struct{} // the end of Run's context; nil once there is a trigger
 	outer   context.Context // Run's context
 	base    context.Context // the same without its end, with the Life
 
-	begun    time.Time // Run's start
-	at       time.Time // the trigger's instant; zero before
-	timerAt  time.Time
-	deadline time.Time
-	forced   bool
-	ready    bool // phase serve was reached
+	begun     time.Time // Run's start
+	at        time.Time // the trigger's instant; zero before
+	timerAt   time.Time
+	deadline  time.Time
+	forced    bool
+	suspended time.Duration // see noticeSuspension
+	ready     bool          // phase serve was reached
 
 	servers []*server // without those that stop last
 	lasts   []*server
 	workers []*worker
-	waiting []member // those that stand After others and have not been told to end
+	tail    time.Duration // kept by phase flush for the line on stderr
+	waiting []member      // those that stand After others and have not been told to end
 	toStop  []*server
 	calls   []*call
 	endings endings      // contexts that will end
@@ -230,11 +234,11 @@ func (r *run) announce() {
 	}
 	for _, s := range slices.Concat(r.servers, r.lasts) {
 		if s.full != nil {
-			calls = append(calls, r.step(report.OpAnnounce, stepConfig{name: s.name, run: s.full.Announce}, end))
+			calls = append(calls, r.step(report.OpAnnounce, stepConfig{name: s.name, run: s.full.Announce}, end, nil))
 		}
 	}
 	for _, a := range r.config.announcers {
-		calls = append(calls, r.step(report.OpAnnouncer, a, end))
+		calls = append(calls, r.step(report.OpAnnouncer, a, end, nil))
 	}
 	r.awaitSteps(calls, func() time.Time { return end }, r.timeIsUp)
 }

@@ -300,7 +300,7 @@ func TestReportJSON(t *testing.T) {
 		if err := json.Unmarshal(text, &got); err != nil {
 			t.Fatal(err)
 		}
-		if got.Outcome != "drained" || got.ExitCode != report.ExitStep || got.Cause != "asked for" || got.Took != 6.5 ||
+		if got.Outcome != "drained" || got.ExitCode != report.ExitStep || got.Cause != "asked for" || got.Took != 9.9 ||
 			strings.Join(got.Path, " ") != "SERVING GRACEFUL_SHUTDOWN TERMINATED" ||
 			len(got.Abandoned) != 1 || got.Abandoned[0] != `closer "stuck"` || len(got.Listeners) != 1 || len(got.Steps) != len(r.Steps) {
 			t.Errorf("%s\nis not what happened:\n%v", text, r)

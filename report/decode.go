@@ -44,7 +44,7 @@ func (r *Report) UnmarshalJSON(text []byte) error {
 // report returns the report without its steps.
 func (in jsonReport) report() (Report, error) {
 	out := Report{
-		CauseText: in.Cause, Forced: in.Forced, Settle: in.Settle, Path: in.Path,
+		CauseText: in.Cause, Forced: in.Forced, Suspended: seconds(in.Suspended), Settle: in.Settle, Path: in.Path,
 		Budget: lastcall.Budget{Total: seconds(in.Budget.Total), Settle: seconds(in.Budget.Settle), Quiet: seconds(in.Budget.Quiet), MinSettle: seconds(in.Budget.Least), Reserve: seconds(in.Budget.Reserve)},
 		Begun:  in.Begun, Triggered: in.Triggered, Timer: in.Timer, Deadline: in.Deadline, Ended: in.Ended,
 		Failed: in.ExitCode == ExitFailed,

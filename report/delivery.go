@@ -4,8 +4,8 @@ import "fmt"
 
 // Delivery says what an observer, or the logger, was told.
 type Delivery struct {
-	Op     Op     // OpObserve or OpLog
-	Name   string // as registered; the logger has none
+	Op     Op     // OpObserve or OpLog; or OpStderr, only if it is Busy
+	Name   string // as registered; only observers have one
 	Told   int    // how many Steps it took
 	Failed int    // during how many it panicked or called runtime.Goexit
 	Missed int    // how many waited behind one that it had not finished when Run returned

@@ -20,6 +20,7 @@ type jsonReport struct {
 	Error     string         `json:"error,omitempty"`
 	Cause     string         `json:"cause"`
 	Forced    bool           `json:"forced"`
+	Suspended float64        `json:"suspended_seconds,omitempty"`
 	Settle    SettleEnd      `json:"settle"`
 	Path      []fsm.State    `json:"path"`
 	Budget    jsonBudget     `json:"budget"`
@@ -107,7 +108,7 @@ func (r Report) MarshalJSON() ([]byte, error) {
 func (r Report) json(steps []jsonStep) jsonReport {
 	out := jsonReport{
 		Version: Version,
-		Outcome: "none", ExitCode: r.ExitCode(), Cause: r.CauseText, Forced: r.Forced, Settle: r.Settle, Path: r.Path,
+		Outcome: "none", ExitCode: r.ExitCode(), Cause: r.CauseText, Forced: r.Forced, Suspended: r.Suspended.Seconds(), Settle: r.Settle, Path: r.Path,
 		Budget: jsonBudget{r.Budget.Total.Seconds(), r.Budget.Settle.Seconds(), r.Budget.Quiet.Seconds(), r.Budget.MinSettle.Seconds(), r.Budget.Reserve.Seconds()},
 		Begun:  r.Begun, Triggered: r.Triggered, Timer: r.Timer, Deadline: r.Deadline, Ended: r.Ended, Took: r.Took().Seconds(),
 		Abandoned: []string{}, Work: jsonWorkOf(r.Work), Notes: append([]Note{}, r.Notes...), Idle: r.Idle, Steps: steps, Listeners: []jsonListener{},

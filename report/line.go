@@ -117,8 +117,8 @@ func (l *Line) trigger(s Step) {
 // when it was told to.
 func (l *Line) call(s Step) {
 	switch {
-	case !s.Failed():
-	case !s.Counts():
+	case !s.Failed() && (s.Op == OpWork || s.Op == OpServe): // it has ended as it was told to
+	case !s.Failed() || !s.Counts():
 		l.Level = slog.LevelWarn
 	default:
 		l.Level = slog.LevelError
@@ -197,6 +197,9 @@ func (l *Line) summary(r Report) {
 	l.text("cause", r.CauseText)
 	l.duration("took", r.Took())
 	l.duration("total", r.Budget.Total)
+	if r.Suspended > 0 {
+		l.duration("suspended", r.Suspended)
+	}
 	l.add(slog.Any("path", r.pathNames()))
 	l.number("failed_steps", len(r.Failures()))
 	l.number("exit_code", r.ExitCode())

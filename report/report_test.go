@@ -302,3 +302,21 @@ func TestRound(t *testing.T) {
 		}
 	}
 }
+
+// A suspension is in the text and in the JSON, and costs no exit code.
+func TestSuspended(t *testing.T) {
+	r := drained()
+	r.Suspended = 1500 * time.Millisecond
+	text, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for got, want := range map[string]string{
+		r.String():   "drained in 3.501s of 10s, suspended for 1.5s (asked for), exit code 0",
+		string(text): `"suspended_seconds":1.5`,
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%s\ndoes not have %s", got, want)
+		}
+	}
+}

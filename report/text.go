@@ -116,7 +116,11 @@ func (r Report) headline() string {
 	if r.Forced {
 		forced = ", forced"
 	}
-	return fmt.Sprintf("shutdown: %v%s in %s of %v (%s)", r.Outcome, forced, Round(r.Took()), r.Budget.Total, oneLine(r.CauseText))
+	suspended := ""
+	if r.Suspended > 0 {
+		suspended = ", suspended for " + Round(r.Suspended)
+	}
+	return fmt.Sprintf("shutdown: %v%s in %s of %v%s (%s)", r.Outcome, forced, Round(r.Took()), r.Budget.Total, suspended, oneLine(r.CauseText))
 }
 
 func (r Report) pathNames() []string {

@@ -77,7 +77,7 @@ func (s *stage) play(ctx context.Context, opts ...controller.Option) (*result, e
 		controller.WithObserver("demo", s.observe),
 		controller.WithObserver("screen", s.screen.step))
 	opts = append(opts, s.deps.options(c.scenario)...)
-	ctl, err := controller.New(c.budget, opts...)
+	ctl, err := controller.New(c.budget, append(opts, controller.WithoutStderr())...) // the demo shows the report itself
 	if err != nil {
 		return nil, err
 	}

@@ -69,11 +69,6 @@ type Span struct {
 	in, out int // its place in the log
 }
 
-// obeyed reports whether a worker has returned why it was told to end.
-func (s *Span) obeyed() bool {
-	return s.Op == opWork && s.How == Failed && s.Err == s.Cause //nolint:errorlint // the very value
-}
-
 // Ask is a request to shut down, or to hurry.
 type Ask struct {
 	At   time.Time

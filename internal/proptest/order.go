@@ -106,7 +106,8 @@ func (r *Run) step(s *Span) (Step, bool) {
 }
 
 // ClosedInOrder is G2: closers in their order, each when the one before it has come back
-// or was told to end; then flushers, all at once; then the servers that stop last.
+// or was told to end, or as soon as one was told to end; then flushers, all at once, when
+// all closers are over; then the servers that stop last.
 func ClosedInOrder(r *Run) error {
 	var queue [][]*Span
 	take := func(o op, names ...string) error {
@@ -136,16 +137,23 @@ func ClosedInOrder(r *Run) error {
 		return err
 	}
 	before, who := r.drained, "the drain"
+	var overrun []time.Time // when closers were told to end
+	var last *Span
 	for _, group := range queue {
 		next := before
 		for _, s := range group {
-			if s.In.Before(before) {
+			behind := s.Op == opClose && last != nil && s.in > last.in && slices.ContainsFunc(overrun, s.In.Equal)
+			if s.In.Before(before) && !behind {
 				return fmt.Errorf("%s %s began at %s, and %s was over at %s", s.Op, s.Name, r.since(s.In), who, r.since(before))
 			}
 			if !s.In.Equal(group[0].In) {
 				return fmt.Errorf("%s %s and %s did not begin together", s.Op, s.Name, group[0].Name)
 			}
 			next = later(next, r.over(s))
+			if !s.Told.IsZero() {
+				overrun = append(overrun, s.Told)
+			}
+			last = s
 		}
 		before, who = next, group[0].Name
 	}

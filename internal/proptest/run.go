@@ -155,7 +155,8 @@ func (r *Run) endsByItself(s *Span) bool {
 		gs := r.graceful(s.Name)
 		return s.Value != elsewhere && s.out < gs.in
 	case opWork:
-		return (s.How != Returned && !s.obeyed() || r.worker(s.Name).EndsProcess) && (s.Claim.IsZero() || !s.Claim.Before(s.Out))
+		obeyed, _ := r.obeyed(s)
+		return (s.How != Returned && !obeyed || r.worker(s.Name).EndsProcess) && (s.Claim.IsZero() || !s.Claim.Before(s.Out))
 	default:
 		return false
 	}

@@ -67,7 +67,7 @@ const recorder = "recorder"
 // Options returns what New is given: all of the setup, with a note in the log of every
 // call that the controller makes of it.
 func (s *Setup) Options(l *Log) []Option {
-	opts := []Option{controller.WithObserver(recorder, l.hear)}
+	opts := []Option{controller.WithObserver(recorder, l.hear), controller.WithoutStderr()}
 	for _, srv := range s.Servers {
 		opts = append(opts, s.server(l, srv))
 	}
