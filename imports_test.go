@@ -58,7 +58,7 @@ var outside = map[string][]string{
 	"github.com/mattn/go-isatty":   {"controller", "cmd/lastcall"},
 	"google.golang.org/grpc":       {"grpcadapter", "cmd/lastcall"},
 	"google.golang.org/protobuf":   {"cmd/lastcall"},
-	"golang.org/x/sys":             {"grpcadapter", "internal/sock"},
+	"golang.org/x/sys":             {"controller", "grpcadapter", "internal/sock"},
 	"github.com/coreos/go-systemd": {"systemd"},
 }
 
@@ -81,7 +81,7 @@ var pure = []string{
 // shared has the one variable that a file may have because the things of others that it
 // knows have no room for it: of each gRPC server, which adapters it has; of the signals,
 // which are the process's, those that a run still listens to after its end.
-var shared = map[string]string{"grpcadapter/build.go": "rooms", "controller/signals.go": "released"}
+var shared = map[string]string{"grpcadapter/build.go": "rooms", "controller/signals.go": "process"}
 
 // Names that say nothing about what is inside, and the longest file that a reader
 // can hold in his head.

@@ -1,6 +1,9 @@
 package controller
 
 import (
+	"errors"
+	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -14,6 +17,40 @@ import (
 // logger writes Steps for an operator. It is an observer like any other, up to the
 // summary.
 type logger struct{ zerolog.Logger }
+
+// errRefused is what a line ends with that the writer has refused: it is lost.
+var errRefused = errors.New("the log's writer has refused the line")
+
+// tell writes the line of a step, and returns an error if it is lost. zerolog gives the
+// error of a writer to its ErrorHandler only, and there is one of that in the process; so
+// a line of another logger that was refused in the same moment counts here as well.
+func (l logger) tell(s report.Step) error {
+	before := process.refused.Load()
+	l.observe(s)
+	if process.refused.Load() > before {
+		return errRefused
+	}
+	return nil
+}
+
+// countRefused has the lines counted that writers refuse. The ErrorHandler that was there
+// gets the errors as before, or else they are printed, as zerolog does without one.
+func countRefused() {
+	process.Lock()
+	defer process.Unlock()
+	if process.counts {
+		return
+	}
+	process.counts = true
+	handle := zerolog.ErrorHandler
+	if handle == nil {
+		handle = func(err error) { fmt.Fprintf(os.Stderr, "zerolog: could not write event: %v\n", err) }
+	}
+	zerolog.ErrorHandler = func(err error) {
+		process.refused.Add(1)
+		handle(err)
+	}
+}
 
 // isLogged reports whether a step has a line: a call that ended well has none.
 func isLogged(s report.Step) bool {
@@ -53,6 +90,12 @@ func (l logger) observe(s report.Step) {
 		l.summary(*s.Report)
 	case report.KindWarning:
 		where(l.Warn(), s.Now).Msg(s.Text)
+	case report.KindRequest:
+		level := zerolog.WarnLevel
+		if s.Name == "signal" { // it has changed nothing
+			level = zerolog.InfoLevel
+		}
+		where(l.WithLevel(level), s.Now).Str("request", s.Name).Msg(s.String())
 	case report.KindBegin: // see isLogged
 	}
 }
@@ -94,7 +137,8 @@ func (l logger) cause(s report.Step) {
 	if b.Quiet > 0 {
 		e = lasting(lasting(e, "quiet", b.Quiet), "min_settle", b.MinSettle)
 	}
-	lasting(e, "reserve", b.Reserve).Time("timer_at", known.Timer).Time("deadline", known.Deadline).Msg("shutting down")
+	lasting(e, "reserve", b.Reserve).Time("timer_at", known.Timer).Time("deadline", known.Deadline).
+		Str("assumes", "no SIGKILL for "+report.Round(b.Total)+" after the trigger").Msg("shutting down")
 }
 
 // call writes how a call ended that did not end well, or that gave an error as it
