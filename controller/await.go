@@ -152,7 +152,7 @@ func (r *run) forceAt(f force) {
 	r.setDeadline(earlier(r.deadline, at.Add(r.config.budget.Reserve)))
 	r.record.causeDue = earlier(r.record.causeDue, r.share(2)())
 	r.giveBackAt = at.Add(sameKey)
-	r.tellRequest("Force", f.by+": until "+r.deadline.Format(time.RFC3339))
+	r.tellRequest("Force", f.by+"until "+r.deadline.Format(time.RFC3339))
 }
 
 func (r *run) setDeadline(at time.Time) {

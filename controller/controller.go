@@ -59,7 +59,7 @@ type trigger struct {
 // force is the first request to force the shutdown.
 type force struct {
 	at time.Time
-	by string // what asked for it
+	by string // the signal that asked for it, with a colon; "": Force was called
 }
 
 // New returns a Controller that will shut down what the options name, within the
@@ -202,7 +202,7 @@ func (c *Controller) Fail(err error) {
 // earlier; it returns at once. Before any trigger it is a trigger as well. Later
 // calls change nothing. A signal that forces ([ForceOn]) does the same.
 func (c *Controller) Force() {
-	c.forceNow(force{at: time.Now(), by: "Force was called"})
+	c.forceNow(force{at: time.Now()})
 }
 
 func (c *Controller) forceNow(f force) {

@@ -126,6 +126,7 @@ func (r *run) tellRequest(name, text string) {
 	s.Text = text
 	r.record.add(s)
 	r.tell(*s)
+	r.record.start() // it may be the last thing that happens
 }
 
 // now returns where the shutdown is.

@@ -109,7 +109,7 @@ func (r *run) signalled(got os.Signal, open bool) {
 	case triggers:
 		r.request(trigger{at: now, cause: &report.SignalError{Signal: got}, typed: r.signals.typed(got)})
 	case forces:
-		r.forceNow(force{at: now, by: "signal " + nameOf(got)})
+		r.forceNow(force{at: now, by: "signal " + nameOf(got) + ": "})
 	default:
 		r.ignore(ignored{got, what})
 	}

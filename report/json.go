@@ -30,6 +30,7 @@ func (r Report) MarshalJSON() ([]byte, error) {
 		Remaining float64        `json:"remaining_seconds"`
 		Duration  float64        `json:"duration_seconds"`
 		Result    string         `json:"result,omitempty"`
+		Text      string         `json:"text,omitempty"`
 		Error     string         `json:"error,omitempty"`
 		Stack     string         `json:"stack,omitempty"`
 		Abandoned bool           `json:"abandoned,omitempty"`
@@ -98,6 +99,9 @@ func (r Report) MarshalJSON() ([]byte, error) {
 		}
 		if s.Kind == KindTransition {
 			j.Event = &s.Transition.Event
+		}
+		if s.Kind == KindRequest {
+			j.Text, j.Error = s.Text, ""
 		}
 		if s.Kind == KindCall {
 			j.Result = s.Result.String()
