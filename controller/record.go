@@ -35,7 +35,7 @@ func newRecord(c config, idle func()) record {
 	}
 	if c.logger != nil {
 		countRefused()
-		r.feeds = append(r.feeds, &feed{op: report.OpLog, observe: logger{*c.logger}.tell, wants: isLogged, idle: idle})
+		r.feeds = append(r.feeds, &feed{op: report.OpLog, observe: logger{*c.logger}.tell, wants: report.Step.IsLogged, idle: idle})
 	}
 	return r
 }
