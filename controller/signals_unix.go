@@ -19,7 +19,8 @@ func catchable(s syscall.Signal) bool { return s != syscall.SIGKILL && s != sysc
 // process group the one to which that sends what is typed.
 func foreground() bool {
 	group, err := unix.IoctlGetInt(unix.Stdin, unix.TIOCGPGRP)
-	return err == nil && group == unix.Getpgrp()
+	own, failed := unix.Getpgid(0)
+	return err == nil && failed == nil && (group == own || group>>32 == own) // the kernel writes 32 bits: the upper ones of a big-endian int
 }
 
 // systemClock returns the time of the operating system, also where package time has
