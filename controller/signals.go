@@ -110,6 +110,14 @@ func (r *run) signalled(got os.Signal, open bool) {
 		r.request(trigger{at: now, cause: &report.SignalError{Signal: got}, typed: r.signals.typed(got)})
 	case forces:
 		r.forceNow(force{at: now, by: "signal " + nameOf(got) + ": "})
+	case late:
+		if r.signals.ours && r.forced && slices.Contains(r.signals.force, got) { // it came as the signals were to be given back
+			r.giveBackAt = time.Time{}
+			r.signals.giveBack()
+			raise(got)
+			return
+		}
+		fallthrough
 	default:
 		r.ignore(ignored{got, what})
 	}
