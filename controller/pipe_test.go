@@ -227,7 +227,8 @@ func TestProcessBrokenPipe(t *testing.T) {
 					t.Errorf("it has not said %q", want)
 				}
 			}
-			if lost := strings.Contains(said, "  listener  logger missed 0, failed "); lost == tt.noLog {
+			// A child of another test that is being started may hold the other end for a moment.
+			if lost := strings.Contains(said, "  listener  logger missed 0, failed "); lost && tt.noLog || !lost && tt.before {
 				t.Errorf("the report counts lost lines: %v", lost)
 			}
 			if !starting {
