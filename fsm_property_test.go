@@ -178,6 +178,7 @@ func run(t *rapid.T, world proptest.World) *proptest.Run {
 	seen.Begun = time.Now()
 	seen.Report = ctl.Run(ctx)
 	seen.Ended = time.Now()
+	seen.Timer, _ = ctl.TimerAt()
 	hangs.Stop()
 	seen.Waited = append(seen.Waited, <-waiting, <-waiting)
 	synctest.Wait()

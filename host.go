@@ -17,7 +17,8 @@ type Host interface {
 	// Phase returns what the controller is doing.
 	Phase() Phase
 	// Deadline returns the instant by which Run returns. It is known, and the second
-	// result true, once the shutdown was triggered. A force moves it to an earlier one.
+	// result true, once the shutdown was triggered. A force, or a grace period that is
+	// shortened, moves it to an earlier one.
 	Deadline() (time.Time, bool)
 	// Shutdown triggers the shutdown. The cause is kept if this is the first trigger.
 	Shutdown(cause error)

@@ -32,6 +32,8 @@ type config struct {
 	signals       []os.Signal
 	signalChannel <-chan os.Signal
 	signalsSet    bool
+	forceOn       []os.Signal
+	forceOnSet    bool
 
 	readyUntilDrain bool
 
@@ -107,15 +109,19 @@ func (c *config) join(more config) {
 	if more.signalsSet {
 		c.signals, c.signalChannel, c.signalsSet = more.signals, more.signalChannel, true
 	}
+	if more.forceOnSet {
+		c.forceOn, c.forceOnSet = more.forceOn, true
+	}
 }
 
 // closersOnly reports whether nothing but closers is registered.
 func (c *config) closersOnly() bool {
-	return len(c.servers)+len(c.workers)+len(c.announcers)+len(c.flushers)+len(c.observers) == 0 && c.logger == nil && !c.noStderr && !c.signalsSet && !c.readyUntilDrain
+	return len(c.servers)+len(c.workers)+len(c.announcers)+len(c.flushers)+len(c.observers) == 0 && c.logger == nil && !c.noStderr && !c.signalsSet && !c.forceOnSet && !c.readyUntilDrain
 }
 
 var (
 	errTwoLoggers = errors.New("controller: WithLogger was given twice")
+	errTwoForceOn = errors.New("controller: ForceOn was given twice")
 	errTwoSignals = errors.New("controller: WithSignals or WithSignalChannel was given before; only one of them can be")
 )
 
@@ -144,6 +150,9 @@ func (c *config) conflicts(more config) []error {
 	}
 	if c.signalsSet && more.signalsSet {
 		errs = append(errs, errTwoSignals)
+	}
+	if c.forceOnSet && more.forceOnSet {
+		errs = append(errs, errTwoForceOn)
 	}
 	return errs
 }
@@ -211,6 +220,7 @@ func (c *config) check(more config) (index, []error) {
 		k.named("observer", "observer", o.name, o.observe == nil, nil)
 	}
 	k.errs = append(k.errs, c.conflicts(more)...)
+	k.signals(more)
 	k.order(more)
 	return k.added, k.errs
 }

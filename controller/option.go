@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"slices"
-	"syscall"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
@@ -195,47 +192,6 @@ func WithLogger(logger zerolog.Logger) Option {
 			return errTwoLoggers
 		}
 		c.logger = &logger
-		return nil
-	}
-}
-
-// WithSignals sets the signals that trigger, instead of SIGTERM and SIGINT.
-// Without arguments no signal does: other code owns them. The first signal
-// triggers (or does nothing, if something else has triggered already), the second
-// forces, and from the third on the platform's default applies. One that comes in the
-// first 10 ms after Run has returned is raised again after them: other code that listens
-// with signal.Notify gets it twice.
-func WithSignals(signals ...os.Signal) Option {
-	return func(c *config) error {
-		if c.signalsSet {
-			return errTwoSignals
-		}
-		for _, s := range signals {
-			number, known := s.(syscall.Signal)
-			if !known || number < 1 || number > 64 {
-				return fmt.Errorf("controller: WithSignals: %#v is not a signal of this platform", s)
-			}
-			if !catchable(number) {
-				return fmt.Errorf("controller: WithSignals: %v cannot be caught", number)
-			}
-		}
-		c.signals, c.signalsSet = slices.Clone(signals), true
-		return nil
-	}
-}
-
-// WithSignalChannel takes the signals from a channel instead: the controller then
-// does not touch package os/signal. If the channel is closed, no more signals
-// come.
-func WithSignalChannel(signals <-chan os.Signal) Option {
-	return func(c *config) error {
-		if signals == nil {
-			return errors.New("controller: WithSignalChannel was given a nil channel; WithSignals() means no signals")
-		}
-		if c.signalsSet {
-			return errTwoSignals
-		}
-		c.signalChannel, c.signalsSet = signals, true
 		return nil
 	}
 }

@@ -30,10 +30,12 @@ type record struct {
 func newRecord(c config, idle func()) record {
 	r := record{path: []fsm.State{transitions.Shutdown().Initial()}}
 	for _, o := range c.observers {
-		r.feeds = append(r.feeds, &feed{op: report.OpObserve, name: o.name, observe: o.observe, idle: idle})
+		observe := func(s report.Step) error { o.observe(s); return nil }
+		r.feeds = append(r.feeds, &feed{op: report.OpObserve, name: o.name, observe: observe, idle: idle})
 	}
 	if c.logger != nil {
-		r.feeds = append(r.feeds, &feed{op: report.OpLog, observe: logger{*c.logger}.observe, wants: report.Step.IsLogged, idle: idle})
+		countRefused()
+		r.feeds = append(r.feeds, &feed{op: report.OpLog, observe: logger{*c.logger}.tell, wants: report.Step.IsLogged, idle: idle})
 	}
 	return r
 }
@@ -116,6 +118,15 @@ func (r *run) newStep(kind report.Kind, name string) *report.Step {
 		Kind: kind, Name: name, State: m.State, Phase: m.Phase,
 		Start: m.At, Elapsed: m.Elapsed, Remaining: m.Remaining,
 	}
+}
+
+// tellRequest remembers and tells that a request came after the trigger.
+func (r *run) tellRequest(name, text string) {
+	s := r.newStep(report.KindRequest, name)
+	s.Text = text
+	r.record.add(s)
+	r.tell(*s)
+	r.record.start() // it may be the last thing that happens
 }
 
 // now returns where the shutdown is.

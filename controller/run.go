@@ -24,13 +24,21 @@ type run struct {
 	outer   context.Context // Run's context
 	base    context.Context // the same without its end, with the Life
 
-	begun     time.Time // Run's start
-	at        time.Time // the trigger's instant; zero before
-	timerAt   time.Time
-	deadline  time.Time
-	forced    bool
-	suspended time.Duration // see noticeSuspension
-	ready     bool          // phase serve was reached
+	begun       time.Time // Run's start
+	at          time.Time // the trigger's instant; zero before
+	announceEnd time.Time
+	settleTime  time.Duration // how long settle may last
+	settleEnd   time.Time     // when it ends at the latest; zero before it begins
+	timerAt     time.Time
+	deadline    time.Time
+	forced      bool
+	shortened   bool
+	suspended   time.Duration // see noticeSuspension
+	ready       bool          // phase serve was reached
+
+	giveBackAt     time.Time // when the signals that force become the platform's; zero: not yet, or no longer
+	early          []ignored // signals that came before Run
+	ignoredSignals [late + 1]int
 
 	servers []*server // without those that stop last
 	lasts   []*server
@@ -52,14 +60,14 @@ type run struct {
 	record record
 }
 
-func newRun(ctx context.Context, c *Controller, config config) *run {
-	from, background := c.signalsOf(config)
+func newRun(ctx context.Context, c *Controller, config config, heard heard) *run {
 	r := &run{
 		Controller: c,
 		config:     config,
 		alarm:      time.NewTimer(time.Hour), // await resets it
 		outcome:    report.OutcomeDrained,
-		signals:    from,
+		signals:    heard.signals,
+		early:      heard.ignored,
 		outer:      ctx,
 		ended:      ctx.Done(),
 		base:       lastcall.NewContext(context.WithoutCancel(ctx), c.Life()),
@@ -67,13 +75,16 @@ func newRun(ctx context.Context, c *Controller, config config) *run {
 	}
 	r.addMembers()
 	r.record = newRecord(config, r.inbox.poke)
-	r.warnOfParent(background)
+	r.warnOfParent(heard.background)
 	return r
 }
 
 // run walks the phases, in order.
 func (r *run) run() report.Report {
 	r.takeInEarly()
+	for _, s := range r.early {
+		r.ignore(s)
+	}
 	r.enter(lastcall.PhaseStart)
 	if r.at.IsZero() {
 		r.start()
@@ -224,7 +235,7 @@ func (r *run) serve() {
 
 // announce takes readiness down and tells the workers to claim nothing new.
 func (r *run) announce() {
-	end := r.at.Add(r.config.budget.Announce())
+	end := func() time.Time { return r.announceEnd }
 	r.enter(lastcall.PhaseAnnounce)
 	var calls []*call
 	for _, w := range r.workers {
@@ -234,13 +245,13 @@ func (r *run) announce() {
 	}
 	for _, s := range slices.Concat(r.servers, r.lasts) {
 		if s.full != nil {
-			calls = append(calls, r.step(report.OpAnnounce, stepConfig{name: s.name, run: s.full.Announce}, end, nil))
+			calls = append(calls, r.step(report.OpAnnounce, stepConfig{name: s.name, run: s.full.Announce}, end(), nil))
 		}
 	}
 	for _, a := range r.config.announcers {
-		calls = append(calls, r.step(report.OpAnnouncer, a, end, nil))
+		calls = append(calls, r.step(report.OpAnnouncer, a, end(), nil))
 	}
-	r.awaitSteps(calls, func() time.Time { return end }, r.timeIsUp)
+	r.awaitSteps(calls, end, r.timeIsUp)
 }
 
 // timeIsUp reports whether the timer has fired.

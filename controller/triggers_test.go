@@ -216,13 +216,13 @@ func TestForceIsATrigger(t *testing.T) {
 	})
 }
 
-// The second signal forces; the first one is a trigger.
+// The first signal is a trigger, and the second one may force.
 func TestSecondSignalForces(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
 		signals := make(chan os.Signal, 1)
 		c := mustNew(t, budget, controller.WithSignalChannel(signals), withServer("s", newServer(d, "s", time.Hour)))
 		time.AfterFunc(time.Minute, func() { sigterm(signals) })
-		time.AfterFunc(time.Minute+time.Second, func() { sigterm(signals) }) // in settle
+		time.AfterFunc(time.Minute+time.Second, func() { signals <- os.Interrupt }) // in settle
 		r := c.Run(context.Background())
 		wantTook(t, r.Took(), time.Second)
 		wantPath(t, r, true)

@@ -86,7 +86,7 @@ func (j jsonStep) step() (Step, error) {
 	s := Step{
 		Kind: j.Kind, Name: j.Name, Op: j.Op, State: j.State, Phase: j.Phase, Start: j.Start,
 		Elapsed: seconds(j.Elapsed), Remaining: seconds(j.Remaining), Duration: seconds(j.Duration),
-		Text: j.Error, Stack: j.Stack, Abandoned: j.Abandoned,
+		Text: j.Error + j.Text, Stack: j.Stack, Abandoned: j.Abandoned,
 	}
 	if j.Error != "" {
 		s.Err = errors.New(j.Error)

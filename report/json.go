@@ -68,6 +68,7 @@ type jsonStep struct {
 	Remaining float64        `json:"remaining_seconds"`
 	Duration  float64        `json:"duration_seconds"`
 	Result    string         `json:"result,omitempty"`
+	Text      string         `json:"text,omitempty"`
 	Error     string         `json:"error,omitempty"`
 	Stack     string         `json:"stack,omitempty"`
 	Abandoned bool           `json:"abandoned,omitempty"`
@@ -81,6 +82,9 @@ func jsonStepOf(s Step) jsonStep {
 	}
 	if s.Kind == KindTransition {
 		j.Event = &s.Transition.Event
+	}
+	if s.Kind == KindRequest {
+		j.Text, j.Error = s.Text, ""
 	}
 	if s.Kind == KindCall {
 		j.Result = s.Result.String()

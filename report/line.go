@@ -70,6 +70,13 @@ func (s Step) Line() Line {
 	case KindWarning:
 		l.Level, l.Message = slog.LevelWarn, s.Text
 		l.where(s.Now)
+	case KindRequest:
+		if s.Name != "signal" { // one of that name has changed nothing
+			l.Level = slog.LevelWarn
+		}
+		l.Message = s.String()
+		l.where(s.Now)
+		l.text("request", s.Name)
 	default:
 		l.Message = s.String()
 	}
@@ -111,6 +118,7 @@ func (l *Line) trigger(s Step) {
 	}
 	l.duration("reserve", known.Budget.Reserve)
 	l.add(slog.Time("timer_at", known.Timer), slog.Time("deadline", known.Deadline))
+	l.text("assumes", "no SIGKILL for "+Round(known.Budget.Total)+" after the trigger")
 }
 
 // call says how a call ended that did not end well, or that gave an error as it ended

@@ -213,7 +213,7 @@ func TestReportJSON(t *testing.T) {
 func TestWords(t *testing.T) {
 	for want, got := range map[string]fmt.Stringer{
 		"transition": report.KindTransition, "phase": report.KindPhase, "call": report.KindCall, "trigger": report.KindTrigger, "begin": report.KindBegin,
-		"work": report.KindWork, "summary": report.KindSummary, "warning": report.KindWarning, "Kind(0)": report.Kind(0), "Kind(9)": report.Kind(9), "Kind(255)": report.Kind(255),
+		"work": report.KindWork, "summary": report.KindSummary, "warning": report.KindWarning, "request": report.KindRequest, "Kind(0)": report.Kind(0), "Kind(10)": report.Kind(10), "Kind(255)": report.Kind(255),
 		"ok": report.ResultOK, "failed": report.ResultFailed, "panicked": report.ResultPanicked, "called runtime.Goexit": report.ResultGoexit, "timed out": report.ResultTimedOut,
 		"Result(0)": report.Result(0), "Result(6)": report.Result(6),
 		"drained": report.OutcomeDrained, "cancelled": report.OutcomeCancelled, "stopped": report.OutcomeStopped, "cut": report.OutcomeCut, "abandoned": report.OutcomeAbandoned, "expired: idle peers": report.OutcomeIdle,
@@ -233,6 +233,7 @@ func TestWords(t *testing.T) {
 		`work of "grpc"`:                   {Kind: report.KindWork, Name: "grpc"},
 		"summary":                          {Kind: report.KindSummary},
 		"warning: PID 1 is a shell":        {Kind: report.KindWarning, Text: "PID 1 is a shell"},
+		"Shorten: spot | gone":             {Kind: report.KindRequest, Name: "Shorten", Text: "spot\ngone"},
 		`GracefulStop "grpc" timed out`:    {Kind: report.KindCall, Op: report.OpGracefulStop, Name: "grpc", Result: report.ResultTimedOut},
 		`worker "w" called runtime.Goexit`: {Kind: report.KindCall, Op: report.OpWork, Name: "w", Result: report.ResultGoexit},
 	} {

@@ -24,6 +24,11 @@ func (r Report) String() string {
 		}
 	}
 	fmt.Fprintf(&b, "  phases    %s\n", strings.Join(phases, ", "))
+	for _, s := range r.Steps {
+		if s.Kind == KindRequest {
+			fmt.Fprintf(&b, "  request   %s; in phase %v, at +%s\n", s, s.Phase, Round(s.Elapsed))
+		}
+	}
 	r.writeWork(&b)
 	for _, s := range r.Failures() {
 		fmt.Fprintf(&b, "  failed    %s; begun in phase %v, ", s, s.Phase)

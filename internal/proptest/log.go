@@ -72,7 +72,8 @@ type Span struct {
 // Ask is a request to shut down, or to hurry.
 type Ask struct {
 	At   time.Time
-	What string // shutdown, fail, force, context, signal
+	What string    // shutdown, fail, force, context, signal (SIGTERM), interrupt (SIGINT), shorten
+	To   time.Time // of shorten: the deadline
 	seq  int
 }
 
@@ -91,8 +92,9 @@ func (l *Log) do(f func()) {
 }
 
 // ask notes a request to shut down, right before it is made.
-func (l *Log) ask(what string) {
-	l.do(func() { l.asks = append(l.asks, Ask{At: time.Now(), What: what, seq: l.seq}) })
+func (l *Log) ask(what string, to time.Duration) {
+	now := time.Now()
+	l.do(func() { l.asks = append(l.asks, Ask{At: now, What: what, To: now.Add(to), seq: l.seq}) })
 }
 
 // hear is an observer that takes no time.
