@@ -33,8 +33,8 @@ const (
 
 // frames finds the headers of frames in one direction of a connection.
 type frames struct {
-	skip int // bytes to come that are not looked at
-	n    int // bytes of head that have come
+	skip int32 // bytes to come that are not looked at
+	n    uint8 // bytes of head that have come
 	head [frameHead + 4]byte
 }
 
@@ -43,21 +43,21 @@ type frames struct {
 func (f *frames) scan(b []byte, frame func(kind, flags byte, id uint32)) {
 	for len(b) > 0 {
 		if f.skip > 0 {
-			n := min(f.skip, len(b))
-			f.skip, b = f.skip-n, b[n:]
+			n := min(int(f.skip), len(b))
+			f.skip, b = f.skip-int32(n), b[n:] //nolint:gosec // it is at most skip
 			continue
 		}
-		want := frameHead
+		want := uint8(frameHead)
 		if f.n >= frameHead { // only a GOAWAY is read on
 			want += 4
 		}
 		n := copy(f.head[f.n:want], b)
-		f.n, b = f.n+n, b[n:]
+		f.n, b = f.n+uint8(n), b[n:] //nolint:gosec // it is at most 13
 		if f.n < want {
 			return
 		}
 		kind, id := f.head[3], f.head[5:9]
-		length := int(f.head[0])<<16 | int(f.head[1])<<8 | int(f.head[2])
+		length := int32(f.head[0])<<16 | int32(f.head[1])<<8 | int32(f.head[2])
 		switch {
 		case want > frameHead:
 			length, id = length-4, f.head[frameHead:]
@@ -75,19 +75,24 @@ func (f *frames) scan(b []byte, frame func(kind, flags byte, id uint32)) {
 type streams struct {
 	mu      sync.Mutex
 	in, out frames
-	greeted int  // bytes of the preface that have come
+	greeted int8 // bytes of the preface that have come
 	blind   bool // this is not HTTP/2 in clear
 	used    bool // there was a stream, since mark
 	highest uint32
 	open    map[uint32]struct{} // nil as long as there was none
 
-	told    time.Time     // when the first GOAWAY was written; zero: none was
+	*goingAway // nil: no GOAWAY was written
+
+	outer net.Conn // what Credentials have made of the connection; nil: nothing. Set before it is used
+}
+
+// goingAway is what is known of a connection once a GOAWAY was written. Most never need it.
+type goingAway struct {
+	told    time.Time     // when the first GOAWAY was written
 	last    uint32        // of the last GOAWAY: the last stream that is served
 	moved   time.Time     // when something was read or written, from the last GOAWAY on; zero: that was not written
 	silence time.Duration // how long an idle connection has to be silent then
 	quiet   *time.Timer   // runs while it is idle then
-
-	outer net.Conn // what Credentials have made of the connection; nil: nothing. Set before it is used
 }
 
 // mark forgets the streams that have ended.
@@ -112,14 +117,14 @@ func (s *streams) none() bool {
 }
 
 // known reports whether the peer speaks HTTP/2 in clear. The mutex is held.
-func (s *streams) known() bool { return !s.blind && s.greeted == len(preface) }
+func (s *streams) known() bool { return !s.blind && int(s.greeted) == len(preface) }
 
 // read takes in what the peer has sent. It reports whether the connection has become idle
 // after its last GOAWAY, as wrote does.
 func (s *streams) read(b []byte) (idle bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for ; s.greeted < len(preface) && len(b) > 0 && !s.blind; b = b[1:] {
+	for ; int(s.greeted) < len(preface) && len(b) > 0 && !s.blind; b = b[1:] {
 		s.blind = b[0] != preface[s.greeted]
 		s.greeted++
 	}
@@ -131,7 +136,7 @@ func (s *streams) read(b []byte) (idle bool) {
 		case kind == frameReset:
 			delete(s.open, id)
 		case kind != frameHeaders || id <= s.highest: // these are trailers
-		case s.moved.IsZero() || id <= s.last: // others are refused, and the peer is told so
+		case s.goingAway == nil || s.moved.IsZero() || id <= s.last: // others are refused, and the peer is told so
 			s.highest, s.used = id, true
 			if s.open == nil {
 				s.open = map[uint32]struct{}{}
@@ -169,8 +174,8 @@ func (s *streams) wrote(b []byte) (idle bool) {
 // way has come after as much silence. The mutex is held.
 func (s *streams) goesAway(last uint32) {
 	now := time.Now()
-	if s.told.IsZero() {
-		s.told = now
+	if s.goingAway == nil {
+		s.goingAway = &goingAway{told: now}
 	}
 	if last == maxID {
 		return
@@ -182,7 +187,7 @@ func (s *streams) goesAway(last uint32) {
 // moves notes that something was read or written, and reports whether the connection is
 // idle after its last GOAWAY and no timer runs. The mutex is held.
 func (s *streams) moves() (idle bool) {
-	if s.moved.IsZero() {
+	if s.goingAway == nil || s.moved.IsZero() {
 		return false
 	}
 	s.moved = time.Now()
