@@ -25,61 +25,85 @@ import (
 //   - the same edge twice;
 //   - a name that differs from another one only in its case or in the spaces around it.
 //
-// States inside others are checked in the same way, with what the enclosing state
-// enters first. What Err returns is returned as well, alone.
+// A machine that is in a state is also in those around it, and leaves it by their edges.
+// What Err returns is returned as well, alone.
 func Check(m Machine) error {
 	if err := m.Err(); err != nil {
 		return err
 	}
-	c := checker{edges: m.edgesByParent()}
-	states := m.states()
-	c.names(states)
+	m = Machine{Initial: m.Initial, States: m.states(), Edges: m.Edges}
+	c := checker{Machine: m, inside: m.chains()}
+	c.names(m.States)
 	c.targets(m.Edges)
-	c.region(states, "", m.Initial)
-	walk(states, func(s *State, _ string) {
-		if len(s.States) > 0 {
-			c.region(s.States, s.Name, s.Initial)
-		}
-	})
+	c.dead(m.States)
+	walk(m.States, func(s *State, _ string) { c.dead(s.States) })
+	c.reachable()
 	return errors.Join(c.errs...)
 }
 
 type checker struct {
-	edges map[string][]Edge // by enclosing state
-	errs  []error
+	Machine
+	inside map[string][]string // see chains
+	errs   []error
 }
 
 func (c *checker) suspect(format string, args ...any) {
 	c.errs = append(c.errs, fmt.Errorf("viz: "+format, args...))
 }
 
-// region checks the states inside one, or at the top, for reachability.
-func (c *checker) region(states []State, in, initial string) {
-	edges := c.edges[in]
-	marked := slices.ContainsFunc(states, func(s State) bool { return s.Terminal })
-	leaves := func(name string) bool {
-		return slices.ContainsFunc(edges, func(e Edge) bool { return e.From == name && e.To != name })
-	}
-	var ends, all []string
+// leaves reports whether an edge leads out of a state, or of one inside it.
+func (c *checker) leaves(name string) bool {
+	return slices.ContainsFunc(c.Edges, func(e Edge) bool {
+		return contains(c.inside, name, e.From) && !contains(c.inside, name, e.To)
+	})
+}
+
+func marked(states []State) bool {
+	return slices.ContainsFunc(states, func(s State) bool { return s.Terminal })
+}
+
+// dead checks whether edges leave the states of a level.
+func (c *checker) dead(states []State) {
 	for _, s := range states {
-		all = append(all, s.Name)
-		if s.Terminal || !marked && !leaves(s.Name) {
-			ends = append(ends, s.Name)
-		}
-		switch {
-		case s.Terminal && leaves(s.Name):
+		switch leaves := c.leaves(s.Name); {
+		case s.Terminal && leaves:
 			c.suspect("%q is terminal, but an edge leaves it", s.Name)
-		case marked && !s.Terminal && !leaves(s.Name):
+		case marked(states) && !s.Terminal && !leaves:
 			c.suspect("%q is a dead end: no edge leaves it, and it is not terminal", s.Name)
 		}
 	}
-	entered := reach([]string{initial}, edges, func(e Edge) (string, string) { return e.From, e.To })
+}
+
+// reachable checks all states. A machine that enters a state is also in those around it,
+// and enters what that one begins with, or any of the states inside if that is not said.
+func (c *checker) reachable() {
+	edges, all := slices.Clone(c.Edges), []string(nil)
+	walk(c.States, func(s *State, in string) {
+		all = append(all, s.Name)
+		if in != "" {
+			edges = append(edges, Edge{From: s.Name, To: in})
+		}
+		if s.Initial != "" {
+			edges = append(edges, Edge{From: s.Name, To: s.Initial})
+		} else if s.Name == c.Initial || slices.ContainsFunc(c.Edges, func(e Edge) bool { return e.To == s.Name }) {
+			for _, in := range s.States {
+				edges = append(edges, Edge{From: s.Name, To: in.Name})
+			}
+		}
+	})
+	var ends []string
+	for _, s := range c.States {
+		if s.Terminal || !marked(c.States) && !c.leaves(s.Name) {
+			ends = append(ends, s.Name)
+		}
+	}
+	entered := reach([]string{c.Initial}, edges, func(e Edge) (string, string) { return e.From, e.To })
 	ending := reach(ends, edges, func(e Edge) (string, string) { return e.To, e.From })
 	for _, name := range all {
-		if initial != "" && !entered[name] {
-			c.suspect("%q cannot be reached from %q", name, initial)
+		if c.Initial != "" && !entered[name] {
+			c.suspect("%q cannot be reached from %q", name, c.Initial)
 		}
-		if len(ends) > 0 && !ending[name] && leaves(name) {
+		if len(ends) > 0 && !ending[name] && c.leaves(name) {
 			c.suspect("no path leads from %q to an end (%s)", name, strings.Join(ends, ", "))
 		}
 	}

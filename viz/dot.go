@@ -38,7 +38,7 @@ func dotStyle(c Class, state bool) string {
 // what is inside, and edges from it begin at one below that, so that clusters stand below
 // one another. What this package adds has names that begin with a newline, which no state's does.
 func (m Machine) dot() string {
-	d := dotGraph{edges: m.edgesByParent(), inside: make(map[string]bool), ids: make(map[string]string)}
+	d := dotGraph{edges: m.levels(), chains: m.chains(), inside: make(map[string]bool), ids: make(map[string]string)}
 	walk(m.States, func(s *State, _ string) {
 		d.inside[s.Name] = len(s.States) > 0
 		d.ids[s.Name] = s.Name
@@ -63,7 +63,8 @@ func (m Machine) dot() string {
 
 type dotGraph struct {
 	pen
-	edges  map[string][]Edge
+	edges  map[string][]levelEdge
+	chains map[string][]string
 	inside map[string]bool   // by state: there are states inside
 	ids    map[string]string // by state
 }
@@ -83,7 +84,7 @@ func (d *dotGraph) region(indent string, in State, start string) {
 		d.edge(indent, Edge{To: in.Initial, Label: start}, id, "")
 	}
 	for _, e := range d.edges[in.Name] {
-		d.edge(indent, e, d.end(e.From, "out of "), "")
+		d.edge(indent, e.Edge, d.end(e.From, "out of "), "")
 	}
 }
 
@@ -126,10 +127,10 @@ func (d *dotGraph) edge(indent string, e Edge, from, attributes string) {
 	if !blank(e.Label) {
 		all = append(all, "label="+quoteDOT(e.Label))
 	}
-	if d.inside[e.From] && e.From != e.To {
+	if d.inside[e.From] && !contains(d.chains, e.From, e.To) {
 		all = append(all, "ltail="+d.cluster(e.From))
 	}
-	if d.inside[e.To] && e.From != e.To {
+	if d.inside[e.To] && (e.From == "" || !contains(d.chains, e.To, e.From)) {
 		all = append(all, "lhead="+d.cluster(e.To))
 	}
 	text := strings.TrimPrefix(strings.Join(all, ", ")+dotStyle(e.Class, false), ", ")

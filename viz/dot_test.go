@@ -80,16 +80,21 @@ func (g dotGraph) understood() (states, edges []string) {
 		if e.Style == "invis" || from.Shape == "note" {
 			continue
 		}
-		end := func(label, cluster, shape string) string {
+		end := func(label, cluster, shape, name string) string {
 			if cluster != "" {
 				return clusters[cluster]
+			}
+			for _, prefix := range []string{`\nout of `, `\ninto `} { // the invisible ends inside a cluster
+				if state, ok := strings.CutPrefix(name, prefix); ok {
+					return clusters[`cluster\n`+state]
+				}
 			}
 			if shape == "point" {
 				return "[*]"
 			}
 			return label
 		}
-		edges = append(edges, fmt.Sprintf("%q %q %q", end(label(from.Label), e.LTail, from.Shape), label(e.Label), end(label(to.Label), e.LHead, to.Shape)))
+		edges = append(edges, fmt.Sprintf("%q %q %q", end(label(from.Label), e.LTail, from.Shape, from.Name), label(e.Label), end(label(to.Label), e.LHead, to.Shape, to.Name)))
 	}
 	slices.Sort(states)
 	slices.Sort(edges)

@@ -8,8 +8,7 @@ import (
 
 // Err returns everything that makes it impossible to draw the machine, joined, each
 // with the name of the state or edge: a state without a name, two states of the same
-// name, an initial state that is not there, an edge across the border of an enclosing
-// state, a blank note, an unknown class or direction; and what FromFSM, Mark, Note,
+// name, an initial state that is not there, a blank note, an unknown class or direction; and what FromFSM, Mark, Note,
 // Inside and Path could not do.
 //
 // It is not an error that a state is unreachable, or a dead end: Check says so.
@@ -62,13 +61,8 @@ func (m Machine) checkStates(states []State) (errs []error) {
 			fail("the state %q is entered in %q, which is not inside it", s.Name, s.Initial)
 		}
 	})
-	if m.Initial != "" && (blank(m.Initial) || parents[m.Initial] != "") {
-		fail("the initial state %q is blank or inside another one: set the Initial of that one as well", m.Initial)
-	}
-	for i, e := range m.Edges {
-		if from, to := parents[e.From], parents[e.To]; from != to {
-			fail("edge %d (%q) from %q to %q: one is inside %q and the other inside %q", i+1, e.Label, e.From, e.To, from, to)
-		}
+	if m.Initial != "" && blank(m.Initial) {
+		fail("the initial state has the name %q", m.Initial)
 	}
 	return errs
 }

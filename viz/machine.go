@@ -49,8 +49,8 @@ type State struct {
 	Class    Class
 
 	// States are inside this one: the phases of a state, or the members of a group.
-	// An edge connects states of the same level and of the same enclosing state: mermaid
-	// cannot draw others.
+	// Edges may lead across its border. The SVG then draws them to the border, and says
+	// in the label which states they connect.
 	States  []State
 	Initial string // which of the states inside is entered first; may be empty
 }

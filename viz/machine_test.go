@@ -54,24 +54,20 @@ func TestErr(t *testing.T) {
 		m    viz.Machine
 		want []string
 	}{
-		"nothing":                {viz.Machine{}, []string{"the machine has no states"}},
-		"the zero table":         {viz.FromTable(ours.Table{}), []string{"zero fsm.Table"}},
-		"an unknown detail":      {viz.FromTable(transitions.Shutdown(), 9), []string{"Detail(9)"}},
-		"an edge from nothing":   {viz.FromEvents("a", fsm.Events{{Name: "go", Src: []string{""}, Dst: "b"}}), []string{`edge 1 ("go"): from "" to "b"`}},
-		"an edge to nothing":     {viz.FromEvents("a", fsm.Events{{Name: "go", Src: []string{"a"}}}), []string{`edge 1 ("go"): from "a" to ""`}},
-		"no initial state":       {viz.FromEvents("", fsm.Events{{Name: "go", Src: []string{"a"}, Dst: "b"}}), []string{"initial state has no name"}},
-		"a blank name":           {with(func(m *viz.Machine) { m.States = []viz.State{{Name: "\t"}} }), []string{`name "\t"`}},
-		"two states of one name": {with(func(m *viz.Machine) { m.States = []viz.State{{Name: "b"}, {Name: "b"}} }), []string{`two states have the name "b"`}},
-		"one inside the other":   {with(func(m *viz.Machine) { m.States = []viz.State{{Name: "b", States: []viz.State{{Name: "b"}}}} }), []string{`two states have the name "b"`}},
-		"an unknown class":       {with(func(m *viz.Machine) { m.States = []viz.State{{Name: "b", Class: 9}} }), []string{`state "b": Class(9)`}},
-		"an edge's class":        {with(func(m *viz.Machine) { m.Edges[0].Class = 9 }), []string{`edge 1 ("go"): Class(9)`}},
-		"a blank note":           {a.Note("b", " "), []string{`state "b" has a blank note`}},
-		"a direction":            {with(func(m *viz.Machine) { m.Direction = "up\n" }), []string{`"up\n" is none of TB, BT, LR, RL`}},
-		"an initial inside": {with(func(m *viz.Machine) {
-			m.Initial = "c"
-			m.States = []viz.State{{Name: "b", States: []viz.State{{Name: "c"}}}}
-		}), []string{`initial state "c"`}},
-		"an edge across":           {with(func(m *viz.Machine) { m.States = []viz.State{{Name: "x", States: []viz.State{{Name: "b"}}}} }), []string{`edge 1 ("go") from "a" to "b": one is inside "" and the other inside "x"`}},
+		"nothing":                  {viz.Machine{}, []string{"the machine has no states"}},
+		"the zero table":           {viz.FromTable(ours.Table{}), []string{"zero fsm.Table"}},
+		"an unknown detail":        {viz.FromTable(transitions.Shutdown(), 9), []string{"Detail(9)"}},
+		"an edge from nothing":     {viz.FromEvents("a", fsm.Events{{Name: "go", Src: []string{""}, Dst: "b"}}), []string{`edge 1 ("go"): from "" to "b"`}},
+		"an edge to nothing":       {viz.FromEvents("a", fsm.Events{{Name: "go", Src: []string{"a"}}}), []string{`edge 1 ("go"): from "a" to ""`}},
+		"no initial state":         {viz.FromEvents("", fsm.Events{{Name: "go", Src: []string{"a"}, Dst: "b"}}), []string{"initial state has no name"}},
+		"a blank name":             {with(func(m *viz.Machine) { m.States = []viz.State{{Name: "\t"}} }), []string{`name "\t"`}},
+		"two states of one name":   {with(func(m *viz.Machine) { m.States = []viz.State{{Name: "b"}, {Name: "b"}} }), []string{`two states have the name "b"`}},
+		"one inside the other":     {with(func(m *viz.Machine) { m.States = []viz.State{{Name: "b", States: []viz.State{{Name: "b"}}}} }), []string{`two states have the name "b"`}},
+		"an unknown class":         {with(func(m *viz.Machine) { m.States = []viz.State{{Name: "b", Class: 9}} }), []string{`state "b": Class(9)`}},
+		"an edge's class":          {with(func(m *viz.Machine) { m.Edges[0].Class = 9 }), []string{`edge 1 ("go"): Class(9)`}},
+		"a blank note":             {a.Note("b", " "), []string{`state "b" has a blank note`}},
+		"a direction":              {with(func(m *viz.Machine) { m.Direction = "up\n" }), []string{`"up\n" is none of TB, BT, LR, RL`}},
+		"a blank initial state":    {with(func(m *viz.Machine) { m.Initial = " " }), []string{`initial state has the name " "`}},
 		"entered elsewhere":        {with(func(m *viz.Machine) { m.States = []viz.State{{Name: "b", Initial: "a"}} }), []string{`"b" is entered in "a", which is not inside it`}},
 		"a mark at no state":       {a.Mark(viz.Current, "b", "c", "d"), []string{`mark "c": there is no such state`, `mark "d"`}},
 		"a note at no state":       {a.Note("c", "x"), []string{`note at "c"`}},
@@ -134,7 +130,7 @@ func TestCheck(t *testing.T) {
 		`viz: no path leads from "b" to an end (alone, A )`,
 		`viz: "x" cannot be reached from "a"`,
 		`viz: no path leads from "c" to an end (alone, A )`,
-		`viz: "lost" cannot be reached from "in"`,
+		`viz: "lost" cannot be reached from "a"`,
 	}
 	slices.Sort(got)
 	slices.Sort(want)
@@ -148,6 +144,7 @@ func TestCheck(t *testing.T) {
 		}
 	}
 	for name, fine := range map[string]viz.Machine{
+		"groups":           groups(),
 		"the shutdown":     viz.FromTable(transitions.Shutdown(), viz.Phases),
 		"runs for ever":    {Initial: "a", Edges: []viz.Edge{edge("a", "x", "b"), edge("b", "x", "a"), edge("b", "y", "b")}},
 		"two labels":       {Initial: "a", Edges: []viz.Edge{edge("a", "x", "b"), edge("a", "y", "b")}},
@@ -155,6 +152,39 @@ func TestCheck(t *testing.T) {
 	} {
 		if err := viz.Check(fine); err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// groups has edges across the borders of states, and starts inside of one.
+func groups() viz.Machine {
+	return viz.Machine{
+		Initial: "working",
+		States: []viz.State{
+			{Name: "busy", States: []viz.State{{Name: "working"}, {Name: "slow", States: []viz.State{{Name: "waiting"}}}}},
+			{Name: "sick", Label: "not well", States: []viz.State{{Name: "bad"}, {Name: "worse"}}},
+			{Name: "killed"},
+		},
+		Edges: []viz.Edge{
+			edge("working", "block", "waiting"), edge("waiting", "wake", "working"), edge("waiting", "timeout", "bad"), edge("bad", "more", "worse"),
+			edge("worse", "heal", "busy"), edge("busy", "kill", "killed"), edge("sick", "kill", "killed"), edge("slow", "give up", "waiting"),
+		},
+	}
+}
+
+// TestAcross: an edge across a border is drawn to the border, and says where it leads.
+func TestAcross(t *testing.T) {
+	texts := svgText(t, draw(t, groups(), viz.SVG))
+	for _, want := range []string{"(→ working)", "(working → waiting)", "(waiting → bad)", "(worse → busy)", "(slow → waiting)"} {
+		if !slices.Contains(texts, want) {
+			t.Errorf("the SVG does not say %s: %q", want, texts)
+		}
+	}
+	unreached := groups()
+	unreached.Edges = unreached.Edges[:2]
+	for _, want := range []string{`"sick" cannot be reached`, `"bad" cannot be reached`, `"killed" cannot be reached`} {
+		if err := viz.Check(unreached); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v does not say %s", err, want)
 		}
 	}
 }

@@ -19,18 +19,21 @@ const mermaidStyles = `    classDef visited fill:lightgreen,stroke:darkgreen,str
 // at commit 028a1d2a6d59, 2026-07-06), has the arrow from [*] to SERVING and the four
 // between the states, and nothing else.
 func (m Machine) mermaid() string {
-	d := mermaidDiagram{ids: make(map[string]string), edges: make(map[string][]Edge)}
-	parent := make(map[string]string)
-	walk(m.States, func(s *State, in string) {
-		parent[s.Name] = in
+	d := mermaidDiagram{ids: make(map[string]string), edges: make(map[string][]levelEdge)}
+	chains := m.chains()
+	for _, e := range m.Edges {
+		in, on := level(chains, e)
+		if on.across() {
+			in = "" // elsewhere mermaid would move its ends
+		}
+		d.edges[in] = append(d.edges[in], on)
+	}
+	walk(m.States, func(s *State, _ string) {
 		d.ids[s.Name] = s.Name
 		if !plainID(s.Name) || s.label() != s.Name {
 			d.ids[s.Name] = fmt.Sprintf("state_%d", len(d.ids)+1)
 		}
 	})
-	for _, e := range m.Edges {
-		d.edges[parent[e.From]] = append(d.edges[parent[e.From]], e)
-	}
 	if m.Title != "" {
 		// stateDiagram-v2 has no title statement: mermaid would draw a state of that name.
 		d.printf("---\ntitle: %s\n---\n", quoteYAML(m.Title))
@@ -48,7 +51,7 @@ func (m Machine) mermaid() string {
 type mermaidDiagram struct {
 	pen
 	ids   map[string]string // by state
-	edges map[string][]Edge // by enclosing state
+	edges map[string][]levelEdge
 }
 
 // region writes what is inside a state: the states that no arrow introduces, the

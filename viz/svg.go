@@ -44,8 +44,16 @@ const (
 
 // svg draws the machine as a picture of its own.
 func (m Machine) svg() string {
-	p := svgPicture{edges: m.edgesByParent(), direction: m.Direction}
-	body, w, h := p.region(State{States: m.States, Initial: m.Initial}, m.Start, p.direction)
+	p := svgPicture{edges: make(map[string][]Edge), chains: m.chains()}
+	labels := make(map[string]string)
+	walk(m.States, func(s *State, _ string) { labels[s.Name] = s.label() })
+	for in, edges := range m.levels() {
+		for _, e := range edges {
+			p.edges[in] = append(p.edges[in], e.lifted(func(name string) string { return labels[name] }))
+		}
+	}
+	p.labels = labels
+	body, w, h := p.region(State{States: m.States, Initial: m.Initial}, m.Start, m.Direction)
 	top := margin
 	var title string
 	if !blank(m.Title) {
@@ -63,18 +71,9 @@ func (m Machine) svg() string {
 }
 
 type svgPicture struct {
-	edges     map[string][]Edge // by enclosing state
-	direction Direction
-}
-
-// edgesByParent returns the edges by the state that their ends are inside, "" at the top.
-func (m Machine) edgesByParent() map[string][]Edge {
-	parent, all := make(map[string]string), make(map[string][]Edge)
-	walk(m.States, func(s *State, in string) { parent[s.Name] = in })
-	for _, e := range m.Edges {
-		all[parent[e.From]] = append(all[parent[e.From]], e)
-	}
-	return all
+	edges  map[string][]Edge // by enclosing state
+	chains map[string][]string
+	labels map[string]string // by state
 }
 
 // bundle returns one edge for all between the same states in the same direction and
@@ -109,7 +108,8 @@ func (p *svgPicture) region(in State, start string, d Direction) (body string, w
 			return fmt.Sprintf("<circle class=\"lcv-start\" r=\"%s\"/>\n", num(startSize/2))
 		})
 		f.node(startSize, startSize)
-		edges = append(edges, Edge{To: in.Initial, Label: start})
+		first := levelEdge{Edge{To: in.Initial, Label: start}, "", p.chains[in.Initial][len(p.chains[in.Name])]}
+		edges = append(edges, first.lifted(func(name string) string { return p.labels[name] }))
 	}
 	for _, s := range in.States {
 		drawn, w, h := p.state(s, d)

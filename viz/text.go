@@ -33,7 +33,7 @@ func asciiStrokes() strokes {
 // goes from an edge's label to the right, and then up or down to its target. All edges to
 // one target share a line, so there are at most as many as states.
 func (m Machine) text(s strokes) string {
-	t := textDrawing{strokes: s, edges: m.edgesByParent()}
+	t := textDrawing{strokes: s, edges: m.Edges}
 	t.region(0, State{States: m.States, Initial: m.Initial}, m.Start)
 	var b strings.Builder
 	for _, line := range wrap(m.Title, 72) {
@@ -54,7 +54,7 @@ type textRow struct {
 
 type textDrawing struct {
 	strokes
-	edges map[string][]Edge
+	edges []Edge
 	rows  []textRow
 }
 
@@ -65,7 +65,7 @@ func (t *textDrawing) region(depth int, in State, start string) {
 	}
 	for _, s := range in.States {
 		t.state(indent, depth, s)
-		out := slices.DeleteFunc(slices.Clone(t.edges[in.Name]), func(e Edge) bool { return e.From != s.Name })
+		out := slices.DeleteFunc(slices.Clone(t.edges), func(e Edge) bool { return e.From != s.Name })
 		for i, e := range out {
 			corner := t.lines[14]
 			if i == len(out)-1 {

@@ -91,6 +91,7 @@ func cases() []Case {
 		state("calls", viz.FromTable(transitions.Shutdown(), viz.Calls)),
 		state("phases", viz.FromTable(transitions.Shutdown(), viz.Phases)),
 		state("everything", everything()),
+		state("groups", groups()),
 		sequence("the guide's sequence", ""),
 		sequence("sequence with a title", "Who says what"),
 		state("no labels", hostile("")),
@@ -242,6 +243,21 @@ func everything() viz.Machine {
 			{From: "outer", To: "end", Label: "enough"},
 			{From: "outer", To: "outer", Label: "stay"},
 			{From: "outer", To: "a"},
+		},
+	}
+}
+
+// groups has edges across the borders of states, and starts inside of one.
+func groups() viz.Machine {
+	return viz.Machine{
+		Initial: "working",
+		States: []viz.State{
+			{Name: "busy", States: []viz.State{{Name: "working"}, {Name: "slow", States: []viz.State{{Name: "waiting"}}}}},
+			{Name: "sick", States: []viz.State{{Name: "not well"}, {Name: "worse"}}},
+		},
+		Edges: []viz.Edge{
+			{From: "working", To: "waiting", Label: "block"}, {From: "waiting", To: "working", Label: "wake"}, {From: "waiting", To: "not well", Label: "timeout"},
+			{From: "not well", To: "worse", Label: "more"}, {From: "worse", To: "busy", Label: "heal"}, {From: "sick", To: "killed", Label: "kill"},
 		},
 	}
 }

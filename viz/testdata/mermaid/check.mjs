@@ -93,8 +93,7 @@ function meaning(root) {
       else {
         if (state.description) label.set(state.id, shown(decode(state.description)));
         else if (!label.has(state.id)) label.set(state.id, state.id);
-        if (parent.has(state.id) && parent.get(state.id) !== inside && !state.note) throw new Error(`${state.id} is in two places`);
-        if (!parent.has(state.id)) parent.set(state.id, inside);
+        if (!parent.has(state.id)) parent.set(state.id, inside); // where it is named first
       }
     }
   }, 'root');
