@@ -20,7 +20,7 @@ func TestG8_LateOnlyIfItHasBegun(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := newRun(context.Background(), c, c.config)
+		r := newRun(context.Background(), c, c.config, heard{signals: signals{stop: func() {}}})
 		c.Shutdown(nil)
 		r.takeIn()
 		over := make(chan struct{})
