@@ -166,3 +166,21 @@ func names(deps []Dep) (all []string) {
 	}
 	return all
 }
+
+// NotStarved is G8: a closer that was told to end as its share was over has had half of an
+// equal share, whatever those before it did. A quarter of the time is not theirs.
+func NotStarved(r *Run) error {
+	for _, group := range r.Setup.Closers {
+		for _, d := range group {
+			s := r.first(opClose, d.Name)
+			if s == nil || s.Told.IsZero() || d.Timeout > 0 || r.forced(s.Told) {
+				continue
+			}
+			least := r.deadline(s.Told).Sub(r.terminated) * 3 / 4 / time.Duration(2*len(r.Setup.Closers))
+			if had := s.Told.Sub(s.In); had < least-time.Microsecond {
+				return fmt.Errorf("closer %s was told to end after %v, and its share is at least %v", d.Name, had, least)
+			}
+		}
+	}
+	return nil
+}
