@@ -64,6 +64,19 @@ func (c *closing) until(behind int) time.Time {
 	return end.Add(-floor * time.Duration(behind))
 }
 
+// granted is until for a step that begins now. If the deadline comes nearer, dividing anew
+// gives it no more time than its context was told; only after a suspension it has more.
+func (c *closing) granted(behind int) func() time.Time {
+	told, deadline := c.until(behind), c.run.deadline
+	return func() time.Time {
+		at := c.until(behind)
+		if c.run.deadline.After(deadline) {
+			return at
+		}
+		return earlier(at, told)
+	}
+}
+
 // inTurn calls groups of closers one after the other, those of a group at the same time.
 // When one has overrun its time, and less than grace is left for each of those behind it,
 // these are begun in order without waiting for one another.
@@ -72,7 +85,7 @@ func (r *run) inTurn(groups [][]stepConfig) {
 	var before *call
 	for i, steps := range groups {
 		behind := len(groups) - 1 - i
-		until := func() time.Time { return plan.until(behind) }
+		until := plan.granted(behind)
 		var calls []*call
 		for _, s := range steps {
 			calls = append(calls, r.step(report.OpClose, s, until(), nil))
@@ -83,7 +96,7 @@ func (r *run) inTurn(groups [][]stepConfig) {
 		if !overrun || floor >= grace {
 			continue
 		}
-		end := func() time.Time { return plan.until(0) }
+		end := plan.granted(0)
 		calls = nil
 		for _, s := range slices.Concat(groups[i+1:]...) {
 			before = r.step(report.OpClose, s, end(), before)
