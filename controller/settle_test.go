@@ -335,7 +335,7 @@ func TestG4_SettleEnd(t *testing.T) {
 				said := 0
 				for line := range strings.Lines(out.String()) {
 					transition := strings.Contains(line, `"message":"state GRACEFUL_SHUTDOWN"`)
-					if strings.Contains(line, `"settle":"`+tt.text+`"`) {
+					if strings.Contains(line, `"settle_end":"`+tt.text+`"`) {
 						said++
 						if !transition {
 							t.Errorf("why settle ended is said in %s", line)
