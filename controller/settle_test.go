@@ -358,7 +358,7 @@ func TestLifeWithAnotherChannel(t *testing.T) {
 		own := make(chan struct{})
 		var later atomic.Pointer[lastcall.Life]
 		time.AfterFunc(time.Second, func() {
-			life := lastcall.NewLife(own, e.life.Load().TimerAt)
+			life := lastcall.NewLife(own, e.life.Load().Times)
 			later.Store(&life)
 			if _, known := life.TimerAt(); known {
 				t.Error("the timer is known before the trigger")
