@@ -194,7 +194,7 @@ func (l *Line) work(s Step) {
 func (l *Line) summary(r Report) {
 	switch r.ExitCode() {
 	case ExitOK:
-	case ExitForced, ExitStep:
+	case ExitInterrupted, ExitStep:
 		l.Level = slog.LevelWarn
 	default:
 		l.Level = slog.LevelError
