@@ -63,7 +63,7 @@ var outside = map[string][]string{
 	"github.com/mattn/go-isatty":   {"controller", "cmd/lastcall"},
 	"google.golang.org/grpc":       {"grpcadapter", "cmd/lastcall"},
 	"google.golang.org/protobuf":   {"cmd/lastcall"},
-	"golang.org/x/sys":             {"controller", "grpcadapter", "internal/sock"},
+	"golang.org/x/sys":             {"controller", "grpcadapter", "internal/sock", "cmd/lastcall"},
 	"github.com/coreos/go-systemd": {"systemd"},
 }
 
