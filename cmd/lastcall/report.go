@@ -153,22 +153,31 @@ func colourOf(code int) int {
 // words, or in a word that is longer than a line.
 func (p *printout) line(label string, labelColour int, text string, colour int) {
 	label, text = printable(label), printable(strings.TrimRight(text, "\r\n"))
-	indent := text[:min(4, len(text)-len(strings.TrimLeft(text, " ")))]
+	indent := min(4, len(text)-len(strings.TrimLeft(text, " ")))
+	label, text = label+text[:indent], text[indent:]
+	room := p.width - utf8.RuneCountInString(label)
 	for first := true; first || text != ""; first = false {
 		now := text
-		if room := p.width - utf8.RuneCountInString(label); p.width > 0 && utf8.RuneCountInString(text) > room {
-			now = string([]rune(text)[:room])
-			if i := strings.LastIndexByte(now, ' '); i > len(indent) && text[len(now)] != ' ' {
+		if end := cut(text, room); p.width > 0 && end < len(text) {
+			now = text[:end]
+			if i := strings.LastIndexByte(now, ' '); i > 0 && text[end] != ' ' {
 				now = now[:i]
 			}
 		}
 		text = strings.TrimLeft(text[len(now):], " ")
-		if text != "" {
-			text = indent + text
-		}
 		p.text.WriteString(strings.TrimRight(p.paint(label, labelColour)+p.paint(strings.TrimRight(now, " "), colour), " ") + "\n")
 		label = strings.Repeat(" ", utf8.RuneCountInString(label))
 	}
+}
+
+// cut returns how many bytes the first n runes of a text have.
+func cut(text string, n int) int {
+	for i := range text {
+		if n--; n < 0 {
+			return i
+		}
+	}
+	return len(text)
 }
 
 // printable returns a text without control characters, which a terminal could obey: they
