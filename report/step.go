@@ -35,12 +35,16 @@ const (
 	KindSummary
 	// KindWarning: Text is what an operator should know of the process.
 	KindWarning
+	// KindProgress: Work is what the shutdown waits for: what servers have in flight, and
+	// calls into user code, of kind lastcall.WorkCall, with the name that Subject returns.
+	// One is told at most every few seconds, see controller.WithProgress.
+	KindProgress
 )
 
 // String returns the kind in one word, for example "transition", and "Kind(n)" for a
 // value that is not a kind.
 func (k Kind) String() string {
-	names := [...]string{"", "transition", "phase", "call", "trigger", "begin", "work", "summary", "warning"}
+	names := [...]string{"", "transition", "phase", "call", "trigger", "begin", "work", "summary", "warning", "progress"}
 	if k == 0 || int(k) >= len(names) {
 		return fmt.Sprintf("Kind(%d)", uint8(k))
 	}
@@ -78,8 +82,8 @@ type Step struct {
 	Stack      string         // where it panicked
 	Abandoned  bool           // it had not returned when Run did
 
-	// Observers share what these two point to, and must not change it.
-	Work   []lastcall.Work // of KindWork
+	// Observers share what these point to, and must not change it.
+	Work   []lastcall.Work // of KindWork and KindProgress
 	Report *Report         // of KindTrigger and KindSummary: what is known by then
 }
 
@@ -90,6 +94,7 @@ type Moment struct {
 	Phase     lastcall.Phase
 	Elapsed   time.Duration // from the trigger to At; 0 before the trigger
 	Remaining time.Duration // from At to the deadline; 0 before the trigger
+	Timer     time.Duration // from At to the timer; 0 before the trigger and after the timer
 }
 
 // Failed reports whether the step is a call that did not end well. A call that is
@@ -132,6 +137,8 @@ func (s Step) String() string {
 		return "summary"
 	case KindWarning:
 		return "warning: " + oneLine(s.Text)
+	case KindProgress:
+		return "progress"
 	default:
 		return "no step"
 	}
