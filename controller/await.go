@@ -69,7 +69,7 @@ func (r *run) await(done func() bool, bound func() time.Time) bool {
 		if !at.IsZero() && time.Until(at) <= 0 {
 			return false
 		}
-		at = soonest(soonest(at, r.endContexts()), r.giveBackAt)
+		at = soonest(soonest(at, r.endContexts()), soonest(r.giveBackAt, r.beat()))
 		if r.record.cause != nil {
 			at = soonest(at, r.record.causeDue)
 		}

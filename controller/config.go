@@ -27,6 +27,7 @@ type config struct {
 	flushers   []stepConfig
 	observers  []observerConfig
 	logger     *zerolog.Logger
+	progress   *time.Duration // nil: the default
 	noStderr   bool
 
 	signals       []os.Signal
@@ -104,6 +105,9 @@ func (c *config) join(more config) {
 	if more.logger != nil {
 		c.logger = more.logger
 	}
+	if more.progress != nil {
+		c.progress = more.progress
+	}
 	c.readyUntilDrain = c.readyUntilDrain || more.readyUntilDrain
 	c.noStderr = c.noStderr || more.noStderr
 	if more.signalsSet {
@@ -147,6 +151,9 @@ func (c *config) conflicts(more config) []error {
 	var errs []error
 	if c.logger != nil && more.logger != nil {
 		errs = append(errs, errTwoLoggers)
+	}
+	if c.progress != nil && more.progress != nil {
+		errs = append(errs, errTwoProgresses)
 	}
 	if c.signalsSet && more.signalsSet {
 		errs = append(errs, errTwoSignals)

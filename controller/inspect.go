@@ -25,6 +25,7 @@ func (r *run) inspect(servers []*server, atTimer bool, then func(*server, []last
 				work[i].Server = s.name
 			}
 		}, func() { then(s, work) })
+		s.inFlight = c
 		if atTimer {
 			s.asked = c
 		}

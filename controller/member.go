@@ -33,11 +33,13 @@ type server struct {
 	stopBegan   atomic.Int64 // the place of Stop's call in the run's order; 0: it has not begun
 	accepts     atomic.Bool
 
-	asked *call           // InFlight at the timer; nil: it is not called
-	told  time.Time       // of what instant it has told its work in flight
-	work  []lastcall.Work // what InFlight returned at its end
-	notes []string        // what Notes returned
-	idle  []string        // the connections of idle peers at the timer, if there was nothing else
+	asked    *call           // InFlight at the timer; nil: it is not called
+	inFlight *call           // the question that was asked last
+	seen     []lastcall.Work // what it told for progress
+	told     time.Time       // of what instant it has told its work in flight
+	work     []lastcall.Work // what InFlight returned at its end
+	notes    []string        // what Notes returned
+	idle     []string        // the connections of idle peers at the timer, if there was nothing else
 }
 
 // worker is a registered worker and the call that runs it.

@@ -134,7 +134,7 @@ func (r *run) now() report.Moment {
 	m := report.Moment{At: time.Now()}
 	m.State, m.Phase = r.progress.get()
 	if !r.at.IsZero() {
-		m.Elapsed, m.Remaining = m.At.Sub(r.at), r.deadline.Sub(m.At)
+		m.Elapsed, m.Remaining, m.Timer = m.At.Sub(r.at), r.deadline.Sub(m.At), max(0, r.timerAt.Sub(m.At))
 	}
 	return m
 }

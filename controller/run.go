@@ -58,6 +58,7 @@ type run struct {
 	broken  error
 
 	record record
+	pulse  pulse
 }
 
 func newRun(ctx context.Context, c *Controller, config config, heard heard) *run {

@@ -89,7 +89,10 @@ func TestTranscripts(t *testing.T) {
 					unary.Running, unary.Completed, unary.Oldest, unary.Peer = 5, 37, start.Add(time.Minute), "10.0.0.1:1234"
 					stream.Running, stream.Oldest = 4, start.Add(time.Second)
 					return []lastcall.Work{unary, stream, infra}
-				case 2:
+				case 2: // for progress, right before the timer
+					unary.Running, unary.Completed, unary.Oldest, unary.Peer = 3, 39, start.Add(time.Minute), "10.0.0.1:1234"
+					stream.Running, stream.Oldest, stream.Peer = 4, start.Add(time.Second), "10.0.0.2:1234"
+				case 3:
 					time.Sleep(time.Millisecond)
 					unary.Running, unary.Completed, unary.Oldest, unary.Peer = 2, 40, start.Add(61*time.Second), "10.0.0.1:1234"
 					stream.Running, stream.Oldest, stream.Peer = 4, start.Add(time.Second), "10.0.0.2:1234"
