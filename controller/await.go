@@ -94,6 +94,7 @@ func (r *run) await(done func() bool, bound func() time.Time) bool {
 
 // takeIn takes in everything that has already happened, without waiting.
 func (r *run) takeIn() {
+	r.see()
 	for {
 		results := r.inbox.take()
 		for _, res := range results {

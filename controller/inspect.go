@@ -43,7 +43,7 @@ func (r *run) inspectInFlight(atTimer bool) {
 		}
 		s.told = asked.Start
 		step := asked
-		step.Name, step.Work = s.name, work
+		step.Name, step.Work, step.Stacks = s.name, work, r.stacksOfWork(work, runs)
 		r.tell(step)
 	})
 }

@@ -166,7 +166,7 @@ func (s *server) endedBeforeStop() bool {
 
 func (r *run) startWorker(w *worker) {
 	var claim, work context.Context
-	work, w.stopWork = context.WithCancelCause(r.base)
+	work, w.stopWork = context.WithCancelCause(r.labelled(report.OpWork, w.name))
 	claim, w.stopClaim = context.WithCancelCause(work)
 	w.call = r.call(report.OpWork, w.name, func() error {
 		err := w.run(claim, work)

@@ -22,6 +22,8 @@ const (
 	// lastLook is how long before the timer progress is told for the last time; a tenth of
 	// the drain, if that is less.
 	lastLook = time.Second
+	// lookTime is how long progress waits for the lines of code at most.
+	lookTime = 500 * time.Millisecond
 )
 
 // WithProgress sets how often a Step of kind [report.KindProgress] is told at most while the
@@ -43,6 +45,14 @@ func WithProgress(every time.Duration) Option {
 	}
 }
 
+// TellProgress has a Step of kind [report.KindProgress] told soon, with the lines of code
+// where goroutines stand, whether anything has changed or not. It does not block. Before
+// Run and after it there is no one to tell.
+func (c *Controller) TellProgress() {
+	c.lookAsked.Store(true)
+	c.inbox.poke()
+}
+
 var errTwoProgresses = errors.New("controller: WithProgress was given twice")
 
 // pulse is when progress is told, and what was told last.
@@ -51,9 +61,18 @@ type pulse struct {
 	began  time.Time       // the beginning of the drain; zero before
 	last   time.Time       // when it was told, or looked for, last, or when the state began
 	looked bool            // the look right before the timer has begun
-	asked  *report.Step    // the step that waits for answers; nil: none does
-	calls  []*call         // those answers
+	urgent bool            // it is to be told now, with the lines of code
+	asked  *progressStep   // the one that waits for answers; nil: none does
 	told   []lastcall.Work // what was told last
+}
+
+// progressStep is progress that waits for what servers answer and for where goroutines
+// stand.
+type progressStep struct {
+	step  *report.Step
+	calls []*call
+	until time.Time // when it is told at the latest
+	look  bool      // it is told with the lines of code, also if nothing has changed
 }
 
 // every returns how often progress is told at most; 0 is never.
@@ -62,84 +81,121 @@ func (r *run) every() time.Duration {
 	if r.config.progress != nil {
 		every = *r.config.progress
 	}
-	if r.trigger.Load().typed || r.machine.State() != fsm.GracefulShutdown {
+	if t := r.trigger.Load(); t != nil && t.typed || r.machine.State() > fsm.GracefulShutdown {
 		every = min(every, progressSoon)
 	}
 	return every
 }
 
 // lookAt returns when the look right before the timer is due.
-func (r *run) lookAt() time.Time {
-	return r.timerAt.Add(-min(lastLook, r.timerAt.Sub(r.pulse.began)/10))
-}
+func (r *run) lookAt() time.Time { return before(r.pulse.began, r.timerAt) }
+
+// before returns when to look at what may last until an instant: a moment before that.
+func before(start, end time.Time) time.Time { return end.Add(-min(lastLook, end.Sub(start)/10)) }
 
 // beat tells progress if it is time for it, and returns when it has to be called again;
 // zero if never. The loop waits for nothing here.
 func (r *run) beat() time.Time {
 	p := &r.pulse
-	if r.machine.State() == fsm.Serving || r.every() == 0 {
-		return time.Time{}
-	}
-	now := time.Now()
-	if p.began.IsZero() {
-		p.began = now
-	}
-	if state := r.machine.State(); p.state != state {
-		p.state, p.last = state, now // what is over soon is not worth a line
+	state, now := r.machine.State(), time.Now()
+	if r.lookAsked.Swap(false) {
+		p.urgent = true
 	}
 	if p.asked != nil {
-		until := p.asked.Start.Add(grace)
-		if !allDone(p.calls) && now.Before(until) && p.asked.State == r.machine.State() {
-			return until
+		if at := r.progressDue(); now.Before(at) {
+			return at
 		}
 		r.tellProgress()
 	}
+	if p.urgent {
+		r.askForProgress(true)
+		return r.beat()
+	}
+	if state == fsm.Serving || r.every() == 0 {
+		return time.Time{}
+	}
+	if p.began.IsZero() {
+		p.began = now
+	}
+	if p.state != state {
+		p.state, p.last = state, now // what is over soon is not worth a line
+	}
 	next := p.last.Add(r.every())
-	final := r.machine.State() == fsm.GracefulShutdown && !p.looked
-	if final {
+	last := state == fsm.GracefulShutdown && !p.looked
+	if last {
 		next = earlier(next, r.lookAt())
 	}
 	if now.Before(next) {
 		return next
 	}
-	p.last, p.looked = now, p.looked || final && !now.Before(r.lookAt())
-	p.asked, p.calls = r.newStep(report.KindProgress, "progress"), nil
-	if r.machine.State() != fsm.Terminated {
-		for _, s := range r.servers {
-			if !s.hasEnded() {
-				r.askProgress(s)
-			}
-		}
-	}
+	p.looked = p.looked || last && !now.Before(r.lookAt())
+	r.askForProgress(last && p.looked)
 	return r.beat()
 }
 
-// askProgress asks a server for its work in flight, unless it still has such a question.
-func (r *run) askProgress(s *server) {
-	if s.full == nil || s.inFlight != nil && !s.inFlight.over {
+// askForProgress asks servers for their work in flight, but for one that still has such a
+// question, and has goroutines looked at.
+func (r *run) askForProgress(look bool) {
+	p := &r.pulse
+	now := time.Now()
+	p.last, p.urgent = now, false
+	p.asked = &progressStep{step: r.newStep(report.KindProgress, "progress"), look: look, until: now.Add(grace)}
+	if look {
+		p.asked.until = now.Add(lookTime)
+		if r.machine.State() == fsm.GracefulShutdown && !r.timerAt.Before(now) { // not later than the timer
+			p.asked.until = earlier(p.asked.until, now.Add(r.timerAt.Sub(now)/2))
+		}
+		r.look(r.machine.State() != fsm.Serving)
+	}
+	if r.machine.State() == fsm.Terminated {
 		return
 	}
-	r.inspect([]*server{s}, false, func(s *server, work []lastcall.Work) { s.seen = work })
-	s.inFlight.lasts = true // nothing waits for it
-	r.pulse.calls = append(r.pulse.calls, s.inFlight)
+	for _, s := range r.servers {
+		if s.full == nil || s.hasEnded() || s.inFlight != nil && !s.inFlight.over {
+			continue
+		}
+		r.inspect([]*server{s}, false, func(s *server, work []lastcall.Work) { s.seen = work })
+		s.inFlight.lasts = true // nothing waits for it
+		p.asked.calls = append(p.asked.calls, s.inFlight)
+	}
 }
 
-// tellProgress tells what the shutdown waits for, if that has changed, or if the timer is
-// near.
+// progressDue returns when the progress that waits for answers is told: at once when all of
+// them have come, or if the state has changed, which tells more.
+func (r *run) progressDue() time.Time {
+	p := r.pulse.asked
+	answered := p.step.Start.Add(grace)
+	if allDone(p.calls) {
+		answered = p.step.Start
+	}
+	switch {
+	case p.step.State != r.machine.State():
+		return p.step.Start
+	case p.look && r.sight.looking:
+		return p.until
+	default:
+		return earlier(p.until, answered)
+	}
+}
+
+// tellProgress tells what the shutdown waits for, if that has changed, or if it is the one
+// with the lines of code.
 func (r *run) tellProgress() {
 	p := &r.pulse
-	step := p.asked
-	p.asked, p.calls = nil, nil
+	asked, step := p.asked, p.asked.step
+	p.asked = nil
 	r.calls = slices.DeleteFunc(r.calls, func(c *call) bool { return c.quiet && c.over && c.step.Result == report.ResultOK })
 	if step.State != r.machine.State() {
-		return // the transition has told more
+		return
 	}
 	work := r.waitsFor()
-	final := p.looked && step.State == fsm.GracefulShutdown && !step.Start.Before(r.lookAt())
-	if len(work) == 0 || slices.Equal(work, p.told) && !final {
+	if len(work) == 0 || slices.Equal(work, p.told) && !asked.look {
 		return
 	}
 	p.told, step.Work = work, work
+	if asked.look {
+		step.Stacks = r.stacksOfWork(work, runs)
+	}
 	r.tell(*step)
 }
 

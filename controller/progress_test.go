@@ -64,7 +64,7 @@ func TestG14_Progress(t *testing.T) {
 		}, []string{"5s drain: /a.B/C x1", "29s drain: /a.B/C x1", `31s close: closer "slow" x1`, `33s close: closer "quick" x1`}},
 		"a worker stays": {same, []controller.Option{
 			controller.WithWorker("w", func(context.Context, context.Context) error { time.Sleep(time.Hour); return nil }),
-		}, []string{`5s drain: /a.B/C x1, worker "w" x1`, `29s drain: /a.B/C x1, worker "w" x1`, `31s wait: worker "w" x1`}},
+		}, []string{`5s drain: /a.B/C x1, worker "w" x1`, `29s drain: /a.B/C x1, worker "w" x1`, `30.01s wait: worker "w" x1`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, d *diary, _ func()) {

@@ -176,6 +176,7 @@ func (r *run) report() report.Report {
 	if lost := report.Sum(made.Work); r.idle && !r.forced && r.outcome != report.OutcomeAbandoned && lost.Cancelled+lost.Cut+lost.Running == 0 {
 		made.Outcome = report.OutcomeIdle // and nothing has come since the timer fired
 	}
+	made.Stacks = r.stacksFor(made)
 	return made
 }
 

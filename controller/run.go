@@ -59,6 +59,7 @@ type run struct {
 
 	record record
 	pulse  pulse
+	sight  sight
 }
 
 func newRun(ctx context.Context, c *Controller, config config, heard heard) *run {

@@ -44,9 +44,9 @@ type Report struct {
 	// had ended. A server whose InFlight failed or took too long has none; that call is
 	// among the Failures.
 	Work []lastcall.Work
-	// Stacks is where the goroutines stood, as far as that is known, of calls that took
-	// too long, of work that the timer found, and of what had not returned in phase wait.
-	// Of each name it has what was seen last.
+	// Stacks is where goroutines stood, as far as that is known: of calls that timed out, of
+	// work that was cancelled, cut or abandoned, and of observers that are busy. Of each
+	// name it has what was seen last.
 	Stacks []Stack
 	Notes  []Note // what Notes of each server returned, in the same order
 	Idle   []Note // the connections of idle peers that the timer found, of each server that had only those

@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -30,17 +31,32 @@ type Stack struct {
 	Frames []string `json:"frames,omitempty"` // the whole stack, innermost first: "function file:line"; at most 32
 }
 
-// Place returns the line in one line: "/src/watch.go:42 (main.watch, in sync.(*Mutex).Lock)".
+// Place returns where it stands in one line: "/src/watch.go:42 (main.watch, in
+// sync.(*Mutex).Lock)".
 func (s Stack) Place() string {
-	text := fmt.Sprintf("%s:%d (%s", s.File, s.Line, s.Func)
+	text := fmt.Sprintf("%s:%d (%s", s.File, s.Line, path.Base(s.Func))
 	if s.In != "" {
-		text += ", in " + s.In
+		text += ", in " + waiting(s.In)
 	}
 	text += ")"
 	if s.Leaked {
 		text += ", which never comes back"
 	}
 	return oneLine(text)
+}
+
+// waiting returns the operation of the language for which a function of package runtime
+// stands, or the function.
+func waiting(in string) string {
+	switch in {
+	case "runtime.chanrecv", "runtime.chanrecv1", "runtime.chanrecv2":
+		return "channel receive"
+	case "runtime.chansend", "runtime.chansend1":
+		return "channel send"
+	case "runtime.selectgo", "runtime.block":
+		return "select"
+	}
+	return path.Base(in)
 }
 
 // maxPlaces is how many lines of code stand in a text about one name at most.
@@ -51,7 +67,7 @@ const maxPlaces = 3
 func placesOf(all []Stack, w lastcall.Work) string {
 	var here []Stack
 	for _, s := range all {
-		if s.Of == w.Name || s.Of == StackHTTP && w.Kind == lastcall.WorkRequest {
+		if s.Of == StackOf(w) {
 			here = append(here, s)
 		}
 	}
@@ -77,3 +93,11 @@ func placesOf(all []Stack, w lastcall.Work) string {
 // StackHTTP is Of of the stacks of HTTP requests: their patterns are known only when
 // they end.
 const StackHTTP = "HTTP"
+
+// StackOf returns Of of the stacks of some work.
+func StackOf(w lastcall.Work) string {
+	if w.Kind == lastcall.WorkRequest {
+		return StackHTTP
+	}
+	return w.Name
+}

@@ -32,9 +32,14 @@ type Stack struct {
 	Func   string // the innermost function of the program's own, or what comes nearest
 	File   string
 	Line   int
-	In     string   // what that has called; "" if it has called nothing
-	Frames []string // "function file:line", innermost first
+	In     string // what that has called; "" if it has called nothing
 	Leaked bool
+	Frames []string // "function file:line", innermost first
+}
+
+// SamePlace reports whether goroutines work at the same thing and stand at the same line.
+func (s Stack) SamePlace(o Stack) bool {
+	return s.Of == o.Of && s.Func == o.Func && s.File == o.File && s.Line == o.Line && s.In == o.In
 }
 
 // maxFrames is how many frames of a stack are kept, and maxStacks how many stacks.
