@@ -19,6 +19,9 @@ import (
 // Label is the key of the goroutine label that says what a goroutine works at.
 const Label = "lastcall"
 
+// HTTP is the label of all HTTP requests.
+const HTTP = "HTTP"
+
 // Of returns a context with the label: for pprof.SetGoroutineLabels, and for the code
 // that runs, so that a pprof.Do in it keeps the label.
 func Of(ctx context.Context, what string) context.Context {
