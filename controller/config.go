@@ -27,7 +27,7 @@ type config struct {
 	flushers   []stepConfig
 	observers  []observerConfig
 	logger     *zerolog.Logger
-	progress   *time.Duration // nil: the default
+	see        seeing
 	noStderr   bool
 
 	signals       []os.Signal
@@ -105,9 +105,7 @@ func (c *config) join(more config) {
 	if more.logger != nil {
 		c.logger = more.logger
 	}
-	if more.progress != nil {
-		c.progress = more.progress
-	}
+	c.see.join(more.see)
 	c.readyUntilDrain = c.readyUntilDrain || more.readyUntilDrain
 	c.noStderr = c.noStderr || more.noStderr
 	if more.signalsSet {
@@ -152,7 +150,7 @@ func (c *config) conflicts(more config) []error {
 	if c.logger != nil && more.logger != nil {
 		errs = append(errs, errTwoLoggers)
 	}
-	if c.progress != nil && more.progress != nil {
+	if c.see.every != nil && more.see.every != nil {
 		errs = append(errs, errTwoProgresses)
 	}
 	if c.signalsSet && more.signalsSet {

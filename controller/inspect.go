@@ -23,6 +23,9 @@ func (r *run) inspect(servers []*server, atTimer bool, then func(*server, []last
 			work = slices.Clone(s.full.InFlight())
 			for i := range work {
 				work[i].Server = s.name
+				if r.config.see.noPeers {
+					work[i].Peer, work[i].Path = "", ""
+				}
 			}
 		}, func() { then(s, work) })
 		s.inFlight = c
@@ -71,6 +74,9 @@ func (r *run) inspectIdle() {
 		calls = append(calls, r.ask(report.OpIdlePeers, s.name, func() {
 			connections, idle = s.full.IdlePeers()
 			connections = slices.Clone(connections)
+			if r.config.see.noPeers && len(connections) > 0 {
+				connections = []string{"(not named)"}
+			}
 		}, func() {
 			if len(connections) > 0 {
 				r.tellHeld(s.name, connections, idle)

@@ -62,7 +62,7 @@ func TestInFlightAndNotes(t *testing.T) {
 		wantExit(t, r, report.ExitForced)
 		slices.Sort(d.lines)
 		d.want(t, "q graceful 1m2s", "q inflight 1m2s", "q inflight 1m6.1s", "q inflight 1m6s", "q notes 1m6.1s",
-			"s graceful 1m2s", "s inflight 1m2s", "s inflight 1m5.6s", "s inflight 1m6.1s", "s inflight 1m6s", "s notes 1m6.1s", "s stop 1m6s")
+			"s graceful 1m2s", "s inflight 1m2s", "s inflight 1m5s", "s inflight 1m6.1s", "s inflight 1m6s", "s notes 1m6.1s", "s stop 1m6s")
 		var work []lastcall.Work
 		for _, name := range []string{"s", "q"} {
 			n := map[string]int{"s": 4, "q": 3}[name] // q has ended when progress is told

@@ -25,6 +25,9 @@ type sight struct {
 // look begins a look at where goroutines stand. The loop takes in later what that has found.
 func (r *run) look(leaks bool) {
 	v := &r.sight
+	if r.config.see.noStacks {
+		return
+	}
 	v.leaks = v.leaks || leaks
 	if v.looking {
 		v.again = true

@@ -1,8 +1,6 @@
 package controller
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -17,33 +15,12 @@ const (
 	// progressSoon is the same after the timer, while dependencies close, and for a
 	// person who has typed Ctrl-C.
 	progressSoon = time.Second
-	// leastProgress is the least that WithProgress takes.
-	leastProgress = 100 * time.Millisecond
-	// lastLook is how long before the timer progress is told for the last time; a tenth of
+	// lastLook is how long before the timer progress is told for the last time; a quarter of
 	// the drain, if that is less.
 	lastLook = time.Second
 	// lookTime is how long progress waits for the lines of code at most.
 	lookTime = 500 * time.Millisecond
 )
-
-// WithProgress sets how often a Step of kind [report.KindProgress] is told at most while the
-// drain lasts: once in 5 seconds without this option. 0 turns progress off. There is one
-// only if something has changed since the last one, and always one right before the
-// timer. After the timer, while dependencies close, and if the trigger was a Ctrl-C
-// typed at a terminal, there is one each second, or as often as here if that is more
-// often. Servers are asked InFlight for it. Less than 100 ms is an error.
-func WithProgress(every time.Duration) Option {
-	return func(c *config) error {
-		if every != 0 && every < leastProgress {
-			return fmt.Errorf("controller: WithProgress: %v is less than %v; 0 turns progress off", every, leastProgress)
-		}
-		if c.progress != nil {
-			return errTwoProgresses
-		}
-		c.progress = &every
-		return nil
-	}
-}
 
 // TellProgress has a Step of kind [report.KindProgress] told soon, with the lines of code
 // where goroutines stand, whether anything has changed or not. It does not block. Before
@@ -52,8 +29,6 @@ func (c *Controller) TellProgress() {
 	c.lookAsked.Store(true)
 	c.inbox.poke()
 }
-
-var errTwoProgresses = errors.New("controller: WithProgress was given twice")
 
 // pulse is when progress is told, and what was told last.
 type pulse struct {
@@ -78,8 +53,8 @@ type progressStep struct {
 // every returns how often progress is told at most; 0 is never.
 func (r *run) every() time.Duration {
 	every := progressEvery
-	if r.config.progress != nil {
-		every = *r.config.progress
+	if r.config.see.every != nil {
+		every = *r.config.see.every
 	}
 	if t := r.trigger.Load(); t != nil && t.typed || r.machine.State() > fsm.GracefulShutdown {
 		every = min(every, progressSoon)
@@ -91,7 +66,7 @@ func (r *run) every() time.Duration {
 func (r *run) lookAt() time.Time { return before(r.pulse.began, r.timerAt) }
 
 // before returns when to look at what may last until an instant: a moment before that.
-func before(start, end time.Time) time.Time { return end.Add(-min(lastLook, end.Sub(start)/10)) }
+func before(start, end time.Time) time.Time { return end.Add(-min(lastLook, end.Sub(start)/4)) }
 
 // beat tells progress if it is time for it, and returns when it has to be called again;
 // zero if never. The loop waits for nothing here.
