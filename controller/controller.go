@@ -35,6 +35,7 @@ type Controller struct {
 	becoming   sync.Mutex              // what comes first, the trigger or readiness; never held while user code runs
 	trigger    atomic.Pointer[trigger] // the first one; never changed again
 	forceAsked atomic.Pointer[force]   // the first one; the same
+	lookAsked  atomic.Bool             // TellProgress was called
 
 	readyUntilDrain atomic.Bool // see WithReadyUntilDrain
 

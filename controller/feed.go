@@ -1,9 +1,12 @@
 package controller
 
 import (
+	"context"
+	"runtime/pprof"
 	"sync"
 	"time"
 
+	"github.com/lastcall-go/lastcall/internal/stacks"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -54,6 +57,7 @@ func (f *feed) startLocked() {
 }
 
 func (f *feed) work() {
+	pprof.SetGoroutineLabels(stacks.Of(context.Background(), report.Step{Op: f.op, Name: f.name}.Subject()))
 	defer func() { // also after a Goexit
 		f.mu.Lock()
 		f.running = false

@@ -59,6 +59,8 @@ type run struct {
 	broken  error
 
 	record record
+	pulse  pulse
+	sight  sight
 }
 
 func newRun(ctx context.Context, c *Controller, config config, heard heard) *run {
