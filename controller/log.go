@@ -47,7 +47,7 @@ func countRefused() {
 	if handle == nil {
 		handle = func(err error) { fmt.Fprintf(os.Stderr, "zerolog: could not write event: %v\n", err) }
 	}
-	zerolog.ErrorHandler = func(err error) {
+	zerolog.ErrorHandler = func(err error) { //nolint:reassign // that is what it is for
 		process.refused.Add(1)
 		handle(err)
 	}

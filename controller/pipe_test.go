@@ -229,7 +229,7 @@ func TestProcessBrokenPipe(t *testing.T) {
 				}
 			}
 			// A child of another test that is being started may hold the other end for a moment.
-			if lost := strings.Contains(said, "  listener  logger missed 0, failed "); lost && tt.noLog || !lost && tt.before {
+			if lost := strings.Contains(said, "  listener  logger \"zerolog\" missed 0, failed "); lost && tt.noLog || !lost && tt.before {
 				t.Errorf("the report counts lost lines: %v", lost)
 			}
 			if !starting {

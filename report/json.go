@@ -95,13 +95,8 @@ func jsonStepOf(s Step) jsonStep {
 }
 
 // MarshalJSON writes the whole report. Durations are numbers of seconds, instants
-// are RFC 3339, errors are their texts. The keys are version, outcome, exit_code, error (if
-// there is one), cause, forced, settle, path, budget (total_seconds,
-// settle_seconds, quiet_seconds, min_settle_seconds, reserve_seconds), begun,
-// triggered, timer, deadline, ended, took_seconds, abandoned (the calls that had not returned), work (server, name, kind, running,
-// oldest and peer if they are known, before, arrived, late, completed, cancelled,
-// cut), notes (server, text), idle_peers (the same, if there are any), stacks (of, count, func, file, line, in, leaked and frames; if there are any), steps and listeners. Keys may be added, and will not
-// be renamed without a new major version; controller/testdata has examples.
+// are RFC 3339, errors are their texts. docs/report.schema.json has the keys. Keys may be
+// added, and will not be renamed without a new major version.
 func (r Report) MarshalJSON() ([]byte, error) {
 	steps := []jsonStep{}
 	for _, s := range r.Steps {
