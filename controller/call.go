@@ -250,7 +250,9 @@ func (r *run) awaitSteps(calls []*call, end func() time.Time, enough func() bool
 		now := time.Now()
 		over := !now.Before(end())
 		look = now
-		r.look(true)
+		if !over {
+			r.look(true)
+		}
 		for _, c := range calls {
 			switch own := !c.due.IsZero() && !now.Before(c.due); {
 			case (over || own) && c.hasBegun():

@@ -105,6 +105,13 @@ func (f *feed) busy() bool {
 	return f.running || len(f.queue) > 0
 }
 
+// stuck reports whether the observer needs longer than grace for a step.
+func (f *feed) stuck() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.inHand && time.Since(f.since) >= grace
+}
+
 // lastMove returns when the observer was last given a step; zero if it never was.
 func (f *feed) lastMove() time.Time {
 	f.mu.Lock()

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 func (r *run) force() {
 	row := r.fire(fsm.Timeout)
 	r.inspectInFlight(true)
-	if !r.pulse.looked {
+	if !r.pulse.looked && runtime.NumGoroutine() < manyGoroutines {
 		r.look(false)
 	}
 	r.inspectIdle()

@@ -11,15 +11,19 @@ import (
 	"github.com/lastcall-go/lastcall/report"
 )
 
+// manyGoroutines is with how many goroutines a look at a force would delay Stop: each of them
+// writes down its own stack when it runs, and all of them run as they are cancelled.
+const manyGoroutines = 1000
+
 // sight is what the loop knows of where goroutines stand. Looking is done on a goroutine of
 // its own, for which nothing waits.
 type sight struct {
 	looking bool
-	again   bool                           // to look once more when the present look is over
-	leaks   bool                           // and to have the runtime look for goroutines that never come back
-	began   time.Time                      // the present look, or the last one
-	found   atomic.Pointer[[]stacks.Stack] // what a look has found, until the loop takes it in
-	known   []report.Stack                 // of each name what was found last
+	again   bool                    // to look once more when the present look is over
+	leaks   bool                    // and to have the runtime look for goroutines that never come back
+	began   time.Time               // the present look, or the last one
+	found   atomic.Pointer[finding] // what a look has found, until the loop takes it in
+	known   []report.Stack          // of each name what was found last
 }
 
 // look begins a look at where goroutines stand. The loop takes in later what that has found.
@@ -37,14 +41,29 @@ func (r *run) look(leaks bool) {
 	leaks, v.leaks = v.leaks, false
 	r.beside(func() {
 		all, _ := stacks.Take() // without it the report names what hangs without the line
-		if leaks {
-			lost, _ := stacks.TakeLeaked()
-			for i, s := range all {
-				all[i].Leaked = slices.ContainsFunc(lost, s.SamePlace)
-			}
+		r.found(all, !leaks || len(all) == 0)
+		if !leaks || len(all) == 0 {
+			return
 		}
-		v.found.Store(&all)
+		lost, _ := stacks.TakeLeaked() // a garbage collection: it may take a while
+		all = slices.Clone(all)
+		for i, s := range all {
+			all[i].Leaked = slices.ContainsFunc(lost, s.SamePlace)
+		}
+		r.found(all, true)
 	})
+}
+
+// finding is what a look has found.
+type finding struct {
+	stacks []stacks.Stack
+	over   bool // the look is
+}
+
+// found hands over what a look has found.
+func (r *run) found(all []stacks.Stack, over bool) {
+	r.sight.found.Store(&finding{all, over})
+	r.inbox.poke()
 }
 
 // see takes in what a look has found.
@@ -54,11 +73,16 @@ func (r *run) see() {
 	if found == nil {
 		return
 	}
-	v.looking = false
+	v.looking = !found.over
+	for i, s := range found.stacks { // what was lost is lost
+		found.stacks[i].Leaked = s.Leaked || slices.ContainsFunc(v.known, func(old report.Stack) bool {
+			return old.Leaked && s.SamePlace(stacks.Stack(old))
+		})
+	}
 	v.known = slices.DeleteFunc(v.known, func(old report.Stack) bool {
-		return slices.ContainsFunc(*found, func(s stacks.Stack) bool { return s.Of == old.Of })
+		return slices.ContainsFunc(found.stacks, func(s stacks.Stack) bool { return s.Of == old.Of })
 	})
-	for _, s := range *found {
+	for _, s := range found.stacks {
 		v.known = append(v.known, report.Stack(s))
 	}
 	for _, c := range r.calls {
@@ -66,7 +90,7 @@ func (r *run) see() {
 			c.step.Stacks = r.stacksOf(c.step.Subject())
 		}
 	}
-	if v.again {
+	if v.again && found.over {
 		v.again = false
 		r.look(false)
 	}
@@ -111,6 +135,14 @@ func (r *run) stacksFor(made report.Report) []report.Stack {
 		}
 	}
 	return all
+}
+
+// lookAtObservers begins a look if an observer, or the logger, is at one step for longer
+// than that should take.
+func (r *run) lookAtObservers() {
+	if slices.ContainsFunc(r.record.feeds, (*feed).stuck) {
+		r.look(false)
+	}
 }
 
 // nextLook returns when to look at calls that may last until one of these instants: before

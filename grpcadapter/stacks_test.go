@@ -35,6 +35,7 @@ type deaf struct {
 	stream atomic.Int64
 	unary  atomic.Int64
 	empty  atomic.Int64
+	ended  atomic.Int64 // when a stream ended last that is not deaf
 }
 
 func newDeaf() *deaf {
@@ -59,6 +60,7 @@ func (d *deaf) FullDuplexCall(stream testgrpc.TestService_FullDuplexCallServer) 
 		return nil
 	}
 	<-stream.Context().Done()
+	d.ended.Store(time.Now().UnixNano())
 	return stream.Context().Err()
 }
 

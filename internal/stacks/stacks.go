@@ -179,9 +179,12 @@ func place(frames []frame, known []string) (at frame, in string) {
 		best = slices.IndexFunc(frames, func(f frame) bool { return rank(f, known) == want })
 	}
 	for i := len(frames) - 1; i >= 0 && best < 0; i-- {
-		if rank(frames[i], known) == standard {
+		if rank(frames[i], known) == standard && !strings.HasPrefix(frames[i].name, "runtime.") {
 			best = i
 		}
+	}
+	if best < 0 {
+		best = slices.IndexFunc(frames, func(f frame) bool { return rank(f, known) == ours })
 	}
 	if best = max(best, 0); best > 0 {
 		in = frames[best-1].name
