@@ -108,7 +108,7 @@ func (s *Server) isQuiet() bool {
 	if s.listener == nil || s.usedHTTP() || len(s.tracker.InFlight()) > 0 {
 		return false
 	}
-	return s.listener.noStreams() || s.canTellQuiet() && s.quietIn() <= 0 && s.listener.onlyIdle()
+	return s.listener.noStreams() || s.isTracked() && s.canTellQuiet() && s.quietIn() <= 0 && s.listener.onlyIdle()
 }
 
 // canTellQuiet reports whether isQuiet can become true where streams are not known.

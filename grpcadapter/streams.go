@@ -122,11 +122,12 @@ func (s *streams) wasIdle() bool {
 	return s.known() && !s.used
 }
 
-// none reports whether it is known that no stream is open.
+// none reports whether it is known that no stream is open, and that what was written last
+// ended with a frame.
 func (s *streams) none() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.known() && len(s.open) == 0
+	return s.known() && len(s.open) == 0 && s.out.skip == 0 && s.out.n == 0
 }
 
 // known reports whether the peer speaks HTTP/2 in clear. The mutex is held.

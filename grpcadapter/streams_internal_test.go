@@ -109,6 +109,31 @@ func TestStreams(t *testing.T) {
 	})
 }
 
+// A stream has not ended while the kernel has only the beginning of its last frame.
+func TestStreamsHalfWritten(t *testing.T) {
+	var s streams
+	var last bytes.Buffer
+	framer := http2.NewFramer(&last, nil)
+	s.read([]byte(http2.ClientPreface))
+	if err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, EndHeaders: true, EndStream: true}); err != nil {
+		t.Fatal(err)
+	}
+	s.read(last.Bytes())
+	last.Reset()
+	if err := framer.WriteData(1, true, make([]byte, 10)); err != nil {
+		t.Fatal(err)
+	}
+	for i, b := range last.Bytes() {
+		if s.none() {
+			t.Fatalf("no stream is open after %d of %d bytes of the answer", i, last.Len())
+		}
+		s.wrote([]byte{b})
+	}
+	if !s.none() {
+		t.Error("a stream is open after its end")
+	}
+}
+
 // What is not HTTP/2 in clear is unknown for good.
 func TestStreamsOfOthers(t *testing.T) {
 	for _, first := range []string{"\x16\x03\x01\x02\x00", "GET / HTTP/1.1\r\n", "PRI * HTTP/1.0\r\n\r\nSM\r\n\r\n"} {
