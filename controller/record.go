@@ -8,7 +8,6 @@ import (
 
 	"github.com/lastcall-go/lastcall/fsm"
 	"github.com/lastcall-go/lastcall/report"
-	"github.com/lastcall-go/lastcall/transitions"
 )
 
 // record is what a run remembers and tells: its steps and path, and a feed for each
@@ -27,8 +26,8 @@ type record struct {
 	deliveries []report.Delivery
 }
 
-func newRecord(c config, idle func()) record {
-	r := record{path: []fsm.State{transitions.Shutdown().Initial()}}
+func newRecord(c config, initial fsm.State, idle func()) record {
+	r := record{path: []fsm.State{initial}}
 	for _, o := range c.observers {
 		f := &feed{op: o.op, name: o.name, observe: o.observe, idle: idle}
 		if o.op == report.OpLog {
