@@ -82,6 +82,10 @@ func richSteps() (all []report.Step) {
 		if kind == report.KindTrigger {
 			s.Err = &report.EndedError{Op: report.OpWork, Name: "w", Result: report.ResultFailed}
 		}
+		s.Stacks = []report.Stack{{Of: s.Subject(), File: "f.go", Line: 1}}
+		if kind == report.KindProgress {
+			s.State = fsm.GracefulShutdown
+		}
 		if s.IsLogged() {
 			all = append(all, s)
 		}

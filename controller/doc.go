@@ -120,4 +120,14 @@
 // stops last is told to end, every observer has been told everything up to the
 // summary. The exceptions are an observer that has been busy with a single step for a
 // second, and all observers once their share of the time is over.
+//
+// G14 Seen: from the beginning of the drain until Run returns, a step of kind progress is
+// told whenever what the shutdown waits for has changed, at most once in the time of
+// WithProgress, and once right before the timer, unless a force moved the timer. No phase
+// waits for it, or for an answer to it.
+//
+// G15 Named: a call that timed out, work that had not ended 10 ms after phase wait began, and
+// an observer that is busy are in the report with the lines of code where their goroutines
+// stand, if these were found in time; nothing waits for that more than 10 ms, and Stop not
+// at all. A look that has not ended when Run returns ends by itself.
 package controller
