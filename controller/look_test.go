@@ -95,7 +95,8 @@ func TestG15_FullPipe(t *testing.T) {
 	defer r.Close() // and so the write fails
 	defer w.Close()
 	var line atomic.Int64
-	c := mustNew(t, lastcall.Budget{Total: 4 * time.Second, Reserve: 3 * time.Second}, noSignals, controller.WithCloser("takes a while", func() { time.Sleep(50 * time.Millisecond) }),
+	c := mustNew(t, lastcall.Budget{Total: 4 * time.Second, Reserve: 3 * time.Second}, noSignals,
+		controller.WithCloser("takes a while", func() { time.Sleep(50 * time.Millisecond) }), controller.WithFlusher("too", func() { time.Sleep(300 * time.Millisecond) }),
 		controller.WithLogger(zerolog.New(writerFunc(func(p []byte) (int, error) {
 			next(&line)
 			return w.Write(bytes.Repeat(p, 10_000))
@@ -105,7 +106,7 @@ func TestG15_FullPipe(t *testing.T) {
 		c.Shutdown(nil)
 	}()
 	got := c.Run(context.Background())
-	wantAt(t, got, `logger ""`, &line, "os.(*File).Write")
+	wantAt(t, got, `logger "zerolog"`, &line, "os.(*File).Write")
 }
 
 type writerFunc func([]byte) (int, error)
