@@ -144,7 +144,7 @@ func TestG9_Requests(t *testing.T) {
 // In a bubble the signals of the process cannot be heard: that is an error, and not the
 // end of the test binary.
 func TestSignalsInABubble(t *testing.T) {
-	for name, opts := range map[string][]controller.Option{"default": nil, "WithSignals": {controller.WithSignals(syscall.SIGUSR1)}} {
+	for name, opts := range map[string][]controller.Option{"default": nil, "WithSignals": {controller.WithSignals(syscall.SIGHUP)}} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, _ *diary, _ func()) {
 				c := mustNew(t, budget, opts...)

@@ -3,6 +3,7 @@
 package controller
 
 import (
+	"os"
 	"syscall"
 	"time"
 
@@ -31,4 +32,24 @@ func systemClock() (time.Time, bool) {
 		return time.Time{}, false
 	}
 	return time.Unix(now.Unix()), true
+}
+
+// writeBroken writes to standard output and error if nobody reads them: that ends the
+// process, unless SIGPIPE is heard or ignored.
+func writeBroken() {
+	for _, f := range []*os.File{os.Stdout, os.Stderr} {
+		raw, err := f.SyscallConn()
+		if err != nil {
+			continue // it is closed
+		}
+		broken := false
+		_ = raw.Control(func(fd uintptr) {
+			one := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+			n, err := unix.Poll(one, 0)
+			broken = err == nil && n > 0 && one[0].Revents&(unix.POLLERR|unix.POLLHUP) != 0
+		})
+		if broken {
+			_, _ = f.Write([]byte("\n"))
+		}
+	}
 }
