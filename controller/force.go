@@ -234,6 +234,7 @@ func (r *run) wait() {
 		r.enter(lastcall.PhaseWait)
 		r.await(r.allGone, r.share(3))
 	}
+	r.idle = r.idle && !r.forced
 	switch {
 	case !r.allGone():
 		r.outcome = report.OutcomeAbandoned

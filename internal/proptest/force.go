@@ -89,14 +89,15 @@ func OutcomeIsTrue(r *Run) error {
 	return nil
 }
 
-// IdleIsTrue is G3: the timer has found only idle peers if no force came, the workers had
+// IdleIsTrue is G3: the timer has found only idle peers if no force came before TERMINATED, the workers had
 // returned, every server that had not ended says so, and no work was lost since.
 func IdleIsTrue(r *Run) error {
 	if r.Report.Outcome != report.OutcomeIdle {
 		return nil
 	}
-	if lost := report.Sum(r.Report.Work); r.Report.Forced || lost.Running+lost.Cancelled+lost.Cut > 0 {
-		return fmt.Errorf("only idle peers: forced %v, and the work says %+v", r.Report.Forced, lost)
+	forced := !r.force.IsZero() && r.force.Before(r.terminated)
+	if lost := report.Sum(r.Report.Work); forced || lost.Running+lost.Cancelled+lost.Cut > 0 {
+		return fmt.Errorf("only idle peers: forced %v, and the work says %+v", forced, lost)
 	}
 	if r.lastWorker().After(r.expiry) {
 		return fmt.Errorf("only idle peers, and a worker returned at %s, after the timer", r.since(r.lastWorker()))
