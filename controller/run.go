@@ -35,6 +35,7 @@ type run struct {
 	deadline    time.Time
 	forced      bool
 	shortened   bool
+	toldZero    bool          // of a Shorten to the zero time
 	suspended   time.Duration // see noticeSuspension
 	ready       bool          // phase serve was reached
 

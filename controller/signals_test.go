@@ -325,4 +325,16 @@ func TestShortenIsHarmless(t *testing.T) {
 		}
 		c.Shorten(time.Now(), "too late")
 	})
+	bubble(t, func(t *testing.T, d *diary, _ func()) {
+		var c *controller.Controller
+		c = mustNew(t, budget, noSignals, controller.WithCloser("c", func() {
+			for range 1000 {
+				c.Shorten(time.Time{}, "no time")
+				time.Sleep(time.Millisecond)
+			}
+		}))
+		if r, _ := runAfter(c, time.Minute); len(requests(r.Steps)) != 1 {
+			t.Errorf("told were %v", requests(r.Steps))
+		}
+	})
 }

@@ -4,6 +4,7 @@ package controller
 
 import (
 	"os"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -13,8 +14,15 @@ import (
 // brokenPipe is the signal of a write to a pipe that nobody reads.
 const brokenPipe = syscall.SIGPIPE
 
-// catchable reports whether the platform lets a process catch the signal.
-func catchable(s syscall.Signal) bool { return s != syscall.SIGKILL && s != syscall.SIGSTOP }
+// catchable reports whether a Go program can hear the signal, and only when it was sent to it:
+// the runtime sends itself SIGURG, to preempt goroutines, and leaves 32 to 34 to Linux's C
+// libraries.
+func catchable(s syscall.Signal) bool {
+	if runtime.GOOS == "linux" && s >= 32 && s <= 34 {
+		return false
+	}
+	return s != syscall.SIGKILL && s != syscall.SIGSTOP && s != syscall.SIGURG
+}
 
 // foreground reports whether standard input is the terminal of this process, and its
 // process group the one to which that sends what is typed.
