@@ -23,7 +23,9 @@
 //     while nothing of its answer is out, becomes 503 with Retry-After, but for a redirect,
 //     204, 304, a 503 of its own, and a success that declares its Content-Length. If a part
 //     of the answer was out, it is broken off. Event streams, gRPC and the streams of
-//     connect are left as they are; [WithAnswersLeft] leaves everything.
+//     connect are left as they are; [WithAnswersLeft] leaves everything. An EventSource
+//     (GET, with text/event-stream as what it accepts first) that has heard nothing gets an
+//     empty stream, and not 503, after which it would not come back.
 //   - The contexts of requests that [WithEndlessPaths] names end when phase drain begins.
 //
 // A request is not served if it arrives on an idle connection as that is closed, or after
