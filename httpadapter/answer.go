@@ -161,9 +161,11 @@ func (r *request) unavailable() {
 
 // leaves has the connection end with an answer. From the announcement on those of HTTP/1.x
 // do, and so do those that follow http.MaxBytesReader, which cannot tell net/http. On HTTP/2
-// that would make net/http send its only GOAWAY.
+// that would make net/http send its only GOAWAY. A client that pipelines would lose what it
+// has sent behind, once for each connection that it makes in settle: it is left to the drain.
 func (r *request) leaves(status int) {
-	leaves := r.server.counting() || status == http.StatusRequestEntityTooLarge
+	stage := r.server.tracker.Stage()
+	leaves := stage > inflight.Announced || stage == inflight.Announced && !r.conn.Pipelines() || status == http.StatusRequestEntityTooLarge
 	if r.http1 && leaves && status != http.StatusSwitchingProtocols {
 		r.Header().Set("Connection", "close")
 	}

@@ -7,7 +7,8 @@
 //
 // It covers HTTP/1.x and HTTP/2, with TLS and without (http.Server.Protocols):
 //
-//   - From the announcement on, HTTP/1.x answers carry "Connection: close".
+//   - From the announcement on, HTTP/1.x answers carry "Connection: close"; to a client
+//     that is seen to pipeline, from the drain on.
 //   - The drain closes the listener and idle HTTP/1.x connections. A request that net/http
 //     has begun to read is served, and so is one on a new connection that comes within the
 //     time of [WithHandshakeTime]. The rest of a body that its handler did not read has a
