@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/fsm"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -152,7 +151,7 @@ func (r *run) beginShutdown(t *trigger) {
 // forceAt moves the timer and the deadline to what a force leaves of them. When no signal
 // can be the same request any more, those that force are the platform's again.
 func (r *run) forceAt(f force) {
-	r.forced, r.hurried = true, r.machine.State() != fsm.Terminated
+	r.forced = true
 	at := later(f.at, r.begun)
 	r.setTimes(earlier(r.timerAt, at), earlier(r.deadline, at.Add(r.config.budget.Reserve)))
 	r.record.causeDue = earlier(r.record.causeDue, r.share(2)())

@@ -34,7 +34,6 @@ type run struct {
 	timerAt     time.Time
 	deadline    time.Time
 	forced      bool
-	hurried     bool // forced while there was work in flight to end
 	shortened   bool
 	toldZero    bool          // of a Shorten to the zero time
 	suspended   time.Duration // see noticeSuspension

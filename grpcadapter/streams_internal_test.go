@@ -65,6 +65,14 @@ func TestStreams(t *testing.T) {
 				must(framer.WriteHeaders(http2.HeadersFrameParam{StreamID: some(), EndHeaders: true, EndStream: true}))
 				feed(s.read)
 			},
+			"a number again": func() { // of a stream that grpc has reset, or an error of the connection
+				if next == 1 || next-2 > last {
+					return
+				}
+				must(framer.WriteHeaders(http2.HeadersFrameParam{StreamID: next - 2, EndHeaders: true}))
+				open[next-2], used = struct{}{}, true
+				feed(s.read)
+			},
 			"cancel": func() {
 				id := some()
 				must(framer.WriteRSTStream(id, http2.ErrCodeCancel))
@@ -142,6 +150,20 @@ func TestStreamsOfOthers(t *testing.T) {
 		s.read([]byte(http2.ClientPreface))
 		if s.none() || s.wasIdle() {
 			t.Errorf("%q is taken for HTTP/2", first)
+		}
+	}
+	for _, first := range []string{"hello\n", "220 mx.example.com ESMTP\r\n"} { // credentials that speak first
+		var s streams
+		var settings bytes.Buffer
+		if err := http2.NewFramer(&settings, nil).WriteSettings(); err != nil {
+			t.Fatal(err)
+		}
+		s.wrote([]byte(first))
+		s.wrote(settings.Bytes())
+		s.read([]byte(http2.ClientPreface))
+		s.wrote(settings.Bytes())
+		if s.none() || s.wasIdle() {
+			t.Errorf("after %q the server is taken to speak HTTP/2", first)
 		}
 	}
 }
