@@ -28,7 +28,7 @@ func (p *program) call(e *ast.CallExpr, f *frame) (value, *unknown) {
 	if lit, ok := fun.(*ast.FuncLit); ok {
 		return p.run(e, lit.Type, nil, lit.Body, f)
 	}
-	decl := p.function(fun)
+	decl := p.functions[p.callee(fun)]
 	if decl == nil || decl.Body == nil {
 		return nil, because(e, "the call of %s is not evaluated", types.ExprString(fun))
 	}
@@ -84,29 +84,6 @@ func (p *program) length(e *ast.CallExpr, f *frame) (value, *unknown) {
 		}
 	}
 	return nil, because(e, "%s is not evaluated", types.ExprString(e))
-}
-
-// function returns the declaration of the function or method that an expression names,
-// nil if there is none to read.
-func (p *program) function(fun ast.Expr) *ast.FuncDecl {
-	switch x := fun.(type) {
-	case *ast.IndexExpr: // of a generic function
-		fun = ast.Unparen(x.X)
-	case *ast.IndexListExpr:
-		fun = ast.Unparen(x.X)
-	}
-	var obj types.Object
-	switch x := fun.(type) {
-	case *ast.Ident:
-		obj = p.info.Uses[x]
-	case *ast.SelectorExpr:
-		obj = p.info.Uses[x.Sel]
-	}
-	fn, ok := obj.(*types.Func)
-	if !ok {
-		return nil
-	}
-	return p.functions[fn.Origin()]
 }
 
 // run evaluates a function with what the call hands it.

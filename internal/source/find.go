@@ -108,7 +108,7 @@ type place struct {
 // search finds the machines of one program.
 func (f *finding) search(p *program) {
 	for fn, sites := range p.calls {
-		if fn.Name() != "NewFSM" || fn.Pkg() == nil || !isLooplab(fn.Pkg().Path()) {
+		if !isNewFSM(fn) {
 			continue
 		}
 		for _, s := range sites {
@@ -116,7 +116,15 @@ func (f *finding) search(p *program) {
 			f.evaluate(p, s, s, &frame{})
 		}
 	}
-	f.values(p)
+	for fn := range p.values {
+		if isNewFSM(fn) {
+			f.indirect(p, fn)
+		}
+	}
+}
+
+func isNewFSM(fn *types.Func) bool {
+	return fn.Name() == "NewFSM" && fn.Pkg() != nil && isLooplab(fn.Pkg().Path())
 }
 
 // isLooplab reports whether this is the package, in whichever major version.
@@ -140,6 +148,9 @@ func (f *finding) evaluate(p *program, made, at site, fr *frame) {
 		sites := p.callers(made, err)
 		if sites == nil || made != at {
 			f.add(p, at, m, err)
+		}
+		if len(sites) > 0 && made == at {
+			f.indirect(p, p.around(made))
 		}
 		for _, s := range sites {
 			if made == at {
@@ -168,6 +179,9 @@ func (p *program) initial(e ast.Expr, made site, fr *frame) (string, *unknown) {
 	state, err := p.text(e, fr)
 	if err == nil {
 		return state, nil
+	}
+	if len(p.indirect(p.around(made))) > 0 {
+		return "", err
 	}
 	for i, s := range p.callers(made, err) {
 		other, unknown := p.text(e, p.bound(made, s))
@@ -205,8 +219,7 @@ func (p *program) callers(made site, err *unknown) []site {
 			if name.Pos() != err.pos {
 				continue
 			}
-			fn, _ := p.info.Defs[made.in.Name].(*types.Func)
-			sites := slices.DeleteFunc(slices.Clone(p.calls[fn]), func(s site) bool { return !p.isTarget(s.pkg) })
+			sites := slices.DeleteFunc(slices.Clone(p.calls[p.around(made)]), func(s site) bool { return !p.isTarget(s.pkg) })
 			if len(sites) > 0 {
 				return sites
 			}
@@ -266,35 +279,6 @@ func (f *finding) add(p *program, at site, m Machine, err *unknown) {
 		pl.u = &Unknown{Why: p.because(err)}
 	}
 	f.places = append(f.places, pl)
-}
-
-// values adds the places where NewFSM is used as a value: who calls that is not known.
-func (f *finding) values(p *program) {
-	called := make(map[*ast.Ident]bool)
-	for _, sites := range p.calls {
-		for _, s := range sites {
-			switch fun := ast.Unparen(s.call.Fun).(type) {
-			case *ast.Ident:
-				called[fun] = true
-			case *ast.SelectorExpr:
-				called[fun.Sel] = true
-			}
-		}
-	}
-	for id, obj := range p.info.Uses {
-		fn, ok := obj.(*types.Func)
-		if !ok || called[id] || fn.Name() != "NewFSM" || fn.Pkg() == nil || !isLooplab(fn.Pkg().Path()) {
-			continue
-		}
-		for _, pkg := range p.targets {
-			for _, file := range p.files[pkg] {
-				if file.FileStart <= id.Pos() && id.Pos() < file.FileEnd {
-					f.places = append(f.places, place{pkg: pkg, name: "NewFSM", pos: p.fset.Position(id.Pos()),
-						u: &Unknown{Why: p.because(because(id, "NewFSM is used as a value: what it is called with is not known"))}})
-				}
-			}
-		}
-	}
 }
 
 func (p *program) because(err *unknown) string {

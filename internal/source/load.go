@@ -59,6 +59,8 @@ type program struct {
 	owner     map[types.Object]owner
 	functions map[*types.Func]*ast.FuncDecl
 	calls     map[*types.Func][]site
+	direct    map[*ast.Ident]bool // the functions in calls
+	values    map[*types.Func][]use
 	steps     int // how many expressions were evaluated for the machine in hand
 }
 
@@ -71,6 +73,7 @@ func load(ctx context.Context, dir string, patterns []string) (*program, error) 
 		written: make(map[types.Object]token.Pos), params: make(map[types.Object]bool),
 		deep: make(map[types.Object]token.Pos), owner: make(map[types.Object]owner),
 		functions: make(map[*types.Func]*ast.FuncDecl), calls: make(map[*types.Func][]site),
+		direct: make(map[*ast.Ident]bool), values: make(map[*types.Func][]use),
 		info: types.Info{
 			Types: make(map[ast.Expr]types.TypeAndValue), Defs: make(map[*ast.Ident]types.Object),
 			Uses: make(map[*ast.Ident]types.Object), Selections: make(map[*ast.SelectorExpr]*types.Selection),

@@ -120,10 +120,15 @@ func (p *program) inspect(root ast.Node, where site) {
 			}
 		case *ast.FuncType:
 			p.parameters(n.Params)
+		case *ast.Ident: // visited after the call that it may name
+			if fn, ok := p.info.Uses[n].(*types.Func); ok && !p.direct[n] {
+				p.values[fn.Origin()] = append(p.values[fn.Origin()], use{where.pkg, n, "is used as a value"})
+			}
 		case *ast.CallExpr:
 			p.builtin(n)
 			p.dynamic(n)
-			if fn := p.callee(n); fn != nil {
+			if fn := p.callee(n.Fun); fn != nil {
+				p.direct[p.named(n.Fun)] = true
 				at := where
 				at.call = n
 				p.calls[fn] = append(p.calls[fn], at)
@@ -131,21 +136,6 @@ func (p *program) inspect(root ast.Node, where site) {
 		}
 		return true
 	})
-}
-
-// callee returns the function that a call names; nil if it is a value.
-func (p *program) callee(call *ast.CallExpr) *types.Func {
-	var fn *types.Func
-	switch fun := ast.Unparen(call.Fun).(type) {
-	case *ast.Ident:
-		fn, _ = p.info.Uses[fun].(*types.Func)
-	case *ast.SelectorExpr:
-		fn, _ = p.info.Uses[fun.Sel].(*types.Func)
-	}
-	if fn == nil {
-		return nil
-	}
-	return fn.Origin()
 }
 
 func (p *program) define(name *ast.Ident, e ast.Expr) {
@@ -172,7 +162,7 @@ func (p *program) dynamic(call *ast.CallExpr) {
 	if tv := p.info.Types[ast.Unparen(call.Fun)]; tv.IsType() || tv.IsBuiltin() {
 		return
 	}
-	if fn := p.callee(call); fn != nil {
+	if fn := p.callee(call.Fun); fn != nil {
 		recv := fn.Signature().Recv()
 		if recv == nil || !types.IsInterface(recv.Type()) {
 			return
