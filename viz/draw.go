@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode/utf8"
+	"unicode/utf16"
 )
 
 // Format is a notation in which Draw writes a Machine. The zero Format is none.
@@ -128,8 +128,8 @@ type Drawing interface {
 	Markdown() (string, error)
 }
 
-// mermaidLimit is mermaid's maxTextSize, as GitHub has it: of a longer text it shows an
-// error.
+// mermaidLimit is mermaid's maxTextSize, as GitHub has it, in characters of JavaScript, of
+// which an emoji has two. Of a longer text it shows an error.
 const mermaidLimit = 50_000
 
 type drawing func() (string, error)
@@ -149,7 +149,7 @@ func (m Machine) In(f Format) Drawing {
 		}
 		switch f {
 		case Mermaid:
-			if n := utf8.RuneCountInString(text); n > mermaidLimit {
+			if n := len(utf16.Encode([]rune(text))); n > mermaidLimit {
 				return "", fmt.Errorf("viz: the diagram has %d characters, and mermaid draws at most %d", n, mermaidLimit)
 			}
 			return fence(f.String(), text), nil

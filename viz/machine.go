@@ -4,7 +4,7 @@
 // A [Machine] is a value. FromTable, FromEvents, FromFSM and From make one from
 // what a program has; a literal does as well. Draw writes it in a Format, Check
 // names what is suspicious in it, and Rewrite puts drawings into the marked blocks
-// of a markdown file (package viz/keep does so in a test).
+// of a markdown file (package viz/viztest does so in a test).
 //
 // No function starts a goroutine or keeps anything, so any number of goroutines may
 // call them, as long as none changes the Machine that another one reads.
