@@ -81,6 +81,8 @@ func readReport(text []byte) (r report.Report, err error) {
 		Kind    *string
 	}
 	switch err := json.NewDecoder(bytes.NewReader(text)).Decode(&one); {
+	case errors.Is(err, io.EOF):
+		return r, errors.New("it is empty")
 	case err != nil:
 		return r, fmt.Errorf("it is neither a report nor lines of steps: %w", err)
 	case one.Kind != nil:

@@ -75,6 +75,15 @@ func clip(text string, limit int) string {
 	return string([]rune(text)[:limit-1]) + "…"
 }
 
+// short shortens a name. Names that are alike often differ at the end, so that stays.
+func short(name string) string {
+	text := []rune(strings.Join(strings.Fields(name), " "))
+	if len(text) <= maxName {
+		return string(text)
+	}
+	return string(text[:maxName*2/3]) + "…" + string(text[len(text)-maxName/3+1:])
+}
+
 // headline says what the shutdown came to.
 func headline(r report.Report) string {
 	text := "no outcome yet"
@@ -84,12 +93,15 @@ func headline(r report.Report) string {
 	if r.Forced {
 		text += ", forced"
 	}
+	if r.Suspended > 0 {
+		text += ", suspended for " + ms(r.Suspended)
+	}
 	return fmt.Sprintf("%s, %s of %s (%s)", text, ms(r.Took()), ms(r.Budget.Total), clip(r.CauseText, maxText))
 }
 
 // subject names a call: "closer postgres".
 func subject(s report.Step) string {
-	return strings.TrimSpace(string(s.Op) + " " + clip(s.Name, maxName))
+	return strings.TrimSpace(string(s.Op) + " " + short(s.Name))
 }
 
 // how says how a call ended.
@@ -97,7 +109,7 @@ func how(s report.Step) string {
 	text := s.Result.String()
 	switch {
 	case s.Result == 0:
-		text = "has not ended"
+		text = "no end is recorded"
 	case s.Abandoned:
 		text += ", has not returned"
 	}

@@ -133,7 +133,7 @@ func (g *gantt) running(n int) {
 			g.bar(fmt.Sprintf("%d more names of work are left out", len(report.StillRunning(g.r.Work))-i), "crit, active, ", g.r.Triggered, g.r.Ended)
 			return
 		}
-		g.bar(fmt.Sprintf("%s of %s, %d running", clip(w.Name, maxName), clip(w.Server, maxName), w.Running), "crit, active, ", w.Oldest, g.r.Ended)
+		g.bar(fmt.Sprintf("%s of %s, %d running", short(w.Name), short(w.Server), w.Running), "crit, active, ", w.Oldest, g.r.Ended)
 	}
 }
 
@@ -164,7 +164,7 @@ func (g *gantt) bar(name, tags string, from, to time.Time) {
 		begin, since = g.r.Triggered, "before"
 	}
 	first := g.scale(begin)
-	last := max(g.scale(to), first+int64(g.length()/g.unit)/visible)
+	last := max(g.scale(to), first+max(1, int64(g.length()/g.unit)/visible))
 	fmt.Fprintf(&g.out, "    %s :%sb%d, %d, %d\n", esc(fmt.Sprintf("%s (%s to %s)", name, since, at(g.r, to))), tags, g.bars, first, last)
 }
 

@@ -109,7 +109,17 @@ func (d *sequence) draw() string {
 		d.note("lastcall", leftOut(d.folded))
 	}
 	for _, s := range d.open {
-		d.note(who(s), string(s.Op)+" has not ended")
+		d.note(who(s), string(s.Op)+": no end is recorded")
+	}
+	for i, n := range slices.Concat(d.r.Notes, d.r.Idle) {
+		if i == maxItems/4 {
+			d.note("lastcall", fmt.Sprintf("%d more notes are left out", len(d.r.Notes)+len(d.r.Idle)-i))
+			break
+		}
+		d.note(participant("server", n.Server), clip(n.Text, maxText))
+	}
+	if d.r.Suspended > 0 {
+		d.note("lastcall", "the process was suspended for "+ms(d.r.Suspended))
 	}
 	last := fmt.Sprintf("%s %s", at(d.r, d.r.Ended), "no outcome yet")
 	if d.r.Outcome != 0 {
@@ -119,7 +129,7 @@ func (d *sequence) draw() string {
 	var head strings.Builder
 	head.WriteString("sequenceDiagram\n")
 	for _, p := range d.participants {
-		fmt.Fprintf(&head, "    participant %s as %s\n", d.ids[p], esc(p))
+		fmt.Fprintf(&head, "    participant %s as %s\n", d.ids[p], esc(short(p)))
 	}
 	return head.String() + d.out.String()
 }
@@ -153,6 +163,8 @@ func (d *sequence) message(m message) {
 			text += ", not ready"
 		}
 		d.note("lastcall", text)
+	case s.Kind == report.KindWarning:
+		d.note("lastcall", when+" "+clip(s.Text, maxText))
 	case s.Kind != report.KindCall:
 		d.line("Trigger", "->>", "lastcall", when+" "+clip(s.String(), maxText))
 	case m.both:
@@ -215,7 +227,7 @@ func who(s report.Step) string {
 }
 
 func participant(what, name string) string {
-	return strings.TrimSpace(what + " " + clip(name, maxName))
+	return strings.TrimSpace(what + " " + name)
 }
 
 func (d *sequence) id(name string) string {
