@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf16"
 )
@@ -28,36 +29,25 @@ const (
 	ASCII
 )
 
+// formats are their names, in the order of the constants.
+func formats() []string { return []string{"mermaid", "dot", "svg", "text", "ascii"} }
+
 // String returns the name of the format, as ParseFormat reads it, and "Format(n)" for
 // a value that is not a format.
 func (f Format) String() string {
-	switch f {
-	case Mermaid:
-		return "mermaid"
-	case DOT:
-		return "dot"
-	case SVG:
-		return "svg"
-	case Text:
-		return "text"
-	case ASCII:
-		return "ascii"
-	default:
-		return fmt.Sprintf("Format(%d)", uint8(f))
+	if Mermaid <= f && f <= ASCII {
+		return formats()[f-1]
 	}
+	return fmt.Sprintf("Format(%d)", uint8(f))
 }
 
 // ParseFormat returns the format of that name: mermaid, dot, svg, text or ascii. The
 // error quotes any other name.
 func ParseFormat(name string) (Format, error) {
-	var known []string
-	for f := Mermaid; f <= ASCII; f++ {
-		if f.String() == name {
-			return f, nil
-		}
-		known = append(known, f.String())
+	if i := slices.Index(formats(), name); i >= 0 {
+		return Format(i + 1), nil //nolint:gosec // there are five
 	}
-	return 0, fmt.Errorf("viz: format %q is none of %s", name, strings.Join(known, ", "))
+	return 0, fmt.Errorf("viz: format %q is none of %s", name, strings.Join(formats(), ", "))
 }
 
 // Draw writes the machine to w. Equal machines give equal bytes.

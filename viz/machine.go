@@ -79,18 +79,10 @@ const (
 // String returns the name of the class as drawings carry it, "" for Plain, and
 // "Class(n)" for a value that is not a class.
 func (c Class) String() string {
-	switch c {
-	case Plain:
-		return ""
-	case Visited:
-		return "visited"
-	case Current:
-		return "current"
-	case Forced:
-		return "forced"
-	default:
+	if c > Forced {
 		return fmt.Sprintf("Class(%d)", uint8(c))
 	}
+	return [...]string{"", "visited", "current", "forced"}[c]
 }
 
 // Direction says which way a drawing runs. The zero Direction leaves that to the

@@ -169,7 +169,7 @@ func (f *finding) evaluate(p *program, made, at site, fr *frame) {
 // bound returns the frame of the function around a call of NewFSM for one call of it.
 func (p *program) bound(made, s site) *frame {
 	inner := &frame{vars: make(map[types.Object]value), depth: 1}
-	p.bind(s.call, made.in.Recv, made.in.Type, &frame{}, inner)
+	p.bind(s.call, p.around(made).Signature(), &frame{}, inner)
 	return inner
 }
 
@@ -207,25 +207,19 @@ func (p *program) text(e ast.Expr, f *frame) (string, *unknown) {
 // callers returns the calls of the function around a call of NewFSM, if the events are
 // unknown because they are one of its parameters; nil if nothing calls it.
 func (p *program) callers(made site, err *unknown) []site {
-	if made.in == nil {
+	fn := p.around(made)
+	if fn == nil {
 		return nil
 	}
-	fields := made.in.Type.Params.List
-	if made.in.Recv != nil {
-		fields = slices.Concat(made.in.Recv.List, fields)
+	vars := slices.AppendSeq([]*types.Var{fn.Signature().Recv()}, fn.Signature().Params().Variables())
+	if !slices.ContainsFunc(vars, func(v *types.Var) bool { return v != nil && v.Pos() == err.pos }) {
+		return nil
 	}
-	for _, field := range fields {
-		for _, name := range field.Names {
-			if name.Pos() != err.pos {
-				continue
-			}
-			sites := slices.DeleteFunc(slices.Clone(p.calls[p.around(made)]), func(s site) bool { return !p.isTarget(s.pkg) })
-			if len(sites) > 0 {
-				return sites
-			}
-		}
+	sites := slices.DeleteFunc(slices.Clone(p.calls[fn]), func(s site) bool { return !p.isTarget(s.pkg) })
+	if len(sites) == 0 {
+		return nil
 	}
-	return nil
+	return sites
 }
 
 // events evaluates an expression to a slice of EventDesc.

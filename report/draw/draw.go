@@ -19,7 +19,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/lastcall-go/lastcall/report"
-	"github.com/lastcall-go/lastcall/viz"
 )
 
 // Limits of a drawing: how long mermaid lets a text be before it refuses it, how many
@@ -104,6 +103,12 @@ func subject(s report.Step) string {
 	return strings.TrimSpace(string(s.Op) + " " + short(s.Name))
 }
 
+// ofServer reports whether a call is one of a server.
+func ofServer(op report.Op) bool {
+	return slices.Contains([]report.Op{report.OpAttach, report.OpServe, report.OpAnnounce, report.OpGracefulStop, report.OpCancel, report.OpStop,
+		report.OpCut, report.OpInFlight, report.OpNotes, report.OpLastArrival}, op)
+}
+
 // how says how a call ended.
 func how(s report.Step) string {
 	text := s.Result.String()
@@ -182,6 +187,3 @@ func later(a, b time.Time) time.Time {
 	}
 	return b
 }
-
-// esc escapes a text for mermaid.
-func esc(text string) string { return viz.EscapeMermaid(text) }

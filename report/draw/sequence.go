@@ -9,6 +9,7 @@ import (
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/fsm"
 	"github.com/lastcall-go/lastcall/report"
+	"github.com/lastcall-go/lastcall/viz"
 )
 
 // Sequence returns a mermaid sequence diagram of who called whom, when, and how that
@@ -129,7 +130,7 @@ func (d *sequence) draw() string {
 	var head strings.Builder
 	head.WriteString("sequenceDiagram\n")
 	for _, p := range d.participants {
-		fmt.Fprintf(&head, "    participant %s as %s\n", d.ids[p], esc(short(p)))
+		fmt.Fprintf(&head, "    participant %s as %s\n", d.ids[p], viz.EscapeMermaid(short(p)))
 	}
 	return head.String() + d.out.String()
 }
@@ -217,13 +218,10 @@ func arrow(well, badly string, s report.Step) string {
 
 // who names whom a call goes to.
 func who(s report.Step) string {
-	switch s.Op {
-	case report.OpAttach, report.OpServe, report.OpAnnounce, report.OpGracefulStop, report.OpCancel, report.OpStop, report.OpCut,
-		report.OpInFlight, report.OpNotes, report.OpLastArrival:
+	if ofServer(s.Op) {
 		return participant("server", s.Name)
-	default:
-		return participant(string(s.Op), s.Name)
 	}
+	return participant(string(s.Op), s.Name)
 }
 
 func participant(what, name string) string {
@@ -240,9 +238,9 @@ func (d *sequence) id(name string) string {
 
 func (d *sequence) line(from, arrow, to, text string) {
 	a, b := d.id(from), d.id(to)
-	fmt.Fprintf(&d.out, "    %s%s%s: %s\n", a, arrow, b, esc(text))
+	fmt.Fprintf(&d.out, "    %s%s%s: %s\n", a, arrow, b, viz.EscapeMermaid(text))
 }
 
 func (d *sequence) note(over, text string) {
-	fmt.Fprintf(&d.out, "    Note over %s: %s\n", d.id(over), esc(text))
+	fmt.Fprintf(&d.out, "    Note over %s: %s\n", d.id(over), viz.EscapeMermaid(text))
 }
