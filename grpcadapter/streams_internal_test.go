@@ -70,7 +70,10 @@ func TestStreams(t *testing.T) {
 					return
 				}
 				must(framer.WriteHeaders(http2.HeadersFrameParam{StreamID: next - 2, EndHeaders: true}))
-				open[next-2], used = struct{}{}, true
+				if _, began := open[next-2]; !began {
+					open[next-2] = false
+				}
+				used = true
 				feed(s.read)
 			},
 			"cancel": func() {
