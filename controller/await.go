@@ -71,7 +71,7 @@ func (r *run) await(done func() bool, bound func() time.Time) bool {
 		if !at.IsZero() && time.Until(at) <= 0 {
 			return false
 		}
-		at = soonest(soonest(at, r.endContexts()), r.giveBackAt)
+		at = soonest(soonest(at, r.endContexts()), soonest(r.giveBackAt, r.beat()))
 		if r.record.cause != nil {
 			at = soonest(at, r.record.causeDue)
 		}
@@ -87,6 +87,8 @@ func (r *run) await(done func() bool, bound func() time.Time) bool {
 		case <-r.alarm.C:
 		case s, open := <-r.signals.from:
 			r.signalled(s, open)
+		case <-r.pipes:
+			pipeBroke()
 		case <-r.ended:
 			r.ended = nil
 			r.request(trigger{at: time.Now(), cause: &report.ContextError{Err: context.Cause(r.outer)}})
@@ -96,6 +98,7 @@ func (r *run) await(done func() bool, bound func() time.Time) bool {
 
 // takeIn takes in everything that has already happened, without waiting.
 func (r *run) takeIn() {
+	r.see()
 	for {
 		results := r.inbox.take()
 		for _, res := range results {
@@ -141,7 +144,7 @@ func (r *run) beginShutdown(t *trigger) {
 	r.announceEnd, r.settleTime = r.at.Add(b.Announce()), b.Settle
 	r.setTimes(r.at.Add(b.Total-b.Reserve), r.at.Add(b.Total))
 	r.takeShortenings() // the cause tells until when
-	r.ended = nil
+	r.ended, r.pipes = nil, nil
 	r.failed = r.failed || t.failed
 	r.describeCause(t.cause)
 }

@@ -35,6 +35,7 @@ type Controller struct {
 	becoming   sync.Mutex              // what comes first, the trigger or readiness; never held while user code runs
 	trigger    atomic.Pointer[trigger] // the first one; never changed again
 	forceAsked atomic.Pointer[force]   // the first one; the same
+	lookAsked  atomic.Bool             // TellProgress was called
 
 	readyUntilDrain atomic.Bool // see WithReadyUntilDrain
 
@@ -134,9 +135,11 @@ func (c *Controller) Add(opts ...Option) error {
 // from Run's start on; one that comes earlier does what the platform does by
 // default, unless Starting was called, or other code of the process listens. They are
 // the platform's again 10 ms after Run has returned; one that comes in those is raised
-// again then, so that it cannot replace the exit code of a process that is exiting. From
-// the trigger until the process ends, a write to a standard output or error that nobody
-// reads fails and does not end it (SIGPIPE); lost log lines are counted in the report.
+// again then, so that it cannot replace the exit code of a process that is exiting.
+//
+// From the trigger until the process ends, a write to a standard output or error that nobody
+// reads fails and does not end it (SIGPIPE); lost log lines are counted in the report. Before
+// the trigger it ends the process a second later, unless the trigger comes in that second.
 func (c *Controller) Run(ctx context.Context) report.Report {
 	if ctx == nil {
 		return c.notRun(errors.New("controller: Run was given a nil context"))

@@ -55,6 +55,7 @@ func (r *run) expireOld(calls []*call) {
 // flush waits until observers have been told everything, and then calls the flushers.
 func (r *run) flush() {
 	r.enter(lastcall.PhaseFlush)
+	r.lookAtObservers()
 	if !r.config.silent() {
 		r.tail = min(tellTime, max(0, time.Until(r.deadline))/4)
 	}
@@ -67,7 +68,8 @@ func (r *run) flush() {
 	}
 	told := r.share(n)
 	if len(r.record.feeds) > 0 {
-		r.await(r.nothingFresh, r.freshUntil) // the summary tells what they did
+		half := r.share(n + 1) // a flusher needs some of what is left
+		r.await(r.nothingFresh, func() time.Time { return earlier(r.freshUntil(), half()) }) // the summary tells what they did
 	}
 	r.expireOld(r.calls)
 	if r.record.cause != nil { // the deadline is sooner than its text
@@ -134,6 +136,7 @@ func (r *run) finish() report.Report {
 	for _, c := range r.calls {
 		r.expire(c)
 	}
+	r.lookAtObservers()
 	r.record.start()
 	said := r.sayReason()
 	now := time.Now()

@@ -132,7 +132,7 @@ func (r *run) now() report.Moment {
 	m := report.Moment{At: time.Now()}
 	m.State, m.Phase = r.progress.get()
 	if !r.at.IsZero() {
-		m.Elapsed, m.Remaining = m.At.Sub(r.at), r.deadline.Sub(m.At)
+		m.Elapsed, m.Remaining, m.Timer = m.At.Sub(r.at), r.deadline.Sub(m.At), max(0, r.timerAt.Sub(m.At))
 	}
 	return m
 }
@@ -174,6 +174,7 @@ func (r *run) report() report.Report {
 	if r.idle && !r.hurried && r.outcome != report.OutcomeAbandoned && !slices.ContainsFunc(r.servers, (*server).hasLost) {
 		made.Outcome = report.OutcomeIdle // and nothing has come since the timer fired
 	}
+	made.Stacks = r.stacksFor(made)
 	return made
 }
 

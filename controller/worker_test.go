@@ -97,7 +97,9 @@ func TestG8_WhatWorkersReturnWhenToldToEnd(t *testing.T) {
 				controller.WithWorker("w", func(claim, _ context.Context) error { return tt.work(claim) }))
 			go func() {
 				<-c.Serving()
-				c.Shutdown(nil)
+				if tt.exit != report.ExitFailed { // that ends the process by itself
+					c.Shutdown(nil)
+				}
 			}()
 			r := c.Run(context.Background())
 			wantExit(t, r, tt.exit)

@@ -88,7 +88,7 @@ func (in jsonReport) report() (Report, error) {
 		}
 		out.Work = append(out.Work, work)
 	}
-	out.Notes, out.Idle = in.Notes, in.Idle
+	out.Notes, out.Idle, out.Stacks = in.Notes, in.Idle, in.Stacks
 	for _, l := range in.Listeners {
 		out.Listeners = append(out.Listeners, Delivery(l))
 	}
@@ -99,7 +99,7 @@ func (j jsonStep) step() (Step, error) {
 	s := Step{
 		Kind: j.Kind, Name: j.Name, Op: j.Op, State: j.State, Phase: j.Phase, Start: j.Start,
 		Elapsed: seconds(j.Elapsed), Remaining: seconds(j.Remaining), Duration: seconds(j.Duration),
-		Text: j.Error + j.Text, Stack: j.Stack, Abandoned: j.Abandoned,
+		Text: j.Error + j.Text, Stack: j.Stack, Abandoned: j.Abandoned, Stacks: j.Stacks,
 	}
 	if j.Error != "" {
 		s.Err = errors.New(j.Error)
