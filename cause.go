@@ -15,3 +15,22 @@ var (
 	// flusher ends when its share of the time is over.
 	ErrStepTime = errors.New("lastcall: the step's share of the time is over")
 )
+
+// Failed marks an error that a worker returns after it was told to end as a failure of the
+// worker. Without the mark it counts as the way in which the worker has ended. For a nil
+// error it returns nil.
+func Failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &FailedError{Err: err}
+}
+
+// FailedError is what [Failed] returns. It may be wrapped.
+type FailedError struct{ Err error }
+
+// Error returns the text of Err.
+func (e *FailedError) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *FailedError) Unwrap() error { return e.Err }

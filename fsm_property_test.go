@@ -57,6 +57,7 @@ func everywhere() []invariant {
 		{"G3: nothing is ended before the timer", proptest.NothingBeforeTheTimer},
 		{"G3: what ends before the timer ends in peace", proptest.DrainedInPeace},
 		{"G3: the outcome tells what ended the rest", proptest.OutcomeIsTrue},
+		{"G3: only idle peers, if all say so", proptest.IdleIsTrue},
 		{"G3: servers that stop last have no part in the drain", proptest.LeavesLast},
 		{"G4: what has to begin begins at once", proptest.AtOnce},
 		{"G4: the shutdown always waits for something", proptest.NeverIdle},
@@ -68,6 +69,7 @@ func everywhere() []invariant {
 		{"G7: readers see no way back, and do not block", proptest.Monotone},
 		{"G8: each step is called, once", proptest.CalledOnce},
 		{"G8: what hangs is told to end", proptest.ToldToEnd},
+		{"G8: no closer is starved", proptest.NotStarved},
 		{"G8: each result is true", proptest.ResultsAreTrue},
 		{"G8: each answer is true", proptest.AnswersAreTrue},
 		{"G8: the exit code is true", proptest.ExitCodeIsTrue},
@@ -176,6 +178,7 @@ func run(t *rapid.T, world proptest.World) *proptest.Run {
 	seen.Begun = time.Now()
 	seen.Report = ctl.Run(ctx)
 	seen.Ended = time.Now()
+	seen.Timer, _ = ctl.TimerAt()
 	hangs.Stop()
 	seen.Waited = append(seen.Waited, <-waiting, <-waiting)
 	synctest.Wait()

@@ -10,10 +10,15 @@ type Host interface {
 	// Ready reports whether traffic should come: every server accepts work, and no
 	// trigger has come.
 	Ready() bool
+	// ProbesReady returns what readiness probes are to hear. It is Ready, unless the policy
+	// of the controller has probes pass for longer (controller.WithReadyUntilDrain). It is
+	// false before GracefulStop is called on any server.
+	ProbesReady() bool
 	// Phase returns what the controller is doing.
 	Phase() Phase
 	// Deadline returns the instant by which Run returns. It is known, and the second
-	// result true, once the shutdown was triggered. A force moves it to an earlier one.
+	// result true, once the shutdown was triggered. A force, or a grace period that is
+	// shortened, moves it to an earlier one.
 	Deadline() (time.Time, bool)
 	// Shutdown triggers the shutdown. The cause is kept if this is the first trigger.
 	Shutdown(cause error)

@@ -35,7 +35,7 @@ func (l Life) Draining() <-chan struct{} {
 
 // TimerAt returns the instant in which the timer fires and work still running is
 // cancelled. It is known, and the second result true, once the shutdown was triggered.
-// A force moves it to an earlier instant.
+// A force, or a grace period that is shortened, moves it to an earlier instant.
 func (l Life) TimerAt() (time.Time, bool) {
 	if l.life == nil || l.timerAt == nil {
 		return time.Time{}, false

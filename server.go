@@ -94,6 +94,16 @@ type FullServer interface {
 	// failure, in short sentences. It is called with the last InFlight.
 	Notes() []string
 
+	// IdlePeers returns true if nothing is lost when the connections are closed that keep
+	// GracefulStop from returning: the server counts its work, none is in flight, and since
+	// Announce there was none on any of these connections, complete or not. False says that
+	// something may be lost, or that the server cannot tell. The texts name connections and
+	// peers for report and log, some of them if there are many; with false there may be none. It
+	// is called when the timer fires, before Cancel, unless the shutdown was forced or
+	// GracefulStop has returned. The shutdown waits for an answer at most 10 ms; without one,
+	// something may be lost.
+	IdlePeers() (connections []string, idle bool)
+
 	// LastArrival returns when work last came; probes and the like do not count.
 	// Without any it is the instant in which the server was made. The zero time says that
 	// the server cannot tell: then New refuses a budget with [Budget.Quiet]. It is called
@@ -135,6 +145,9 @@ func (Unimplemented) InFlight() []Work { return nil }
 
 // Notes returns none.
 func (Unimplemented) Notes() []string { return nil }
+
+// IdlePeers cannot tell.
+func (Unimplemented) IdlePeers() ([]string, bool) { return nil, false }
 
 // LastArrival returns the zero time: the server cannot tell.
 func (Unimplemented) LastArrival() time.Time { return time.Time{} }

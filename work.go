@@ -28,6 +28,7 @@ type Work struct {
 	Running int       // how many run
 	Oldest  time.Time // when the oldest of those began; zero if none runs
 	Peer    string    // whom that one serves, if that is known
+	Path    string    // what that one asks for, if the name does not say it: the path of an HTTP request
 
 	Before    int // how many ran when the shutdown began
 	Arrived   int // how many have begun since

@@ -12,7 +12,7 @@ import (
 
 // Status is what the probes ask. A *controller.Controller is one.
 type Status interface {
-	Ready() bool
+	ProbesReady() bool
 	Phase() lastcall.Phase
 	Deadline() (time.Time, bool)
 }
@@ -33,13 +33,14 @@ type probe struct {
 }
 
 // Readiness returns a handler for a readiness probe. It answers 200 from the moment
-// in which every server accepts work until the first trigger, and 503 before and after.
+// in which every server accepts work until the first trigger, or if the controller was
+// given controller.WithReadyUntilDrain until the drain begins, and 503 before and after.
 // The body says why, in JSON: ready, state, phase, and once the shutdown was
 // triggered deadline and remaining_seconds, which count to the end of the process.
 // It takes GET and HEAD. Requests may come at any time, also before and after Run.
 func Readiness(ctl Status) http.Handler {
 	return reads(func(w http.ResponseWriter) {
-		ready := ctl.Ready()
+		ready := ctl.ProbesReady()
 		code := http.StatusOK
 		if !ready {
 			code = http.StatusServiceUnavailable

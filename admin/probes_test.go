@@ -228,7 +228,7 @@ func TestTriggerThenSignal(t *testing.T) {
 				})
 			}
 			for i := range signals {
-				time.AfterFunc(1100*time.Millisecond+time.Duration(i)*time.Second, func() { from <- syscall.SIGTERM })
+				time.AfterFunc(1100*time.Millisecond+time.Duration(i)*time.Second, func() { from <- []os.Signal{syscall.SIGTERM, os.Interrupt}[i] })
 			}
 			r := ctl.Run(context.Background())
 			var asked *admin.RequestError

@@ -159,10 +159,10 @@ var _ lastcall.FullServer = (*Server)(nil)
 // host is the controller once it is known. Before that nothing is ready.
 type host struct{ atomic.Pointer[lastcall.Host] }
 
-// Ready reports whether traffic should come.
-func (h *host) Ready() bool {
+// ProbesReady returns what probes are to hear.
+func (h *host) ProbesReady() bool {
 	c := h.Load()
-	return c != nil && (*c).Ready()
+	return c != nil && (*c).ProbesReady()
 }
 
 // Phase returns what the controller is doing.

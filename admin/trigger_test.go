@@ -19,7 +19,7 @@ import (
 // asked counts who asked for a shutdown.
 type asked struct{ causes []error }
 
-func (a *asked) Ready() bool                 { return len(a.causes) == 0 }
+func (a *asked) ProbesReady() bool           { return len(a.causes) == 0 }
 func (a *asked) State() fsm.State            { return fsm.Serving }
 func (a *asked) Phase() lastcall.Phase       { return lastcall.PhaseServe }
 func (a *asked) Deadline() (time.Time, bool) { return time.Time{}, false }

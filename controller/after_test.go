@@ -204,7 +204,7 @@ func TestG6_WorkerThatFailsBeforeItIsTold(t *testing.T) {
 	for name, tt := range map[string]struct {
 		early bool
 		exit  int
-	}{"in drain": {true, report.ExitFailed}, "when it was told": {false, report.ExitStep}} {
+	}{"in drain": {true, report.ExitFailed}, "when it was told": {false, report.ExitOK}} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, d *diary, _ func()) {
 				c := mustNew(t, budget, noSignals, withServer("s", newServer(d, "s", 2*time.Second)),

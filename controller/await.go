@@ -2,7 +2,6 @@ package controller
 
 import (
 	"context"
-	"os"
 	"sync"
 	"time"
 
@@ -62,6 +61,7 @@ func (b *inbox) take() []result {
 func (r *run) await(done func() bool, bound func() time.Time) bool {
 	for {
 		r.takeIn()
+		r.noticeSuspension()
 		if done() {
 			return true
 		}
@@ -69,7 +69,7 @@ func (r *run) await(done func() bool, bound func() time.Time) bool {
 		if !at.IsZero() && time.Until(at) <= 0 {
 			return false
 		}
-		at = soonest(at, r.endContexts())
+		at = soonest(soonest(at, r.endContexts()), r.giveBackAt)
 		if r.record.cause != nil {
 			at = soonest(at, r.record.causeDue)
 		}
@@ -78,6 +78,7 @@ func (r *run) await(done func() bool, bound func() time.Time) bool {
 		} else {
 			r.alarm.Reset(time.Until(at))
 		}
+		r.alarmAt, r.asleep = at, time.Now()
 		r.record.start() // as late as this: the goroutine then begins at once, on this processor
 		select {
 		case <-r.inbox.wake:
@@ -99,11 +100,18 @@ func (r *run) takeIn() {
 			r.returned(res)
 		}
 		force := r.forceAsked.Load() // before the trigger: where there is a force, there is a trigger
-		if t := r.trigger.Load(); t != nil && r.at.IsZero() {
-			r.beginShutdown(t)
+		if t := r.trigger.Load(); t != nil {
+			if r.at.IsZero() {
+				r.beginShutdown(t)
+			}
+			r.takeShortenings()
 		}
 		if force != nil && !r.forced {
 			r.forceAt(*force)
+		}
+		if !r.giveBackAt.IsZero() && !time.Now().Before(r.giveBackAt) {
+			r.giveBackAt = time.Time{}
+			r.signals.giveBack()
 		}
 		if r.causeIsLate() {
 			r.giveUpCause()
@@ -124,41 +132,29 @@ func (r *run) takeInEarly() {
 	r.takeIn()
 }
 
-// signalled takes in a signal: the first triggers, the second forces, and then
-// the signals belong to the platform again.
-func (r *run) signalled(s os.Signal, open bool) {
-	if !open {
-		r.signals.end()
-		return
-	}
-	r.signals.count++
-	switch r.signals.count {
-	case 1:
-		r.request(trigger{at: time.Now(), cause: &report.SignalError{Signal: s}, typed: typed(s)})
-	default:
-		r.Force()
-		r.signals.giveBack()
-	}
-}
-
 // beginShutdown starts the clock.
 func (r *run) beginShutdown(t *trigger) {
 	r.at = later(t.at, r.begun)
-	r.deadline = r.at.Add(r.config.budget.Total)
-	r.setTimer(r.deadline.Add(-r.config.budget.Reserve))
-	r.setDeadline(r.deadline)
+	b := r.config.budget
+	r.announceEnd, r.settleTime = r.at.Add(b.Announce()), b.Settle
+	r.setDeadline(r.at.Add(b.Total))
+	r.setTimer(r.deadline.Add(-b.Reserve))
+	r.takeShortenings() // the cause tells until when
 	r.ended = nil
 	r.failed = r.failed || t.failed
 	r.describeCause(t.cause)
 }
 
-// forceAt moves the timer and the deadline to what a force leaves of them.
-func (r *run) forceAt(at time.Time) {
+// forceAt moves the timer and the deadline to what a force leaves of them. When no signal
+// can be the same request any more, those that force are the platform's again.
+func (r *run) forceAt(f force) {
 	r.forced = true
-	at = later(at, r.begun)
+	at := later(f.at, r.begun)
 	r.setTimer(earlier(r.timerAt, at))
 	r.setDeadline(earlier(r.deadline, at.Add(r.config.budget.Reserve)))
 	r.record.causeDue = earlier(r.record.causeDue, r.share(2)())
+	r.giveBackAt = at.Add(sameKey)
+	r.tellRequest("Force", f.by+"until "+r.deadline.Format(time.RFC3339))
 }
 
 func (r *run) setDeadline(at time.Time) {

@@ -16,20 +16,32 @@ import (
 // the inbox that the call has returned.
 type call struct {
 	step  *report.Step
-	due   time.Time    // when it should be over; zero: it has no such time
-	since time.Time    // since when it may need grace to return
-	order int64        // when it returned, in the run's order
-	over  bool         // it has returned
-	told  bool         // observers have been told its end, or that it takes too long
-	lasts bool         // it is the Serve of a server that stops last, and not late before the end
-	quiet bool         // it is reported only if it takes too long, panics or calls runtime.Goexit
-	ctx   *stepContext // of a step; nil: it has none
-	then  func(result) // what the loop does with the result, before it is told
+	due   time.Time     // when its own time is over, if that is less than its share; else zero
+	begun chan struct{} // closed right before the user code is called
+	since time.Time     // since when it may need grace to return
+	order int64         // when it returned, in the run's order
+	over  bool          // it has returned
+	told  bool          // observers have been told its end, or that it takes too long
+	lasts bool          // it is the Serve of a server that stops last, and not late before the end
+	quiet bool          // it is reported only if it takes too long, panics or calls runtime.Goexit
+	ends  time.Time     // when the loop ends ctx
+	ctx   *stepContext  // of a step; nil: it has none
+	then  func(result)  // what the loop does with the result, before it is told
 }
 
 // ended reports whether the call has returned, without panic or Goexit.
 func (c *call) ended() bool {
 	return c != nil && c.over && c.step.Result != report.ResultPanicked && c.step.Result != report.ResultGoexit
+}
+
+// hasBegun reports whether the machine has let the call begin.
+func (c *call) hasBegun() bool {
+	select {
+	case <-c.begun:
+		return true
+	default:
+		return false
+	}
 }
 
 // guard runs user code on the calling goroutine and hands over how it ended:
@@ -55,7 +67,10 @@ func guard(fn func() error, deliver func(result)) {
 		return
 	}
 	res.result, res.err, res.text = report.ResultFailed, err, "(its Error method did not return)"
-	describe(&res.text, err)
+	if h, ok := err.(*harmless); ok { //nolint:errorlint // the library's own, which nothing has wrapped
+		res.result, res.err = report.ResultOK, h.error
+	}
+	describe(&res.text, res.err)
 }
 
 // describe puts the text of a value where text points, and leaves that alone if
@@ -81,7 +96,12 @@ func describe(text *string, v any) {
 // call starts a call into user code and returns. When that has returned, the loop
 // runs then, unless it is nil.
 func (r *run) call(op report.Op, name string, fn func() error, then func(result)) *call {
-	c := r.begin(op, name, fn, then)
+	return r.callAfter(nil, op, name, fn, then)
+}
+
+// callAfter is call for one that begins after another one has begun.
+func (r *run) callAfter(before *call, op report.Op, name string, fn func() error, then func(result)) *call {
+	c := r.begin(before, op, name, fn, then)
 	r.record.add(c.step)
 	begins := *c.step
 	begins.Kind = report.KindBegin
@@ -89,16 +109,22 @@ func (r *run) call(op report.Op, name string, fn func() error, then func(result)
 	return c
 }
 
-// begin is call without a step in the report: it is for questions to user code.
-func (r *run) begin(op report.Op, name string, fn func() error, then func(result)) *call {
+// begin is callAfter without a step in the report: it is for questions to user code.
+func (r *run) begin(before *call, op report.Op, name string, fn func() error, then func(result)) *call {
 	step := r.newStep(report.KindCall, name)
 	step.Op = op
-	c := &call{step: step, since: step.Start, then: then}
+	c := &call{step: step, since: step.Start, begun: make(chan struct{}), then: then}
 	r.calls = append(r.calls, c)
-	go guard(fn, func(res result) {
-		res.call, res.order = c, r.order.Add(1)
-		r.inbox.put(res)
-	})
+	go func() {
+		if before != nil {
+			<-before.begun // for which that waits in the same way: no user code is among it
+		}
+		close(c.begun)
+		guard(fn, func(res result) {
+			res.call, res.order = c, r.order.Add(1)
+			r.inbox.put(res)
+		})
+	}()
 	return c
 }
 
@@ -107,7 +133,7 @@ func (r *run) begin(op report.Op, name string, fn func() error, then func(result
 // variables: the inbox is between the two.
 func (r *run) ask(op report.Op, name string, fn, then func()) *call {
 	var c *call
-	c = r.begin(op, name, func() error { fn(); return nil }, func(res result) {
+	c = r.begin(nil, op, name, func() error { fn(); return nil }, func(res result) {
 		if res.result == report.ResultOK && !c.told {
 			then()
 		}
@@ -117,14 +143,17 @@ func (r *run) ask(op report.Op, name string, fn, then func()) *call {
 }
 
 // step starts an announcer, a Cancel, a closer or a flusher, with a context that
-// ends when its time does.
-func (r *run) step(op report.Op, s stepConfig, end time.Time) *call {
+// ends when its time does. It begins after another one has begun, unless that is nil.
+func (r *run) step(op report.Op, s stepConfig, end time.Time, before *call) *call {
+	var due time.Time
 	if s.timeout > 0 {
-		end = earlier(end, time.Now().Add(s.timeout))
+		if at := time.Now().Add(s.timeout); at.Before(end) {
+			due, end = at, at
+		}
 	}
 	ctx := newStepContext(r.base, end)
-	c := r.call(op, s.name, func() error { return s.run(ctx) }, nil)
-	c.due, c.ctx = end, ctx
+	c := r.callAfter(before, op, s.name, func() error { return s.call(ctx) }, nil)
+	c.due, c.ends, c.ctx = due, end, ctx
 	heap.Push(&r.endings, c)
 	return c
 }
@@ -139,9 +168,6 @@ func (r *run) returned(res result) {
 	// runtime.Goexit.
 	if !c.told || res.result == report.ResultPanicked || res.result == report.ResultGoexit {
 		c.step.Result = res.result
-	}
-	if c.step.Result == report.ResultOK && !c.due.IsZero() && res.at.After(c.due) {
-		c.step.Result = report.ResultTimedOut
 	}
 	r.endContext(c, context.Canceled, nil)
 	if c.then != nil {
@@ -190,13 +216,20 @@ func (r *run) beside(f func()) {
 }
 
 // awaitSteps waits for calls that run at the same time: until each has returned or its
-// time is over, until end, or until enough returns true. It expires what has not
-// returned by its time or by end.
+// time is over, until end, or until enough returns true. It expires what has begun and has
+// not returned by its time or by end. What the machine has not let begin until then is left
+// to finish.
 func (r *run) awaitSteps(calls []*call, end func() time.Time, enough func() bool) {
-	done := func() bool { return enough() || allDone(calls) }
+	done := func() bool {
+		for len(calls) > 0 && calls[0].told { // most return in order, and there may be 10,000
+			calls = calls[1:]
+		}
+		return enough() || allDone(calls)
+	}
+	limited := slices.DeleteFunc(slices.Clone(calls), func(c *call) bool { return c.due.IsZero() })
 	next := func() time.Time {
 		at := end()
-		for _, c := range calls {
+		for _, c := range limited {
 			if !c.told && !c.due.IsZero() {
 				at = earlier(at, c.due)
 			}
@@ -205,10 +238,17 @@ func (r *run) awaitSteps(calls []*call, end func() time.Time, enough func() bool
 	}
 	for !r.await(done, next) {
 		now := time.Now()
+		over := !now.Before(end())
 		for _, c := range calls {
-			if !now.Before(end()) || !c.due.IsZero() && !now.Before(c.due) {
+			switch own := !c.due.IsZero() && !now.Before(c.due); {
+			case (over || own) && c.hasBegun():
 				r.expire(c)
+			case own:
+				c.due = time.Time{}
 			}
+		}
+		if over {
+			return
 		}
 	}
 }

@@ -116,7 +116,7 @@ func TestG5_InnerServersAreCancelledFirst(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, d *diary, _ func()) {
-				make := func(name string, cancel func(context.Context)) *canceling {
+				build := func(name string, cancel func(context.Context)) *canceling {
 					return &canceling{server: newServer(d, name, time.Hour), cancel: func(ctx context.Context, _ error) {
 						d.note(name + " cancel")
 						cancel(ctx)
@@ -124,10 +124,10 @@ func TestG5_InnerServersAreCancelledFirst(t *testing.T) {
 				}
 				pause := func(context.Context) { time.Sleep(2 * time.Millisecond) }
 				r, _ := runAfter(mustNew(t, budget, noSignals,
-					withServer("front", make("front", pause)),
-					withServer("inner", make("inner", tt.inner), controller.After("front", "middle")),
-					withServer("middle", make("middle", pause), controller.After("front")),
-					withServer("alone", make("alone", pause)),
+					withServer("front", build("front", pause)),
+					withServer("inner", build("inner", tt.inner), controller.After("front", "middle")),
+					withServer("middle", build("middle", pause), controller.After("front")),
+					withServer("alone", build("alone", pause)),
 				), time.Minute)
 				var got []string
 				for _, line := range d.lines {

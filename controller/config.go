@@ -27,10 +27,15 @@ type config struct {
 	flushers   []stepConfig
 	observers  []observerConfig
 	logger     *zerolog.Logger
+	noStderr   bool
 
 	signals       []os.Signal
 	signalChannel <-chan os.Signal
 	signalsSet    bool
+	forceOn       []os.Signal
+	forceOnSet    bool
+
+	readyUntilDrain bool
 
 	index index
 }
@@ -50,11 +55,12 @@ type observerConfig struct {
 
 // stepConfig is an announcer, a closer or a flusher.
 type stepConfig struct {
-	name    string
-	run     func(context.Context) error
-	timeout time.Duration // 0: none of its own
-	group   int           // of a closer: those with the same one are closed at the same time; 0: it alone
-	errs    []error
+	name     string
+	run      func(context.Context) error
+	timeout  time.Duration // 0: none of its own
+	harmless []error       // that are not failures
+	group    int           // of a closer: those with the same one are closed at the same time; 0: it alone
+	errs     []error
 }
 
 // gather returns what the options register, and an error for each that has one.
@@ -98,18 +104,24 @@ func (c *config) join(more config) {
 	if more.logger != nil {
 		c.logger = more.logger
 	}
+	c.readyUntilDrain = c.readyUntilDrain || more.readyUntilDrain
+	c.noStderr = c.noStderr || more.noStderr
 	if more.signalsSet {
 		c.signals, c.signalChannel, c.signalsSet = more.signals, more.signalChannel, true
+	}
+	if more.forceOnSet {
+		c.forceOn, c.forceOnSet = more.forceOn, true
 	}
 }
 
 // closersOnly reports whether nothing but closers is registered.
 func (c *config) closersOnly() bool {
-	return len(c.servers)+len(c.workers)+len(c.announcers)+len(c.flushers)+len(c.observers) == 0 && c.logger == nil && !c.signalsSet
+	return len(c.servers)+len(c.workers)+len(c.announcers)+len(c.flushers)+len(c.observers) == 0 && c.logger == nil && !c.noStderr && !c.signalsSet && !c.forceOnSet && !c.readyUntilDrain
 }
 
 var (
 	errTwoLoggers = errors.New("controller: WithLogger was given twice")
+	errTwoForceOn = errors.New("controller: ForceOn was given twice")
 	errTwoSignals = errors.New("controller: WithSignals or WithSignalChannel was given before; only one of them can be")
 )
 
@@ -138,6 +150,9 @@ func (c *config) conflicts(more config) []error {
 	}
 	if c.signalsSet && more.signalsSet {
 		errs = append(errs, errTwoSignals)
+	}
+	if c.forceOnSet && more.forceOnSet {
+		errs = append(errs, errTwoForceOn)
 	}
 	return errs
 }
@@ -205,6 +220,7 @@ func (c *config) check(more config) (index, []error) {
 		k.named("observer", "observer", o.name, o.observe == nil, nil)
 	}
 	k.errs = append(k.errs, c.conflicts(more)...)
+	k.signals(more)
 	k.order(more)
 	return k.added, k.errs
 }

@@ -32,15 +32,19 @@ type Controller struct {
 	triggered chan struct{} // closed when there is a trigger
 	serving   chan struct{} // closed when phase serve begins
 
-	becoming   sync.Mutex                // what comes first, the trigger or readiness; never held while user code runs
-	trigger    atomic.Pointer[trigger]   // the first one; never changed again
-	forceAsked atomic.Pointer[time.Time] // when Force was first called
+	becoming   sync.Mutex              // what comes first, the trigger or readiness; never held while user code runs
+	trigger    atomic.Pointer[trigger] // the first one; never changed again
+	forceAsked atomic.Pointer[force]   // the first one; the same
 
 	deadlineAt atomic.Pointer[time.Time] // the deadline; nil before the trigger
+
+	readyUntilDrain atomic.Bool // see WithReadyUntilDrain
 
 	mu     sync.Mutex // guards what is below; never held while user code runs
 	config config
 	ran    bool
+
+	shortenings []shortening // that the loop has not taken in
 
 	starting *starting // nil: Starting was not called
 }
@@ -52,6 +56,12 @@ type trigger struct {
 	typed bool // Ctrl-C at a terminal: no network has to learn that the server leaves
 
 	failed bool // something has failed, and that is why
+}
+
+// force is the first request to force the shutdown.
+type force struct {
+	at time.Time
+	by string // the signal that asked for it, with a colon; "": Force was called
 }
 
 // New returns a Controller that will shut down what the options name, within the
@@ -105,6 +115,7 @@ func (c *Controller) Add(opts ...Option) error {
 		return err
 	}
 	c.config.add(more, index)
+	c.readyUntilDrain.Store(c.config.readyUntilDrain)
 	return nil
 }
 
@@ -124,19 +135,24 @@ func (c *Controller) Add(opts ...Option) error {
 // from Run's start on; one that comes earlier does what the platform does by
 // default, unless Starting was called, or other code of the process listens. They are
 // the platform's again 10 ms after Run has returned; one that comes in those is raised
-// again then, so that it cannot replace the exit code of a process that is exiting.
+// again then, so that it cannot replace the exit code of a process that is exiting. From
+// the trigger until the process ends, a write to a standard output or error that nobody
+// reads fails and does not end it (SIGPIPE); lost log lines are counted in the report.
 func (c *Controller) Run(ctx context.Context) report.Report {
 	if ctx == nil {
-		return report.Report{NotRun: errors.New("controller: Run was given a nil context")}
+		return c.notRun(errors.New("controller: Run was given a nil context"))
 	}
 	config, err := c.seal()
 	if err != nil {
-		return report.Report{NotRun: err}
+		return c.notRun(err)
 	}
-	report := newRun(ctx, c, config).run()
-	c.report = report
+	if heard, err := c.signalsOf(config); err != nil {
+		c.report = report.Report{NotRun: err}
+	} else {
+		c.report = newRun(ctx, c, config, heard).run()
+	}
 	close(c.over)
-	return report.Clone()
+	return c.report.Clone()
 }
 
 // seal ends the time of Add and returns what there is to run.
@@ -189,11 +205,14 @@ func (c *Controller) Fail(err error) {
 
 // Force moves the timer to now, and the deadline to now + Reserve if that is
 // earlier; it returns at once. Before any trigger it is a trigger as well. Later
-// calls change nothing. The second signal does the same.
+// calls change nothing. A signal that forces ([ForceOn]) does the same.
 func (c *Controller) Force() {
-	now := time.Now()
-	c.request(trigger{at: now, cause: report.ErrForced})
-	c.forceAsked.CompareAndSwap(nil, &now)
+	c.forceNow(force{at: time.Now()})
+}
+
+func (c *Controller) forceNow(f force) {
+	c.request(trigger{at: f.at, cause: report.ErrForced})
+	c.forceAsked.CompareAndSwap(nil, &f)
 	c.inbox.poke()
 }
 
@@ -214,6 +233,22 @@ func (c *Controller) Phase() lastcall.Phase {
 // until the first trigger.
 func (c *Controller) Ready() bool { return c.Phase() == lastcall.PhaseServe && c.trigger.Load() == nil }
 
+// ProbesReady returns what readiness probes are to hear: Ready, and with
+// [WithReadyUntilDrain], if a signal began the shutdown, true until the drain begins.
+func (c *Controller) ProbesReady() bool {
+	t := c.trigger.Load()
+	if t == nil || !c.readyUntilDrain.Load() {
+		return c.Ready()
+	}
+	select {
+	case <-c.serving:
+	default:
+		return false // it never was ready
+	}
+	_, bySignal := t.cause.(*report.SignalError) //nolint:errorlint // what is wrapped would not do: the wrapper's method is the user's
+	return bySignal && c.State() == fsm.Serving
+}
+
 // Serving returns a channel that is closed when Ready becomes true. It stays open if the
 // shutdown is triggered before that. It is always the same channel. Tests and
 // supervisors wait for it, beside Done:
@@ -225,8 +260,8 @@ func (c *Controller) Ready() bool { return c.Phase() == lastcall.PhaseServe && c
 func (c *Controller) Serving() <-chan struct{} { return c.serving }
 
 // Deadline returns the instant by which Run returns. It is known, and the second
-// result true, once Run has heard of the trigger, which is at once if it runs. A force
-// may move it to an earlier instant.
+// result true, once Run has heard of the trigger, which is at once if it runs. A force or
+// Shorten may move it to an earlier instant, and the end of a suspension to a later one (G1).
 func (c *Controller) Deadline() (time.Time, bool) {
 	if at := c.deadlineAt.Load(); at != nil {
 		return *at, true
@@ -270,6 +305,7 @@ func (c *Controller) Wait(ctx context.Context) (report.Report, error) {
 
 // request makes t the trigger, unless there is one already.
 func (c *Controller) request(t trigger) {
+	keepPipes() // before anything is told of it
 	c.becoming.Lock()
 	first := c.trigger.CompareAndSwap(nil, &t)
 	c.becoming.Unlock()

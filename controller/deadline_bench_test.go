@@ -44,7 +44,7 @@ func benchmarkDeadline(b *testing.B, total time.Duration) {
 			withServer("s", s),
 			controller.WithCloser("c", func(ctx context.Context) { <-ctx.Done(); <-hang }),
 			controller.WithFlusher("f", func(ctx context.Context) { <-ctx.Done(); <-hang }),
-			controller.WithSignals())
+			controller.WithSignals(), controller.WithoutStderr())
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -32,17 +32,17 @@
 // If all work ends before the timer, close follows drain at once.
 //
 // T0 is the instant of the first request to shut down. The deadline is T0 + Total, and the
-// timer fires at T0 + Total - Reserve. The second signal moves the timer to now, and the
-// deadline to now + Reserve if that is earlier. After the timer the remaining time is
-// shared: with k phases left a phase may use a k-th of it, and n steps one after the
-// other inside a phase share the phase's part in the same way. What a phase does not use
-// goes to the phases after it.
+// timer fires at T0 + Total - Reserve. A force moves the timer to now, and the deadline to
+// now + Reserve if that is earlier; Shorten brings both forward. After the timer the
+// remaining time is shared: with k phases left a phase may use a k-th of it. Phase close may use what the
+// flush does not need; each closer has a floor that those before it cannot use, and the
+// rest is for whoever needs it. What a phase does not use goes to the phases after it.
 //
 // # Reading the source
 //
 // From Run to os.Exit: controller.go has the verbs that a user calls, run.go the
 // phases in order, up to the drain, force.go what the timer begins, finish.go what
-// every shutdown ends with. await.go is the only place where the loop blocks; call.go
+// every shutdown ends with, share.go how time is divided. await.go is the only place where the loop blocks; call.go
 // runs user code; record.go tells observers, and log.go is one of them.
 //
 // # Guarantees
@@ -56,11 +56,15 @@
 // In G2 to G5 a server is one that does not stop last. A server that does (see
 // [lastcall.FullServer]) ends after the flushers.
 //
-// G1 Bounded: Run returns at or before the deadline, whatever user code does; in
-// real time as exactly as the machine's timers fire. No library can keep the
-// process from ending sooner by os.Exit, a panic in a goroutine that lastcall did not
-// start, or a fatal error of the Go runtime. The context that Run is given must keep
-// the contract of package context.
+// G1 Bounded: Run returns at or before the deadline, whatever user code does; in real
+// time as exactly as the machine's timers fire. The deadline is trigger + Total; a
+// force and Shorten bring it forward, and nothing moves it back but this: if the process
+// is suspended (SIGSTOP, a frozen virtual machine) until its deadline or nearly so, Run
+// returns at most a second after it is resumed. With a deadline that has passed already
+// Run returns at once. No library can keep the process from ending sooner by os.Exit, a
+// panic in a goroutine that lastcall did not start, a fatal error of the Go runtime, or a
+// signal that is not among those that trigger, such as SIGKILL and SIGHUP. The context
+// that Run is given must keep the contract of package context.
 //
 // G2 Ordered: a phase starts only if every phase before it, in the order above,
 // is over or was skipped. A closer starts only if every server has ended and
@@ -79,10 +83,13 @@
 // returned when the timer fired (one that panicked has not), and then once. The
 // call begins only after the goroutine that calls GracefulStop on that server has
 // come to the call. If the last end and the timer fall into the same instant, either
-// path is legal.
+// path is legal. Servers that stand After others are cancelled first; each of the
+// others when the Cancels of those have returned, at most 100 ms later for each level.
 //
-// G6 Once: the first trigger wins, and its cause is kept. Every later one is
-// harmless, and every caller of Run and Wait gets the same report.
+// G6 Once: the first trigger wins, and its cause is kept. Every later one is harmless:
+// only a force and Shorten change anything, and they only bring timer and deadline
+// forward. A signal soon after the trigger is the same request. Every caller of Run and
+// Wait gets the same report.
 //
 // G7 Legal: the states are taken only along the rows of package transitions.
 // State, Phase and Ready never go backwards and never block.
@@ -90,12 +97,12 @@
 // G8 Isolated: a step that fails, panics or hangs neither stops nor starves
 // another one. A failure is in the report, with the name of its step.
 //
-// G9 Told: every step reaches every observer once and in order, unless that
-// observer is still busy when Run returns. After the trigger the first step is the
-// cause; if its text takes longer than 10 ms, the cause is told without it. A slow
-// observer delays no other one; what it missed is counted in the report. At its end
-// Run waits at most 10 ms, and not past the deadline, for observers that have been
-// quick so far.
+// G9 Told: every step reaches every observer once and in order, unless that observer is
+// still busy when Run returns. After the trigger the first step is the cause; if its
+// text takes longer than 10 ms, the cause is told without it. A slow observer delays no
+// other one; what it missed is counted in the report, and so are log lines that the
+// writer refused. At its end Run waits at most 10 ms, and not past the deadline, for
+// observers that have been quick so far.
 //
 // G10 Nothing left: when Run has returned, no goroutine of the library is alive
 // except those that wait for user code which has not returned; the report

@@ -207,7 +207,7 @@ func TestG6_EndsProcess(t *testing.T) {
 		"without the option":     {nil, func(_, _ context.Context) error { time.Sleep(10 * s); return nil }, time.Minute, false, report.ExitOK, 3 * s},
 		"when it is told to":     {[]controller.WorkerOption{controller.EndsProcess()}, func(claim, _ context.Context) error { <-claim.Done(); time.Sleep(s); return nil }, time.Minute, false, report.ExitOK, 3 * s},
 		"with the claim's error": {[]controller.WorkerOption{controller.EndsProcess()}, func(claim, _ context.Context) error { <-claim.Done(); return context.Cause(claim) }, time.Minute, false, report.ExitOK, 3 * s},
-		"fails after claim":      {[]controller.WorkerOption{controller.EndsProcess()}, func(claim, _ context.Context) error { <-claim.Done(); time.Sleep(s); return errPort }, time.Minute, false, report.ExitStep, 3 * s},
+		"fails after claim":      {[]controller.WorkerOption{controller.EndsProcess()}, func(claim, _ context.Context) error { <-claim.Done(); time.Sleep(s); return lastcall.Failed(errPort) }, time.Minute, false, report.ExitStep, 3 * s},
 		"after claim, in drain":  {[]controller.WorkerOption{controller.EndsProcess()}, func(claim, _ context.Context) error { <-claim.Done(); time.Sleep(4 * s); return nil }, time.Minute, false, report.ExitOK, 4 * s},
 	} {
 		t.Run(name, func(t *testing.T) {

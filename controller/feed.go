@@ -13,7 +13,7 @@ import (
 type feed struct {
 	op      report.Op
 	name    string
-	observe func(report.Step)
+	observe func(report.Step) error
 	wants   func(report.Step) bool // whether it is worth waking for a step; nil: for each
 	idle    func()                 // called when the queue has become empty
 
@@ -24,7 +24,7 @@ type feed struct {
 	closed  bool
 	since   time.Time // when it was last given a step, or a goroutine to take one
 	slow    bool      // it has needed longer than grace for a step
-	told    int       // how many steps it has taken without panic or Goexit
+	told    int       // how many steps it has taken
 	failed  int       // how many it has not
 }
 
@@ -66,7 +66,7 @@ func (f *feed) work() {
 		if !ok {
 			return
 		}
-		guard(func() error { f.observe(s); return nil }, f.count)
+		guard(func() error { return f.observe(s) }, f.count)
 	}
 }
 

@@ -22,7 +22,7 @@ const grace = 10 * time.Millisecond
 func (r *run) close() {
 	r.enter(lastcall.PhaseClose)
 	r.expireOld(r.calls)
-	r.inTurn(report.OpClose, inOrder(r.config.closers), r.share(2))
+	r.inTurn(inOrder(r.config.closers))
 }
 
 // inOrder returns closers in the order in which they are called: the last one first,
@@ -46,7 +46,7 @@ func (r *run) expireOld(calls []*call) {
 	r.takeIn() // the loop itself may have had to wait for the processor
 	now := time.Now()
 	for _, c := range calls {
-		if !c.lasts && now.Sub(c.since) >= grace {
+		if !c.lasts && c.hasBegun() && now.Sub(c.since) >= grace {
 			r.expire(c)
 		}
 	}
@@ -55,6 +55,9 @@ func (r *run) expireOld(calls []*call) {
 // flush waits until observers have been told everything, and then calls the flushers.
 func (r *run) flush() {
 	r.enter(lastcall.PhaseFlush)
+	if !r.config.silent() {
+		r.tail = min(tellTime, max(0, time.Until(r.deadline))/4)
+	}
 	n := 1
 	if len(r.config.flushers) > 0 {
 		n++
@@ -84,7 +87,7 @@ func (r *run) flush() {
 	end := r.share(n)
 	var calls []*call
 	for _, f := range r.config.flushers {
-		calls = append(calls, r.step(report.OpFlush, f, end()))
+		calls = append(calls, r.step(report.OpFlush, f, end(), nil))
 	}
 	r.awaitSteps(calls, end, nothing)
 }
@@ -132,13 +135,18 @@ func (r *run) finish() report.Report {
 		r.expire(c)
 	}
 	r.record.start()
-	limit := earlier(r.deadline, time.Now().Add(grace))
+	said := r.sayReason()
+	now := time.Now()
+	limit, line := now.Add(grace), now.Add(tellTime)
 	told := func() time.Time {
-		until := r.record.freshUntil()
+		until := earlier(r.record.freshUntil(), limit)
 		if r.ending.Load() > 0 {
 			until = limit
 		}
-		return earlier(until, limit)
+		if !said.Load() {
+			until = line
+		}
+		return earlier(until, r.deadline)
 	}
 	r.await(func() bool { return !time.Now().Before(told()) }, told)
 	for _, c := range r.calls {
@@ -147,6 +155,9 @@ func (r *run) finish() report.Report {
 	r.signals.release()
 	r.alarm.Stop()
 	r.record.close(time.Now())
+	if !said.Load() {
+		r.record.deliveries = append(r.record.deliveries, report.Delivery{Op: report.OpStderr, Busy: true})
+	}
 	return r.report()
 }
 
@@ -166,27 +177,3 @@ func (r *run) freshUntil() time.Time {
 
 // nothingFresh reports whether there is no such call.
 func (r *run) nothingFresh() bool { return !time.Now().Before(r.freshUntil()) }
-
-// share returns the end of a phase that starts now and may use the k-th part of the
-// time that is left. It is asked anew each time, because a force may move the
-// deadline.
-func (r *run) share(k int) func() time.Time {
-	start := time.Now()
-	return func() time.Time {
-		return start.Add(max(0, r.deadline.Sub(start)) / time.Duration(k))
-	}
-}
-
-// inTurn runs groups of steps one after the other, the steps of a group at the same
-// time. With n groups left each may use the n-th part of the time until end.
-func (r *run) inTurn(op report.Op, groups [][]stepConfig, end func() time.Time) {
-	for i, steps := range groups {
-		start, left := time.Now(), time.Duration(len(groups)-i)
-		own := func() time.Time { return start.Add(max(0, end().Sub(start)) / left) }
-		var calls []*call
-		for _, s := range steps {
-			calls = append(calls, r.step(op, s, own()))
-		}
-		r.awaitSteps(calls, own, nothing)
-	}
-}

@@ -16,6 +16,7 @@ import (
 func (r *run) force() {
 	row := r.fire(fsm.Timeout)
 	r.inspectInFlight(true)
+	r.inspectIdle()
 	r.expireOld(r.overtaken())
 	r.cancel()
 	if row.Call == fsm.CallStop {
@@ -126,13 +127,11 @@ func (r *run) cancel() {
 
 // cancelServer calls Cancel.
 func (r *run) cancelServer(s *server, end time.Time) *call {
-	c := r.step(report.OpCancel, stepConfig{name: s.name, run: func(ctx context.Context) error {
+	return r.step(report.OpCancel, stepConfig{name: s.name, run: func(ctx context.Context) error {
 		s.awaitAsked()
 		s.full.Cancel(ctx, lastcall.ErrTimer)
 		return nil
-	}}, end)
-	c.due = time.Time{}
-	return c
+	}}, end, nil)
 }
 
 // cancels reports whether Cancel of the server is still to come, or has not returned.

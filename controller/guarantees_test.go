@@ -421,8 +421,9 @@ func TestG8_ClosersAreIsolated(t *testing.T) {
 			}, controller.Timeout(100*time.Millisecond)),
 			controller.WithCloser("hangs", func() { d.note("hangs"); hang() }))
 		r, took := runAfter(c, time.Minute)
-		// 10 s are left, close has half of them, the first of six closers a sixth of that.
-		share := 5 * time.Second / 6
+		// 10 s are left, of which 100 ms are kept. Half of the rest is divided into six, and
+		// the first of six closers leaves that to each of those behind it.
+		share := 9900*time.Millisecond - 5*825*time.Millisecond
 		wantTook(t, took, share+100*time.Millisecond)
 		at := func(d time.Duration) string { return (time.Minute + d).String() }
 		d.want(t, "hangs 1m0s", "obeys "+at(share), "panics "+at(took), "fails "+at(took), "leaves "+at(took), "fine "+at(took))

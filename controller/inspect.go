@@ -1,7 +1,10 @@
 package controller
 
 import (
+	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/report"
@@ -16,20 +19,15 @@ func (r *run) inspect(servers []*server, atTimer bool, then func(*server, []last
 			continue
 		}
 		var work []lastcall.Work
-		var asked chan struct{}
-		if atTimer {
-			asked = make(chan struct{})
-			s.asked = asked
-		}
-		r.ask(report.OpInFlight, s.name, func() {
-			if asked != nil {
-				close(asked)
-			}
+		c := r.ask(report.OpInFlight, s.name, func() {
 			work = slices.Clone(s.full.InFlight())
 			for i := range work {
 				work[i].Server = s.name
 			}
 		}, func() { then(s, work) })
+		if atTimer {
+			s.asked = c
+		}
 	}
 }
 
@@ -47,6 +45,56 @@ func (r *run) inspectInFlight(atTimer bool) {
 		step.Name, step.Work = s.name, work
 		r.tell(step)
 	})
+}
+
+// inspectIdle asks the servers that are still up whether the timer has found only idle
+// peers. What Cancel and Stop do would change the answers, so they wait for those: as long as
+// for anything that takes next to no time.
+func (r *run) inspectIdle() {
+	if r.forced {
+		return
+	}
+	r.idle = r.workersGone()
+	var calls []*call
+	var held []*server
+	for _, s := range r.servers {
+		if s.hasEnded() {
+			continue
+		}
+		held = append(held, s)
+		if s.full == nil || s.graceful != nil && s.graceful.over {
+			continue // it cannot tell, or what holds it is not a peer
+		}
+		var connections []string
+		idle := false
+		calls = append(calls, r.ask(report.OpIdlePeers, s.name, func() {
+			connections, idle = s.full.IdlePeers()
+			connections = slices.Clone(connections)
+		}, func() {
+			if len(connections) > 0 {
+				r.tellHeld(s.name, connections, idle)
+			}
+			if idle {
+				s.idle = connections
+			}
+		}))
+	}
+	start := time.Now()
+	r.await(func() bool { return allDone(calls) }, func() time.Time { return earlier(start.Add(grace), r.share(6)()) })
+	for _, s := range held {
+		r.idle = r.idle && len(s.idle) > 0
+	}
+}
+
+// tellHeld tells observers which connections of a server the timer has found.
+func (r *run) tellHeld(server string, connections []string, idle bool) {
+	what := "connections hold it, on which something may be open"
+	if idle {
+		what = "only idle peers hold it, and nothing is lost"
+	}
+	step := r.newStep(report.KindWarning, server)
+	step.Text = fmt.Sprintf("server %q: %s: %s", server, what, strings.Join(connections, ", "))
+	r.tell(*step)
 }
 
 // inspectAtEnd has the report filled with what became of the work, and with what the

@@ -183,7 +183,7 @@ var noSignals = controller.WithSignals()
 
 func mustNew(t *testing.T, b lastcall.Budget, opts ...controller.Option) *controller.Controller {
 	t.Helper()
-	c, err := controller.New(b, opts...)
+	c, err := controller.New(b, append(slices.Clip(opts), controller.WithoutStderr())...)
 	if err != nil {
 		t.Fatal(err)
 	}

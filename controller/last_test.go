@@ -346,8 +346,8 @@ func TestG1_ForceWhileLastStops(t *testing.T) {
 		force, stop, took time.Duration
 	}{
 		"none":                  {0, 100 * ms, 1100 * ms},
-		"while it stops":        {20 * ms, 60 * ms, 120 * ms}, // half of the 120 ms from then on
-		"so that it is late":    {80 * ms, 90 * ms, 180 * ms},
+		"while it stops":        {20 * ms, 70 * ms, 120 * ms}, // half of the 100 ms from then on
+		"as it is nearly over":  {80 * ms, 100 * ms, 180 * ms},
 		"after Stop was called": {950 * ms, 100 * ms, 1050 * ms},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -80,6 +80,9 @@ func (all running) MarshalZerologArray(list *zerolog.Array) {
 		if w.Peer != "" {
 			d = d.Str("peer", w.Peer)
 		}
+		if w.Path != "" {
+			d = d.Str("path", w.Path)
+		}
 		list.Dict(d)
 	}
 }

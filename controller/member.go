@@ -27,17 +27,17 @@ type server struct {
 	serving     *call // nil: another goroutine serves it
 	elsewhere   bool  // the same
 	graceful    *call
-	cancelling  *call         // nil: Cancel was not called
-	uncancelled bool          // Cancel is to be called, if the server is not gone by then
-	turn        int           // when that is done at the latest, in parts of the phase
-	begun       chan struct{} // closed right before GracefulStop is called
-	stopBegan   atomic.Int64  // the place of Stop's call in the run's order; 0: it has not begun
+	cancelling  *call        // nil: Cancel was not called
+	uncancelled bool         // Cancel is to be called, if the server is not gone by then
+	turn        int          // when that is done at the latest, in parts of the phase
+	stopBegan   atomic.Int64 // the place of Stop's call in the run's order; 0: it has not begun
 	accepts     atomic.Bool
 
-	asked <-chan struct{} // closed right before InFlight is called at the timer; nil: it is not
+	asked *call           // InFlight at the timer; nil: it is not called
 	told  time.Time       // of what instant it has told its work in flight
 	work  []lastcall.Work // what InFlight returned at its end
 	notes []string        // what Notes returned
+	idle  []string        // the connections of idle peers at the timer, if there was nothing else
 }
 
 // worker is a registered worker and the call that runs it.
@@ -74,7 +74,7 @@ func refuses(s *server) bool { return !s.accepts.Load() }
 func (r *run) addMembers() {
 	byName := map[string]member{}
 	for _, c := range r.config.servers {
-		s := &server{serverConfig: c, begun: make(chan struct{}), elsewhere: c.serve == nil}
+		s := &server{serverConfig: c, elsewhere: c.serve == nil}
 		byName[s.name] = s
 		if s.last {
 			r.lasts = append(r.lasts, s)
@@ -130,17 +130,13 @@ func (r *run) gracefulStop(s *server) {
 	if s.graceful != nil {
 		return
 	}
-	s.graceful = r.call(report.OpGracefulStop, s.name, func() error {
-		close(s.begun)
-		s.server.GracefulStop()
-		return nil
-	}, func(result) { r.release() })
+	s.graceful = r.call(report.OpGracefulStop, s.name, func() error { s.server.GracefulStop(); return nil }, func(result) { r.release() })
 }
 
 // halt calls Stop, after the goroutine that calls GracefulStop has come to the call.
 // Which of the two the server then sees first is the scheduler's choice.
 func (s *server) halt(order *atomic.Int64) {
-	<-s.begun // closed by the first statement of a goroutine that has been started
+	<-s.graceful.begun // closed by the first statement of a goroutine that has been started
 	s.awaitAsked()
 	s.stopBegan.Store(order.Add(1))
 	s.server.Stop()
@@ -151,7 +147,7 @@ func (s *server) halt(order *atomic.Int64) {
 // interrupts, also where that is gone in the same instant.
 func (s *server) awaitAsked() {
 	if s.asked != nil {
-		<-s.asked
+		<-s.asked.begun
 	}
 }
 
@@ -170,21 +166,17 @@ func (r *run) startWorker(w *worker) {
 	var claim, work context.Context
 	work, w.stopWork = context.WithCancelCause(r.base)
 	claim, w.stopClaim = context.WithCancelCause(work)
-	obeyed := false // it returned the error of a context that told it to end
 	w.call = r.call(report.OpWork, w.name, func() error {
 		err := w.run(claim, work)
-		for _, ctx := range []context.Context{claim, work, r.outer} {
-			obeyed = obeyed || ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx)))
+		told := claim.Err() != nil || r.outer.Err() != nil // claim ends with work
+		if failed := (*lastcall.FailedError)(nil); err != nil && told && !errors.As(err, &failed) {
+			return &harmless{err}
 		}
 		return err
 	}, func(res result) {
 		r.end(func() { w.stopWork(nil) })
-		switch {
-		case res.result == report.ResultFailed && obeyed:
-			if w.call.step.Result == report.ResultFailed {
-				w.call.step.Result = report.ResultOK
-			}
-		case (res.result != report.ResultOK || w.endsProcess) && !w.claimOver:
+		obeyed := res.result == report.ResultOK && res.err != nil
+		if (res.result != report.ResultOK || w.endsProcess) && !obeyed && !w.claimOver {
 			r.endedByItself(report.OpWork, w.name, res)
 		}
 		r.release()

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"slices"
-	"syscall"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
@@ -68,11 +65,13 @@ func WithServer(name string, server lastcall.Server, opts ...ServerOption) Optio
 // consumer, a scheduler. It is started in phase start. The context claim ends in
 // phase announce, or later with [After], with cause [lastcall.ErrClaim]: claim nothing
 // new, finish what was claimed, return. The context work ends when the timer fires,
-// with cause [lastcall.ErrTimer]. A worker that returns an
-// error, panics or calls runtime.Goexit before claim has ended triggers the
-// shutdown; one that returns nil has finished. An error that is or wraps that of
-// claim, work or the context given to Run, once that has ended, says that the worker
-// was told to end: the report and the log have it, and it is not a failure.
+// with cause [lastcall.ErrTimer].
+//
+// A worker that returns an error, panics or calls runtime.Goexit before it was told to end
+// triggers the shutdown, and has failed; one that returns nil has finished. Once claim,
+// work or the context given to Run has ended, any error is the worker's end and not a
+// failure, unless it is or wraps one that [lastcall.Failed] has marked: a batch that could
+// not be written, for example. The report and the log have the error in any case.
 func WithWorker(name string, run func(claim, work context.Context) error, opts ...WorkerOption) Option {
 	w := workerConfig{name: name, run: run}
 	for _, opt := range opts {
@@ -112,8 +111,12 @@ func WithAnnouncer[F Callable](name string, f F, opts ...StepOption) Option {
 // when its share of the time is over is left running, with its context ended, and
 // the next one begins: a hung closer may still be using the next dependency. Several that
 // do not use each other can be closed at the same time: see [Together].
+//
+// An error is a failure, unless it says that there is nothing left to close: it is or
+// wraps os.ErrClosed or net.ErrClosed, or what [Harmless] names.
 func WithCloser[F Callable](name string, f F, opts ...StepOption) Option {
 	step := newStep(name, f, opts)
+	step.harmless = append(step.harmless, closedBefore()...)
 	return func(c *config) error {
 		c.closers = append(c.closers, step)
 		return nil
@@ -153,8 +156,14 @@ func Together(closers ...Option) Option {
 
 // WithFlusher registers a function that writes out what telemetry has kept back:
 // logs, traces, metrics. Flushers run last and at the same time.
+//
+// An error is a failure, unless it says that nothing can be kept back: fsync of a pipe, a
+// terminal or a socket returns EINVAL, ENOTTY or ENOTSUP. So the Sync method of a logger
+// that writes to stderr fits. What is lost is a failure: a reader that has left (EPIPE), a
+// file that was closed before. [Harmless] names more.
 func WithFlusher[F Callable](name string, f F, opts ...StepOption) Option {
 	step := newStep(name, f, opts)
+	step.harmless = append(step.harmless, notSyncable()...)
 	return func(c *config) error {
 		c.flushers = append(c.flushers, step)
 		return nil
@@ -173,7 +182,7 @@ func WithObserver(name string, observe func(report.Step)) Option {
 	}
 }
 
-// WithLogger sets the logger; without it nothing is logged. It is an observer like any
+// WithLogger sets the logger; without it nothing is logged (see [WithoutStderr]). It is an observer like any
 // other: one line is written for the cause, one for each transition and phase, one for
 // each call that did not end well, one for the work in flight at the drain and at the
 // timer, and a summary before the flushers run. What those do is in the report only.
@@ -187,43 +196,23 @@ func WithLogger(logger zerolog.Logger) Option {
 	}
 }
 
-// WithSignals sets the signals that trigger, instead of SIGTERM and SIGINT.
-// Without arguments no signal does: other code owns them. The first signal
-// triggers (or does nothing, if something else has triggered already), the second
-// forces, and from the third on the platform's default applies. One that comes in the
-// first 10 ms after Run has returned is raised again after them: other code that listens
-// with signal.Notify gets it twice.
-func WithSignals(signals ...os.Signal) Option {
+// WithReadyUntilDrain has readiness probes pass until the drain begins, if a signal began
+// the shutdown. Use it where Kubernetes may delete every pod of a Service at once (one
+// replica, Recreate, a drained node): it takes the endpoint out itself, and while no other
+// is ready it sends traffic to terminating pods whose probe passes.
+//
+// Probes hear it through [lastcall.Host.ProbesReady]: /readyz of package admin, and Check
+// and List of the gRPC health service. Ready is false from the trigger all the same. Any other
+// cause (Shutdown, Fail, a trigger over HTTP, a server that ends by itself) takes probes down
+// at the announcement, as nothing else takes the endpoint out then. Repeating the option
+// changes nothing.
+//
+// Do not use it where something else takes the process out by its probe alone: a load
+// balancer outside of Kubernetes, or a node with graceful node shutdown that is not drained
+// before, whose pods are ended without being deleted. See docs/kubernetes.md and ADR 36.
+func WithReadyUntilDrain() Option {
 	return func(c *config) error {
-		if c.signalsSet {
-			return errTwoSignals
-		}
-		for _, s := range signals {
-			number, known := s.(syscall.Signal)
-			if !known || number < 1 || number > 64 {
-				return fmt.Errorf("controller: WithSignals: %#v is not a signal of this platform", s)
-			}
-			if !catchable(number) {
-				return fmt.Errorf("controller: WithSignals: %v cannot be caught", number)
-			}
-		}
-		c.signals, c.signalsSet = slices.Clone(signals), true
-		return nil
-	}
-}
-
-// WithSignalChannel takes the signals from a channel instead: the controller then
-// does not touch package os/signal. If the channel is closed, no more signals
-// come.
-func WithSignalChannel(signals <-chan os.Signal) Option {
-	return func(c *config) error {
-		if signals == nil {
-			return errors.New("controller: WithSignalChannel was given a nil channel; WithSignals() means no signals")
-		}
-		if c.signalsSet {
-			return errTwoSignals
-		}
-		c.signalChannel, c.signalsSet = signals, true
+		c.readyUntilDrain = true
 		return nil
 	}
 }

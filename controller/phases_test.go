@@ -137,8 +137,8 @@ func TestG8_ContextsOfStepsEnd(t *testing.T) {
 			controller.WithCloser("c", step("closer")), controller.WithFlusher("f", step("flusher")))
 		runAfter(c, time.Minute)
 		synctest.Wait()
-		// A tenth of 6 s; half of the 9.4 s that are left then; the rest.
-		d.want(t, "announcer 1m0.6s", "closer 1m5.3s", "flusher 1m10s")
+		// A tenth of 6 s; the 9.4 s that are left then without 2; the rest.
+		d.want(t, "announcer 1m0.6s", "closer 1m8s", "flusher 1m10s")
 	})
 	bubble(t, func(t *testing.T, d *diary, _ func()) { // a force shortens it
 		c := mustNew(t, budget, noSignals, controller.WithCloser("c", func(ctx context.Context) {
@@ -148,7 +148,7 @@ func TestG8_ContextsOfStepsEnd(t *testing.T) {
 		time.AfterFunc(time.Minute+time.Second, c.Force)
 		runAfter(c, time.Minute)
 		synctest.Wait()
-		d.want(t, "closer 1m2.5s") // half of the 5 s from the trigger to the new deadline
+		d.want(t, "closer 1m4.9s") // the 4 s to the new deadline, but for 100 ms
 	})
 }
 

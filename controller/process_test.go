@@ -38,6 +38,9 @@ func TestMain(m *testing.M) {
 // child runs one server, tells every state and phase on standard output, and
 // exits with the report's code.
 func child(kind string) int {
+	if kind, ok := strings.CutPrefix(kind, "talks "); ok {
+		return talks(kind)
+	}
 	hang := make(chan struct{})
 	s := &server{d: newDiary(), down: make(chan struct{})}
 	if kind == "hangs" {
@@ -52,17 +55,34 @@ func child(kind string) int {
 	switch kind {
 	case "settles": // for longer than any test waits
 		b.Settle = 9 * time.Minute
+		fmt.Println("pid", os.Getpid())
+	case "works": // for longer than any signal repeats another one
+		s.drain = 2 * time.Second
+	case "hangup":
+		opts = append(opts, controller.WithSignals(syscall.SIGTERM, syscall.SIGHUP))
+	case "forces on SIGTERM":
+		s.drain = time.Minute
+		opts = append(opts, controller.ForceOn(syscall.SIGTERM))
+	case "starts, hangs, short":
+		b = lastcall.Budget{Total: 300 * time.Millisecond, Reserve: 100 * time.Millisecond}
 	case "third party":
 		other := make(chan os.Signal, 8)
-		signal.Notify(other, syscall.SIGTERM)
+		signal.Notify(other, syscall.SIGTERM, os.Interrupt)
 		go func() {
 			for range other {
 				fmt.Println("third party told")
 			}
 		}()
-		opts = append(opts, controller.WithCloser("c", func() { <-hang }))
+		opts = append(opts, controller.WithCloser("c", func() { <-hang }), controller.WithFlusher("f", func() { <-hang }))
 	}
-	if kind == "runs again" {
+	switch {
+	case kind == "busy":
+		return busyChild()
+	case strings.HasPrefix(kind, "suspended"):
+		return suspendedChild(kind)
+	case strings.HasPrefix(kind, "reason: "):
+		return reasonChild(kind)
+	case kind == "runs again":
 		return runAgain()
 	}
 	before := runtime.NumGoroutine()
@@ -75,7 +95,7 @@ func child(kind string) int {
 		fmt.Println("made, with", runtime.NumGoroutine()-before, "goroutines")
 		<-hang
 	}
-	if kind == "starts" || kind == "starts, hangs" {
+	if strings.HasPrefix(kind, "starts") {
 		ctx := c.Starting(context.Background())
 		if err := c.Add(controller.WithCloser("opened", func() { fmt.Println("closed") })); err != nil {
 			fmt.Println(err)
@@ -83,7 +103,7 @@ func child(kind string) int {
 		fmt.Println("opening")
 		<-ctx.Done()
 		fmt.Println("told:", context.Cause(ctx))
-		if kind == "starts, hangs" {
+		if strings.Contains(kind, "hangs") {
 			<-hang
 		}
 		c.Fail(context.Cause(ctx))
@@ -150,14 +170,18 @@ type process struct {
 	all []string
 }
 
-func startChild(t *testing.T, kind string, stdin *os.File) *process {
+func startChild(t *testing.T, kind string, terminal *os.File, args ...string) *process {
 	t.Helper()
+	if len(args) == 0 {
+		args = []string{os.Args[0]}
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // only a child that does not end is killed
 	t.Cleanup(cancel)
-	p := &process{t: t, cmd: exec.CommandContext(ctx, os.Args[0])}
+	p := &process{t: t, cmd: exec.CommandContext(ctx, args[0], args[1:]...)}
 	p.cmd.Env = append(os.Environ(), childVariable+"="+kind)
-	if stdin != nil {
-		p.cmd.Stdin = stdin
+	if terminal != nil { // of a session of its own
+		p.cmd.Stdin = terminal
+		p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	}
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
@@ -210,34 +234,147 @@ func TestProcessSIGTERM(t *testing.T) {
 	}
 }
 
-// TestProcessSecondAndThirdSIGTERM: the second forces; the third does what the
-// platform does by default, and ends the process.
-func TestProcessSecondAndThirdSIGTERM(t *testing.T) {
+// sameRequest is for how long a signal repeats the trigger where Total is 10 minutes, and
+// sameKey for how long it does after Ctrl-C or a force.
+const (
+	sameRequest = time.Second
+	sameKey     = 50 * time.Millisecond
+)
+
+// A SIGINT forces when it is not the same request any more; the next one does what the
+// platform does by default.
+func TestProcessForced(t *testing.T) {
 	t.Parallel()
 	p := startChild(t, "hangs", nil)
 	p.until("phase serve")
 	p.signal(syscall.SIGTERM)
 	p.until("phase drain")
-	p.signal(syscall.SIGTERM)
+	p.signal(os.Interrupt)
+	p.until("signal: interrupt: the same request")
+	time.Sleep(sameRequest)
+	p.signal(os.Interrupt)
+	p.until("Force: signal interrupt: until ")
 	p.until("phase stop")
 	p.signal(syscall.SIGTERM)
+	p.until("signal: terminated: ")
+	time.Sleep(sameKey)
+	p.signal(os.Interrupt)
 	status, said := p.end()
-	if !status.Signaled() || status.Signal() != syscall.SIGTERM {
+	if !status.Signaled() || status.Signal() != syscall.SIGINT {
 		t.Errorf("it ended with %v (exit status %d), having said\n%s", status, status.ExitStatus(), said)
 	}
 }
 
-// TestProcessSecondSIGTERM: forced, it ends within Reserve, and says what hangs.
-func TestProcessSecondSIGTERM(t *testing.T) {
+// Forced, it ends within Reserve, and says what hangs. A signal that comes twice forces
+// once.
+func TestProcessForcedTwice(t *testing.T) {
 	t.Parallel()
 	p := startChild(t, "hangs", nil)
 	p.until("phase serve")
 	p.signal(syscall.SIGTERM)
 	p.until("phase drain")
-	p.signal(syscall.SIGTERM)
+	time.Sleep(sameRequest)
+	p.signal(os.Interrupt)
+	time.Sleep(2 * time.Millisecond)
+	p.signal(os.Interrupt)
 	status, said := p.end()
-	if status.ExitStatus() != report.ExitAbandoned || !strings.Contains(said, `GracefulStop "s" timed out`) {
+	if status.ExitStatus() != report.ExitAbandoned || !strings.Contains(said, `GracefulStop "s" timed out`) || strings.Count(said, "Force: signal interrupt") != 2 {
 		t.Errorf("exit status %d, having said\n%s", status.ExitStatus(), said)
+	}
+}
+
+// One request that arrives as two signals does not force; nor does a SIGTERM that comes
+// later: of a preStop hook and then of kubelet.
+func TestProcessOneRequest(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		args []string
+		send func(p *process)
+		says string
+	}{
+		"SIGTERM and SIGINT": {send: func(p *process) {
+			p.signal(syscall.SIGTERM)
+			time.Sleep(2 * time.Millisecond)
+			p.signal(os.Interrupt)
+		}, says: "signal: interrupt: the same request"},
+		"SIGINT, forwarded": {send: func(p *process) {
+			p.signal(os.Interrupt)
+			time.Sleep(2 * time.Millisecond)
+			p.signal(os.Interrupt)
+		}, says: "signal: interrupt: the same request"},
+		"SIGTERM, later": {send: func(p *process) {
+			p.signal(syscall.SIGTERM)
+			p.until("phase drain")
+			time.Sleep(sameRequest)
+			p.signal(syscall.SIGTERM)
+		}, says: "signal: terminated: already shutting down, until 2"},
+		"timeout": {args: []string{"timeout", "--preserve-status", "1.5", os.Args[0]}, send: func(*process) {}, says: "exit code 0"}, // its two may have become one,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if tt.args != nil && exec.Command(tt.args[0], "1", "true").Run() != nil {
+				t.Skipf("no %s here", tt.args[0])
+			}
+			p := startChild(t, "works", nil, tt.args...)
+			p.until("phase serve")
+			tt.send(p)
+			status, said := p.end()
+			if status.ExitStatus() != report.ExitOK || !strings.Contains(said, tt.says) {
+				t.Errorf("it ended with %v (exit status %d), having said\n%s", status, status.ExitStatus(), said)
+			}
+		})
+	}
+}
+
+// With ForceOn a second SIGTERM forces.
+func TestProcessForceOn(t *testing.T) {
+	t.Parallel()
+	p := startChild(t, "forces on SIGTERM", nil)
+	p.until("phase serve")
+	p.signal(syscall.SIGTERM)
+	p.until("phase drain")
+	time.Sleep(sameRequest)
+	p.signal(syscall.SIGTERM)
+	p.until("Force: signal terminated")
+	if status, said := p.end(); status.ExitStatus() != report.ExitForced {
+		t.Errorf("exit status %d, having said\n%s", status.ExitStatus(), said)
+	}
+}
+
+// SIGHUP ends the process at any time, unless it is a trigger. nohup has it ignored, but
+// not where it is a trigger.
+func TestProcessHangup(t *testing.T) {
+	t.Parallel()
+	nohup := []string{"sh", "-c", `trap "" HUP; exec "$0"`, os.Args[0]}
+	for name, tt := range map[string]struct {
+		kind    string
+		args    []string
+		trigger syscall.Signal
+		killed  bool
+	}{
+		"default":          {kind: "works", killed: true},
+		"in the drain":     {kind: "works", trigger: syscall.SIGTERM, killed: true},
+		"a trigger":        {kind: "hangup"},
+		"nohup":            {kind: "works", args: nohup, trigger: syscall.SIGTERM},
+		"nohup, a trigger": {kind: "hangup", args: nohup},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := startChild(t, tt.kind, nil, tt.args...)
+			p.until("phase serve")
+			if tt.trigger != 0 {
+				p.signal(tt.trigger)
+				p.until("phase drain")
+			}
+			p.signal(syscall.SIGHUP)
+			status, said := p.end()
+			switch {
+			case tt.killed != status.Signaled() || tt.killed && status.Signal() != syscall.SIGHUP:
+				t.Errorf("it ended with %v, having said\n%s", status, said)
+			case !tt.killed && status.ExitStatus() != report.ExitOK, tt.kind == "hangup" && !strings.Contains(said, "(signal: hangup)"):
+				t.Errorf("exit status %d, having said\n%s", status.ExitStatus(), said)
+			}
+		})
 	}
 }
 
@@ -270,35 +407,35 @@ func TestProcessSignalDuringStart(t *testing.T) {
 	}
 }
 
-// TestProcessSecondSignalDuringStart: within a second a further one is the same request;
-// after that it ends a process whose start hangs.
+// During start-up signals mean the same, but one that would force ends a process whose
+// start hangs. So does any one when the time of a whole shutdown is over.
 func TestProcessSecondSignalDuringStart(t *testing.T) {
 	t.Parallel()
-	p := startChild(t, "starts, hangs", nil)
-	p.until("opening")
-	first := time.Now()
-	p.signal(syscall.SIGTERM)
-	p.until("told: signal")
-	over := make(chan struct{})
-	go func() {
-		tick := time.NewTicker(50 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			_ = p.cmd.Process.Signal(syscall.SIGTERM) // an error: it has ended
-			select {
-			case <-tick.C:
-			case <-over:
-				return
+	for kind, want := range map[string]syscall.Signal{"starts, hangs": syscall.SIGINT, "starts, hangs, short": syscall.SIGTERM} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			p := startChild(t, kind, nil)
+			p.until("opening")
+			first := time.Now()
+			p.signal(syscall.SIGTERM)
+			p.until("told: signal")
+			if want == syscall.SIGINT {
+				p.signal(os.Interrupt) // the same request
+				time.Sleep(sameRequest)
+				p.signal(syscall.SIGTERM) // does not force
+				p.signal(os.Interrupt)
+			} else {
+				time.Sleep(300 * time.Millisecond)
+				p.signal(syscall.SIGTERM)
 			}
-		}
-	}()
-	status, said := p.end()
-	close(over)
-	if !status.Signaled() || status.Signal() != syscall.SIGTERM {
-		t.Errorf("it ended with %v, having said\n%s", status, said)
-	}
-	if took := time.Since(first); took < time.Second {
-		t.Errorf("a signal has ended it after %v", took)
+			status, said := p.end()
+			if !status.Signaled() || status.Signal() != want {
+				t.Errorf("it ended with %v, having said\n%s", status, said)
+			}
+			if took := time.Since(first); want == syscall.SIGINT && took < sameRequest {
+				t.Errorf("a signal has ended it after %v", took)
+			}
+		})
 	}
 }
 
@@ -328,8 +465,8 @@ func TestProcessRunsAgain(t *testing.T) {
 	}
 }
 
-// TestProcessThirdParty: somebody else called signal.Notify, and is told of every
-// signal, also of the one after which lastcall no longer listens.
+// TestProcessThirdParty: other code called signal.Notify, and is told of every signal,
+// once, also of those for which lastcall no longer listens.
 func TestProcessThirdParty(t *testing.T) {
 	t.Parallel()
 	p := startChild(t, "third party", nil)
@@ -337,47 +474,94 @@ func TestProcessThirdParty(t *testing.T) {
 	p.signal(syscall.SIGTERM)
 	p.until("third party told")
 	p.until("phase close")
-	p.signal(syscall.SIGTERM)
-	p.until("third party told")
-	p.signal(syscall.SIGTERM)
+	time.Sleep(sameRequest)
+	p.signal(os.Interrupt)
+	p.until("Force: ")
+	time.Sleep(10 * sameKey) // one that comes as the signals are given back is raised again
+	p.signal(os.Interrupt)
 	status, said := p.end()
-	if status.ExitStatus() != report.ExitStep {
+	if status.ExitStatus() != report.ExitStep || strings.Count(said, "third party told") != 3 {
 		t.Errorf("it ended with status %d, having said\n%s", status.ExitStatus(), said)
 	}
 }
 
-// TestProcessCtrlC: a SIGINT typed at a terminal skips settle.
+const ctrlC = "\x03"
+
+// G4: a SIGINT typed at a terminal leaves settle out.
 func TestProcessCtrlC(t *testing.T) {
 	t.Parallel()
 	terminal, typist := openTerminal(t)
 	defer typist.Close()
 	p := startChild(t, "settles", terminal)
 	p.until("phase serve")
-	p.signal(os.Interrupt)
+	if _, err := io.WriteString(typist, ctrlC); err != nil {
+		t.Fatal(err)
+	}
 	status, said := p.end()
 	if status.ExitStatus() != report.ExitOK || strings.Contains(said, "phase settle") {
 		t.Errorf("exit status %d, having said\n%s", status.ExitStatus(), said)
 	}
+	if got := string(report.SettleTyped); got != "asked for at a terminal" {
+		t.Errorf("the report says %q", got)
+	}
 }
 
-// TestProcessInterruptWithoutTerminal: /dev/null is a character device, but nobody
-// types there.
-func TestProcessInterruptWithoutTerminal(t *testing.T) {
+// Typed twice, it forces.
+func TestProcessCtrlCTwice(t *testing.T) {
 	t.Parallel()
-	null, err := os.Open(os.DevNull)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer null.Close()
-	p := startChild(t, "settles", null)
+	terminal, typist := openTerminal(t)
+	defer typist.Close()
+	p := startChild(t, "hangs", terminal)
 	p.until("phase serve")
-	p.signal(os.Interrupt)
-	p.until("phase settle")
-	p.signal(os.Interrupt)
-	status, said := p.end()
-	// The drain takes no time: its end and the force may come in either order.
-	if code := status.ExitStatus(); code != report.ExitForced && code != report.ExitOK {
+	first := time.Now()
+	_, _ = io.WriteString(typist, ctrlC)
+	p.until("phase drain")
+	time.Sleep(sameKey)
+	_, _ = io.WriteString(typist, ctrlC)
+	p.until("Force: ")
+	if took := time.Since(first); took > sameRequest/2 {
+		t.Logf("it took %v: this machine is busy", took)
+	}
+	if status, said := p.end(); status.ExitStatus() != report.ExitAbandoned {
 		t.Errorf("exit status %d, having said\n%s", status.ExitStatus(), said)
+	}
+}
+
+// A SIGINT was not typed if the process is not in the foreground of its terminal, or if
+// standard input is something else: a character device, too, as /dev/null is.
+func TestProcessInterruptThatWasNotTyped(t *testing.T) {
+	t.Parallel()
+	for name, args := range map[string][]string{
+		"in the background":  {"sh", "-c", `set -m; "$0" & wait`, os.Args[0]},
+		"from /dev/null":     {"sh", "-c", `exec "$0" </dev/null`, os.Args[0]},
+		"typed, from a pipe": {"sh", "-c", `: | "$0"`, os.Args[0]},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			terminal, typist := openTerminal(t)
+			defer typist.Close()
+			p := startChild(t, "settles", terminal, args...)
+			p.until("pid ")
+			var pid int
+			if _, err := fmt.Sscan(strings.TrimPrefix(p.all[len(p.all)-1], "pid "), &pid); err != nil {
+				t.Fatal(err)
+			}
+			p.until("phase serve")
+			if err := syscall.Kill(pid, syscall.SIGINT); err != nil {
+				t.Fatal(err)
+			}
+			p.until("phase settle")
+			time.Sleep(sameRequest)
+			if err := syscall.Kill(pid, syscall.SIGINT); err != nil {
+				t.Fatal(err)
+			}
+			p.until("Force: ")
+			_, said := p.end()
+			// The drain takes no time: its end and the force may come in either order.
+			if !strings.Contains(said, "exit code 5") && !strings.Contains(said, "exit code 0") {
+				t.Errorf("it has said\n%s", said)
+			}
+		})
 	}
 }
 

@@ -30,10 +30,12 @@ type record struct {
 func newRecord(c config, idle func()) record {
 	r := record{path: []fsm.State{transitions.Shutdown().Initial()}}
 	for _, o := range c.observers {
-		r.feeds = append(r.feeds, &feed{op: report.OpObserve, name: o.name, observe: o.observe, idle: idle})
+		observe := func(s report.Step) error { o.observe(s); return nil }
+		r.feeds = append(r.feeds, &feed{op: report.OpObserve, name: o.name, observe: observe, idle: idle})
 	}
 	if c.logger != nil {
-		r.feeds = append(r.feeds, &feed{op: report.OpLog, observe: logger{*c.logger}.observe, wants: report.Step.IsLogged, idle: idle})
+		countRefused()
+		r.feeds = append(r.feeds, &feed{op: report.OpLog, observe: logger{*c.logger}.tell, wants: report.Step.IsLogged, idle: idle})
 	}
 	return r
 }
@@ -118,6 +120,15 @@ func (r *run) newStep(kind report.Kind, name string) *report.Step {
 	}
 }
 
+// tellRequest remembers and tells that a request came after the trigger.
+func (r *run) tellRequest(name, text string) {
+	s := r.newStep(report.KindRequest, name)
+	s.Text = text
+	r.record.add(s)
+	r.tell(*s)
+	r.record.start() // it may be the last thing that happens
+}
+
 // now returns where the shutdown is.
 func (r *run) now() report.Moment {
 	m := report.Moment{At: time.Now()}
@@ -144,7 +155,7 @@ func (r *run) report() report.Report {
 	trigger := r.trigger.Load()
 	made := report.Report{
 		Cause: trigger.cause, CauseText: r.record.causeText,
-		Outcome: r.outcome, Forced: r.forced, Settle: r.settled,
+		Outcome: r.outcome, Forced: r.forced, Suspended: r.suspended, Settle: r.settled,
 		Path: slices.Clone(r.record.path), Listeners: slices.Clone(r.record.deliveries),
 		Budget: r.config.budget, Begun: r.begun, Triggered: r.at, Timer: r.timerAt, Deadline: r.deadline, Ended: time.Now(),
 		Failed: r.failed, NotRun: r.broken,
@@ -155,9 +166,15 @@ func (r *run) report() report.Report {
 	}
 	for _, s := range slices.Concat(r.servers, r.lasts) {
 		made.Work = append(made.Work, s.work...)
+		for _, text := range s.idle {
+			made.Idle = append(made.Idle, report.Note{Server: s.name, Text: text})
+		}
 		for _, text := range s.notes {
 			made.Notes = append(made.Notes, report.Note{Server: s.name, Text: text})
 		}
+	}
+	if lost := report.Sum(made.Work); r.idle && !r.forced && r.outcome != report.OutcomeAbandoned && lost.Cancelled+lost.Cut+lost.Running == 0 {
+		made.Outcome = report.OutcomeIdle // and nothing has come since the timer fired
 	}
 	return made
 }
@@ -200,7 +217,7 @@ func (r *run) describeCause(cause error) {
 		return
 	}
 	r.record.causeDue = earlier(time.Now().Add(grace), r.share(2)()) // observers need time, too
-	c := r.begin(report.OpText, "cause", func() error { return cause }, func(res result) { r.tellCause(res.text) })
+	c := r.begin(nil, report.OpText, "cause", func() error { return cause }, func(res result) { r.tellCause(res.text) })
 	c.quiet = true
 }
 

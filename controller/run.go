@@ -17,28 +17,41 @@ type run struct {
 	*Controller
 	config  config
 	alarm   *time.Timer // wakes await
+	alarmAt time.Time   // when it should; zero: it is not set
+	asleep  time.Time   // since when it waits for that
 	signals signals
 	ended   <-chan struct{} // the end of Run's context; nil once there is a trigger
 	outer   context.Context // Run's context
 	base    context.Context // the same without its end, with the Life
 
-	begun    time.Time // Run's start
-	at       time.Time // the trigger's instant; zero before
-	timerAt  time.Time
-	deadline time.Time
-	forced   bool
-	ready    bool // phase serve was reached
+	begun       time.Time // Run's start
+	at          time.Time // the trigger's instant; zero before
+	announceEnd time.Time
+	settleTime  time.Duration // how long settle may last
+	settleEnd   time.Time     // when it ends at the latest; zero before it begins
+	timerAt     time.Time
+	deadline    time.Time
+	forced      bool
+	shortened   bool
+	suspended   time.Duration // see noticeSuspension
+	ready       bool          // phase serve was reached
+
+	giveBackAt     time.Time // when the signals that force become the platform's; zero: not yet, or no longer
+	early          []ignored // signals that came before Run
+	ignoredSignals [late + 1]int
 
 	servers []*server // without those that stop last
 	lasts   []*server
 	workers []*worker
-	waiting []member // those that stand After others and have not been told to end
+	tail    time.Duration // kept by phase flush for the line on stderr
+	waiting []member      // those that stand After others and have not been told to end
 	toStop  []*server
 	calls   []*call
 	endings endings      // contexts that will end
 	ending  atomic.Int32 // goroutines of beside
 	order   atomic.Int64 // counts the calls of Stop that begin, and what comes back, as it happens
 	cutAny  bool         // phase cut has closed a connection
+	idle    bool         // the timer has found only idle peers
 	settled report.SettleEnd
 	outcome report.Outcome
 	failed  bool // a server or worker failed by itself, or Fail began the shutdown
@@ -47,14 +60,14 @@ type run struct {
 	record record
 }
 
-func newRun(ctx context.Context, c *Controller, config config) *run {
-	from, background := c.signalsOf(config)
+func newRun(ctx context.Context, c *Controller, config config, heard heard) *run {
 	r := &run{
 		Controller: c,
 		config:     config,
 		alarm:      time.NewTimer(time.Hour), // await resets it
 		outcome:    report.OutcomeDrained,
-		signals:    from,
+		signals:    heard.signals,
+		early:      heard.ignored,
 		outer:      ctx,
 		ended:      ctx.Done(),
 		base:       lastcall.NewContext(context.WithoutCancel(ctx), c.Life()),
@@ -62,13 +75,16 @@ func newRun(ctx context.Context, c *Controller, config config) *run {
 	}
 	r.addMembers()
 	r.record = newRecord(config, r.inbox.poke)
-	r.warnOfParent(background)
+	r.warnOfParent(heard.background)
 	return r
 }
 
 // run walks the phases, in order.
 func (r *run) run() report.Report {
 	r.takeInEarly()
+	for _, s := range r.early {
+		r.ignore(s)
+	}
 	r.enter(lastcall.PhaseStart)
 	if r.at.IsZero() {
 		r.start()
@@ -219,7 +235,7 @@ func (r *run) serve() {
 
 // announce takes readiness down and tells the workers to claim nothing new.
 func (r *run) announce() {
-	end := r.at.Add(r.config.budget.Announce())
+	end := func() time.Time { return r.announceEnd }
 	r.enter(lastcall.PhaseAnnounce)
 	var calls []*call
 	for _, w := range r.workers {
@@ -229,13 +245,13 @@ func (r *run) announce() {
 	}
 	for _, s := range slices.Concat(r.servers, r.lasts) {
 		if s.full != nil {
-			calls = append(calls, r.step(report.OpAnnounce, stepConfig{name: s.name, run: s.full.Announce}, end))
+			calls = append(calls, r.step(report.OpAnnounce, stepConfig{name: s.name, run: s.full.Announce}, end(), nil))
 		}
 	}
 	for _, a := range r.config.announcers {
-		calls = append(calls, r.step(report.OpAnnouncer, a, end))
+		calls = append(calls, r.step(report.OpAnnouncer, a, end(), nil))
 	}
-	r.awaitSteps(calls, func() time.Time { return end }, r.timeIsUp)
+	r.awaitSteps(calls, end, r.timeIsUp)
 }
 
 // timeIsUp reports whether the timer has fired.

@@ -226,6 +226,8 @@ func partOfContract(s lastcall.Server) []string {
 	has("InFlight", ok)
 	_, ok = s.(interface{ Notes() []string })
 	has("Notes", ok)
+	_, ok = s.(interface{ IdlePeers() ([]string, bool) })
+	has("IdlePeers", ok)
 	_, ok = s.(interface{ LastArrival() time.Time })
 	has("LastArrival", ok)
 	_, ok = s.(interface{ StopsLast() bool })

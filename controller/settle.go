@@ -30,8 +30,9 @@ func (r *run) settle() {
 // awaitSettled waits for the end of phase settle.
 func (r *run) awaitSettled(start time.Time) report.SettleEnd {
 	budget := r.config.budget
+	r.settleEnd = start.Add(r.settleTime)
 	over := func() bool { return r.forced || !r.serves() }
-	end := func() time.Time { return earlier(start.Add(budget.Settle), r.timerAt) }
+	end := func() time.Time { return earlier(r.settleEnd, r.timerAt) }
 	if budget.Quiet > 0 && r.awaitQuiet(start, over, end) {
 		return report.SettleQuiet
 	}
@@ -40,6 +41,8 @@ func (r *run) awaitSettled(start time.Time) report.SettleEnd {
 		return report.SettleNobody
 	case r.timeIsUp():
 		return r.timerOrForce()
+	case r.shortened:
+		return report.SettleShortened
 	default:
 		return report.SettleTime
 	}

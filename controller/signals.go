@@ -1,57 +1,181 @@
 package controller
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
-	"github.com/mattn/go-isatty"
+	"github.com/lastcall-go/lastcall/report"
 )
 
-// signals is where a run's signals come from, and how many have come.
+// signals is where a run's signals come from.
 type signals struct {
 	from  <-chan os.Signal
-	ours  bool   // from is fed by package os/signal
-	stop  func() // gives the signals back to the platform
-	count int
+	ours  bool        // from is fed by package os/signal
+	heard []os.Signal // what it is fed with
+	force []os.Signal // those that force a shutdown that has begun
+	stop  func()      // gives the signals back to the platform
 }
 
 // listen subscribes to the signals of a config. A signal that arrives while the
 // loop is at work waits in the channel.
-func listen(c config) signals {
-	if c.signalChannel != nil {
-		return signals{from: c.signalChannel, stop: func() {}}
+func listen(c config) (signals, error) {
+	s := signals{force: c.forceOn, heard: c.heard(), stop: func() {}}
+	if !c.forceOnSet {
+		s.force = []os.Signal{os.Interrupt}
 	}
-	wanted := c.signals
-	if !c.signalsSet {
-		wanted = []os.Signal{syscall.SIGTERM, os.Interrupt}
+	switch {
+	case c.signalChannel != nil:
+		s.from = c.signalChannel
+	case len(s.heard) == 0: // Notify without signals would mean all of them
+	case inBubble():
+		return s, errBubble
+	default:
+		ch := make(chan os.Signal, 8)
+		signal.Notify(ch, s.heard...)
+		takeOver(ch, s.heard)
+		s.from, s.ours, s.stop = ch, true, func() { signal.Stop(ch) }
 	}
-	if len(wanted) == 0 { // Notify without signals would mean all of them
-		return signals{stop: func() {}}
-	}
-	ch := make(chan os.Signal, 8)
-	signal.Notify(ch, wanted...)
-	takeOver(ch, wanted)
-	return signals{from: ch, ours: true, stop: func() { signal.Stop(ch) }}
+	return s, nil
 }
 
-// released are the signals of runs that are over, until they are given back: package
-// os/signal, too, is one for the process.
-var released struct {
+var errBubble = errors.New("controller: signals of the process cannot be heard in a testing/synctest bubble: " +
+	"use WithSignalChannel(ch), which lets the test send them, or WithSignals()")
+
+// heard returns the signals that trigger, if they do not come from a channel.
+func (c *config) heard() []os.Signal {
+	if c.signalsSet {
+		return c.signals
+	}
+	return []os.Signal{syscall.SIGTERM, os.Interrupt}
+}
+
+// meaning is what a signal asks for.
+type meaning uint8
+
+const (
+	_        meaning = iota
+	triggers         // it is the first request
+	repeats          // it is the same request as the one before
+	forces           // it asks for more haste
+	late             // the shutdown has begun, and it does not force
+)
+
+// sameRequest and sameKey bound for how long a signal repeats a request.
+const (
+	sameRequest = time.Second
+	sameKey     = 50 * time.Millisecond
+)
+
+// meaning returns what a signal asks for that came in an instant. What arrives soon
+// after the trigger is the same request, sent by a wrapper or to the whole process
+// group as well. A key that was pressed twice is two requests, and so is a signal after
+// the one that forced.
+func (s *signals) meaning(c *Controller, got os.Signal, at time.Time) meaning {
+	t, force := c.trigger.Load(), c.forceAsked.Load()
+	window := min(sameRequest, c.config.budget.Total/10)
+	switch {
+	case t == nil:
+		return triggers
+	case force != nil:
+		t, window = &trigger{at: force.at}, min(sameKey, window)
+	case s.typed(got):
+		window = min(sameKey, window)
+	}
+	switch {
+	case at.Sub(t.at) < window:
+		return repeats
+	case force != nil || !slices.Contains(s.force, got):
+		return late
+	default:
+		return forces
+	}
+}
+
+// signalled takes in a signal.
+func (r *run) signalled(got os.Signal, open bool) {
+	if !open {
+		r.signals.end()
+		return
+	}
+	now := time.Now()
+	switch what := r.signals.meaning(r.Controller, got, now); what {
+	case triggers:
+		r.request(trigger{at: now, cause: &report.SignalError{Signal: got}, typed: r.signals.typed(got)})
+	case forces:
+		r.forceNow(force{at: now, by: "signal " + nameOf(got) + ": "})
+	case late:
+		if r.signals.ours && r.forced && slices.Contains(r.signals.force, got) { // it came as the signals were to be given back
+			r.giveBackAt = time.Time{}
+			r.signals.giveBack()
+			raise(got)
+			return
+		}
+		fallthrough
+	default:
+		r.ignore(ignored{got, what})
+	}
+}
+
+// ignored is a signal that changed nothing.
+type ignored struct {
+	signal os.Signal
+	what   meaning
+}
+
+// maxIgnored is how many of each meaning observers are told of: a source that never stops must
+// not fill the log.
+const maxIgnored = 10
+
+// ignore tells of a signal that changes nothing.
+func (r *run) ignore(s ignored) {
+	r.takeIn() // another goroutine may just have triggered
+	r.ignoredSignals[s.what]++
+	n := r.ignoredSignals[s.what]
+	if n > maxIgnored {
+		return
+	}
+	text := fmt.Sprintf("%s: the same request as the one before", nameOf(s.signal))
+	if s.what == late {
+		text = fmt.Sprintf("%s: already shutting down, until %s", nameOf(s.signal), r.deadline.Format(time.RFC3339))
+	}
+	if n == maxIgnored {
+		text += "; further ones are not told"
+	}
+	r.tellRequest("signal", text)
+}
+
+// nameOf returns a signal's name. A type of the user's may have any method for that, so
+// it is not asked.
+func nameOf(s os.Signal) string {
+	if s, ok := s.(syscall.Signal); ok {
+		return s.String()
+	}
+	return fmt.Sprintf("of type %T", s)
+}
+
+// process is what there is one of in a process, as package os/signal is.
+var process struct {
 	sync.Mutex
-	all []*signals
+	released []*signals     // of runs that are over, until they are given back
+	pipes    chan os.Signal // see keepPipes
+	counts   bool           // see countRefused
+	refused  atomic.Int64   // how many log lines writers have refused
 }
 
 // takeOver ends the grace of runs that are over, and has ch get the signal that came in
 // it. Raised again it would come twice: ch may have been subscribed when it came.
 func takeOver(ch chan os.Signal, wanted []os.Signal) {
-	released.Lock()
-	all := released.all
-	released.all = nil
-	released.Unlock()
+	process.Lock()
+	all := process.released
+	process.released = nil
+	process.Unlock()
 	for _, s := range all {
 		from := s.from
 		s.end()
@@ -70,14 +194,21 @@ func takeOver(ch chan os.Signal, wanted []os.Signal) {
 
 // giveBackReleased gives signals back, unless a later run has taken them over.
 func (s *signals) giveBackReleased() {
-	released.Lock()
-	i := slices.Index(released.all, s)
+	process.Lock()
+	i := slices.Index(process.released, s)
 	if i >= 0 {
-		released.all = slices.Delete(released.all, i, i+1)
+		process.released = slices.Delete(process.released, i, i+1)
 	}
-	released.Unlock()
-	if i >= 0 {
-		s.giveBack()
+	process.Unlock()
+	if i < 0 {
+		return
+	}
+	from := s.from
+	s.end()
+	select {
+	case again := <-from: // it was meant for the platform
+		raise(again)
+	default:
 	}
 }
 
@@ -88,18 +219,26 @@ func (s *signals) end() {
 	s.from = nil
 }
 
-// giveBack ends listening after the signal that forces. Signals that have come in
-// the meantime were meant for the platform: the first of them is raised again.
+// giveBack gives the signals that force back to the platform. The others are heard on:
+// there is no instant in which one of them would end the process.
 func (s *signals) giveBack() {
-	from := s.from
-	s.end()
-	if !s.ours {
+	if !s.ours || s.from == nil {
 		return
 	}
-	select {
-	case again := <-from:
-		raise(again)
-	default:
+	from, stop := s.from, s.stop
+	s.from, s.stop = nil, func() {}
+	s.heard = slices.DeleteFunc(slices.Clone(s.heard), func(one os.Signal) bool { return slices.Contains(s.force, one) })
+	if len(s.heard) > 0 {
+		ch := make(chan os.Signal, 8)
+		signal.Notify(ch, s.heard...)
+		s.from, s.stop = ch, func() { signal.Stop(ch) }
+	}
+	stop()
+	for len(from) > 0 {
+		if got := <-from; slices.Contains(s.force, got) { // it was meant for the platform
+			raise(got)
+			return
+		}
 	}
 }
 
@@ -116,9 +255,9 @@ func (s *signals) release() {
 	for len(s.from) > 0 {
 		<-s.from // it came before Run was over, and would have changed nothing
 	}
-	released.Lock()
-	released.all = append(released.all, s)
-	released.Unlock()
+	process.Lock()
+	process.released = append(process.released, s)
+	process.Unlock()
 	time.AfterFunc(grace, s.giveBackReleased)
 }
 
@@ -129,7 +268,43 @@ func raise(s os.Signal) {
 	}
 }
 
-// typed reports whether a signal was typed at a terminal.
-func typed(s os.Signal) bool {
-	return s == os.Interrupt && isatty.IsTerminal(os.Stdin.Fd())
+// typed reports whether a signal was typed at a terminal, as far as that can be known:
+// the process is in the foreground of the terminal that is its standard input. A SIGINT
+// that another process sends to it there looks the same.
+func (s *signals) typed(got os.Signal) bool {
+	return s.ours && got == os.Interrupt && foreground()
+}
+
+// keepPipes has writes to a standard output or error that nobody reads any more fail,
+// from now on. Without it package os ends the process at the first one (SIGPIPE), and
+// what has to be closed stays open. It lasts until the process ends: what is written
+// after Run must not change the exit code.
+func keepPipes() {
+	if brokenPipe == 0 || inBubble() {
+		return
+	}
+	process.Lock()
+	defer process.Unlock()
+	if process.pipes == nil {
+		process.pipes = make(chan os.Signal, 1) // no one reads it: what does not fit is dropped
+		signal.Notify(process.pipes, brokenPipe)
+	}
+}
+
+// otherClock is how far from the system's time package time is where it has a clock of its
+// own. A bubble's begins in the year 2000.
+const otherClock = time.Minute
+
+// inBubble reports whether the caller is in a testing/synctest bubble: package time then
+// has a clock of its own. Package os/signal does not work there.
+func inBubble() bool {
+	for range 3 { // the clock may be set in the middle of this
+		before, known := systemClock()
+		now := time.Now().Round(0)
+		after, _ := systemClock()
+		if !known || now.After(before.Add(-otherClock)) && now.Before(after.Add(otherClock)) {
+			return false
+		}
+	}
+	return true
 }

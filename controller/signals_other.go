@@ -2,7 +2,22 @@
 
 package controller
 
-import "syscall"
+import (
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/mattn/go-isatty"
+)
+
+// brokenPipe is none: a write to a pipe that nobody reads only fails here.
+const brokenPipe = syscall.Signal(0)
 
 // catchable reports whether the platform lets a process catch the signal.
 func catchable(s syscall.Signal) bool { return s != syscall.SIGKILL }
+
+// foreground reports whether standard input is a terminal.
+func foreground() bool { return isatty.IsTerminal(os.Stdin.Fd()) }
+
+// systemClock does not know the time of the operating system.
+func systemClock() (time.Time, bool) { return time.Time{}, false }

@@ -12,6 +12,8 @@ import (
 type starting struct {
 	signals    signals
 	background bool          // see interruptIgnored
+	givenBack  bool          // some signals are the platform's again
+	ignored    []ignored     // what changed nothing, up to maxIgnored
 	over       chan struct{} // closed by seal
 	ended      chan struct{} // closed when starting no longer hears the signals
 }
@@ -28,13 +30,14 @@ type starting struct {
 // The context has the values of ctx and ends with it, or with the first trigger, with
 // its cause; once Run has begun only ctx ends it. A signal triggers: Run then starts
 // nothing and closes what is open; a Fail that comes because of it changes nothing.
-// One more within a second of that, or within a tenth of Total if that is less, is the
-// same request, from a wrapper or sent to the process group as well. A later one does
-// what the platform does by default, until Run: it ends a process that hangs as it opens
-// something.
+// Further signals mean what they mean in Run (see [ForceOn]), but there is nothing yet to
+// force: until Run one that forces does what the platform does by default. So does every
+// signal from trigger + Total on: they end a process that hangs as it opens something. If
+// the signals come from a channel, one that forces takes effect in Run.
 //
 // Signals are those that were set when Starting is first called; to set others later is
-// an error from Add. After Run has begun, or with a nil ctx, the context has ended. If
+// an error from Add. After Run has begun, with a nil ctx, or in a testing/synctest bubble
+// (see [WithSignals]) the context has ended. If
 // Run is never called, two goroutines are left.
 func (c *Controller) Starting(ctx context.Context) context.Context {
 	if ctx == nil {
@@ -78,17 +81,21 @@ func (c *Controller) beginStarting() (*starting, error) {
 	case c.ran:
 		return nil, ErrRan
 	case c.starting == nil:
-		c.starting = &starting{background: interruptIgnored(), over: make(chan struct{}), ended: make(chan struct{})}
-		c.starting.signals = listen(c.config)
-		go c.starting.hear(c)
+		s := &starting{background: interruptIgnored(), over: make(chan struct{}), ended: make(chan struct{})}
+		var err error
+		if s.signals, err = listen(c.config); err != nil {
+			return nil, err
+		}
+		c.starting = s
+		go s.hear(c)
 	}
 	return c.starting, nil
 }
 
-// hear takes in the first signal, and raises again the first that is not the same
-// request, once the signals are the platform's. It blocks until then, or until Run takes the signals over. (To give
-// them back after the first one, and to ask for them again in Run, would cost 0.2 ms
-// of every shutdown that begins here.)
+// hear takes in signals until Run takes them over. Before Run there is nothing to force: a
+// signal that would do that does what the platform does, and so does any that comes when
+// the time of a whole shutdown is over. (To give the signals back after the first one, and
+// to ask for them again in Run, would cost 0.2 ms of every shutdown that begins here.)
 func (s *starting) hear(c *Controller) {
 	defer close(s.ended)
 	for {
@@ -98,18 +105,24 @@ func (s *starting) hear(c *Controller) {
 				s.signals.end()
 				return
 			}
-			if t := c.trigger.Load(); s.signals.count > 0 && time.Since(t.at) < sameRequest(c.config.budget.Total) {
-				continue
-			}
-			s.signals.count++
-			if s.signals.count > 1 {
+			now := time.Now()
+			switch what := s.signals.meaning(c, got, now); {
+			case what == triggers:
+				c.request(trigger{at: now, cause: &report.SignalError{Signal: got}, typed: s.signals.typed(got)})
+			case s.signals.ours && now.Sub(c.trigger.Load().at) >= c.config.budget.Total:
+				s.givenBack = true
 				s.signals.end()
 				raise(got)
-				return
-			}
-			c.request(trigger{at: time.Now(), cause: &report.SignalError{Signal: got}, typed: typed(got)})
-			if !s.signals.ours {
-				return // a second one waits in the channel until Run
+			case what != forces:
+				if len(s.ignored) < maxIgnored {
+					s.ignored = append(s.ignored, ignored{got, what})
+				}
+			case s.signals.ours:
+				s.givenBack = true
+				s.signals.giveBack()
+				raise(got)
+			default:
+				c.forceNow(force{at: now, by: "signal " + nameOf(got) + ": "})
 			}
 		case <-s.over:
 			return
@@ -117,24 +130,28 @@ func (s *starting) hear(c *Controller) {
 	}
 }
 
-// sameRequest returns for how long after the trigger a further signal repeats it.
-func sameRequest(total time.Duration) time.Duration { return min(time.Second, total/10) }
+// heard is what is known of signals when Run begins.
+type heard struct {
+	signals    signals
+	background bool      // the process was started with SIGINT ignored
+	ignored    []ignored // signals that came before
+}
 
-// signalsOf returns where Run's signals come from, and whether the process was started
-// with SIGINT ignored.
-func (c *Controller) signalsOf(config config) (signals, bool) {
+// signalsOf returns where Run's signals come from.
+func (c *Controller) signalsOf(config config) (h heard, err error) {
 	c.mu.Lock()
 	s := c.starting
 	c.mu.Unlock()
 	if s == nil {
-		background := interruptIgnored() // before listen
-		return listen(config), background
+		h.background = interruptIgnored() // before listen
+		h.signals, err = listen(config)
+		return h, err
 	}
-	<-s.ended                                    // hear has been told, and does nothing that takes time
-	if s.signals.from == nil && s.signals.ours { // they were given back, and the process lives on
-		again := listen(config)
-		again.count = s.signals.count
-		return again, s.background
+	<-s.ended // hear has been told, and does nothing that takes time
+	h = heard{s.signals, s.background, s.ignored}
+	if s.givenBack { // and the process lives on
+		h.signals.end()
+		h.signals, err = listen(config)
 	}
-	return s.signals, s.background
+	return h, err
 }

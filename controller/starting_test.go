@@ -20,16 +20,23 @@ import (
 func TestG6_Starting(t *testing.T) {
 	for name, tt := range map[string]struct {
 		early  func(c *controller.Controller, signals chan<- os.Signal)
-		later  int // signals in Run
+		later  os.Signal     // a signal in Run
+		after  time.Duration // since its start
 		cause  func(error) bool
 		exit   int
 		forced bool
 	}{
-		"signal":                 {early: func(_ *controller.Controller, s chan<- os.Signal) { s <- syscall.SIGTERM }, cause: isSignal},
-		"signal, and one more":   {early: func(_ *controller.Controller, s chan<- os.Signal) { s <- syscall.SIGTERM }, later: 1, cause: isSignal, exit: report.ExitForced, forced: true},
-		"Shutdown, and a signal": {early: func(c *controller.Controller, _ chan<- os.Signal) { c.Shutdown(errAsked) }, later: 1, cause: isAsked},
-		"Shutdown, and two":      {early: func(c *controller.Controller, _ chan<- os.Signal) { c.Shutdown(errAsked) }, later: 2, cause: isAsked, exit: report.ExitForced, forced: true},
-		"Fail":                   {early: func(c *controller.Controller, _ chan<- os.Signal) { c.Fail(errAsked) }, cause: isAsked, exit: report.ExitFailed},
+		"signal":               {early: func(_ *controller.Controller, s chan<- os.Signal) { s <- syscall.SIGTERM }, cause: isSignal},
+		"signal, and SIGTERM":  {early: func(_ *controller.Controller, s chan<- os.Signal) { s <- syscall.SIGTERM }, later: syscall.SIGTERM, after: time.Second, cause: isSignal},
+		"signal, and SIGINT":   {early: func(_ *controller.Controller, s chan<- os.Signal) { s <- syscall.SIGTERM }, later: os.Interrupt, after: time.Second, cause: isSignal, exit: report.ExitForced, forced: true},
+		"signal, and too soon": {early: func(_ *controller.Controller, s chan<- os.Signal) { s <- syscall.SIGTERM }, later: os.Interrupt, after: time.Second - 1, cause: isSignal},
+		"Shutdown, and SIGINT": {early: func(c *controller.Controller, _ chan<- os.Signal) { c.Shutdown(errAsked) }, later: os.Interrupt, after: time.Second, cause: isAsked, exit: report.ExitForced, forced: true},
+		"signal, and SIGINT before Run": {early: func(_ *controller.Controller, s chan<- os.Signal) {
+			s <- syscall.SIGTERM
+			time.Sleep(time.Second)
+			s <- os.Interrupt
+		}, cause: isSignal, exit: report.ExitForced, forced: true},
+		"Fail": {early: func(c *controller.Controller, _ chan<- os.Signal) { c.Fail(errAsked) }, cause: isAsked, exit: report.ExitFailed},
 		"signal, and the Fail it has": {early: func(c *controller.Controller, s chan<- os.Signal) {
 			s <- syscall.SIGTERM
 			synctest.Wait()
@@ -58,8 +65,8 @@ func TestG6_Starting(t *testing.T) {
 						t.Errorf("cause %v", context.Cause(ctx))
 					}
 				}
-				for i := range tt.later {
-					time.AfterFunc(time.Duration(i+1)*500*time.Millisecond, func() { signals <- syscall.SIGTERM })
+				if tt.later != nil {
+					time.AfterFunc(tt.after, func() { signals <- tt.later })
 				}
 				r := c.Run(context.Background())
 				if !tt.cause(r.Cause) || r.Forced != tt.forced {

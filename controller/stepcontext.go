@@ -34,7 +34,8 @@ func newStepContext(parent context.Context, deadline time.Time) *stepContext {
 	return c
 }
 
-// Deadline returns the instant in which the loop ends the context.
+// Deadline returns the instant in which the loop ends the context. After a suspension
+// that is later (see noticeSuspension), and Deadline, as its contract is, returns the same.
 func (c *stepContext) Deadline() (time.Time, bool) { return c.deadline, true }
 
 // Done returns a channel that is closed when the context ends.
@@ -94,7 +95,7 @@ func (c *stepContext) end(err, cause error) []func() {
 type endings []*call //nolint:recvcheck // container/heap wants it so
 
 func (e endings) Len() int           { return len(e) }
-func (e endings) Less(i, j int) bool { return e[i].ctx.deadline.Before(e[j].ctx.deadline) }
+func (e endings) Less(i, j int) bool { return e[i].ends.Before(e[j].ends) }
 func (e endings) Swap(i, j int)      { e[i], e[j] = e[j], e[i] }
 func (e *endings) Push(c any)        { *e = append(*e, c.(*call)) } //nolint:forcetypeassert // only calls are pushed
 func (e *endings) Pop() any {
@@ -108,8 +109,8 @@ func (e *endings) Pop() any {
 func (r *run) endContexts() time.Time {
 	for len(r.endings) > 0 {
 		c := r.endings[0]
-		if !c.over && time.Now().Before(c.ctx.deadline) {
-			return c.ctx.deadline
+		if !c.over && time.Now().Before(c.ends) {
+			return c.ends
 		}
 		heap.Pop(&r.endings)
 		r.timeOver(c)

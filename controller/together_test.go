@@ -70,7 +70,7 @@ func TestG8_TogetherShareOneStep(t *testing.T) {
 		hangs := func(name string) controller.Option {
 			return controller.WithCloser(name, func(ctx context.Context) { due(ctx, name); hang() })
 		}
-		c := mustNew(t, lastcall.Budget{Total: 12 * time.Second, Reserve: time.Second}, noSignals,
+		c := mustNew(t, lastcall.Budget{Total: 14 * time.Second, Reserve: time.Second}, noSignals,
 			hangs("first"),
 			controller.Together(hangs("h"),
 				controller.WithCloser("own", func(ctx context.Context) { due(ctx, "own"); hang() }, controller.Timeout(500*time.Millisecond)),
@@ -81,11 +81,11 @@ func TestG8_TogetherShareOneStep(t *testing.T) {
 			hangs("last"),
 			controller.WithFlusher("f", func() { d.note("flush") }))
 		r, took := runAfter(c, time.Minute)
-		// Half of 12 s for three steps, and what the step that hangs does not get is not lost.
-		wantSets(t, d, []string{"last until 1m2s from 1m0s"},
-			[]string{"h until 1m4s from 1m2s", "own until 1m2.5s from 1m2s", "fine until 1m4s from 1m2s"},
-			[]string{"first until 1m6s from 1m4s"}, []string{"flush 1m6s"})
-		wantTook(t, took, 6*time.Second)
+		// 14 s without 2, for three steps: each has a sixth of its own.
+		wantSets(t, d, []string{"last until 1m8s from 1m0s"},
+			[]string{"h until 1m10s from 1m8s", "own until 1m8.5s from 1m8s", "fine until 1m10s from 1m8s"},
+			[]string{"first until 1m12s from 1m10s"}, []string{"flush 1m12s"})
+		wantTook(t, took, 12*time.Second)
 		wantExit(t, r, report.ExitStep)
 		for name, want := range map[string]report.Result{
 			"first": report.ResultTimedOut, "h": report.ResultTimedOut, "own": report.ResultTimedOut, "last": report.ResultTimedOut,
@@ -127,8 +127,8 @@ func TestG1_ForceWhileTogether(t *testing.T) {
 		time.AfterFunc(time.Minute+time.Second, c.Force)
 		_, took := runAfter(c, time.Minute)
 		synctest.Wait()
-		wantSets(t, d, []string{"a 1m2s", "b 1m2s"}) // half of the 4 s to the new deadline
-		wantTook(t, took, 2*time.Second)
+		wantSets(t, d, []string{"a 1m3.9s", "b 1m3.9s"}) // the 3 s to the new deadline, but for 100 ms
+		wantTook(t, took, 3900*time.Millisecond)
 	})
 }
 

@@ -216,13 +216,13 @@ func TestForceIsATrigger(t *testing.T) {
 	})
 }
 
-// The second signal forces; the first one is a trigger.
+// The first signal is a trigger, and the second one may force.
 func TestSecondSignalForces(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
 		signals := make(chan os.Signal, 1)
 		c := mustNew(t, budget, controller.WithSignalChannel(signals), withServer("s", newServer(d, "s", time.Hour)))
 		time.AfterFunc(time.Minute, func() { sigterm(signals) })
-		time.AfterFunc(time.Minute+time.Second, func() { sigterm(signals) }) // in settle
+		time.AfterFunc(time.Minute+time.Second, func() { signals <- os.Interrupt }) // in settle
 		r := c.Run(context.Background())
 		wantTook(t, r.Took(), time.Second)
 		wantPath(t, r, true)
@@ -300,7 +300,7 @@ func TestReportJSON(t *testing.T) {
 		if err := json.Unmarshal(text, &got); err != nil {
 			t.Fatal(err)
 		}
-		if got.Outcome != "drained" || got.ExitCode != report.ExitStep || got.Cause != "asked for" || got.Took != 6.5 ||
+		if got.Outcome != "drained" || got.ExitCode != report.ExitStep || got.Cause != "asked for" || got.Took != 9.9 ||
 			strings.Join(got.Path, " ") != "SERVING GRACEFUL_SHUTDOWN TERMINATED" ||
 			len(got.Abandoned) != 1 || got.Abandoned[0] != `closer "stuck"` || len(got.Listeners) != 1 || len(got.Steps) != len(r.Steps) {
 			t.Errorf("%s\nis not what happened:\n%v", text, r)

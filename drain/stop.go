@@ -191,11 +191,10 @@ func (g *Group) InFlight() []lastcall.Work {
 	if g.isZero() {
 		return nil
 	}
-	work := g.tracker.Work(func(h *Handle) string {
-		if h.conn == nil {
-			return ""
+	work := g.tracker.Work(func(h *Handle, w *lastcall.Work) {
+		if h.conn != nil {
+			w.Peer = h.conn.peerAddr()
 		}
-		return h.conn.peerAddr()
 	})
 	return append(work, g.calls.Left()...)
 }

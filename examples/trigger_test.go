@@ -4,6 +4,7 @@ package examples_test
 
 import (
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -51,14 +52,19 @@ func TestRemoteTrigger(t *testing.T) {
 	}
 }
 
-// TestSecondSignalForces: the first would wait for an upload, the second does not.
+// TestSecondSignalForces: SIGTERM would wait for an upload, and so would a second one;
+// SIGINT does not, once it is not the same request any more.
 func TestSecondSignalForces(t *testing.T) {
 	t.Parallel()
 	g := open(t, t.TempDir(), "-grace=60s") // settle 5 s, drain 48 s
 	upload := g.upload(t)
 	g.terminate(t)
 	g.await(t, "phase settle")
+	time.Sleep(time.Second)
 	g.terminate(t)
+	if err := g.cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
 	if took := g.ends(t, report.ExitForced); took > 5*time.Second+2*time.Second {
 		t.Errorf("the process ended %v after the second signal, want at most the reserve of 5 s", took)
 	}

@@ -19,8 +19,10 @@ type conn struct {
 	shut     atomic.Bool // nothing is written any more
 	securing atomic.Bool // in ServerHandshake of our Credentials
 	begun    atomic.Bool // grpc has begun its handshake, or it is closed
+	secured  atomic.Bool // by them
 	writing  atomic.Int32
 	sent     volume
+	streams  streams
 }
 
 // wrap returns a connection as grpc gets it: with SyscallConn and ReadOnReady if the one
@@ -62,7 +64,29 @@ func (c *conn) Write(b []byte) (int, error) {
 	defer c.writing.Add(-1)
 	n, err := c.Conn.Write(b)
 	c.sent.add(n)
+	c.followRaw(b, n, (*streams).wrote)
 	return n, err
+}
+
+// Read is that of the connection inside.
+func (c *conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.followRaw(b, n, (*streams).read)
+	return n, err
+}
+
+// followRaw takes in what was read or written, unless that is not what grpc reads or writes.
+func (c *conn) followRaw(b []byte, n int, take func(*streams, []byte) bool) {
+	if !c.securing.Load() && !c.secured.Load() {
+		c.follow(b, n, take)
+	}
+}
+
+// follow takes in n bytes that were read or written. A call that tells nonsense tells nothing.
+func (c *conn) follow(b []byte, n int, take func(*streams, []byte) bool) {
+	if n > 0 && n <= len(b) && take(&c.streams, b[:n]) {
+		c.awaitQuiet()
+	}
 }
 
 // SetDeadline is that of the connection inside. grpc sets one for the handshake and takes
@@ -116,6 +140,9 @@ func (c *readySocketConn) ReadOnReady(size int, pool mem.BufferPool) (*[]byte, i
 func (c *conn) received(buf *[]byte, n int, err error) (*[]byte, int, error) {
 	if n > 0 {
 		c.Received()
+	}
+	if buf != nil {
+		c.followRaw(*buf, n, (*streams).read)
 	}
 	return buf, n, err
 }

@@ -2,16 +2,24 @@ package grpcadapter
 
 import (
 	"net"
+	"syscall"
 
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/mem"
 
 	"github.com/lastcall-go/lastcall/internal/foreign"
 )
 
-// Credentials returns credentials that do what creds do, and keep the deadlines that
-// creds set for themselves from counting as grpc's: see [Listener]. Give them to the
-// gRPC server instead of creds if theirs set and reset a deadline; those of grpc do not.
-// What they return for a connection is what creds return. Nil stays nil.
+// Credentials returns credentials that do what creds do, for a gRPC server on a [Listener].
+// Give them to the server instead of creds. They have two uses:
+//
+//   - The deadlines that creds set for themselves do not count as grpc's: see [Listener].
+//     Those of grpc set none.
+//   - The Listener sees which connections are idle, as it does without TLS: those are closed
+//     soon after their GOAWAY, and do not count as lost if the timer finds nothing else.
+//
+// What they return for a connection has the methods SyscallConn and ReadOnReady if what
+// creds return has them, and no other. Nil stays nil.
 func Credentials(creds credentials.TransportCredentials) credentials.TransportCredentials {
 	if foreign.IsNil(creds) {
 		return nil
@@ -25,11 +33,19 @@ type knownCredentials struct {
 
 // ServerHandshake is that of the credentials inside, and blocks as long.
 func (k *knownCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	if c := tracked(raw); c != nil {
-		c.securing.Store(true)
-		defer c.securing.Store(false)
+	c := tracked(raw)
+	if c == nil {
+		return k.TransportCredentials.ServerHandshake(raw)
 	}
-	return k.TransportCredentials.ServerHandshake(raw)
+	c.securing.Store(true)
+	defer c.securing.Store(false)
+	secured, info, err := k.TransportCredentials.ServerHandshake(raw)
+	if err != nil || foreign.IsNil(secured) || secured == raw {
+		return secured, info, err
+	}
+	c.secured.Store(true)
+	c.streams.outer = secured
+	return watch(c, secured), info, nil
 }
 
 // Clone returns credentials around a clone of those inside.
@@ -41,4 +57,61 @@ func (k *knownCredentials) Clone() credentials.TransportCredentials {
 func (k *knownCredentials) UsesXDS() bool {
 	x, ok := k.TransportCredentials.(interface{ UsesXDS() bool })
 	return ok && x.UsesXDS()
+}
+
+// securedConn is what credentials have made of a conn. What is read from it and written to
+// it is HTTP/2 in clear.
+type securedConn struct {
+	net.Conn
+	below *conn
+}
+
+func (c *securedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.below.follow(b, n, (*streams).read)
+	return n, err
+}
+
+func (c *securedConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.below.follow(b, n, (*streams).wrote)
+	return n, err
+}
+
+// securedReader is a securedConn that grpc reads with ReadOnReady.
+type securedReader struct {
+	securedConn
+	reader onReady
+}
+
+func (c *securedReader) ReadOnReady(size int, pool mem.BufferPool) (*[]byte, int, error) {
+	buf, n, err := c.reader.ReadOnReady(size, pool)
+	if buf != nil {
+		c.below.follow(*buf, n, (*streams).read)
+	}
+	return buf, n, err
+}
+
+// watch returns a connection that is secured, with SyscallConn and ReadOnReady if that has
+// them.
+func watch(below *conn, secured net.Conn) net.Conn {
+	own := securedConn{secured, below}
+	socket, isSocket := secured.(syscall.Conn)
+	reader, reads := secured.(onReady)
+	switch {
+	case isSocket && reads:
+		return &struct {
+			securedReader
+			syscall.Conn
+		}{securedReader{own, reader}, socket}
+	case isSocket:
+		return &struct {
+			securedConn
+			syscall.Conn
+		}{own, socket}
+	case reads:
+		return &securedReader{own, reader}
+	default:
+		return &own
+	}
 }

@@ -134,9 +134,16 @@ func (s *Server) awaitDown(r *rpc) {
 	}
 }
 
+// probesReady reports whether the policy of the controller has probes pass, although the
+// shutdown was announced. In the drain they do not.
+func (s *Server) probesReady() bool {
+	h := s.host.Load()
+	return h != nil && s.tracker.Stage() < inflight.Draining && (*h).ProbesReady()
+}
+
 // probed returns what a probe hears in the place of an answer of the health service.
 func (s *Server) probed(resp any) any {
-	if s.tracker.Stage() == inflight.Serving || s.takesDown() == nil {
+	if s.tracker.Stage() == inflight.Serving || s.takesDown() == nil || s.probesReady() {
 		return resp
 	}
 	switch m := resp.(type) {

@@ -11,8 +11,9 @@ import (
 // its time only while an answer is on its way: one that a handler has returned and that
 // is not with the kernel yet, which Stop would drop (hazards 11 and 22).
 //
-// grpc does not tell when an answer is written, so the rule is one that can only err on
-// the side of waiting. None is on its way if all of this holds:
+// Where the streams of every connection are known (streams.go), none is on its way if none
+// is open. Of connections with TLS, without Credentials, they are not, so the rule is one that
+// can only err on the side of waiting. None is on its way if all of this holds:
 //
 //   - The drain has just begun. What GracefulStop has not closed in drainTime is open for
 //     a reason: an answer that is not read, a request that came half (hazard 28).
@@ -81,13 +82,27 @@ func (l *Listener) onlyIdle() bool {
 	return l.set.Counts().Open > 0
 }
 
+// noStreams reports whether there are connections, and it is known that none of them has a
+// stream.
+func (l *Listener) noStreams() bool {
+	for _, c := range l.set.Conns() {
+		if !tracked(c).streams.none() {
+			return false
+		}
+	}
+	return l.set.Counts().Open > 0
+}
+
 // isQuiet reports whether only idle connections keep GracefulStop from returning, and no
 // answer is on its way.
 func (s *Server) isQuiet() bool {
-	return s.canTellQuiet() && s.quietIn() <= 0 && len(s.tracker.InFlight()) == 0 && s.listener.onlyIdle()
+	if s.listener == nil || s.usedHTTP() || len(s.tracker.InFlight()) > 0 {
+		return false
+	}
+	return s.listener.noStreams() || s.canTellQuiet() && s.quietIn() <= 0 && s.listener.onlyIdle()
 }
 
-// canTellQuiet reports whether isQuiet can ever be true.
+// canTellQuiet reports whether isQuiet can become true where streams are not known.
 func (s *Server) canTellQuiet() bool {
 	return s.listener != nil && !s.usedHTTP() && time.Since(s.tracker.DrainBegan()) < drainTime
 }
@@ -98,6 +113,9 @@ func (s *Server) quietIn() time.Duration { return time.Until(s.tracker.LastEnd()
 // awaitQuiet blocks until isQuiet can be told, for quietTime at most, and returns it; or
 // until GracefulStop has returned, or ctx has ended, and returns false.
 func (s *Server) awaitQuiet(ctx context.Context) bool {
+	if s.isQuiet() {
+		return true
+	}
 	if !s.canTellQuiet() {
 		return false
 	}

@@ -2,10 +2,12 @@ package grpcadapter
 
 import (
 	"fmt"
+	"net"
 	"slices"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/connset"
 )
 
 // idleTime is for how long GracefulStop may go on after the last RPC before that is
@@ -24,15 +26,15 @@ func (s *Server) InFlight() []lastcall.Work {
 	calls := slices.DeleteFunc(s.foreign.Left(), func(w lastcall.Work) bool { // at the timer there is one for each RPC
 		return w.Name == callStatus && time.Since(w.Oldest) < moment
 	})
-	work := append(s.tracker.Work((*rpc).peerAddr), calls...)
+	work := append(s.tracker.Work(func(r *rpc, w *lastcall.Work) { w.Peer = r.peerAddr() }), calls...)
 	if s.listener != nil {
 		work = append(work, s.listener.foreign.Left()...)
 	}
 	return work
 }
 
-// Notes returns what an operator should know of the server's end. It does not block. The
-// controller calls it.
+// Notes returns what an operator should know of the server's end. It blocks for as long as
+// RemoteAddr and LocalAddr of a connection. The controller calls it.
 func (s *Server) Notes() []string {
 	if s.isZero() {
 		return nil
@@ -69,9 +71,32 @@ func (s *Server) Notes() []string {
 		notes = append(notes, errOverHTTP.Error())
 	}
 	if lateness := time.Duration(s.lateness.Load()); lateness > idleTime {
-		notes = append(notes, fmt.Sprintf("GracefulStop returned %v after the last RPC had ended: until then peers kept their connections open, or had not read their answers", lateness.Round(time.Millisecond)))
+		who := ""
+		if s.listener != nil {
+			if last := s.listener.ended.Load(); last != nil {
+				who = ", the last one " + connset.Names([]net.Conn{last.NetConn()})[0]
+			}
+		}
+		notes = append(notes, fmt.Sprintf("GracefulStop returned %v after the last RPC had ended: until then peers kept their connections open, or had not read their answers%s", lateness.Round(time.Millisecond), who))
 	}
 	return notes
+}
+
+// IdlePeers returns the connections that keep GracefulStop from returning, if no RPC is in
+// flight that has reached its handler; and true, if none of them has had a stream since the
+// announcement, not even half of one. That is unknown, and so false, for a server from [Use],
+// for one over HTTP, and if a connection is encrypted without [Credentials]. It blocks for as
+// long as RemoteAddr and LocalAddr of the connections. The controller calls it.
+func (s *Server) IdlePeers() (connections []string, idle bool) {
+	if s.isZero() || s.listener == nil || len(s.tracker.InFlight()) > 0 {
+		return nil, false
+	}
+	conns := s.listener.set.Conns()
+	idle = s.isTracked() && !s.usedHTTP()
+	for _, c := range conns {
+		idle = idle && tracked(c).streams.wasIdle()
+	}
+	return connset.Names(conns), idle
 }
 
 // LastArrival returns when the last RPC came since the announcement, leaving out

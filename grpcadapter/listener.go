@@ -12,8 +12,11 @@ import (
 	"github.com/lastcall-go/lastcall/internal/foreign"
 )
 
-// callSyscallConn is the name under which a report lists calls that have not returned.
-const callSyscallConn = "net.Conn.SyscallConn"
+// The names under which a report lists calls that have not returned.
+const (
+	callSyscallConn = "net.Conn.SyscallConn"
+	callCloseConn   = "net.Conn.Close"
+)
 
 // Listener is a net.Listener for a gRPC server that is going to be stopped, with or without
 // a controller. It keeps what it wraps, and peers that connect and then say nothing, from
@@ -35,8 +38,9 @@ type Listener struct {
 	set           *connset.Set
 	handshakeTime time.Duration
 	userTimeout   time.Duration
-	errs          []error     // what was wrong with what WrapListener was given
-	served        atomic.Bool // a handshake was over
+	errs          []error              // what was wrong with what WrapListener was given
+	served        atomic.Bool          // a handshake was over
+	ended         atomic.Pointer[conn] // the last connection that was closed
 	waiting       waiting
 	foreign       foreign.Calls
 }
@@ -92,7 +96,10 @@ func WrapListener(lis net.Listener, opts ...ListenerOption) *Listener {
 	}
 	l.set = connset.New(lis, connset.Options{
 		Owner: "grpcadapter", Calls: &l.foreign, HandshakeTime: l.handshakeTime, Accepted: l.limitAcks, Wrap: l.wrap,
-		Closed: func(c net.Conn) { tracked(c).begin() },
+		Closed: func(c net.Conn) {
+			tracked(c).begin()
+			l.ended.Store(tracked(c))
+		},
 	})
 	return l
 }

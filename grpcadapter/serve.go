@@ -18,6 +18,7 @@ func (s *Server) Attach(h lastcall.Host) {
 	l := h.Life()
 	scope := lastcall.NewContext(context.Background(), l)
 	s.life.Store(&l)
+	s.host.Store(&h)
 	s.scope.Store(&scope)
 }
 

@@ -52,6 +52,7 @@ type Server struct {
 	telling  sync.Cond                          // see awaitTold
 	foreign  foreign.Calls
 	life     atomic.Pointer[lastcall.Life]
+	host     atomic.Pointer[lastcall.Host]
 	scope    atomic.Pointer[context.Context] // what handlers' contexts carry of ours
 	sawHTTP  atomic.Bool                     // an RPC came through ServeHTTP of the gRPC server itself
 	door     door                            // where RPCs come in over HTTP
@@ -96,7 +97,9 @@ func New(lis net.Listener, opts ...Option) *Server {
 // drained and stopped within the deadline like any other. Without the adapter's
 // interceptors there is no lastcall.Draining for its handlers, no status for RPCs that
 // are cancelled, no end of endless streams before the timer, no number of RPCs in the
-// report, and no lastcall.Budget.Quiet. A nil server, and options that need the
+// report, and no lastcall.Budget.Quiet. Check and Watch of a health service given with
+// [WithHealth] say NOT_SERVING at the same time, from the announcement on, so that clients
+// with health checking that have no other connection lose the settle. A nil server, and options that need the
 // interceptors, are errors from controller.New.
 func Use(srv GRPCServer, opts ...Option) *Server {
 	s := newServer(nil)

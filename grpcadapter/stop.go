@@ -24,8 +24,13 @@ func (s *Server) Announce(context.Context) error {
 		return errZero
 	}
 	s.tracker.Enter(inflight.Announced)
+	if s.listener != nil {
+		for _, c := range s.listener.set.Conns() {
+			tracked(c).streams.mark()
+		}
+	}
 	s.awaitDrain()
-	if s.used && s.health != nil {
+	if s.used && s.health != nil && !s.probesReady() {
 		s.shut.Do(s.health.Shutdown)
 	}
 	if s.listener == nil {

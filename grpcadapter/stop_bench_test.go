@@ -71,7 +71,7 @@ func adapt(b *testing.B, lis net.Listener, service testgrpc.TestServiceServer) *
 	g := grpcadapter.New(lis)
 	testgrpc.RegisterTestServiceServer(g.NewServer(), service)
 	c, err := controller.New(lastcall.Budget{Total: 30 * time.Second, Reserve: 20 * time.Second},
-		controller.WithServer("grpc", g), controller.WithSignals())
+		controller.WithServer("grpc", g), controller.WithSignals(), controller.WithoutStderr())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -199,7 +199,7 @@ func BenchmarkForcedIdle(b *testing.B) {
 					srv := grpc.NewServer()
 					testgrpc.RegisterTestServiceServer(srv, echo{})
 					c, err := controller.New(lastcall.Budget{Total: 60 * time.Second, Reserve: 50 * time.Second},
-						controller.WithServer("grpc", grpcadapter.Use(srv, grpcadapter.WithListener(lis))), controller.WithSignals())
+						controller.WithServer("grpc", grpcadapter.Use(srv, grpcadapter.WithListener(lis))), controller.WithSignals(), controller.WithoutStderr())
 					if err != nil {
 						b.Fatal(err)
 					}

@@ -24,7 +24,6 @@ func WithAnswersLeft() Option { return func(s *settings) { s.leaveAnswers = true
 // interrupted request says is replaced by 503, unless the client cannot take it for
 // something else: for a failure, or for a complete answer that has only begun.
 func (r *request) Says(status int) (goes bool) {
-	r.early = r.State.Load() != cancelled
 	if !r.goes(status) {
 		r.State.Store(cancelled)
 		if status != http.StatusServiceUnavailable {
@@ -43,8 +42,11 @@ func (r *request) Says(status int) (goes bool) {
 func (r *request) goes(status int) bool {
 	h := r.Header()
 	switch {
-	case r.early && (status < http.StatusBadRequest || !r.server.timeIsUp()):
-		return true // after the timer a failure may be that of a server behind this one, which is cancelled first
+	case r.State.Load() != cancelled && !r.server.timeIsUp():
+		r.early = true
+		return true
+	case r.State.Load() != cancelled && status < http.StatusBadRequest:
+		return true // a failure may be that of a server behind this one, which is cancelled first
 	case r.server.leaveAnswers || status == http.StatusSwitchingProtocols || endsAnywhere(h):
 		return true
 	case status >= http.StatusBadRequest:

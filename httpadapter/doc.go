@@ -19,8 +19,12 @@
 //   - GracefulStop returns when the last handler has returned, the last answer is written,
 //     and every connection is closed, those that handlers have hijacked (WebSockets)
 //     included: see [WithHijackedLeft]. Their handlers watch lastcall.Draining.
-//   - At the timer the contexts of requests end with its cause. A request whose handler
-//     then returns is answered 503; if a part of the answer was out, it is broken off.
+//   - At the timer the contexts of requests end with its cause. What a handler says then,
+//     while nothing of its answer is out, becomes 503 with Retry-After, but for a redirect,
+//     204, 304, a 503 of its own, and a success that declares its Content-Length. If a part
+//     of the answer was out, it is broken off. Event streams, gRPC and the streams of
+//     connect are left as they are; [WithAnswersLeft] leaves everything.
+//   - The contexts of requests that [WithEndlessPaths] names end when phase drain begins.
 //
 // A request is not served if it arrives on an idle connection as that is closed, or after
 // GOAWAY. Its handler has not been called, so a client may send it again.

@@ -104,9 +104,10 @@ func TestGatewayAtTheTimer(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				n := on(t, memory(), how)
 				front, l := behind(t, n)
+				client := n.client(t, how)
 				var came []<-chan answer
 				for range 5 {
-					came = append(came, n.client(t, how).start("POST", "/", nil))
+					came = append(came, client.start("POST", "/", nil))
 				}
 				time.Sleep(time.Second)
 				r := l.shutdown(t)
@@ -160,6 +161,45 @@ func TestGatewayWithAnEndlessStream(t *testing.T) {
 		(<-came).wantOK(t, "message\n")
 		if front.heard[0] != codes.Unavailable || l.took > time.Second {
 			t.Errorf("the gateway heard %v, and the shutdown took %v", front.heard, l.took)
+		}
+	})
+}
+
+// RPCs over HTTP have their status behind the body: it is not broken off.
+func TestGRPCOverHTTPAtTheTimer(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := memory()
+		g := grpcadapter.New(nil, grpcadapter.OverHTTP())
+		testgrpc.RegisterTestServiceServer(g.NewServer(), untold{})
+		l := begin(t, n, setup{
+			server:     &http.Server{Handler: g},
+			controller: []controller.Option{controller.WithServer("grpc", g, controller.After("http"))},
+		})
+		conn, err := grpc.NewClient("passthrough:///x",
+			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return n.dial(ctx) }),
+			grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		client, heard := testgrpc.NewTestServiceClient(conn), make(chan error, 2)
+		go func() {
+			_, err := client.UnaryCall(context.Background(), &testgrpc.SimpleRequest{})
+			heard <- err
+		}()
+		go func() {
+			s, err := client.StreamingOutputCall(context.Background(), &testgrpc.StreamingOutputCallRequest{})
+			for err == nil {
+				_, err = s.Recv()
+			}
+			heard <- err
+		}()
+		time.Sleep(time.Second)
+		l.shutdown(t)
+		for range cap(heard) {
+			if st := status.Convert(<-heard); st.Code() != codes.Unavailable || st.Message() != "the server is shutting down" {
+				t.Errorf("the client heard %v", st)
+			}
 		}
 	})
 }

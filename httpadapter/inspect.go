@@ -2,10 +2,12 @@ package httpadapter
 
 import (
 	"fmt"
+	"net"
 	"slices"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/connset"
 )
 
 // idleTime is for how long GracefulStop may go on after the last request before that is
@@ -15,7 +17,8 @@ const idleTime = 500 * time.Millisecond
 // InFlight returns the requests by the pattern of their route, as far as any were in
 // flight when the shutdown began or have come since, and the calls into user code and
 // net/http that have not returned. A request whose handler has taken the connection over is
-// a lastcall.WorkConn until that is closed and the handler has returned. It may be called
+// a lastcall.WorkConn until that is closed and the handler has returned. Where no pattern is
+// known, the path of the oldest request is given, without its query. It may be called
 // at any time, and blocks for as long as the function of [WithPattern], at most 10 ms.
 func (s *Server) InFlight() []lastcall.Work {
 	if s.isZero() {
@@ -25,7 +28,7 @@ func (s *Server) InFlight() []lastcall.Work {
 	if !s.conns.Closed() { // until then Serve is to run
 		calls = slices.DeleteFunc(calls, func(w lastcall.Work) bool { return w.Name == callServe })
 	}
-	return append(s.tracker.Work(func(r *request) string { return r.peer }), calls...)
+	return append(s.tracker.Work((*request).describe), calls...)
 }
 
 // Notes returns what the end of the server tells an operator. It is called by the
@@ -52,6 +55,23 @@ func (s *Server) Notes() (notes []string) {
 		notes = append(notes, fmt.Sprintf("GracefulStop returned %v after the last request had ended: until then peers kept their connections open", s.lateness.Round(time.Millisecond)))
 	}
 	return notes
+}
+
+// IdlePeers returns the connections that keep GracefulStop from returning, if no request is
+// in flight; and true, if none of them has had one since the announcement, not even the
+// beginning of one. It blocks for as long as RemoteAddr and LocalAddr of the connections. The
+// controller calls it.
+func (s *Server) IdlePeers() (connections []string, idle bool) {
+	if s.isZero() || len(s.tracker.InFlight()) > 0 {
+		return nil, false
+	}
+	var conns []net.Conn
+	idle = true
+	for _, c := range s.conns.Held(true) {
+		idle = idle && c.WasIdle()
+		conns = append(conns, c.NetConn())
+	}
+	return connset.Names(conns), idle
 }
 
 // LastArrival returns when the last request came since the announcement, leaving out

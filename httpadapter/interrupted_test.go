@@ -74,11 +74,11 @@ func TestInterruptedHandlersAnswer503(t *testing.T) {
 		"a wrapper that compresses nothing": zipped(after(func(http.ResponseWriter, *http.Request) {})),
 		"a wrapper that buffers a half": func(w http.ResponseWriter, r *http.Request) {
 			buffered := bufio.NewWriter(w)
-			defer buffered.Flush()
+			defer func() { _ = buffered.Flush() }()
 			_, _ = io.WriteString(buffered, "row")
 			<-r.Context().Done()
 		},
-		"a wrapper that compresses a failure": zipped(after(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", 500) })),
+		"a wrapper that compresses a failure": zipped(after(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusInternalServerError) })),
 		"ReverseProxy": (&httputil.ReverseProxy{Transport: silentBackend{}, ErrorLog: discard(), Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(&url.URL{Scheme: "http", Host: "backend"})
 		}}).ServeHTTP,
@@ -200,12 +200,19 @@ func TestAnsweredBeforeTheTimer(t *testing.T) {
 // In HTTP/1.0 the end of the connection is that of an answer: a part of one ends with a
 // reset, over TCP, with TLS or without. An answer with its length needs none.
 func TestInterruptedHTTP10(t *testing.T) {
-	for _, how := range []string{h1, h1s} {
+	for _, how := range []string{h1, h1s, "TLS of the listener"} {
 		for name, length := range map[string]string{"no length": "", "a length": "1000"} {
 			t.Run(how+" "+name, func(t *testing.T) {
 				n := on(t, tcp(t), how)
+				options := []httpadapter.Option(nil)
+				if how != h1 && how != h1s {
+					n.secure(t).plain = true
+					n.Listener = newTLSListener(n.Listener, n.cert)
+					options = append(options, httpadapter.WithoutTLS())
+				}
 				l := begin(t, n, setup{
-					budget: lastcall.Budget{Total: 2 * time.Second, Reserve: 1800 * time.Millisecond},
+					adapter: options,
+					budget:  lastcall.Budget{Total: 2 * time.Second, Reserve: 1800 * time.Millisecond},
 					handler: func(w http.ResponseWriter, r *http.Request) {
 						if length != "" {
 							w.Header().Set("Content-Length", length)
@@ -216,7 +223,7 @@ func TestInterruptedHTTP10(t *testing.T) {
 					},
 				})
 				c := n.connect(t)
-				if how == h1s {
+				if how != h1 {
 					c = tls.Client(c, n.tls)
 				}
 				raw(t, c, "GET / HTTP/1.0\r\nHost: x\r\n\r\n")

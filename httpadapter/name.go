@@ -8,6 +8,7 @@ import (
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/internal/inflight"
+	"github.com/lastcall-go/lastcall/internal/response"
 )
 
 // noPattern is the pattern of a request that has none, as far as is known.
@@ -33,6 +34,45 @@ func (s *Server) routeBy(next http.Handler) error {
 		}
 	}
 	return nil
+}
+
+// SetPattern sets the pattern under which a request is counted, from inside its handler: for
+// routers that have routed a request when their middleware runs, and that another function
+// cannot ask (see [WithPattern]). The ResponseWriter may be wrapped, by types that have an
+// Unwrap method for http.ResponseController. It reports whether the request was found; an
+// empty pattern is not set. It does not block, and may be called until the handler returns.
+func SetPattern(w http.ResponseWriter, pattern string) bool {
+	for range maxWrappers {
+		switch v := w.(type) {
+		case interface{ Self() *response.Writer }:
+			r, ok := v.Self().Owner.(*request)
+			if ok && pattern != "" {
+				r.pattern.Store(&pattern)
+			}
+			return ok
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = v.Unwrap()
+		default:
+			return false
+		}
+	}
+	return false
+}
+
+// maxWrappers is more than there are around a ResponseWriter: one that says it is inside
+// itself is not asked for ever.
+const maxWrappers = 64
+
+// maxPath is how much of a path is reported.
+const maxPath = 100
+
+// describe fills in what is known of a request that runs. Its path may have secrets, so it
+// is given only where an operator would know nothing without it.
+func (r *request) describe(w *lastcall.Work) {
+	w.Peer = r.peer
+	if known := r.pattern.Load(); known != nil && *known == noPattern {
+		w.Path = r.path[:min(len(r.path), maxPath)]
+	}
 }
 
 // label returns as what a request is counted.

@@ -94,7 +94,9 @@ func WithHijackedLeft() Option { return func(s *settings) { s.leaveHijacked = tr
 //
 // The request has method, host and path, and nothing else. The default asks the Handler if
 // it is a *http.ServeMux, or else looks at http.Request.Pattern when the request has ended,
-// which is empty if middleware has copied the request. The function is called during the
+// which is empty if middleware has copied the request. [SetPattern] does it from inside the
+// handler. The report has the path of the oldest request in flight that has no pattern;
+// where paths carry secrets, return something for each. The function is called during the
 // shutdown and by InFlight, concurrently. It must return at once: a request waits 10 ms for
 // it, and then it is not called again.
 func WithPattern(pattern func(*http.Request) string) Option {

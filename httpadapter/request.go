@@ -26,7 +26,7 @@ type request struct {
 	path, rawPath      string
 	infra, body, http1 bool
 	untilClose         bool        // without a length the end of the connection ends the answer: HTTP/1.0
-	early              bool        // the handler has said something before the request was cancelled
+	early              bool        // the handler has said something before the timer fired
 	hijack             atomic.Bool // the handler has taken the connection over
 	endless            *endless    // nil: the request ends by itself
 	pattern            atomic.Pointer[string]

@@ -31,6 +31,7 @@ func (s *Server) Announce(context.Context) error {
 		return errNotMade
 	}
 	s.tracker.Enter(inflight.Announced)
+	s.conns.Mark()
 	s.awaitDrain()
 	return nil
 }
@@ -134,6 +135,9 @@ func (s *Server) Cancel(ctx context.Context, cause error) {
 	})
 	s.end(cause)
 	s.conns.RefuseHandshakes()
+	if held, idle := s.IdlePeers(); idle && len(held) > 0 {
+		return // there is nothing to wait for
+	}
 	patience := time.Second
 	if deadline, ok := ctx.Deadline(); ok {
 		patience = time.Until(deadline) / 2

@@ -282,3 +282,46 @@ func TestPatternHangs(t *testing.T) {
 		}
 	})
 }
+
+// outer is a wrapper of the kind that http.ResponseController looks through.
+type outer struct{ http.ResponseWriter }
+
+func (o outer) Unwrap() http.ResponseWriter { return o.ResponseWriter }
+
+// A handler may name its route itself. Where no route is known, the path of the oldest
+// request is told, without its query, and not all of a long one.
+func TestSetPattern(t *testing.T) {
+	for name, tt := range map[string]struct {
+		set        func(http.ResponseWriter) bool
+		found      bool
+		want, path string
+	}{
+		"set":             {func(w http.ResponseWriter) bool { return httpadapter.SetPattern(w, "/orders/:id") }, true, "GET /orders/:id", ""},
+		"through another": {func(w http.ResponseWriter) bool { return httpadapter.SetPattern(outer{outer{w}}, "/orders/:id") }, true, "GET /orders/:id", ""},
+		"empty":           {func(w http.ResponseWriter) bool { return httpadapter.SetPattern(w, "") }, true, "GET (no pattern)", "/orders/" + strings.Repeat("7", 92)},
+		"hidden": {func(w http.ResponseWriter) bool {
+			return httpadapter.SetPattern(struct{ http.ResponseWriter }{w}, "/x")
+		}, false, "GET (no pattern)", "/orders/" + strings.Repeat("7", 92)},
+	} {
+		for _, how := range []string{h1, h2c} {
+			t.Run(name+" "+how, func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					n := memory()
+					l := begin(t, n, setup{handler: func(w http.ResponseWriter, r *http.Request) {
+						if found := tt.set(w); found != tt.found {
+							t.Errorf("SetPattern returned %v", found)
+						}
+						<-lastcall.Draining(r.Context())
+					}})
+					came := n.client(t, how).start("GET", "/orders/"+strings.Repeat("7", 200)+"?token=secret", nil)
+					synctest.Wait()
+					if all := l.adapter.InFlight(); len(all) != 1 || all[0].Name != tt.want || all[0].Path != tt.path {
+						t.Errorf("%+v", all)
+					}
+					wantDrained(t, l.shutdown(t))
+					(<-came).wantOK(t, "")
+				})
+			})
+		}
+	}
+}

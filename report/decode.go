@@ -44,7 +44,7 @@ func (r *Report) UnmarshalJSON(text []byte) error {
 // report returns the report without its steps.
 func (in jsonReport) report() (Report, error) {
 	out := Report{
-		CauseText: in.Cause, Forced: in.Forced, Settle: in.Settle, Path: in.Path,
+		CauseText: in.Cause, Forced: in.Forced, Suspended: seconds(in.Suspended), Settle: in.Settle, Path: in.Path,
 		Budget: lastcall.Budget{Total: seconds(in.Budget.Total), Settle: seconds(in.Budget.Settle), Quiet: seconds(in.Budget.Quiet), MinSettle: seconds(in.Budget.Least), Reserve: seconds(in.Budget.Reserve)},
 		Begun:  in.Begun, Triggered: in.Triggered, Timer: in.Timer, Deadline: in.Deadline, Ended: in.Ended,
 		Failed: in.ExitCode == ExitFailed,
@@ -67,7 +67,7 @@ func (in jsonReport) report() (Report, error) {
 	}
 	for _, w := range in.Work {
 		work := lastcall.Work{
-			Server: w.Server, Name: w.Name, Kind: w.Kind, Running: w.Running, Peer: w.Peer,
+			Server: w.Server, Name: w.Name, Kind: w.Kind, Running: w.Running, Peer: w.Peer, Path: w.Path,
 			Before: w.Before, Arrived: w.Arrived, Late: w.Late, Completed: w.Completed, Cancelled: w.Cancelled, Cut: w.Cut,
 		}
 		if at, err := time.Parse(time.RFC3339Nano, w.Oldest); err == nil { // one that a server made up may not be RFC 3339
@@ -75,9 +75,7 @@ func (in jsonReport) report() (Report, error) {
 		}
 		out.Work = append(out.Work, work)
 	}
-	for _, n := range in.Notes {
-		out.Notes = append(out.Notes, Note(n))
-	}
+	out.Notes, out.Idle = in.Notes, in.Idle
 	for _, l := range in.Listeners {
 		out.Listeners = append(out.Listeners, Delivery(l))
 	}
@@ -88,7 +86,7 @@ func (j jsonStep) step() (Step, error) {
 	s := Step{
 		Kind: j.Kind, Name: j.Name, Op: j.Op, State: j.State, Phase: j.Phase, Start: j.Start,
 		Elapsed: seconds(j.Elapsed), Remaining: seconds(j.Remaining), Duration: seconds(j.Duration),
-		Text: j.Error, Stack: j.Stack, Abandoned: j.Abandoned,
+		Text: j.Error + j.Text, Stack: j.Stack, Abandoned: j.Abandoned,
 	}
 	if j.Error != "" {
 		s.Err = errors.New(j.Error)

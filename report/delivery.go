@@ -4,10 +4,10 @@ import "fmt"
 
 // Delivery says what an observer, or the logger, was told.
 type Delivery struct {
-	Op     Op     // OpObserve or OpLog
-	Name   string // as registered; the logger has none
+	Op     Op     // OpObserve or OpLog; or OpStderr, only if it is Busy
+	Name   string // as registered; only observers have one
 	Told   int    // how many Steps it took
-	Failed int    // during how many it panicked or called runtime.Goexit
+	Failed int    // during how many it panicked or called runtime.Goexit; of the logger also how many lines its writer refused
 	Missed int    // how many waited behind one that it had not finished when Run returned
 	Busy   bool   // whether it had one that it had not finished
 }

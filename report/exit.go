@@ -5,7 +5,7 @@ package report
 // 2 is not used: it is what the Go runtime exits with after a panic and what
 // shells and flag parsers use for wrong usage.
 const (
-	// ExitOK: drained, and every step fine.
+	// ExitOK: drained, or only idle peers were left (OutcomeIdle), and every step fine.
 	ExitOK = 0
 	// ExitNotRun: the report is not that of a shutdown (the zero Report, a second
 	// Run).
@@ -15,10 +15,10 @@ const (
 	// ExitAbandoned: a server or worker had not ended when phase wait was over.
 	ExitAbandoned = 4
 	// ExitForced: the timer fired before everything had ended, by itself or because
-	// the shutdown was forced. A second signal that comes before an idle server had
+	// the shutdown was forced, and work may be lost. A second signal that comes before an idle server had
 	// the time to say that it is idle gives it, too.
 	ExitForced = 5
-	// ExitStep: drained, but a step failed, panicked or took longer than it may. A
+	// ExitStep: as with ExitOK, but a step failed, panicked or took longer than it may. A
 	// question to a server (InFlight, Notes, LastArrival) that was not answered in time
 	// is in the report, and does not count.
 	ExitStep = 6

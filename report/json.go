@@ -20,6 +20,7 @@ type jsonReport struct {
 	Error     string         `json:"error,omitempty"`
 	Cause     string         `json:"cause"`
 	Forced    bool           `json:"forced"`
+	Suspended float64        `json:"suspended_seconds,omitempty"`
 	Settle    SettleEnd      `json:"settle"`
 	Path      []fsm.State    `json:"path"`
 	Budget    jsonBudget     `json:"budget"`
@@ -31,7 +32,8 @@ type jsonReport struct {
 	Took      float64        `json:"took_seconds"`
 	Abandoned []string       `json:"abandoned"`
 	Work      []jsonWork     `json:"work"`
-	Notes     []jsonNote     `json:"notes"`
+	Notes     []Note         `json:"notes"`
+	Idle      []Note         `json:"idle_peers,omitempty"`
 	Steps     []jsonStep     `json:"steps"`
 	Listeners []jsonListener `json:"listeners"`
 }
@@ -42,11 +44,6 @@ type jsonBudget struct {
 	Quiet   float64 `json:"quiet_seconds"`
 	Least   float64 `json:"min_settle_seconds"`
 	Reserve float64 `json:"reserve_seconds"`
-}
-
-type jsonNote struct {
-	Server string `json:"server"`
-	Text   string `json:"text"`
 }
 
 type jsonListener struct {
@@ -71,6 +68,7 @@ type jsonStep struct {
 	Remaining float64        `json:"remaining_seconds"`
 	Duration  float64        `json:"duration_seconds"`
 	Result    string         `json:"result,omitempty"`
+	Text      string         `json:"text,omitempty"`
 	Error     string         `json:"error,omitempty"`
 	Stack     string         `json:"stack,omitempty"`
 	Abandoned bool           `json:"abandoned,omitempty"`
@@ -85,6 +83,9 @@ func jsonStepOf(s Step) jsonStep {
 	if s.Kind == KindTransition {
 		j.Event = &s.Transition.Event
 	}
+	if s.Kind == KindRequest {
+		j.Text, j.Error = s.Text, ""
+	}
 	if s.Kind == KindCall {
 		j.Result = s.Result.String()
 	}
@@ -97,7 +98,7 @@ func jsonStepOf(s Step) jsonStep {
 // settle_seconds, quiet_seconds, min_settle_seconds, reserve_seconds), begun,
 // triggered, timer, deadline, ended, took_seconds, abandoned (the calls that had not returned), work (server, name, kind, running,
 // oldest and peer if they are known, before, arrived, late, completed, cancelled,
-// cut), notes (server, text), steps and listeners. Keys may be added, and will not
+// cut), notes (server, text), idle_peers (the same, if there are any), steps and listeners. Keys may be added, and will not
 // be renamed without a new major version; controller/testdata has examples.
 func (r Report) MarshalJSON() ([]byte, error) {
 	steps := []jsonStep{}
@@ -111,10 +112,10 @@ func (r Report) MarshalJSON() ([]byte, error) {
 func (r Report) json(steps []jsonStep) jsonReport {
 	out := jsonReport{
 		Version: Version,
-		Outcome: "none", ExitCode: r.ExitCode(), Cause: r.CauseText, Forced: r.Forced, Settle: r.Settle, Path: r.Path,
+		Outcome: "none", ExitCode: r.ExitCode(), Cause: r.CauseText, Forced: r.Forced, Suspended: r.Suspended.Seconds(), Settle: r.Settle, Path: r.Path,
 		Budget: jsonBudget{r.Budget.Total.Seconds(), r.Budget.Settle.Seconds(), r.Budget.Quiet.Seconds(), r.Budget.MinSettle.Seconds(), r.Budget.Reserve.Seconds()},
 		Begun:  r.Begun, Triggered: r.Triggered, Timer: r.Timer, Deadline: r.Deadline, Ended: r.Ended, Took: r.Took().Seconds(),
-		Abandoned: []string{}, Work: jsonWorkOf(r.Work), Notes: []jsonNote{}, Steps: steps, Listeners: []jsonListener{},
+		Abandoned: []string{}, Work: jsonWorkOf(r.Work), Notes: append([]Note{}, r.Notes...), Idle: r.Idle, Steps: steps, Listeners: []jsonListener{},
 	}
 	if out.Path == nil {
 		out.Path = []fsm.State{}
@@ -127,9 +128,6 @@ func (r Report) json(steps []jsonStep) jsonReport {
 	}
 	for _, s := range r.Abandoned() {
 		out.Abandoned = append(out.Abandoned, s.Subject())
-	}
-	for _, n := range r.Notes {
-		out.Notes = append(out.Notes, jsonNote(n))
 	}
 	for _, l := range r.Listeners {
 		out.Listeners = append(out.Listeners, jsonListener(l))
@@ -145,6 +143,7 @@ type jsonWork struct {
 	Running   int               `json:"running"`
 	Oldest    string            `json:"oldest,omitempty"`
 	Peer      string            `json:"peer,omitempty"`
+	Path      string            `json:"path,omitempty"`
 	Before    int               `json:"before"`
 	Arrived   int               `json:"arrived"`
 	Late      int               `json:"late"`
@@ -161,7 +160,7 @@ func jsonWorkOf(all []lastcall.Work) []jsonWork {
 			oldest = w.Oldest.UTC().Format(time.RFC3339Nano)
 		}
 		out = append(out, jsonWork{
-			Server: w.Server, Name: w.Name, Kind: w.Kind, Running: w.Running, Oldest: oldest, Peer: w.Peer,
+			Server: w.Server, Name: w.Name, Kind: w.Kind, Running: w.Running, Oldest: oldest, Peer: w.Peer, Path: w.Path,
 			Before: w.Before, Arrived: w.Arrived, Late: w.Late, Completed: w.Completed, Cancelled: w.Cancelled, Cut: w.Cut,
 		})
 	}

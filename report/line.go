@@ -70,6 +70,13 @@ func (s Step) Line() Line {
 	case KindWarning:
 		l.Level, l.Message = slog.LevelWarn, s.Text
 		l.where(s.Now)
+	case KindRequest:
+		if s.Name != "signal" { // one of that name has changed nothing
+			l.Level = slog.LevelWarn
+		}
+		l.Message = s.String()
+		l.where(s.Now)
+		l.text("request", s.Name)
 	default:
 		l.Message = s.String()
 	}
@@ -111,14 +118,15 @@ func (l *Line) trigger(s Step) {
 	}
 	l.duration("reserve", known.Budget.Reserve)
 	l.add(slog.Time("timer_at", known.Timer), slog.Time("deadline", known.Deadline))
+	l.text("assumes", "no SIGKILL for "+Round(known.Budget.Total)+" after the trigger")
 }
 
 // call says how a call ended that did not end well, or that gave an error as it ended
 // when it was told to.
 func (l *Line) call(s Step) {
 	switch {
-	case !s.Failed():
-	case !s.Counts():
+	case !s.Failed() && (s.Op == OpWork || s.Op == OpServe): // it has ended as it was told to
+	case !s.Failed() || !s.Counts():
 		l.Level = slog.LevelWarn
 	default:
 		l.Level = slog.LevelError
@@ -171,7 +179,7 @@ func (l *Line) work(s Step) {
 	all := s.stillRunning()
 	var listed RunningWork
 	for _, w := range all[:min(len(all), maxListed)] {
-		one := Running{Name: w.Name, Running: w.Running, Peer: w.Peer}
+		one := Running{Name: w.Name, Running: w.Running, Peer: w.Peer, Path: w.Path}
 		if !w.Oldest.IsZero() {
 			one.Oldest = s.Now.At.Sub(w.Oldest)
 		}
@@ -197,6 +205,9 @@ func (l *Line) summary(r Report) {
 	l.text("cause", r.CauseText)
 	l.duration("took", r.Took())
 	l.duration("total", r.Budget.Total)
+	if r.Suspended > 0 {
+		l.duration("suspended", r.Suspended)
+	}
 	l.add(slog.Any("path", r.pathNames()))
 	l.number("failed_steps", len(r.Failures()))
 	l.number("exit_code", r.ExitCode())
@@ -218,6 +229,7 @@ type Running struct {
 	Running int
 	Oldest  time.Duration // the age of the oldest; 0 if it is not known
 	Peer    string        // whom that one serves, if that is known
+	Path    string        // what that one asks for, if the name does not say it
 }
 
 // String returns the list in one line.
@@ -234,6 +246,9 @@ func (all RunningWork) String() string {
 		if w.Peer != "" {
 			fmt.Fprintf(&b, " from %s", oneLine(w.Peer))
 		}
+		if w.Path != "" {
+			fmt.Fprintf(&b, " for %s", oneLine(w.Path))
+		}
 	}
 	return b.String()
 }
@@ -242,7 +257,7 @@ func (all RunningWork) String() string {
 func (all RunningWork) MarshalText() ([]byte, error) { return []byte(all.String()), nil }
 
 // MarshalJSON writes a list of objects with the keys name, running, oldest,
-// oldest_seconds and peer.
+// oldest_seconds, peer and path.
 func (all RunningWork) MarshalJSON() ([]byte, error) {
 	type one struct {
 		Name    string  `json:"name"`
@@ -250,10 +265,11 @@ func (all RunningWork) MarshalJSON() ([]byte, error) {
 		Oldest  string  `json:"oldest,omitempty"`
 		Seconds float64 `json:"oldest_seconds,omitempty"`
 		Peer    string  `json:"peer,omitempty"`
+		Path    string  `json:"path,omitempty"`
 	}
 	out := make([]one, 0, len(all))
 	for _, w := range all {
-		o := one{Name: w.Name, Running: w.Running, Peer: w.Peer}
+		o := one{Name: w.Name, Running: w.Running, Peer: w.Peer, Path: w.Path}
 		if w.Oldest != 0 {
 			o.Oldest, o.Seconds = Round(w.Oldest), Seconds(w.Oldest)
 		}

@@ -18,9 +18,11 @@ const (
 	OpFlush        Op = "flusher"      // a flusher
 	OpObserve      Op = "observer"     // an observer
 	OpLog          Op = "logger"       // the logger, with its hooks and writers
+	OpStderr       Op = "stderr"       // the line on stderr that tells the reason of an exit code
 	OpParent       Op = "process"      // reading what process 1 is; a Step only if it fails or takes too long
 	OpText         Op = "Error method" // the cause's Error method
 	OpInFlight     Op = "InFlight"     // a server's InFlight; a Step only if it fails or takes too long
 	OpNotes        Op = "Notes"        // a server's Notes; the same
+	OpIdlePeers    Op = "IdlePeers"    // a server's IdlePeers; the same
 	OpLastArrival  Op = "LastArrival"  // a server's LastArrival; the same
 )

@@ -22,6 +22,11 @@ const (
 	OutcomeCut
 	// OutcomeAbandoned: some of it had not ended when phase wait was over.
 	OutcomeAbandoned
+	// OutcomeIdle: the timer found only connections of idle peers that were slow to close,
+	// and nothing was lost. Every server that was still up counts its work and says so
+	// (lastcall.FullServer's IdlePeers), every worker had ended, and nothing forced the
+	// shutdown. The path is that of the timer: Stop was called.
+	OutcomeIdle
 )
 
 // String returns the outcome in words, for example "drained"; for a value that
@@ -38,6 +43,8 @@ func (o Outcome) String() string {
 		return "cut"
 	case OutcomeAbandoned:
 		return "abandoned"
+	case OutcomeIdle:
+		return "expired: idle peers"
 	default:
 		return fmt.Sprintf("Outcome(%d)", uint8(o))
 	}

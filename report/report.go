@@ -25,10 +25,15 @@ import (
 // has returned changes no other. Its methods call no user code: the texts of errors were
 // taken while the shutdown ran. The zero Report says that nothing was shut down.
 type Report struct {
-	Cause     error       // the cause of the first trigger, for errors.Is and errors.As
-	CauseText string      // Cause in words
-	Outcome   Outcome     // how the work in flight ended
-	Forced    bool        // a second signal, or Force
+	Cause     error   // the cause of the first trigger, for errors.Is and errors.As
+	CauseText string  // Cause in words
+	Outcome   Outcome // how the work in flight ended
+	Forced    bool    // a second signal, or Force
+	// Suspended is not 0 if the process did not run for a while after the trigger
+	// (SIGSTOP, a frozen virtual machine): by how much it woke later than its timer. Time
+	// in which the machine's monotonic clock stood still, as in a suspend of Linux, does
+	// not count.
+	Suspended time.Duration
 	Settle    SettleEnd   // why phase settle ended, or was left out
 	Path      []fsm.State // the states taken, the first one included
 	Steps     []Step      // everything that happened, in the order in which it began
@@ -40,12 +45,13 @@ type Report struct {
 	// among the Failures.
 	Work  []lastcall.Work
 	Notes []Note // what Notes of each server returned, in the same order
+	Idle  []Note // the connections of idle peers that the timer found, of each server that had only those
 
 	Budget    lastcall.Budget
 	Begun     time.Time // when Run was called
 	Triggered time.Time // the instant from which the budget counts
 	Timer     time.Time // when the timer fired, or would have; a force has brought it forward
-	Deadline  time.Time // when Run had to return; a force has brought it forward
+	Deadline  time.Time // when Run had to return; a force has brought it forward, a suspension may have put it off
 	Ended     time.Time // when the report was made, right before Run returned
 
 	Failed bool  // a server or worker failed by itself, or Fail began the shutdown
@@ -54,14 +60,14 @@ type Report struct {
 
 // Note is what an operator should know of a server's end that is not a failure.
 type Note struct {
-	Server string // the name with which the server was registered
-	Text   string
+	Server string `json:"server"` // the name with which the server was registered
+	Text   string `json:"text"`
 }
 
 // Clone returns a copy that shares nothing that can be changed.
 func (r Report) Clone() Report {
 	r.Path, r.Steps, r.Listeners = slices.Clone(r.Path), slices.Clone(r.Steps), slices.Clone(r.Listeners)
-	r.Work, r.Notes = slices.Clone(r.Work), slices.Clone(r.Notes)
+	r.Work, r.Notes, r.Idle = slices.Clone(r.Work), slices.Clone(r.Notes), slices.Clone(r.Idle)
 	return r
 }
 
@@ -91,7 +97,7 @@ func (r Report) ExitCode() int {
 		return ExitFailed
 	case r.Outcome == OutcomeAbandoned:
 		return ExitAbandoned
-	case r.Outcome != OutcomeDrained:
+	case r.Outcome != OutcomeDrained && r.Outcome != OutcomeIdle:
 		return ExitForced
 	case slices.ContainsFunc(r.Steps, Step.Counts):
 		return ExitStep

@@ -213,11 +213,11 @@ func TestReportJSON(t *testing.T) {
 func TestWords(t *testing.T) {
 	for want, got := range map[string]fmt.Stringer{
 		"transition": report.KindTransition, "phase": report.KindPhase, "call": report.KindCall, "trigger": report.KindTrigger, "begin": report.KindBegin,
-		"work": report.KindWork, "summary": report.KindSummary, "warning": report.KindWarning, "Kind(0)": report.Kind(0), "Kind(9)": report.Kind(9), "Kind(255)": report.Kind(255),
+		"work": report.KindWork, "summary": report.KindSummary, "warning": report.KindWarning, "request": report.KindRequest, "Kind(0)": report.Kind(0), "Kind(10)": report.Kind(10), "Kind(255)": report.Kind(255),
 		"ok": report.ResultOK, "failed": report.ResultFailed, "panicked": report.ResultPanicked, "called runtime.Goexit": report.ResultGoexit, "timed out": report.ResultTimedOut,
 		"Result(0)": report.Result(0), "Result(6)": report.Result(6),
-		"drained": report.OutcomeDrained, "cancelled": report.OutcomeCancelled, "stopped": report.OutcomeStopped, "cut": report.OutcomeCut, "abandoned": report.OutcomeAbandoned,
-		"Outcome(0)": report.Outcome(0), "Outcome(6)": report.Outcome(6),
+		"drained": report.OutcomeDrained, "cancelled": report.OutcomeCancelled, "stopped": report.OutcomeStopped, "cut": report.OutcomeCut, "abandoned": report.OutcomeAbandoned, "expired: idle peers": report.OutcomeIdle,
+		"Outcome(0)": report.Outcome(0), "Outcome(7)": report.Outcome(7),
 	} {
 		if got.String() != want {
 			t.Errorf("%q, want %q", got, want)
@@ -233,6 +233,7 @@ func TestWords(t *testing.T) {
 		`work of "grpc"`:                   {Kind: report.KindWork, Name: "grpc"},
 		"summary":                          {Kind: report.KindSummary},
 		"warning: PID 1 is a shell":        {Kind: report.KindWarning, Text: "PID 1 is a shell"},
+		"Shorten: spot | gone":             {Kind: report.KindRequest, Name: "Shorten", Text: "spot\ngone"},
 		`GracefulStop "grpc" timed out`:    {Kind: report.KindCall, Op: report.OpGracefulStop, Name: "grpc", Result: report.ResultTimedOut},
 		`worker "w" called runtime.Goexit`: {Kind: report.KindCall, Op: report.OpWork, Name: "w", Result: report.ResultGoexit},
 	} {
@@ -299,6 +300,24 @@ func TestRound(t *testing.T) {
 	} {
 		if got := report.Round(d); got != want {
 			t.Errorf("%v is shown as %q, want %q", d, got, want)
+		}
+	}
+}
+
+// A suspension is in the text and in the JSON, and costs no exit code.
+func TestSuspended(t *testing.T) {
+	r := drained()
+	r.Suspended = 1500 * time.Millisecond
+	text, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for got, want := range map[string]string{
+		r.String():   "drained in 3.501s of 10s, suspended for 1.5s (asked for), exit code 0",
+		string(text): `"suspended_seconds":1.5`,
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%s\ndoes not have %s", got, want)
 		}
 	}
 }

@@ -18,6 +18,8 @@ const (
 	SettleQuiet SettleEnd = "quiet"
 	// SettleTime: the time of Settle was over.
 	SettleTime SettleEnd = "full time"
+	// SettleShortened: the same, after Shorten had made it less.
+	SettleShortened SettleEnd = "shortened"
 	// SettleTimer: the timer fired.
 	SettleTimer SettleEnd = "the timer fired"
 )

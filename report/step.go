@@ -12,8 +12,8 @@ import (
 // Kind tells the kinds of Step apart.
 type Kind uint8
 
-// The kinds of Step. A Report has those of the first three kinds; observers are
-// given all of them.
+// The kinds of Step. A Report has those of the first three kinds, and requests;
+// observers are given all of them.
 const (
 	_ Kind = iota
 	// KindTransition: the machine has entered a state.
@@ -35,12 +35,15 @@ const (
 	KindSummary
 	// KindWarning: Text is what an operator should know of the process.
 	KindWarning
+	// KindRequest: a request came after the trigger. Name is what it was (signal, Force,
+	// Shorten), and Text tells what it has changed, or that it has changed nothing.
+	KindRequest
 )
 
 // String returns the kind in one word, for example "transition", and "Kind(n)" for a
 // value that is not a kind.
 func (k Kind) String() string {
-	names := [...]string{"", "transition", "phase", "call", "trigger", "begin", "work", "summary", "warning"}
+	names := [...]string{"", "transition", "phase", "call", "trigger", "begin", "work", "summary", "warning", "request"}
 	if k == 0 || int(k) >= len(names) {
 		return fmt.Sprintf("Kind(%d)", uint8(k))
 	}
@@ -101,7 +104,7 @@ func (s Step) Failed() bool { return s.Kind == KindCall && s.Result != 0 && s.Re
 // that says nothing about the shutdown.
 func (s Step) Counts() bool {
 	switch s.Op {
-	case OpInFlight, OpNotes, OpLastArrival, OpText:
+	case OpInFlight, OpNotes, OpIdlePeers, OpLastArrival, OpText:
 		return s.Failed() && s.Result != ResultTimedOut
 	default:
 		return s.Failed()
@@ -132,6 +135,8 @@ func (s Step) String() string {
 		return "summary"
 	case KindWarning:
 		return "warning: " + oneLine(s.Text)
+	case KindRequest:
+		return s.Name + ": " + oneLine(s.Text)
 	default:
 		return "no step"
 	}

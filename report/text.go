@@ -24,6 +24,11 @@ func (r Report) String() string {
 		}
 	}
 	fmt.Fprintf(&b, "  phases    %s\n", strings.Join(phases, ", "))
+	for _, s := range r.Steps {
+		if s.Kind == KindRequest {
+			fmt.Fprintf(&b, "  request   %s; in phase %v, at +%s\n", s, s.Phase, Round(s.Elapsed))
+		}
+	}
 	r.writeWork(&b)
 	for _, s := range r.Failures() {
 		fmt.Fprintf(&b, "  failed    %s; begun in phase %v, ", s, s.Phase)
@@ -63,9 +68,15 @@ func (r Report) writeWork(b *strings.Builder) {
 			if w.Peer != "" {
 				fmt.Fprintf(b, ", peer %s", oneLine(w.Peer))
 			}
+			if w.Path != "" {
+				fmt.Fprintf(b, ", path %s", oneLine(w.Path))
+			}
 			b.WriteByte('\n')
 		}
 		rest = rest[n:]
+	}
+	for _, n := range r.Idle {
+		fmt.Fprintf(b, "  idle      %q: %s\n", n.Server, oneLine(n.Text))
 	}
 	for _, n := range r.Notes {
 		fmt.Fprintf(b, "  note      %q: %s\n", n.Server, oneLine(n.Text))
@@ -110,7 +121,11 @@ func (r Report) headline() string {
 	if r.Forced {
 		forced = ", forced"
 	}
-	return fmt.Sprintf("shutdown: %v%s in %s of %v (%s)", r.Outcome, forced, Round(r.Took()), r.Budget.Total, oneLine(r.CauseText))
+	suspended := ""
+	if r.Suspended > 0 {
+		suspended = ", suspended for " + Round(r.Suspended)
+	}
+	return fmt.Sprintf("shutdown: %v%s in %s of %v%s (%s)", r.Outcome, forced, Round(r.Took()), r.Budget.Total, suspended, oneLine(r.CauseText))
 }
 
 func (r Report) pathNames() []string {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -29,7 +30,9 @@ const name = "systemd"
 // it has not returned.
 //
 // An announcer, "systemd", waits for STOPPING=1 to be sent, for nine tenths of the time
-// of phase announce at most. It fails if READY=1 or STOPPING=1 could not be sent, or
+// of phase announce at most. If NOTIFY_SOCKET names a socket that is not there, or that
+// nothing listens on, as in a container that was given the variable of its host, that is a
+// warning in the log. Otherwise it fails if READY=1 or STOPPING=1 could not be sent, or
 // if the socket has not taken them by then: that is in the log and in the report, and
 // the exit code is report.ExitStep if nothing worse happened. So a READY=1 that
 // was lost is told at the end only. The service does its work until then, but systemd
@@ -42,7 +45,8 @@ func Notify() controller.Option {
 		// not in production only.
 		return controller.WithObserver(name, func(report.Step) {})
 	}
-	return controller.Options(controller.WithObserver(name, n.observe), controller.WithAnnouncer(name, n.announce))
+	return controller.Options(controller.WithObserver(name, n.observe), controller.WithAnnouncer(name, n.announce,
+		controller.Harmless(syscall.ENOENT, syscall.ENOTDIR, syscall.ECONNREFUSED)))
 }
 
 // notifier sends what systemd should know. The controller hands it one step at a

@@ -1,6 +1,9 @@
 package viz
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // levelEdge is an edge on the level at which it is drawn: the innermost one that both ends
 // are inside of. The states of that level that are, or contain, its ends are from and to.
@@ -17,8 +20,7 @@ func (e levelEdge) across() bool { return e.from != e.From || e.to != e.To }
 func (m Machine) chains() map[string][]string {
 	all := make(map[string][]string)
 	walk(m.States, func(s *State, in string) {
-		chain := all[in]
-		all[s.Name] = append(chain[:len(chain):len(chain)], s.Name)
+		all[s.Name] = append(slices.Clip(all[in]), s.Name)
 	})
 	return all
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +31,7 @@ func TestDemoWithoutSignals(t *testing.T) {
 		}
 	}
 	if n := strings.Count(stdout, "in vain"); n != 2 {
-		t.Errorf("it says so %d times, want 2, once for each SIGTERM", n)
+		t.Errorf("it says so %d times, want 2, once for each signal", n)
 	}
 }
 
@@ -39,7 +40,7 @@ func TestDemoWithoutSignals(t *testing.T) {
 func TestDemoWithLostSignal(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	code := shell{stdout: &out, stderr: &out, sigterm: func() error { return nil }}.run(t.Context(), append([]string{"demo"}, roomy...))
+	code := shell{stdout: &out, stderr: &out, signal: func(os.Signal) error { return nil }}.run(t.Context(), append([]string{"demo"}, roomy...))
 	if want := "in vain (nothing happened within 2s): the demo calls the controller instead"; code != report.ExitOK || !strings.Contains(out.String(), want) {
 		t.Errorf("exit code %d, want 0, and it should say %q:\n%s", code, want, &out)
 	}
@@ -65,7 +66,7 @@ func TestDemoEndedByContext(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			sh := shell{stdout: tt.out, stderr: tt.out, sigterm: func() error {
+			sh := shell{stdout: tt.out, stderr: tt.out, signal: func(os.Signal) error {
 				t.Error("it sent a SIGTERM after the trigger")
 				return nil
 			}}
@@ -137,7 +138,7 @@ func TestDemoLog(t *testing.T) {
 func TestDemoThatCannotBeGiven(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	sh := shell{stdout: &out, stderr: &out, sigterm: func() error {
+	sh := shell{stdout: &out, stderr: &out, signal: func(os.Signal) error {
 		t.Error("it sent a SIGTERM")
 		return nil
 	}}

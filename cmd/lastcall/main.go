@@ -19,13 +19,13 @@ import (
 const exitUsage = 2
 
 func main() {
-	os.Exit(shell{stdout: os.Stdout, stderr: os.Stderr, sigterm: sigterm}.run(context.Background(), os.Args[1:]))
+	os.Exit(shell{stdout: os.Stdout, stderr: os.Stderr, signal: signalSelf}.run(context.Background(), os.Args[1:]))
 }
 
 // shell is what a command may touch of the process that it runs in.
 type shell struct {
 	stdout, stderr io.Writer
-	sigterm        func() error // sends the process a SIGTERM
+	signal         func(os.Signal) error // sends the process a signal
 }
 
 // command is one of lastcall's commands.

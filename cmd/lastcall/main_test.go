@@ -25,7 +25,7 @@ var errNoSignal = errors.New("no signals in this test")
 // runCommand runs a command in this process. It has no SIGTERM.
 func runCommand(ctx context.Context, args ...string) (code int, stdout, stderr string) {
 	var out, errOut bytes.Buffer
-	code = shell{stdout: &out, stderr: &errOut, sigterm: func() error { return errNoSignal }}.run(ctx, args)
+	code = shell{stdout: &out, stderr: &errOut, signal: func(os.Signal) error { return errNoSignal }}.run(ctx, args)
 	return code, out.String(), errOut.String()
 }
 

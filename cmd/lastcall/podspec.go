@@ -52,6 +52,7 @@ const (
 type podspecConfig struct {
 	kind           string
 	grace, preStop time.Duration
+	untilDrain     bool // the program has controller.WithReadyUntilDrain
 	exec           bool // preStop runs the image's sleep
 	port           int
 	health         string
@@ -81,6 +82,7 @@ func bindPodspec(flags *flag.FlagSet) func(context.Context, shell, []string) (in
 	durationFlag(flags, &c.grace, "grace", "`time` of terminationGracePeriodSeconds, in whole seconds")
 	durationFlag(flags, &c.preStop, "prestop", "`time` that a preStop hook sleeps before SIGTERM, in whole seconds; 0: no hook")
 	flags.BoolVar(&c.exec, "exec", false, "let preStop run the image's sleep, for Kubernetes before 1.30")
+	flags.BoolVar(&c.untilDrain, "ready-until-drain", false, "readiness passes until the drain after a signal, for Services all of whose pods may be deleted at once")
 	flags.Func("port", fmt.Sprintf("`number` of the port that is served (default %d)", c.port), portFlag(&c.port))
 	flags.Func("health", "`way` the probes ask: grpc (health service) or http (/readyz, /livez) (default "+c.health+")", set(&c.health))
 	flags.Func("health-port", fmt.Sprintf("`number` of the port that the probes ask (default: that of -port with grpc, %d with http)", defaultHealthPort), portFlag(&c.healthPort))
@@ -185,7 +187,7 @@ func (c *podspecConfig) text() string {
 		return explained
 	}
 	var b strings.Builder
-	b.WriteString(comment(fmt.Sprintf("Written by: %s\n\nThe same budget in the program:\n\n    %s\n\n%s", c.command(), c.goLine(), explained)))
+	b.WriteString(comment(fmt.Sprintf("Written by: %s\n\nThe same budget in the program:\n\n    %s\n\n%s%s", c.command(), c.goLine(), c.policy(), explained)))
 	if c.kind == kindSnippet {
 		b.WriteString("#\n# Goes into spec.template.spec of a Deployment.\n")
 		c.podSpec().write(&b, "")
@@ -225,6 +227,7 @@ func (c *podspecConfig) command() string {
 	option("kind", c.kind, d.kind)
 	fmt.Fprintf(&b, " -grace %v -prestop %v", c.grace, c.preStop)
 	option("exec", c.exec, d.exec)
+	option("ready-until-drain", c.untilDrain, d.untilDrain)
 	option("port", c.port, d.port)
 	option("health", c.health, d.health)
 	option("health-port", c.healthPort, healthPort)
@@ -234,6 +237,14 @@ func (c *podspecConfig) command() string {
 	option("replicas", c.replicas, d.replicas)
 	option("startup", c.startup, d.startup)
 	return b.String()
+}
+
+// policy is what -ready-until-drain adds to the program.
+func (c *podspecConfig) policy() string {
+	if !c.untilDrain {
+		return ""
+	}
+	return "What probes hear, an option of controller.New:\n\n    controller.WithReadyUntilDrain()\n\n"
 }
 
 // goLine is the expression that makes the budget in a program.

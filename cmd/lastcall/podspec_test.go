@@ -299,7 +299,7 @@ func TestPodspecValues(t *testing.T) {
 // TestPodspecComment: the comment explains the budget, and names the command and
 // the line of Go that make the same.
 func TestPodspecComment(t *testing.T) {
-	args := []string{"-kind", "deployment", "-replicas", "2", "-startup", "2m", "-grace", "45s", "-prestop", "3s", "-exec", "-port", "8080", "-health", "http", "-health-port", "9090", "-name", "orders", "-image", "orders:1", "-headless"}
+	args := []string{"-kind", "deployment", "-replicas", "2", "-startup", "2m", "-grace", "45s", "-prestop", "3s", "-exec", "-port", "8080", "-health", "http", "-health-port", "9090", "-name", "orders", "-image", "orders:1", "-headless", "-ready-until-drain"}
 	text, _ := podspec(t, args...)
 	budget, err := kubernetes.Budget(45*time.Second, 3*time.Second)
 	if err != nil {
@@ -311,6 +311,10 @@ func TestPodspecComment(t *testing.T) {
 	}
 	if !strings.Contains(text, "#     kubernetes.Budget(45*time.Second, 3*time.Second)\n") {
 		t.Errorf("it has no line of Go:\n%s", text)
+	}
+	const policy = "#     controller.WithReadyUntilDrain()\n"
+	if without, _ := podspec(t); !strings.Contains(text, policy) || strings.Contains(without, policy) {
+		t.Errorf("with -ready-until-drain it prints\n%s\nand without\n%s", text, without)
 	}
 	first, _, _ := strings.Cut(text, "\n")
 	again, ok := strings.CutPrefix(first, "# Written by: lastcall podspec ")

@@ -85,7 +85,7 @@ func TestScenarios(t *testing.T) {
 		"stuck":    {brief, report.ExitAbandoned, forced, []string{", and has not returned", work("0 cancelled, 0 cut, 1"), "running   " + path(methodStuck) + " x1, oldest "}, stuckCut, false},
 		"silent":   {roomy, report.ExitOK, drained, []string{"none failed", work("0 cancelled, 0 cut, 0"), "note      \"replica a\": 1 connection had not finished its handshake and was closed"}, nil, false},
 		"closer":   {roomy, report.ExitStep, drained, []string{`closer "cache" timed out`, "none failed"}, nil, false},
-		"signal":   {roomy, report.ExitForced, forced, []string{"-> second SIGTERM", "forced in"}, endlessCut, false},
+		"signal":   {roomy, report.ExitForced, forced, []string{"-> SIGINT", "forced in"}, endlessCut, false},
 		"deadline": {brief, report.ExitAbandoned, forced, []string{`closer "cache" timed out`, `flusher "telemetry" timed out`}, stuckCut, true},
 	}
 	if len(tests) != len(scenarios()) {

@@ -17,7 +17,7 @@ type scenario struct {
 	silent      bool   // a peer of each replica connects and says nothing
 	hungCloser  bool   // a closer never returns
 	hungFlusher bool   // a flusher never returns
-	second      bool   // a second SIGTERM comes during the drain
+	interrupt   bool   // a SIGINT comes during the drain
 }
 
 // scenarios are all of them; the first is the default.
@@ -28,7 +28,7 @@ func scenarios() []scenario {
 		{name: "stuck", exit: report.ExitAbandoned, says: "a handler that ignores its context: it is abandoned", trouble: methodStuck},
 		{name: "silent", exit: report.ExitOK, says: "a peer that connects and says nothing, as a port scanner: its connection is closed", silent: true},
 		{name: "closer", exit: report.ExitStep, says: "a closer that hangs: it gets its share of the time, not more", hungCloser: true},
-		{name: "signal", exit: report.ExitForced, says: "streams that never end, and a second SIGTERM that forces", trouble: methodEndless, second: true},
+		{name: "signal", exit: report.ExitForced, says: "streams that never end, and then a SIGINT, which forces", trouble: methodEndless, interrupt: true},
 		{name: "deadline", exit: report.ExitAbandoned, says: "handler, closer and flusher hang: Run returns at the deadline", trouble: methodStuck, hungCloser: true, hungFlusher: true},
 	}
 }
@@ -55,6 +55,8 @@ func (s scenario) slowTime(b lastcall.Budget) time.Duration {
 	return b.Settle + min(drainTime(b)/3, time.Second)
 }
 
-// secondAfter is how long after the beginning of the drain the second SIGTERM
-// comes: before the slow calls end.
-func secondAfter(b lastcall.Budget) time.Duration { return min(drainTime(b)/6, time.Second/2) }
+// interruptAfter is how long after the beginning of the drain the SIGINT comes: before
+// the slow calls end, but not so soon after SIGTERM that it would be the same request.
+func interruptAfter(b lastcall.Budget) time.Duration {
+	return max(min(drainTime(b)/6, time.Second/2), min(b.Total/10, time.Second)-b.Settle)
+}

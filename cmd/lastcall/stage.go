@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
@@ -77,7 +78,7 @@ func (s *stage) play(ctx context.Context, opts ...controller.Option) (*result, e
 		controller.WithObserver("demo", s.observe),
 		controller.WithObserver("screen", s.screen.step))
 	opts = append(opts, s.deps.options(c.scenario)...)
-	ctl, err := controller.New(c.budget, opts...)
+	ctl, err := controller.New(c.budget, append(opts, controller.WithoutStderr())...) // the demo shows the report itself
 	if err != nil {
 		return nil, err
 	}
@@ -136,24 +137,24 @@ func (s *stage) act() error {
 		return err
 	}
 	if s.ctl.Phase() == lastcall.PhaseServe {
-		s.sigterm("SIGTERM", s.triggered, func() { s.ctl.Shutdown(nil) })
+		s.signal("SIGTERM", syscall.SIGTERM, s.triggered, func() { s.ctl.Shutdown(nil) })
 	}
-	if s.config.scenario.second {
-		s.secondSigterm()
+	if s.config.scenario.interrupt {
+		s.interrupt()
 	}
 	return nil
 }
 
-// secondSigterm forces, some time into the drain; unless the drain is over, when
+// interrupt forces, some time into the drain; unless the drain is over, when
 // the process would die of it.
-func (s *stage) secondSigterm() {
+func (s *stage) interrupt() {
 	<-s.draining.Done()
 	select {
-	case <-time.After(secondAfter(s.config.budget)):
+	case <-time.After(interruptAfter(s.config.budget)):
 	case <-s.ctl.Done():
 	}
 	if s.ctl.Phase() == lastcall.PhaseDrain {
-		s.sigterm("second SIGTERM", s.drained, s.ctl.Force)
+		s.signal("SIGINT", os.Interrupt, s.drained, s.ctl.Force)
 	}
 }
 
@@ -168,11 +169,11 @@ func (s *stage) begun(methods ...string) error {
 	})
 }
 
-// sigterm sends the process a real signal, and blocks until it has had its effect.
+// signal sends the process a real signal, and blocks until it has had its effect.
 // If there is none it says so, and does instead what the signal would do.
-func (s *stage) sigterm(which string, effect moment, instead func()) {
+func (s *stage) signal(which string, what os.Signal, effect moment, instead func()) {
 	s.screen.print(fmt.Sprintf("  -> %s to process %d\n", which, os.Getpid()))
-	err := s.sh.sigterm()
+	err := s.sh.signal(what)
 	if err == nil {
 		select {
 		case <-effect.Done():

@@ -648,6 +648,7 @@ func TestHazard29_LateRPC(t *testing.T) {
 			h := newHandler(func(context.Context) error { return nil })
 			l := begin(t, n, setup{service: h.service(), budget: budget, adapter: []grpcadapter.Option{grpcadapter.WithRetryPushback(time.Second)}})
 			p := n.peer(t, peerConfig{noPingAcks: true})
+			p.open(t, unaryMethod, false) // half an RPC, for which phase cancel waits
 			synctest.Wait()
 			triggered := time.Now()
 			l.trigger()
@@ -749,6 +750,7 @@ func TestHazard30_TapRefuses(t *testing.T) {
 			t.Errorf("the RPC that the tap lets pass got %v", err)
 		}
 		p := n.peer(t, peerConfig{noPingAcks: true})
+		p.open(t, unaryMethod, false) // half an RPC, for which phase cancel waits
 		synctest.Wait()
 		l.trigger()
 		time.Sleep(3 * time.Second) // in phase cancel
@@ -758,9 +760,9 @@ func TestHazard30_TapRefuses(t *testing.T) {
 		}
 		synctest.Wait()
 		mu.Lock()
-		if len(tapped) != 3 {
-			t.Errorf("the tap has seen %d RPCs, want 3", len(tapped))
-		} else if tapped[2].Err() == nil {
+		if len(tapped) != 4 {
+			t.Errorf("the tap has seen %d RPCs, want 4", len(tapped))
+		} else if tapped[3].Err() == nil {
 			t.Error("the context of the RPC that lastcall has refused is still alive")
 		}
 		mu.Unlock()

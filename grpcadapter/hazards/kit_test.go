@@ -48,6 +48,7 @@ type network struct {
 	dial      func(context.Context) (net.Conn, error) // without TLS
 	tls       *tls.Config                             // the client's; nil: none
 	options   []grpc.ServerOption                     // the server's credentials
+	creds     credentials.TransportCredentials        // the server's; nil: none
 	handshake chan struct{}                           // has an element for each TLS handshake that has begun
 }
 
@@ -95,7 +96,8 @@ func (n *network) secure(t *testing.T) {
 		Certificates: []tls.Certificate{cert},
 		MinVersion:   tls.VersionTLS13,
 	})
-	n.options = []grpc.ServerOption{grpc.Creds(heardCredentials{server, n.handshake})}
+	n.creds = heardCredentials{server, n.handshake}
+	n.options = []grpc.ServerOption{grpc.Creds(n.creds)}
 }
 
 // heardCredentials tell when a handshake begins.

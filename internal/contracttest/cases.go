@@ -33,6 +33,7 @@ func cases() []testCase {
 		{"GracefulStop before Serve", drainsBefore},
 		{"the verbs may be called at the same time", together},
 		{"arrivals are known from the announcement on", arrivals},
+		{"what has work does not say that only idle peers hold it", busyIsNotIdle},
 		{"silent peers hold nobody for long", silent},
 	}
 }
@@ -57,6 +58,24 @@ func zero(t *testing.T, s Subject) {
 	}
 	_, _, _ = s.Zero.InFlight(), s.Zero.Notes(), s.Zero.LastArrival()
 	_, _ = s.Zero.StopsLast(), s.Zero.Accepting()
+	if _, idle := s.Zero.IdlePeers(); idle {
+		t.Error("the zero value knows that peers are idle")
+	}
+}
+
+// busyIsNotIdle: with work in flight something may be lost.
+func busyIsNotIdle(t *testing.T, s Subject) {
+	r := run(t, s)
+	w := r.begin(t, true)
+	_ = r.Server.Announce(t.Context())
+	go r.Server.GracefulStop()
+	time.Sleep(time.Second)
+	if peers, idle := r.Server.IdlePeers(); idle {
+		t.Errorf("IdlePeers returns %q, true, with work in flight", peers)
+	}
+	close(w.release)
+	w.ends()
+	r.end(t)
 }
 
 func accepts(t *testing.T, s Subject) {

@@ -48,6 +48,7 @@ func (h *host) Life() lastcall.Life {
 	return lastcall.NewLife(h.draining, func() (time.Time, bool) { return h.timer, true })
 }
 func (h *host) Ready() bool                 { return true }
+func (h *host) ProbesReady() bool           { return false }
 func (h *host) Phase() lastcall.Phase       { return lastcall.PhaseServe }
 func (h *host) Deadline() (time.Time, bool) { return h.timer.Add(time.Second), true }
 func (h *host) Shutdown(error)              {}

@@ -109,7 +109,7 @@ func (p *pool) Stop() {
 }
 
 func (p *pool) InFlight() []lastcall.Work {
-	return p.tracker.Work(func(*job) string { return "" })
+	return p.tracker.Work(func(*job, *lastcall.Work) {})
 }
 
 func (p *pool) LastArrival() time.Time { return p.tracker.LastArrival() }

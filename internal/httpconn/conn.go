@@ -28,6 +28,7 @@ type Conn struct {
 
 	mu       sync.Mutex // guards what is below; never held while user code is called
 	phase    phase
+	used     bool // there was a request, or the beginning of one, since Mark
 	shaking  bool // connset has it in its handshake
 	http2    bool
 	asked    bool // whether TLS speaks HTTP/2 is known
@@ -130,6 +131,9 @@ func (c *Conn) Close() error {
 // enters is called before the ConnState of the user.
 func (c *Conn) enters(nc net.Conn, state http.ConnState) {
 	secured, _ := nc.(*tls.Conn)
+	if state == http.StateActive {
+		c.use()
+	}
 	switch {
 	case state == http.StateNew && secured != nil:
 		c.secured.Store(secured)
@@ -168,7 +172,7 @@ func (c *Conn) Serves(http1, body bool) bool {
 	if http1 {
 		c.stopBody()
 		c.mu.Lock()
-		c.phase = busy
+		c.phase, c.used = busy, true
 		c.sends = body && c.secured.Load() != nil // without TLS net/http calls CloseWrite
 		c.mu.Unlock()
 	}
@@ -179,6 +183,28 @@ func (c *Conn) set(to phase) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.phase, c.answered = to, false
+}
+
+// use notes that there is a request, or the beginning of one.
+func (c *Conn) use() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.used = true
+}
+
+// mark forgets the requests that are over.
+func (c *Conn) mark() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.used = c.phase != idle
+}
+
+// WasIdle reports whether it is known that there was no request since Mark, not even the
+// beginning of one.
+func (c *Conn) WasIdle() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.phase == idle && !c.shaking && !c.used
 }
 
 // leaves is called when the connection does not speak HTTP any more.
@@ -284,6 +310,7 @@ func (c *Conn) Reset() {
 	}
 	if tcp, ok := nc.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0) // fails if the peer has gone
+		_ = tcp.Close()      // here: net/http goes on to say goodbye over a TLS of the listener
 	}
 	c.Finish()
 }

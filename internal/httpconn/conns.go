@@ -200,6 +200,13 @@ func (s *Conns) Tell() {
 	}
 }
 
+// Mark forgets the requests that are over, for WasIdle of the connections.
+func (s *Conns) Mark() {
+	for _, c := range s.all() {
+		c.mark()
+	}
+}
+
 // IsEmpty reports whether no connection is open, or only those that are left. Once the Set
 // is closed that is final.
 func (s *Conns) IsEmpty() bool { return s.Len() == int(s.left.Load()) }

@@ -68,9 +68,9 @@ func merge(counts map[Label]*lastcall.Work, l Label, w lastcall.Work) *lastcall.
 
 // Work returns the numbers of each label, in the order of names and kinds, as far as
 // anything has run since the shutdown began or runs now. The numbers belong to one
-// instant. It calls label and peer for records in flight, with no lock held; peer
-// returns whom a record serves, and is called for the oldest of each label only.
-func (t *Tracker[T]) Work(peer func(T) string) []lastcall.Work {
+// instant. It calls label and about for records in flight, with no lock held; about
+// fills in whom a record serves, and is called for the oldest of each label only.
+func (t *Tracker[T]) Work(about func(T, *lastcall.Work)) []lastcall.Work {
 	type running struct {
 		record T
 		began  time.Duration
@@ -104,7 +104,8 @@ func (t *Tracker[T]) Work(peer func(T) string) []lastcall.Work {
 	all := make([]lastcall.Work, 0, len(counts))
 	for _, w := range counts {
 		if o, ok := oldest[w]; ok {
-			w.Oldest, w.Peer = t.made.Add(o.began), peer(o.record)
+			w.Oldest = t.made.Add(o.began)
+			about(o.record, w)
 		}
 		all = append(all, *w)
 	}

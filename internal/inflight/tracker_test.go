@@ -23,7 +23,7 @@ func newTracker() *inflight.Tracker[*record] {
 	return inflight.New(func(r *record) inflight.Label { return inflight.Label{Name: r.name, Kind: lastcall.WorkTask} })
 }
 
-func noPeer(*record) string { return "" }
+func noPeer(*record, *lastcall.Work) {}
 
 func begin(t *testing.T, tr *inflight.Tracker[*record], name string) *record {
 	t.Helper()
@@ -196,12 +196,11 @@ func TestOldest(t *testing.T) {
 		time.Sleep(time.Second)
 		begin(t, tr, "x")
 		asked := 0
-		all := tr.Work(func(r *record) string {
+		all := tr.Work(func(r *record, w *lastcall.Work) {
 			asked++
-			if r == old {
-				return "old"
+			if w.Peer = "other"; r == old {
+				w.Peer = "old"
 			}
-			return "other"
 		})
 		if len(all) != 2 || all[0].Name != "x" || all[0].Running != 2 || !all[0].Oldest.Equal(began) || all[0].Peer != "old" || asked != 2 {
 			t.Errorf("asked %d times: %+v", asked, all)

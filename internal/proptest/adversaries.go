@@ -40,7 +40,8 @@ type serverPlan struct {
 	Attach, Serve, Announce  conduct
 	Graceful, Cancel         conduct
 	Stop, Cut                conduct
-	Connections              int // how many Cut closes
+	Connections              int  // how many Cut closes
+	Idle                     bool // it says that only idle peers hold it
 	InFlight, Notes, Arrival conduct
 	Arrivals                 []time.Duration // since the beginning
 }
@@ -67,6 +68,7 @@ type observerPlan struct {
 type askPlan struct {
 	At   time.Duration
 	What string
+	To   time.Duration // of shorten: how much later the deadline is
 }
 
 // DrawAdversaries draws a world of fakes that do what they like.
@@ -127,8 +129,8 @@ func DrawAdversaries(t *rapid.T) Plan {
 	if p.logger = rapid.Bool().Draw(t, "logs"); p.logger {
 		p.log = observer("log", panics, goexits, hangs)
 	}
-	asks := []string{"signal", "signal", "shutdown", "context", "force", "hostile", "fail"}
-	p.asks = drawAsks(t, rapid.IntRange(0, 3).Draw(t, "asks"), 2*total, 2*total, asks)
+	asks := []string{"signal", "signal", "interrupt", "interrupt", "shorten", "shutdown", "context", "force", "hostile", "fail"}
+	p.asks = drawAsks(t, rapid.IntRange(0, 3).Draw(t, "asks"), total, 2*total, 2*total, asks)
 	return p
 }
 
@@ -136,12 +138,25 @@ func DrawAdversaries(t *rapid.T) Plan {
 func (p *adversaries) World() World { return &adversaryWorld{newActor(len(p.asks)), p} }
 
 // drawAsks draws so many asks, and one more that makes sure that the run ends.
-func drawAsks(t *rapid.T, n int, limit, last time.Duration, what []string) (all []askPlan) {
+func drawAsks(t *rapid.T, n int, total, limit, last time.Duration, what []string) (all []askPlan) {
+	all = []askPlan{{At: drawTime(t, "last ask at", last), What: rapid.SampledFrom([]string{"signal", "interrupt", "shutdown"}).Draw(t, "last ask")}}
 	for i := range n {
-		all = append(all, askPlan{drawTime(t, name("ask", i)+" at", limit), rapid.SampledFrom(what).Draw(t, name("ask", i))})
+		one := askPlan{At: drawTime(t, name("ask", i)+" at", limit), What: rapid.SampledFrom(what).Draw(t, name("ask", i))}
+		if rapid.Bool().Draw(t, name("ask", i)+" follows another") { // on both sides of each limit
+			w := window(total)
+			one.At = all[rapid.IntRange(0, i).Draw(t, name("ask", i)+" follows")].At +
+				rapid.SampledFrom([]time.Duration{0, time.Millisecond, w - 1, w, w + 1, 2 * w}).Draw(t, name("ask", i)+" after")
+		}
+		if one.What == "shorten" {
+			one.To = drawTime(t, name("ask", i)+" to", total) + unit/3
+		}
+		all = append(all, one)
 	}
-	return append(all, askPlan{drawTime(t, "last ask at", last), rapid.SampledFrom([]string{"signal", "shutdown"}).Draw(t, "last ask")})
+	return all
 }
+
+// window is for how long a signal repeats the trigger.
+func window(total time.Duration) time.Duration { return min(time.Second, total/10) }
 
 func name(kind string, i int) string { return fmt.Sprintf("%s%d", kind, i) }
 
@@ -166,6 +181,7 @@ func (p *adversaries) drawServer(t *rapid.T, label string, last bool) serverPlan
 		Stop:        drawConduct(t, label+" stop", total/10, returns, ill...),
 		Cut:         drawConduct(t, label+" cut", total/10, returns, ill...),
 		Connections: rapid.IntRange(0, 1).Draw(t, label+" connections"),
+		Idle:        rapid.Bool().Draw(t, label+" idle"),
 		InFlight:    drawConduct(t, label+" in flight", total/10, returns, ill...),
 		Notes:       drawConduct(t, label+" notes", total/10, returns, ill...),
 	}

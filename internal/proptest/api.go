@@ -42,6 +42,7 @@ const (
 	opText         = report.OpText
 	opInFlight     = report.OpInFlight
 	opNotes        = report.OpNotes
+	opIdlePeers    = report.OpIdlePeers
 	opLastArrival  = report.OpLastArrival
 
 	// What the library does not know of: the handlers of real servers and what they

@@ -146,7 +146,7 @@ func (a *actor) begin(ctl *Controller, asks []askPlan) context.Context {
 	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), valueKey{}, "value"))
 	a.cancel = cancel
 	for _, p := range asks {
-		time.AfterFunc(p.At, func() { a.ask(p.What) })
+		time.AfterFunc(p.At, func() { a.ask(p.What, p.To) })
 	}
 	return ctx
 }
@@ -213,8 +213,8 @@ func (a *actor) anyOf(chs ...<-chan struct{}) {
 }
 
 // ask asks for a shutdown, or for haste.
-func (a *actor) ask(what string) {
-	a.log.ask(what)
+func (a *actor) ask(what string, to time.Duration) {
+	a.log.ask(what, to)
 	switch what {
 	case "shutdown":
 		a.ctl.Shutdown(errAsked)
@@ -226,6 +226,10 @@ func (a *actor) ask(what string) {
 		a.ctl.Force()
 	case "signal":
 		a.signals <- syscall.SIGTERM
+	case "interrupt":
+		a.signals <- os.Interrupt
+	case "shorten":
+		a.ctl.Shorten(time.Now().Add(to), "as drawn")
 	case "context":
 		a.cancel()
 	}
@@ -236,9 +240,9 @@ func (a *actor) callBack(c callback) {
 	began := time.Now()
 	switch c {
 	case callShutdown:
-		a.ask("shutdown")
+		a.ask("shutdown", 0)
 	case callForce:
-		a.ask("force")
+		a.ask("force", 0)
 	case callReaders:
 		_, _, _ = a.ctl.State(), a.ctl.Phase(), a.ctl.Ready()
 	case callWait:

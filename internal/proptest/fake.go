@@ -97,6 +97,8 @@ func (s *fake) Notes() []string {
 	return []string{"one of " + s.plan.Name, "two"}
 }
 
+func (s *fake) IdlePeers() ([]string, bool) { return []string{"p"}, s.plan.Idle }
+
 func (s *fake) LastArrival() time.Time {
 	if s.ctl == nil { // New asks
 		return s.made

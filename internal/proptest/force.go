@@ -78,13 +78,34 @@ func OutcomeIsTrue(r *Run) error {
 	switch {
 	case last.After(r.terminated) != (got == report.OutcomeAbandoned) && !last.Equal(r.terminated):
 		return fmt.Errorf("outcome %v, the last end came at %s, and TERMINATED at %s", got, r.since(last), r.since(r.terminated))
-	case got == report.OutcomeAbandoned:
+	case got == report.OutcomeAbandoned, got == report.OutcomeIdle: // see IdleIsTrue
 	case !cut.IsZero() != (got == report.OutcomeCut) && mayCut.Equal(cut):
 		return fmt.Errorf("outcome %v, and connections were cut at %s", got, r.since(cut))
 	case !stopped.IsZero() && got < report.OutcomeStopped:
 		return fmt.Errorf("outcome %v, and Stop, called at %s, ended something", got, r.since(stopped))
 	case got == report.OutcomeStopped && len(r.all(opStop)) == 0:
 		return fmt.Errorf("outcome %v, and Stop was not called", got)
+	}
+	return nil
+}
+
+// IdleIsTrue is G3: the timer has found only idle peers if no force came, the workers had
+// returned, every server that had not ended says so, and no work was lost since.
+func IdleIsTrue(r *Run) error {
+	if r.Report.Outcome != report.OutcomeIdle {
+		return nil
+	}
+	if lost := report.Sum(r.Report.Work); r.Report.Forced || lost.Running+lost.Cancelled+lost.Cut > 0 {
+		return fmt.Errorf("only idle peers: forced %v, and the work says %+v", r.Report.Forced, lost)
+	}
+	if r.lastWorker().After(r.expiry) {
+		return fmt.Errorf("only idle peers, and a worker returned at %s, after the timer", r.since(r.lastWorker()))
+	}
+	for _, s := range r.servers(false) {
+		said := r.first(opIdlePeers, s.Name)
+		if r.gone(s.Name).After(r.expiry) && (said == nil || said.Value != true) {
+			return fmt.Errorf("only idle peers, and %s, which was up until %s, has not said so", s.Name, r.since(r.gone(s.Name)))
+		}
 	}
 	return nil
 }

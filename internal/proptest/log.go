@@ -69,15 +69,11 @@ type Span struct {
 	in, out int // its place in the log
 }
 
-// obeyed reports whether a worker has returned why it was told to end.
-func (s *Span) obeyed() bool {
-	return s.Op == opWork && s.How == Failed && s.Err == s.Cause //nolint:errorlint // the very value
-}
-
 // Ask is a request to shut down, or to hurry.
 type Ask struct {
 	At   time.Time
-	What string // shutdown, fail, force, context, signal
+	What string    // shutdown, fail, force, context, signal (SIGTERM), interrupt (SIGINT), shorten
+	To   time.Time // of shorten: the deadline
 	seq  int
 }
 
@@ -96,8 +92,9 @@ func (l *Log) do(f func()) {
 }
 
 // ask notes a request to shut down, right before it is made.
-func (l *Log) ask(what string) {
-	l.do(func() { l.asks = append(l.asks, Ask{At: time.Now(), What: what, seq: l.seq}) })
+func (l *Log) ask(what string, to time.Duration) {
+	now := time.Now()
+	l.do(func() { l.asks = append(l.asks, Ask{At: now, What: what, To: now.Add(to), seq: l.seq}) })
 }
 
 // hear is an observer that takes no time.

@@ -12,7 +12,7 @@ import (
 // StartedFirst is G2: Run is ready when everything was started; after a trigger nothing
 // is started any more.
 func StartedFirst(r *Run) error {
-	early := slices.ContainsFunc(r.asks, func(a Ask) bool { return a.What != "signal" && a.At.Before(r.Begun) })
+	early := slices.ContainsFunc(r.asks, func(a Ask) bool { return a.triggers() && !a.signal() && a.At.Before(r.Begun) })
 	for _, s := range r.all(opAttach, opServe, opWork) {
 		if s.In.After(r.trigger) || early {
 			return fmt.Errorf("%s of %s began at %s, after the trigger", s.Op, s.Name, r.since(s.In))
@@ -89,7 +89,7 @@ func NothingClosedUnderWork(r *Run) error {
 			return fmt.Errorf("%s %s still ran when %s began, and is reported as %v", s.Op, s.Name, first.Name, step)
 		}
 	}
-	if r.Report.Outcome == report.OutcomeAbandoned && !first.In.After(r.expiry) {
+	if r.Report.Outcome == report.OutcomeAbandoned && !first.In.After(r.expiry) && !r.rushed() {
 		return errors.New("what was told to end at the timer was given up in the same instant")
 	}
 	return nil
@@ -106,7 +106,8 @@ func (r *Run) step(s *Span) (Step, bool) {
 }
 
 // ClosedInOrder is G2: closers in their order, each when the one before it has come back
-// or was told to end; then flushers, all at once; then the servers that stop last.
+// or was told to end, or as soon as one was told to end; then flushers, all at once, when
+// all closers are over; then the servers that stop last.
 func ClosedInOrder(r *Run) error {
 	var queue [][]*Span
 	take := func(o op, names ...string) error {
@@ -136,16 +137,23 @@ func ClosedInOrder(r *Run) error {
 		return err
 	}
 	before, who := r.drained, "the drain"
+	var overrun []time.Time // when closers were told to end
+	var last *Span
 	for _, group := range queue {
 		next := before
 		for _, s := range group {
-			if s.In.Before(before) {
+			behind := s.Op == opClose && last != nil && s.in > last.in && slices.ContainsFunc(overrun, s.In.Equal)
+			if s.In.Before(before) && !behind {
 				return fmt.Errorf("%s %s began at %s, and %s was over at %s", s.Op, s.Name, r.since(s.In), who, r.since(before))
 			}
 			if !s.In.Equal(group[0].In) {
 				return fmt.Errorf("%s %s and %s did not begin together", s.Op, s.Name, group[0].Name)
 			}
 			next = later(next, r.over(s))
+			if !s.Told.IsZero() {
+				overrun = append(overrun, s.Told)
+			}
+			last = s
 		}
 		before, who = next, group[0].Name
 	}
@@ -157,4 +165,22 @@ func names(deps []Dep) (all []string) {
 		all = append(all, d.Name)
 	}
 	return all
+}
+
+// NotStarved is G8: a closer that was told to end as its share was over has had half of an
+// equal share, whatever those before it did. A quarter of the time is not theirs.
+func NotStarved(r *Run) error {
+	for _, group := range r.Setup.Closers {
+		for _, d := range group {
+			s := r.first(opClose, d.Name)
+			if s == nil || s.Told.IsZero() || d.Timeout > 0 || r.forced(s.Told) || !r.deadline(s.Told).Equal(r.deadline(r.terminated)) {
+				continue
+			}
+			least := r.deadline(s.Told).Sub(r.terminated) * 3 / 4 / time.Duration(2*len(r.Setup.Closers))
+			if had := s.Told.Sub(s.In); had < least-time.Microsecond {
+				return fmt.Errorf("closer %s was told to end after %v, and its share is at least %v", d.Name, had, least)
+			}
+		}
+	}
+	return nil
 }

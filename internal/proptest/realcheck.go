@@ -186,22 +186,28 @@ func AnsweredWhole(r *Run) error {
 	})
 }
 
-// interrupted reports whether the timer found a handler at work.
+// interrupted reports whether the timer found a handler at work: until its server was
+// cancelled, or until it failed because another one was.
 func (r *Run) interrupted(a *asked) bool {
 	return a.handler != nil && a.handler.In.Before(r.expiry) &&
-		(r.out(a.handler).After(r.expiry) || a.handler.How == Failed && a.handler.Out.Equal(r.expiry))
+		(r.out(a.handler).After(r.cancelled(a.on.Name)) || a.handler.How == Failed && !a.handler.Out.Before(r.expiry))
 }
 
-// nearTimer reports whether an instant is the timer, or a moment later; of a server that
-// others stand After it may be that of its Cancel.
-func (r *Run) nearTimer(at time.Time, server string) bool {
-	last := r.expiry
+// cancelled returns when the timer has come for a server: when it was cancelled, after those
+// that stand After it, or if it had ended by then, when it had.
+func (r *Run) cancelled(server string) time.Time {
 	for _, c := range r.all(opCancel) {
 		if c.Name == server {
-			last = later(last, c.In)
+			return c.In
 		}
 	}
-	return !at.Before(r.expiry) && !at.After(last.Add(moment))
+	return later(r.expiry, r.gone(server))
+}
+
+// nearTimer reports whether an instant is between the timer and a moment after the Cancel of
+// a server.
+func (r *Run) nearTimer(at time.Time, server string) bool {
+	return !at.Before(r.expiry) && !at.After(r.cancelled(server).Add(moment))
 }
 
 // ToldAtTheTimer is G5: handlers and tasks that are still at work are told to end at the
@@ -211,7 +217,7 @@ func ToldAtTheTimer(r *Run) error {
 		return nil
 	}
 	check := func(s *Span, kind, server string) error {
-		if r.out(s).Before(r.expiry) || s.How == Returned && s.Out.Equal(r.expiry) || !s.In.Before(r.expiry) {
+		if r.out(s).Before(r.expiry) || s.How == Returned && !s.Out.After(r.cancelled(server)) || !s.In.Before(r.expiry) {
 			return nil
 		}
 		if kind == plainUnary { // its context is grpc's, which ends without a cause
@@ -254,7 +260,7 @@ func InterruptedWell(r *Run) error {
 		}
 		at, code := r.out(a.client), status.Code(a.heard.err)
 		told := r.nearTimer(at, a.on.Name)
-		ok := true
+		var ok bool
 		switch {
 		case a.on.Kind == grpcKind:
 			ok = told && code == codes.Unavailable && status.Convert(a.heard.err).Message() == leaving || a.Kind == trickles && !at.Before(r.expiry)

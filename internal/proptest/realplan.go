@@ -97,9 +97,13 @@ func DrawGRPC(t *rapid.T) Plan {
 	}
 	p.drawJobs(t, 9, 2*p.budget.Total, []string{obeying, obeying, stuck, drained, endless, trickles, silent, watches})
 	p.closers = drawSteps(t, "closer", 1, p.budget.Total)
-	p.asks = []askPlan{{drawTime(t, "signal at", 2*p.budget.Total), "signal"}}
+	p.asks = []askPlan{{At: drawTime(t, "signal at", 2*p.budget.Total), What: "signal"}}
 	if rapid.IntRange(0, 3).Draw(t, "forces") == 0 {
-		p.asks = append(p.asks, askPlan{p.asks[0].At + drawTime(t, "force after", p.budget.Total), rapid.SampledFrom([]string{"signal", "force"}).Draw(t, "force")})
+		p.asks = append(p.asks, askPlan{
+			At:   p.asks[0].At + drawTime(t, "force after", p.budget.Total),
+			What: rapid.SampledFrom([]string{"interrupt", "force", "shorten"}).Draw(t, "force"),
+			To:   drawTime(t, "shorten to", p.budget.Total/2) + unit/3,
+		})
 	}
 	return p
 }
@@ -138,7 +142,7 @@ func DrawMix(t *rapid.T) Plan {
 			p.visits = append(p.visits, v)
 		}
 	}
-	p.asks = drawAsks(t, rapid.SampledFrom([]int{0, 0, 0, 1, 2}).Draw(t, "asks"), 2*total, total, []string{"signal", "signal", "shutdown", "context", "force"})
+	p.asks = drawAsks(t, rapid.SampledFrom([]int{0, 0, 0, 1, 2}).Draw(t, "asks"), total, 2*total, total, []string{"signal", "interrupt", "shutdown", "context", "force", "shorten"})
 	return p
 }
 

@@ -176,7 +176,7 @@ func (r *Run) counts(on realServer, ran, before, lost int) error {
 			if s.In.Before(r.trigger) {
 				leastBefore++
 			}
-			if out.After(r.expiry) && r.expired {
+			if out.After(r.cancelled(on.Name)) && r.expired {
 				leastLost++
 			}
 		}

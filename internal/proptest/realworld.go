@@ -121,7 +121,7 @@ func (w *realWorld) handle(ctx context.Context, i int, trickle func() error) err
 			w.log.blame("the context of job %d does not know of the shutdown", i)
 		}
 		if p.Kind == shuts {
-			w.ask("shutdown")
+			w.ask("shutdown", 0)
 		}
 		if p.Task >= 0 {
 			w.beginTask(ctx, i)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"time"
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/report"
@@ -17,7 +18,7 @@ func CalledOnce(r *Run) error {
 		if len(calls) != 1 {
 			return fmt.Errorf("%s %s was called %d times", o, name, len(calls))
 		}
-		if !calls[0].In.Before(r.deadline(r.Ended)) {
+		if !calls[0].In.Before(r.deadline(r.Ended)) && !r.rushed() {
 			return fmt.Errorf("%s %s was called only at the deadline", o, name)
 		}
 		return nil
@@ -113,7 +114,7 @@ func (r *Run) results(s *Span) (all []result) {
 	if told {
 		given = s.Told
 	}
-	tie := out.Equal(r.Ended) || out.Equal(r.force) || out.After(s.In) && out.Sub(s.In)%unit == 0
+	tie := out.Equal(r.Ended) || r.tie(out) || out.After(s.In) && out.Sub(s.In)%unit == 0
 	if out.After(r.Ended) {
 		return []result{report.ResultTimedOut}
 	}
@@ -127,10 +128,11 @@ func (r *Run) results(s *Span) (all []result) {
 		return append(all, report.ResultGoexit)
 	case Failed:
 		gs := r.graceful(s.Name)
-		if s.obeyed() || s.Op == opServe && !out.Before(gs.In) {
+		obeyed, tie := r.obeyed(s)
+		if obeyed || tie || s.Op == opServe && !out.Before(gs.In) {
 			all = append(all, report.ResultOK)
 		}
-		if !late && !s.obeyed() && (s.Op != opServe || !out.After(gs.In)) {
+		if !late && !obeyed && (s.Op != opServe || !out.After(gs.In)) {
 			all = append(all, report.ResultFailed)
 		}
 	default:
@@ -139,6 +141,25 @@ func (r *Run) results(s *Span) (all []result) {
 		}
 	}
 	return all
+}
+
+// obeyed reports whether what a call has returned is the end of a worker that was told to
+// end: its claim had ended, or Run's context had. In a tie it may be.
+func (r *Run) obeyed(s *Span) (yes, tie bool) {
+	if s.Op != opWork || s.How != Failed {
+		return false, false
+	}
+	told := []time.Time{s.Claim, s.Told}
+	for _, a := range r.asks {
+		if a.What == "context" {
+			told = append(told, a.At)
+		}
+	}
+	for _, at := range told {
+		yes = yes || !at.IsZero() && at.Before(s.Out)
+		tie = tie || at.Equal(s.Out)
+	}
+	return yes, tie && !yes
 }
 
 // failed reports whether something has failed that makes the shutdown one of a process
@@ -150,7 +171,8 @@ func (r *Run) failed() (failed, tie bool) {
 		}
 	}
 	for _, s := range r.all(opAttach, opServe, opWork) {
-		if s.How == Running || s.How == Returned || s.obeyed() || s.Value == elsewhere {
+		obeyed, mayObey := r.obeyed(s)
+		if s.How == Running || s.How == Returned || obeyed || s.Value == elsewhere {
 			continue
 		}
 		limit := r.trigger
@@ -163,8 +185,8 @@ func (r *Run) failed() (failed, tie bool) {
 			limit = r.claimEnds(s.Name)
 		}
 		cause := s.Op == opWork && s.Out.Equal(r.trigger) && len(r.causes) == 1
-		failed = failed || s.Out.Before(limit) || cause
-		tie = tie || s.Out.Equal(limit)
+		failed = failed || s.Out.Before(limit) && !mayObey || cause
+		tie = tie || s.Out.Equal(limit) || mayObey
 	}
 	return failed, tie
 }
@@ -173,12 +195,12 @@ func (r *Run) failed() (failed, tie bool) {
 func ExitCodeIsTrue(r *Run) error {
 	want := report.ExitOK
 	for _, s := range r.Report.Failures() { // see ResultsAreTrue and AnswersAreTrue
-		isQuestion := slices.Contains([]op{opInFlight, opNotes, opLastArrival, opText}, s.Op)
+		isQuestion := slices.Contains([]op{opInFlight, opNotes, opIdlePeers, opLastArrival, opText}, s.Op)
 		if s.Result != report.ResultTimedOut || !isQuestion {
 			want = report.ExitStep
 		}
 	}
-	if r.expired {
+	if r.expired && r.Report.Outcome != report.OutcomeIdle { // see IdleIsTrue
 		want = report.ExitForced
 	}
 	if r.Report.Outcome == report.OutcomeAbandoned { // see OutcomeIsTrue

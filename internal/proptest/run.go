@@ -33,7 +33,8 @@ type Run struct {
 	World        World
 	Begun, Ended time.Time // when Run was called, and when it returned
 	Report       Report
-	Waited       []Report // what those got who waited
+	Timer        time.Time // as TimerAt had it when Run had returned
+	Waited       []Report  // what those got who waited
 	Samples      []Sample
 	Above, Below []string // goroutines that were alive when Run had returned: of package controller, and of the packages below
 
@@ -42,9 +43,11 @@ type Run struct {
 
 	// What follows from that.
 	trigger    time.Time
+	requested  time.Time // the same, or when it was asked for before Run
+	shortens   []Ask     // those that matter, up to Run's end
 	causes     []cause   // those of the instant of the trigger
 	force      time.Time // zero: none that came before Run had returned
-	natural    time.Time // when the timer fires without a force
+	natural    time.Time // when the timer fires without a force, and without Shorten
 	timer      time.Time
 	drained    time.Time // when the drain began: the first GracefulStop, if there is any
 	expiry     time.Time // when the timer took effect: never before drained
@@ -134,7 +137,12 @@ func (r *Run) entered(state fsm.State) time.Time {
 func (r *Run) findTrigger() {
 	var all []cause
 	for _, a := range r.asks {
-		all = append(all, cause{later(a.At, r.Begun), a.What, nil})
+		switch {
+		case a.signal():
+			all = append(all, cause{later(a.At, r.Begun), "signal", nil})
+		case a.triggers():
+			all = append(all, cause{later(a.At, r.Begun), a.What, nil})
+		}
 	}
 	for _, s := range r.spans {
 		if s.How != Running && r.endsByItself(s) {
@@ -143,6 +151,12 @@ func (r *Run) findTrigger() {
 	}
 	r.trigger = slices.MinFunc(all, func(a, b cause) int { return a.at.Compare(b.at) }).at
 	r.causes = slices.DeleteFunc(all, func(c cause) bool { return !c.at.Equal(r.trigger) })
+	r.requested = r.trigger
+	for _, a := range r.asks {
+		if a.triggers() && !a.signal() && a.What != "context" {
+			r.requested = earlier(r.requested, a.At)
+		}
+	}
 }
 
 // endsByItself reports whether the end of a call asks for a shutdown, if nothing has
@@ -155,40 +169,11 @@ func (r *Run) endsByItself(s *Span) bool {
 		gs := r.graceful(s.Name)
 		return s.Value != elsewhere && s.out < gs.in
 	case opWork:
-		return (s.How != Returned && !s.obeyed() || r.worker(s.Name).EndsProcess) && (s.Claim.IsZero() || !s.Claim.Before(s.Out))
+		obeyed, _ := r.obeyed(s)
+		return (s.How != Returned && !obeyed || r.worker(s.Name).EndsProcess) && (s.Claim.IsZero() || !s.Claim.Before(s.Out))
 	default:
 		return false
 	}
-}
-
-// findForce takes the first thing that forces the shutdown: a Force, or the second
-// signal.
-func (r *Run) findForce() {
-	signals := 0
-	for _, a := range r.asks {
-		if a.What == "signal" {
-			signals++
-		}
-		at := later(a.At, r.Begun)
-		if (a.What == "force" || a.What == "signal" && signals == 2) && r.force.IsZero() && !at.After(r.Ended) {
-			r.force = at
-		}
-	}
-	r.natural = r.trigger.Add(r.Setup.Budget.Total - r.Setup.Budget.Reserve)
-	r.timer = r.natural
-	if !r.force.IsZero() {
-		r.timer = earlier(r.timer, r.force)
-	}
-}
-
-// deadline returns the instant by which Run has to return, as it was known in an
-// instant.
-func (r *Run) deadline(at time.Time) time.Time {
-	d := r.trigger.Add(r.Setup.Budget.Total)
-	if !r.force.IsZero() && r.force.Before(at) {
-		d = earlier(d, r.force.Add(r.Setup.Budget.Reserve))
-	}
-	return d
 }
 
 // forced reports whether the shutdown was forced before an instant, or in it.

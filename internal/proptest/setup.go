@@ -67,7 +67,7 @@ const recorder = "recorder"
 // Options returns what New is given: all of the setup, with a note in the log of every
 // call that the controller makes of it.
 func (s *Setup) Options(l *Log) []Option {
-	opts := []Option{controller.WithObserver(recorder, l.hear)}
+	opts := []Option{controller.WithObserver(recorder, l.hear), controller.WithoutStderr()}
 	for _, srv := range s.Servers {
 		opts = append(opts, s.server(l, srv))
 	}
@@ -252,6 +252,11 @@ func (s *spy) InFlight() (all []work) {
 func (s *spy) Notes() (all []string) {
 	s.note(context.Background(), opNotes, func(span *Span) { all = s.inner.Notes(); span.Value = all })
 	return all
+}
+
+func (s *spy) IdlePeers() (all []string, idle bool) {
+	s.note(context.Background(), opIdlePeers, func(span *Span) { all, idle = s.inner.IdlePeers(); span.Value = idle })
+	return all, idle
 }
 
 func (s *spy) LastArrival() (at time.Time) {

@@ -16,7 +16,7 @@ import (
 // a question to a server, a call that has just begun.
 const moment = unit / 4
 
-// Bounded is G1: Run returns by the deadline, which a force brings forward.
+// Bounded is G1: Run returns by the deadline, which a force and Shorten bring forward.
 func Bounded(r *Run) error {
 	if d := r.deadline(r.Ended); r.Ended.After(d) {
 		return fmt.Errorf("Run returned %v after the deadline", r.Ended.Sub(d))
@@ -24,10 +24,23 @@ func Bounded(r *Run) error {
 	return nil
 }
 
-// Known is G1: readers are told the timer and the deadline that the budget promises.
+// Known is G1: readers are told the timer and the deadline that the budget promises. Where
+// Shorten has brought the deadline forward, the timer is never later than it was, and
+// leaves something of the time to what comes after it.
 func Known(r *Run) error {
+	var last time.Time
 	for _, s := range r.Samples {
-		if s.At.Equal(r.trigger) || s.At.Equal(r.force) || s.At.Equal(r.Ended) { // before or after that
+		if s.At.Equal(r.trigger) || r.tie(s.At) || s.At.Equal(r.Ended) { // before or after that
+			continue
+		}
+		if !last.IsZero() && s.Timer.After(last) {
+			return fmt.Errorf("at %s the timer was moved back, from %s to %s", r.since(s.At), r.since(last), r.since(s.Timer))
+		}
+		last = s.Timer
+		if s.At.After(r.trigger) && r.shortened(s.At) {
+			if d := r.deadline(s.At); !s.Deadline.Equal(d) || s.Timer.After(r.natural) || !s.Timer.Before(d) && s.At.Before(s.Timer) {
+				return fmt.Errorf("at %s, after Shorten, a reader was told of the deadline %s and the timer %s, want %s", r.since(s.At), r.since(s.Deadline), r.since(s.Timer), r.since(d))
+			}
 			continue
 		}
 		var deadline, timer time.Time
@@ -255,6 +268,13 @@ func Settles(r *Run) error {
 	if !r.force.IsZero() {
 		ends[report.SettleForced] = r.force
 	}
+	if r.shortened(r.drained) { // by how much is for readers of the timer, see Known
+		delete(ends, report.SettleTimer)
+		delete(ends, report.SettleTime)
+		if latest := later(begin, earlier(begin.Add(b.Settle), r.timer)); r.drained.After(latest) {
+			return fmt.Errorf("the drain began at %s, although settle was shortened, and could last until %s", r.since(r.drained), r.since(latest))
+		}
+	}
 	for why, at := range ends {
 		if r.drained.After(later(at, begin)) {
 			return fmt.Errorf("the drain began at %s, but settle was over at %s: %s", r.since(r.drained), r.since(at), why)
@@ -264,7 +284,7 @@ func Settles(r *Run) error {
 		if !r.drained.Equal(later(at, begin)) {
 			return fmt.Errorf("settle ended at %s, which is not %q, at %s", r.since(r.drained), r.Report.Settle, r.since(at))
 		}
-	} else if r.Report.Settle != report.SettleQuiet || b.Quiet == 0 {
+	} else if !r.shortened(r.drained) && (r.Report.Settle != report.SettleQuiet || b.Quiet == 0) {
 		return fmt.Errorf("settle ended because of %q", r.Report.Settle)
 	}
 	if b.Quiet > 0 {

@@ -65,6 +65,9 @@ func (w *Writer) drop(n int) (int, error) {
 	return n, nil
 }
 
+// Self returns the Writer, from types that embed it.
+func (w *Writer) Self() *Writer { return w }
+
 // Unwrap is for http.ResponseController.
 func (w *Writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 

@@ -122,6 +122,7 @@ func (p *program) inspect(root ast.Node, where site) {
 			p.parameters(n.Params)
 		case *ast.CallExpr:
 			p.builtin(n)
+			p.dynamic(n)
 			if fn := p.callee(n); fn != nil {
 				at := where
 				at.call = n
@@ -162,6 +163,30 @@ func (p *program) builtin(call *ast.CallExpr) {
 	_, sliced := call.Args[0].(*ast.SliceExpr)
 	if id.Name == "copy" || id.Name == "clear" || id.Name == "delete" || id.Name == "append" && sliced {
 		p.write(&ast.StarExpr{Star: call.Pos(), X: call.Args[0]})
+	}
+}
+
+// dynamic notes that what a function value or a method of an interface is handed may be
+// changed there.
+func (p *program) dynamic(call *ast.CallExpr) {
+	if tv := p.info.Types[ast.Unparen(call.Fun)]; tv.IsType() || tv.IsBuiltin() {
+		return
+	}
+	if fn := p.callee(call); fn != nil {
+		recv := fn.Signature().Recv()
+		if recv == nil || !types.IsInterface(recv.Type()) {
+			return
+		}
+	}
+	for _, arg := range call.Args {
+		t := p.info.TypeOf(arg)
+		if t == nil {
+			continue
+		}
+		switch t.Underlying().(type) {
+		case *types.Slice, *types.Map, *types.Pointer:
+			p.write(&ast.StarExpr{Star: arg.Pos(), X: arg})
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -120,6 +121,56 @@ func TestNames(t *testing.T) {
 			}
 		}
 	}
+}
+
+// FuzzNames: whatever names and texts are, each line is one that package draw writes, with
+// nothing in it but characters that mean nothing to mermaid, and codes.
+func FuzzNames(f *testing.F) {
+	for _, name := range []string{"", "grpc", "a: b; c # d", "%% x", "<b>\n\"'`", "#35;", "end", "section x", "日本 😀\u2028", "\x00\xff", strings.Repeat("{", 300)} {
+		f.Add(name)
+	}
+	const safe = `([A-Za-z0-9 ()\-_.,/]|[^\x00-\x7f]|#\d+;)*`
+	sequence := regexp.MustCompile(`^(sequenceDiagram|    participant P\d+ as ` + safe + `|    Note over P\d+: ` + safe + `|    P\d+(->>|-->>|-x|--x)P\d+: ` + safe + `)$`)
+	gantt := regexp.MustCompile(`^(gantt|    title ` + safe + `|    dateFormat x|    axisFormat %[SM][.:]%[LS]|    todayMarker off|    section [a-z ]+|    ` + safe + ` :[a-z, ]*b\d+, \d+, \d+(ms)?)$`)
+	f.Fuzz(func(t *testing.T, name string) {
+		for lines, drawn := range map[*regexp.Regexp]func(report.Report) (string, error){sequence: draw.Sequence, gantt: draw.Gantt} {
+			text, err := drawn(stopped(1, name))
+			if err != nil || len(text) >= draw.MaxLength {
+				t.Fatalf("error %v, %d bytes", err, len(text))
+			}
+			for line := range strings.SplitSeq(strings.TrimSuffix(text, "\n"), "\n") {
+				if !lines.MatchString(line) {
+					t.Errorf("the line %q is none that is written", line)
+				}
+			}
+		}
+	})
+}
+
+// FuzzRead: what can be read can be drawn, or is refused.
+func FuzzRead(f *testing.F) {
+	text, err := json.Marshal(stopped(2, "grpc"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Add([]byte(`{"kind":"trigger","state":"SERVING","phase":"serve","report":{"outcome":"none","triggered":"2026-01-01T12:00:00Z"}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var r report.Report
+		if err := json.Unmarshal(text, &r); err != nil {
+			if r, err = report.ReadRecord(bytes.NewReader(text)); err != nil {
+				return
+			}
+		}
+		for _, drawn := range []func(report.Report) (string, error){draw.Sequence, draw.Gantt} {
+			if text, err := drawn(r); err == nil && (text == "" || len(text) >= draw.MaxLength) {
+				t.Errorf("%d bytes", len(text))
+			}
+		}
+		if m, err := draw.Path(r); err == nil && m.Err() != nil {
+			t.Error(m.Err())
+		}
+	})
 }
 
 // TestNothing: what is not a shutdown is not drawn, and an unknown way is refused.

@@ -91,3 +91,19 @@ func Copied() *fsm.FSM {
 	copy(events, base) // Copied
 	return fsm.NewFSM("idle", events, nil)
 }
+
+var handed = fsm.Events{{Name: "x", Src: all, Dst: "y"}}
+
+func Handed(hook func(fsm.Events)) *fsm.FSM {
+	hook(handed) // Handed
+	return fsm.NewFSM("idle", handed, nil)
+}
+
+type hook interface{ change(events fsm.Events) }
+
+var given = fsm.Events{{Name: "x", Src: all, Dst: "y"}}
+
+func Given(h hook) *fsm.FSM {
+	h.change(given) // Given
+	return fsm.NewFSM("idle", given, nil)
+}

@@ -1,0 +1,49 @@
+package controller
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
+)
+
+// G8: a step that the machine has not let begin by its time is not late, and the loop does
+// not wait for it; one that has begun and has not returned is. (In this test the first is
+// kept from beginning by the call that it comes after. Outside of this package no test can
+// have that happen for certain.)
+func TestG8_LateOnlyIfItHasBegun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := New(lastcall.Budget{Total: 10 * time.Second, Reserve: time.Second}, WithSignals(), WithoutStderr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := newRun(context.Background(), c, c.config, heard{signals: signals{stop: func() {}}})
+		c.Shutdown(nil)
+		r.takeIn()
+		over := make(chan struct{})
+		hangs := func(context.Context) error { <-over; return nil }
+		never := &call{begun: make(chan struct{})}
+		start := time.Now()
+		end := func() time.Time { return start.Add(time.Second) }
+		waiting := r.step(report.OpClose, stepConfig{name: "waiting", run: func(context.Context) error { return nil }}, end(), never)
+		own := r.step(report.OpClose, stepConfig{name: "own", timeout: time.Millisecond, run: func(context.Context) error { return nil }}, end(), never)
+		hung := r.step(report.OpClose, stepConfig{name: "hung", run: hangs}, end(), nil)
+		r.awaitSteps([]*call{waiting, own, hung}, end, nothing)
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("the loop waited %v for them", took)
+		}
+		if waiting.told || own.told || hung.step.Result != report.ResultTimedOut {
+			t.Errorf("waiting is told: %v, own: %v, hung is %v", waiting.told, own.told, hung.step.Result)
+		}
+		close(never.begun) // the machine has time again
+		close(over)
+		synctest.Wait()
+		r.takeIn()
+		if waiting.step.Result != report.ResultOK || own.step.Result != report.ResultOK {
+			t.Errorf("in the end waiting is %v, and own %v", waiting.step.Result, own.step.Result)
+		}
+	})
+}

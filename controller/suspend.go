@@ -1,0 +1,44 @@
+package controller
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/lastcall-go/lastcall/report"
+)
+
+const (
+	// stall is how much later than its timer the loop must wake for the process to count
+	// as suspended: more than a busy machine makes of it.
+	stall = 500 * time.Millisecond
+	// resumeTime is how long a process that was suspended until its deadline, or nearly so,
+	// may take for the rest of the shutdown.
+	resumeTime = time.Second
+)
+
+// noticeSuspension notices that the process did not run when the loop's timer should have
+// woken it, and then moves the deadline to resumeTime from now, if it would be sooner:
+// nothing that is left to do would have any time otherwise. Steps that run get back the
+// time in which they could not.
+func (r *run) noticeSuspension() {
+	now := time.Now()
+	late := now.Sub(r.alarmAt)
+	if r.at.IsZero() || r.alarmAt.IsZero() || late <= stall {
+		return
+	}
+	r.alarmAt = time.Time{}
+	r.suspended = max(r.suspended, late)
+	if resumed := now.Add(resumeTime); r.deadline.Before(resumed) {
+		r.setDeadline(resumed)
+	}
+	lost := now.Sub(r.asleep)     // at most
+	for _, c := range r.endings { // by as much for all: their order stays
+		c.ends = c.ends.Add(lost)
+		if !c.due.IsZero() {
+			c.due = c.due.Add(lost)
+		}
+	}
+	s := r.newStep(report.KindWarning, "suspended")
+	s.Text = fmt.Sprintf("the process was suspended: it woke %s after its timer", report.Round(late))
+	r.tell(*s)
+}

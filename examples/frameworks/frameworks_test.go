@@ -1,0 +1,183 @@
+// Package frameworks shows how reports get the routes of gin, echo and chi.
+package frameworks
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+	"github.com/labstack/echo/v4"
+	echomiddleware "github.com/labstack/echo/v4/middleware"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/httpadapter"
+)
+
+// holds has requests wait for the drain.
+type holds struct{ came chan struct{} }
+
+func (h holds) wait(ctx context.Context) {
+	h.came <- struct{}{}
+	<-lastcall.Draining(ctx)
+}
+
+// withGin: a middleware that runs first tells the route, which gin has found by then.
+func withGin(h holds) (http.Handler, []httpadapter.Option) {
+	gin.SetMode(gin.ReleaseMode)
+	e := gin.New()
+	e.Use(func(c *gin.Context) {
+		httpadapter.SetPattern(c.Writer, c.FullPath())
+		c.Next()
+	})
+	e.GET("/orders/:id", func(c *gin.Context) { h.wait(c.Request.Context()); c.String(http.StatusOK, "ok") })
+	return e, nil
+}
+
+// withEcho: the same.
+func withEcho(h holds) (http.Handler, []httpadapter.Option) {
+	e := echo.New()
+	e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			httpadapter.SetPattern(c.Response(), c.Path())
+			return next(c)
+		}
+	})
+	e.GET("/orders/:id", func(c echo.Context) error { h.wait(c.Request().Context()); return c.String(http.StatusOK, "ok") })
+	return e, nil
+}
+
+// withChi: its middleware runs before it has found the route, so it is asked for that.
+func withChi(h holds) (http.Handler, []httpadapter.Option) {
+	r := chi.NewRouter()
+	r.Use(middleware.Logger, middleware.Compress(5))
+	r.Get("/orders/{id}", func(w http.ResponseWriter, r *http.Request) { h.wait(r.Context()); _, _ = w.Write([]byte("ok")) })
+	return r, []httpadapter.Option{httpadapter.WithPattern(func(req *http.Request) string {
+		return r.Find(chi.NewRouteContext(), req.Method, req.URL.Path)
+	})}
+}
+
+func TestRoutes(t *testing.T) {
+	for name, tt := range map[string]struct {
+		build func(holds) (http.Handler, []httpadapter.Option)
+		want  string
+	}{
+		"gin":  {withGin, "GET /orders/:id"},
+		"echo": {withEcho, "GET /orders/:id"},
+		"chi":  {withChi, "GET /orders/{id}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			serve(t, tt.build, func(w lastcall.Work) bool { return w.Name == tt.want && w.Running == 1 && w.Path == "" })
+		})
+	}
+}
+
+// Without that the report has the path of the oldest request, without its query.
+func TestPathWithoutRoute(t *testing.T) {
+	build := func(h holds) (http.Handler, []httpadapter.Option) {
+		handler, _ := withChi(h)
+		return handler, nil
+	}
+	serve(t, build, func(w lastcall.Work) bool { return w.Name == "GET (no pattern)" && w.Path == "/orders/17" })
+}
+
+// serve makes a request, ends the server, and checks what was in flight as the drain began.
+func serve(t *testing.T, build func(holds) (http.Handler, []httpadapter.Option), isIt func(lastcall.Work) bool) {
+	t.Helper()
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := holds{make(chan struct{})}
+	handler, options := build(held)
+	h := httpadapter.New(lis, &http.Server{Handler: handler}, options...)
+	ctl, err := controller.New(lastcall.Budget{Total: 10 * time.Second, Reserve: 5 * time.Second}, controller.WithSignals(), controller.WithServer("http", h))
+	if err != nil {
+		t.Fatal(err)
+	}
+	over := make(chan struct{})
+	go func() { defer close(over); ctl.Run(context.Background()) }()
+	<-ctl.Serving()
+	answered := make(chan error, 1)
+	go func() {
+		resp, err := get(context.Background(), "http://"+lis.Addr().String()+"/orders/17?token=secret")
+		if err == nil {
+			err = resp.Body.Close()
+			if resp.StatusCode != http.StatusOK {
+				err = errors.New(resp.Status)
+			}
+		}
+		answered <- err
+	}()
+	<-held.came
+	work := h.InFlight()
+	if len(work) != 1 || !isIt(work[0]) || strings.Contains(work[0].Path, "secret") {
+		t.Errorf("in flight: %+v", work)
+	}
+	ctl.Shutdown(nil)
+	<-over
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
+}
+
+// A framework answers the end of a request's context in its own way, most with 500. At the
+// timer clients hear 503 all the same.
+func TestTimer(t *testing.T) {
+	gin.SetMode(gin.ReleaseMode)
+	g := gin.New()
+	g.Use(gin.Recovery())
+	g.GET("/orders/:id", func(c *gin.Context) {
+		<-c.Request.Context().Done()
+		c.AbortWithStatusJSON(http.StatusInternalServerError, gin.H{"error": c.Request.Context().Err().Error()})
+	})
+	e := echo.New()
+	e.Use(echomiddleware.Gzip(), echomiddleware.Recover())
+	e.GET("/orders/:id", func(c echo.Context) error { <-c.Request().Context().Done(); return c.Request().Context().Err() })
+	r := chi.NewRouter()
+	r.Use(middleware.Compress(5), middleware.Recoverer)
+	r.Get("/orders/{id}", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done(); panic(r.Context().Err()) })
+	for name, handler := range map[string]http.Handler{"gin": g, "echo": e, "chi": r} {
+		t.Run(name, func(t *testing.T) {
+			lis, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			came := make(chan struct{})
+			handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { close(came); handler.ServeHTTP(w, r) })
+			ctl, err := controller.New(lastcall.Budget{Total: 5 * time.Second, Reserve: 4900 * time.Millisecond}, controller.WithSignals(),
+				controller.WithServer("http", httpadapter.New(lis, &http.Server{Handler: handler})))
+			if err != nil {
+				t.Fatal(err)
+			}
+			over := make(chan struct{})
+			go func() { defer close(over); ctl.Run(context.Background()) }()
+			<-ctl.Serving()
+			go func() { <-came; ctl.Shutdown(nil) }()
+			resp, err := get(t.Context(), "http://"+lis.Addr().String()+"/orders/17")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
+				t.Errorf("%s, %v", resp.Status, resp.Header)
+			}
+			<-over
+		})
+	}
+}
+
+func get(ctx context.Context, url string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	return http.DefaultClient.Do(req)
+}

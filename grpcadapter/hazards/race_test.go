@@ -1,0 +1,5 @@
+//go:build race
+
+package hazards_test
+
+const raceEnabled = true

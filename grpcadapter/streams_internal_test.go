@@ -1,0 +1,117 @@
+package grpcadapter
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+	"testing"
+
+	"golang.org/x/net/http2"
+	"pgregory.net/rapid"
+)
+
+// Which streams are open does not depend on how the bytes are cut, and is what a peer and a
+// server that write frames one after the other agree on.
+func TestStreams(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		var s streams
+		var buf bytes.Buffer
+		framer := http2.NewFramer(&buf, nil)
+		feed := func(take func([]byte) bool) {
+			for b := buf.Bytes(); len(b) > 0; {
+				n := rapid.IntRange(1, len(b)).Draw(rt, "bytes")
+				take(b[:n])
+				b = b[n:]
+			}
+			buf.Reset()
+		}
+		must := func(err error) {
+			if err != nil {
+				rt.Fatal(err)
+			}
+		}
+		must(framer.WriteSettings(http2.Setting{ID: http2.SettingMaxFrameSize, Val: 1 << 20}))
+		feed(s.wrote) // grpc sends its settings before it has read anything
+		if s.none() {
+			rt.Fatal("idle before the preface")
+		}
+		buf.WriteString(http2.ClientPreface)
+		must(framer.WriteSettings())
+		feed(s.read)
+		open, used, next, last := map[uint32]struct{}{}, false, uint32(1), uint32(maxID)
+		any := func() uint32 {
+			if ids := slices.Sorted(maps.Keys(open)); len(ids) > 0 {
+				return rapid.SampledFrom(ids).Draw(rt, "stream")
+			}
+			return next + 100
+		}
+		steps := map[string]func(){
+			"begin": func() {
+				must(framer.WriteHeaders(http2.HeadersFrameParam{StreamID: next, BlockFragment: make([]byte, rapid.IntRange(0, 40).Draw(rt, "size")), EndHeaders: true, EndStream: rapid.Bool().Draw(rt, "end")}))
+				if next <= last {
+					open[next], used = struct{}{}, true
+				}
+				next += 2
+				feed(s.read)
+			},
+			"body": func() {
+				must(framer.WriteData(any(), rapid.Bool().Draw(rt, "end"), make([]byte, rapid.IntRange(0, 300).Draw(rt, "size"))))
+				feed(s.read)
+			},
+			"client's trailers": func() {
+				if len(open) == 0 {
+					return
+				}
+				must(framer.WriteHeaders(http2.HeadersFrameParam{StreamID: any(), EndHeaders: true, EndStream: true}))
+				feed(s.read)
+			},
+			"cancel": func() {
+				id := any()
+				must(framer.WriteRSTStream(id, http2.ErrCodeCancel))
+				delete(open, id)
+				feed(s.read)
+			},
+			"answer": func() {
+				must(framer.WriteData(any(), false, make([]byte, rapid.IntRange(0, 300).Draw(rt, "size"))))
+				feed(s.wrote)
+			},
+			"trailers": func() {
+				id := any()
+				must(framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: make([]byte, 10), EndHeaders: true, EndStream: true}))
+				delete(open, id)
+				feed(s.wrote)
+			},
+			"ping": func() {
+				must(framer.WritePing(true, [8]byte{0, 1, 1, 1}))
+				feed(rapid.SampledFrom([]func([]byte) bool{s.read, s.wrote}).Draw(rt, "who"))
+			},
+			"goaway": func() {
+				if rapid.Bool().Draw(rt, "last") {
+					last = min(last, next-2)
+				}
+				must(framer.WriteGoAway(last, http2.ErrCodeNo, make([]byte, rapid.IntRange(0, 20).Draw(rt, "size"))))
+				feed(s.wrote)
+			},
+			"mark": func() { s.mark(); used = len(open) > 0 },
+		}
+		names := slices.Sorted(maps.Keys(steps))
+		for range rapid.IntRange(0, 60).Draw(rt, "steps") {
+			steps[rapid.SampledFrom(names).Draw(rt, "step")]()
+			if s.none() != (len(open) == 0) || s.wasIdle() == used || !maps.Equal(s.open, open) {
+				rt.Fatalf("open %v, used %v; want %v, %v", s.open, s.used, open, used)
+			}
+		}
+	})
+}
+
+// What is not HTTP/2 in clear is unknown for good.
+func TestStreamsOfOthers(t *testing.T) {
+	for _, first := range []string{"\x16\x03\x01\x02\x00", "GET / HTTP/1.1\r\n", "PRI * HTTP/1.0\r\n\r\nSM\r\n\r\n"} {
+		var s streams
+		s.read([]byte(first))
+		s.read([]byte(http2.ClientPreface))
+		if s.none() || s.wasIdle() {
+			t.Errorf("%q is taken for HTTP/2", first)
+		}
+	}
+}

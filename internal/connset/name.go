@@ -1,0 +1,34 @@
+package connset
+
+import (
+	"fmt"
+	"net"
+
+	"github.com/lastcall-go/lastcall/internal/foreign"
+)
+
+// maxNames is how many connections Names names.
+const maxNames = 10
+
+// Names returns a text for each connection, with the peer's address and ours, and one that
+// counts the rest if there are many. It calls RemoteAddr and LocalAddr, which may block.
+func Names(conns []net.Conn) []string {
+	var all []string
+	for _, c := range conns[:min(len(conns), maxNames)] {
+		all = append(all, address(c.RemoteAddr)+" -> "+address(c.LocalAddr))
+	}
+	if more := len(conns) - maxNames; more > 0 {
+		all = append(all, fmt.Sprintf("%d more", more))
+	}
+	return all
+}
+
+// address returns the text of an address, or "?" if there is none.
+func address(of func() net.Addr) (text string) {
+	text = "?"
+	defer func() { _ = recover() }() // nothing depends on it
+	if a := of(); !foreign.IsNil(a) {
+		text = a.String()
+	}
+	return text
+}
