@@ -75,7 +75,7 @@ func consume(e *Env, db *Watched) func(claim, work context.Context) error {
 			if claim.Err() != nil {
 				return nil
 			}
-			done := e.Claim("jobs")
+			done := e.Claim(claim, "jobs")
 			release := db.Use()
 			_ = work(within)
 			release()

@@ -166,14 +166,16 @@ func (w *Watched) Use() (done func()) {
 type claim struct {
 	name         string
 	begun, ended time.Time
+	late         bool // its context had ended
 }
 
 // Claim notes that a worker has taken a piece of work, until the function that it returns
-// is called. It stands where a message leaves its queue:
+// is called. ctx is the context claim of the worker. It stands where a message leaves its
+// queue:
 //
-//	defer e.Claim("jobs")()
-func (e *Env) Claim(name string) (done func()) {
-	c := &claim{name: name, begun: time.Now()}
+//	defer e.Claim(claim, "jobs")()
+func (e *Env) Claim(ctx context.Context, name string) (done func()) {
+	c := &claim{name: name, begun: time.Now(), late: ctx.Err() != nil}
 	e.seen.do(func() { e.seen.claims = append(e.seen.claims, c) })
 	return sync.OnceFunc(func() { e.seen.do(func() { c.ended = time.Now() }) })
 }

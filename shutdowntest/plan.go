@@ -52,6 +52,7 @@ const (
 	laterINT   = "SIGINT, which may force"
 	laterForce = "Force"
 	laterAsk   = "Shutdown again"
+	laterCut   = "Shorten, to half of what is left"
 )
 
 // temper is how a client behaves.
@@ -86,7 +87,7 @@ func drawPlan(t *rapid.T, k *kit) *plan {
 		p.trigger = rapid.SampledFrom([]trigger{byShutdown, byShutdown, bySignal, bySignal, byContext, byFail, byWorker, byForce, early}).Draw(t, "trigger")
 		p.more = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) again {
 			return again{
-				rapid.SampledFrom([]string{laterAsk, repeatTERM, repeatINT, laterTERM, laterINT, laterForce}).Draw(t, "what"),
+				rapid.SampledFrom([]string{laterAsk, repeatTERM, repeatINT, laterTERM, laterINT, laterCut, laterForce}).Draw(t, "what"),
 				rapid.IntRange(200, 1000).Draw(t, "at"),
 			}
 		}), 0, 2).Draw(t, "then")

@@ -157,7 +157,7 @@ func ordered(s *seen) string {
 
 func quiet(s *seen) string {
 	for _, c := range s.claims {
-		if !s.announced.IsZero() && c.begun.After(s.announced.Add(s.late())) {
+		if c.late && !s.announced.IsZero() && c.begun.After(s.announced.Add(s.late())) {
 			return fmt.Sprintf("%s was claimed at %s; announce was at %s", c.name, s.since(c.begun), s.since(s.announced))
 		}
 	}

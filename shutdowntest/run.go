@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/report"
@@ -66,19 +68,23 @@ func (w *world) build() (err error) {
 			w.env.signals = nil
 		}
 	}
-	return w.ctl.Add(
+	_ = w.ctl.Add(controller.WithLogger(zerolog.Nop())) // an error: the service has a logger
+	opts := []controller.Option{
 		controller.WithObserver(own, w.observe),
-		controller.WithWorker(own, func(claim, _ context.Context) error {
+		controller.WithAnnouncer(own, func() { w.seen.note(&w.seen.announced, "announced: workers are told to claim nothing new") }),
+		controller.WithCloser(own, func() { w.seen.note(&w.seen.closing, "closers begin") }),
+	}
+	if w.plan.trigger == byWorker {
+		opts = append(opts, controller.WithWorker(own, func(claim, _ context.Context) error {
 			select {
 			case err := <-w.fail:
 				return err
 			case <-claim.Done():
-				w.seen.note(&w.seen.announced, "announced: workers are told to claim nothing new")
 				return nil
 			}
-		}),
-		controller.WithCloser(own, func() { w.seen.note(&w.seen.closing, "closers begin") }),
-	)
+		}))
+	}
+	return w.ctl.Add(opts...)
 }
 
 // observe notes the states for the story.
@@ -241,6 +247,14 @@ func (w *world) again(m again) {
 	case laterForce:
 		s.note(&s.forced, "the check forces the shutdown")
 		w.ctl.Force()
+	case laterCut:
+		if at, known := w.ctl.Deadline(); known {
+			now := time.Now()
+			to := now.Add(at.Sub(now) / 2)
+			s.note(&s.hurried, "")
+			s.do(func() { s.cut = to })
+			w.ctl.Shorten(to, "the check says so")
+		}
 	case laterINT:
 		if w.env.signals != nil {
 			s.note(&s.hurried, "the check may have forced the shutdown")

@@ -22,7 +22,8 @@ type seen struct {
 	announced time.Time // when workers were told to claim no more
 	drained   time.Time // when the drain began
 	forced    time.Time // when the check forced the shutdown
-	hurried   time.Time // when it sent a signal that may force
+	hurried   time.Time // when it brought the timer forward in another way, or may have
+	cut       time.Time // the deadline that it gave to Shorten
 	closing   time.Time // when the check's own closer was called
 	ended     time.Time // when Run, or the stop function, returned
 
@@ -72,7 +73,9 @@ func (s *seen) note(which *time.Time, text string) {
 	s.do(func() {
 		if which.IsZero() {
 			*which = time.Now()
-			s.event("%s", text)
+			if text != "" {
+				s.event("%s", text)
+			}
 		}
 	})
 }
@@ -95,7 +98,10 @@ func (s *seen) hurry() bool { return !s.forced.IsZero() || !s.hurried.IsZero() }
 func (s *seen) deadline() time.Time {
 	at := s.began().Add(s.budget.Total)
 	if force := s.forced.Add(s.budget.Reserve); !s.forced.IsZero() && force.Before(at) {
-		return force
+		at = force
+	}
+	if !s.cut.IsZero() && s.cut.Before(at) {
+		at = s.cut
 	}
 	return at
 }
