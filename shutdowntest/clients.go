@@ -18,7 +18,7 @@ func (w *world) load() {
 	total := w.plan.budget
 	for i, p := range w.plan.clients {
 		l := w.kit.loads[p.Load]
-		c, err := newClient(w.seen, fmt.Sprintf("%s client %d (%s)", l.name, i+1, p.Temper), l, w.env.listener(l.listener), p)
+		c, err := w.newClient(fmt.Sprintf("%s client %d (%s)", l.name, i+1, p.Temper), l, w.env.listener(l.listener), p)
 		if err != nil {
 			w.seen.notes = append(w.seen.notes, err.Error())
 			continue
@@ -90,11 +90,12 @@ func (w *world) silent(p peer) {
 // watch is a client that watches grpc.health.v1, if the server has that, and leaves when
 // it is told NOT_SERVING.
 func (w *world) watch(l *load) {
-	c, err := newClient(w.seen, "health of "+l.listener, l, w.env.listener(l.listener), clientPlan{Temper: normal})
+	c, err := w.newClient("health of "+l.listener, l, w.env.listener(l.listener), clientPlan{Temper: normal})
 	if err != nil {
 		return
 	}
 	defer c.close()
+	w.wg.Go(func() { w.ask(l) })
 	stream, err := healthpb.NewHealthClient(c.rpc).Watch(w.clients, &healthpb.HealthCheckRequest{})
 	for err == nil {
 		var got *healthpb.HealthCheckResponse
@@ -119,10 +120,41 @@ func (w *world) heard(p probed) {
 	})
 }
 
+// ask asks grpc.health.v1 again and again, as Kubernetes does.
+func (w *world) ask(l *load) {
+	c, err := w.newClient("probe of "+l.listener, l, w.env.listener(l.listener), clientPlan{Temper: normal})
+	if err != nil {
+		return
+	}
+	defer c.close()
+	w.poll("grpc.health.v1 of "+l.listener, func() bool {
+		got, err := healthpb.NewHealthClient(c.rpc).Check(w.clients, &healthpb.HealthCheckRequest{})
+		return err == nil && got.GetStatus() == healthpb.HealthCheckResponse_SERVING
+	})
+}
+
 // probing is how often a probe asks.
 const probing = 100 * time.Millisecond
 
-// probe asks a path for readiness, again and again, on connections of its own.
+// poll asks a probe until the check is over.
+func (w *world) poll(name string, ask func() bool) {
+	for last, first := false, true; w.clients.Err() == nil; first = false {
+		at := time.Now()
+		up := ask()
+		w.seen.do(func() {
+			w.seen.probes = append(w.seen.probes, probed{name: name, at: at, up: up})
+			if up != last || first {
+				w.seen.event("%s: up %v", name, up)
+			}
+		})
+		last = up
+		if !w.sleep(at.Add(probing)) {
+			return
+		}
+	}
+}
+
+// probe asks a path for readiness, on connections of its own.
 func (w *world) probe(l *load) {
 	web := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		if lis := w.env.listener(l.listener); lis != nil {
@@ -130,26 +162,16 @@ func (w *world) probe(l *load) {
 		}
 		return nil, net.ErrClosed
 	}}}
-	for last, first := false, true; w.clients.Err() == nil; first = false {
-		at := time.Now()
+	w.poll(l.name, func() bool {
 		req, err := http.NewRequestWithContext(w.clients, http.MethodGet, "http://"+own+l.probe, http.NoBody)
 		if err != nil {
-			return
+			return false
 		}
-		up := false
-		if res, err := web.Do(req); err == nil {
-			up = res.StatusCode < http.StatusMultipleChoices
-			_ = res.Body.Close()
+		res, err := web.Do(req)
+		if err != nil {
+			return false
 		}
-		w.seen.do(func() {
-			w.seen.probes = append(w.seen.probes, probed{name: l.name, at: at, up: up})
-			if up != last || first {
-				w.seen.event("%s: up %v", l.name, up)
-			}
-		})
-		last = up
-		if !w.wait(at.Add(probing)) {
-			return
-		}
-	}
+		_ = res.Body.Close()
+		return res.StatusCode < http.StatusMultipleChoices
+	})
 }

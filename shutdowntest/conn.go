@@ -16,7 +16,18 @@ type listener struct {
 
 	once     sync.Once
 	accepts  chan struct{} // closed when Accept is first called
-	accepted time.Time     // guarded by seen
+	accepted time.Time     // guarded by seen, as closed is
+	closed   time.Time
+}
+
+func (l *listener) Close() error {
+	l.seen.do(func() {
+		if l.closed.IsZero() {
+			l.closed = time.Now()
+			l.seen.event("%s is closed", l.name)
+		}
+	})
+	return l.Listener.Close()
 }
 
 func (l *listener) Accept() (net.Conn, error) {

@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
@@ -25,7 +26,8 @@ type load struct {
 	raw            func(context.Context, net.Conn) error
 	probe          string
 
-	calm []*call // what the calls came to that were made while nothing else happened
+	calm    []*call       // what the calls came to that were made while nothing else happened
+	longest time.Duration // of those that came to an end before a trigger, in any check
 }
 
 // endless reports whether the calls do not end by themselves.
@@ -38,12 +40,13 @@ func (l *load) endless() bool {
 	return false
 }
 
-// takes returns how long a call takes.
-func (l *load) takes() (longest time.Duration) {
-	for _, c := range l.calm {
-		longest = max(longest, c.ended.Sub(c.begun))
+// learn takes in how long calls take that end before the trigger.
+func (s *seen) learn() {
+	for _, c := range s.calls {
+		if c.client.Temper == normal && c.ok() && (s.asked.IsZero() || c.ended.Before(s.asked)) {
+			c.load.longest = max(c.load.longest, c.ended.Sub(c.begun))
+		}
 	}
-	return longest
 }
 
 // call is one call of a client.
@@ -126,18 +129,24 @@ type client struct {
 	web   *http.Client
 }
 
-func newClient(s *seen, name string, l *load, lis *listener, p clientPlan) (*client, error) {
-	c := &client{clientPlan: p, name: name, load: l, lis: lis, seen: s, turned: make(chan struct{})}
+func (w *world) newClient(name string, l *load, lis *listener, p clientPlan) (*client, error) {
+	c := &client{clientPlan: p, name: name, load: l, lis: lis, seen: w.seen, turned: make(chan struct{})}
+	secret := w.kit.tls[l.listener]
 	dial := func(ctx context.Context) (net.Conn, error) { return c.dial(ctx, lis) }
 	switch {
 	case l.grpc != nil:
+		creds := insecure.NewCredentials()
+		if secret != nil {
+			creds = credentials.NewTLS(secret)
+		}
 		var err error
 		c.rpc, err = grpc.NewClient("passthrough:///"+l.listener,
 			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx) }),
-			grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithStatsHandler(counter{}), grpc.WithNoProxy())
+			grpc.WithTransportCredentials(creds), grpc.WithStatsHandler(counter{}), grpc.WithNoProxy())
 		return c, err
 	case l.http != nil:
 		c.web = &http.Client{Transport: counting{&http.Transport{
+			TLSClientConfig: secret, ForceAttemptHTTP2: secret != nil,
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
 		}}}
 	}

@@ -41,7 +41,7 @@ func bounded(s *seen) string {
 }
 
 func ready(s *seen) string {
-	up := s.ready
+	up := s.ready // health and probes may say so before
 	whose := "the process was ready"
 	for _, p := range append(s.health, s.probes...) {
 		if p.up && (up.IsZero() || p.at.Before(up)) {
@@ -66,11 +66,17 @@ func healthDown(s *seen) string {
 	}
 	was := map[string]bool{}
 	for _, p := range s.health {
-		switch drain := s.drain().Add(s.late()); {
+		drain := s.drain()
+		for _, l := range s.listeners {
+			if l.name == p.name && l.closed.After(drain) { // others are stopped before this server
+				drain = l.closed
+			}
+		}
+		switch {
 		case p.over && was[p.name] && !p.at.Before(s.asked):
 			return fmt.Sprintf("the health of %s was SERVING until its stream ended at %s", p.name, s.since(p.at))
-		case !p.over && !p.up && p.at.After(drain):
-			return fmt.Sprintf("the health of %s became NOT_SERVING at %s; the drain began at %s", p.name, s.since(p.at), s.since(s.drain()))
+		case !p.over && !p.up && p.at.After(drain.Add(s.late())):
+			return fmt.Sprintf("the health of %s became NOT_SERVING at %s; its drain began at %s", p.name, s.since(p.at), s.since(drain))
 		}
 		was[p.name] = p.up
 	}
@@ -92,14 +98,14 @@ func notLost(s *seen) string {
 		if !s.fair(c) || c.load.endless() {
 			continue
 		}
-		needs := c.load.takes() * time.Duration(len(s.calls)+1) // they may wait for each other
+		needs := c.load.longest * time.Duration(len(s.calls)+1) // they may wait for each other
 		if end := c.begun.Add(needs + s.late()); end.Before(s.timer()) && !c.ok() {
 			what := "has no answer"
 			if c.over {
 				what = fmt.Sprintf("failed at %s: status %d, %v %v", s.since(c.ended), c.heard.status, c.err, c.heard.broken)
 			}
 			return fmt.Sprintf("%s began at %s, before the drain at %s, takes %v and had until the timer at %s; it %s",
-				c.name, s.since(c.begun), s.since(s.drain()), c.load.takes(), s.since(s.timer()), what)
+				c.name, s.since(c.begun), s.since(s.drain()), c.load.longest, s.since(s.timer()), what)
 		}
 	}
 	return ""
