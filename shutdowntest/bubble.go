@@ -2,6 +2,7 @@ package shutdowntest
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/signal"
@@ -69,6 +70,7 @@ func (k *kit) inside(p *plan, calm func(*world) error, results chan<- result, ne
 	s := &seen{plan: p, calm: k.calm()}
 	env := &Env{seen: s, plan: p, real: k.real != "", signals: make(chan os.Signal, 8), lis: map[string]*listener{}}
 	w := &world{kit: k, env: env, seen: s, plan: p, fail: make(chan error, 1), calm: calm}
+	w.clients, w.leave = context.WithCancel(context.Background())
 	before := goroutines(k.real == "")
 	err := w.build()
 	if err == nil {

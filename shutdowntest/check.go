@@ -280,8 +280,10 @@ func (k *kit) calibrate(t *testing.T) error {
 				if err != nil {
 					return err
 				}
-				ctx, cancel := context.WithTimeout(w.clients, limit)
+				ctx, cancel := context.WithCancel(w.clients) // a deadline would be told to the server
+				timer := time.AfterFunc(limit, cancel)
 				one := c.do(ctx)
+				timer.Stop()
 				cancel()
 				c.close()
 				l.calm = append(l.calm, one)
@@ -309,6 +311,14 @@ func (k *kit) calibrate(t *testing.T) error {
 func (k *kit) patience() time.Duration {
 	if k.real != "" {
 		return 5 * time.Second
+	}
+	return 5 * time.Minute
+}
+
+// longer is for how long after the deadline the kit waits, to tell when it came back.
+func (k *kit) longer() time.Duration {
+	if k.real != "" {
+		return time.Second
 	}
 	return 5 * time.Minute
 }

@@ -90,7 +90,7 @@ func healthDown(s *seen) string {
 
 // fair reports whether a call is one of a client that behaves, from before the drain.
 func (s *seen) fair(c *call) bool {
-	return c.client.Temper == normal && c.begun.Before(s.drain()) && !s.ready.IsZero()
+	return c.client.Temper == normal && c.begun.Add(s.late()).Before(s.drain()) && !s.ready.IsZero()
 }
 
 func notLost(s *seen) string {

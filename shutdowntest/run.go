@@ -120,7 +120,6 @@ func (w *world) run() error {
 			}
 		}()
 	}
-	w.clients, w.leave = context.WithCancel(context.Background())
 	for _, l := range w.kit.loads {
 		if l.probe != "" {
 			w.wg.Go(func() { w.probe(l) })
@@ -145,7 +144,7 @@ func (w *world) run() error {
 	}
 	select {
 	case <-w.over:
-	case <-time.After(2*w.plan.budget.Total + w.kit.patience()):
+	case <-time.After(w.plan.budget.Total + w.kit.longer()):
 	}
 	return nil
 }
