@@ -174,6 +174,9 @@ func (k *kit) check(tb rapid.TB, t *testing.T) {
 	how := "in virtual time, on listeners in memory"
 	if k.real != "" {
 		how = "over TCP, in real time: " + k.real
+		if !checksGiven() {
+			how += fmt.Sprintf("; of the checks that rapid counts only the first %d run (-rapid.checks runs all)", realChecks)
+		}
 	}
 	for _, w := range k.without {
 		how += "; without the rule " + w

@@ -133,8 +133,11 @@ func (w *world) ask(l *load) {
 	})
 }
 
-// probing is how often a probe asks.
-const probing = 100 * time.Millisecond
+// probing is how often a probe asks, from the trigger on. Before that it asks a few times.
+const (
+	probing    = 100 * time.Millisecond
+	probedCalm = 20
+)
 
 // poll asks a probe until the check is over.
 func (w *world) poll(name string, ask func() bool) {
@@ -148,7 +151,13 @@ func (w *world) poll(name string, ask func() bool) {
 			}
 		})
 		last = up
-		if !w.sleep(at.Add(probing)) {
+		pause := probing
+		w.seen.do(func() {
+			if w.seen.asked.IsZero() {
+				pause = min(max(probing, w.seen.calm/probedCalm), max(probing, time.Until(w.seen.planned)))
+			}
+		})
+		if !w.sleep(at.Add(pause)) {
 			return
 		}
 	}

@@ -2,8 +2,12 @@ package shutdowntest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"log"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"testing"
@@ -11,7 +15,11 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+
+	"github.com/rs/zerolog"
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/admin"
@@ -19,20 +27,23 @@ import (
 	"github.com/lastcall-go/lastcall/drain"
 	"github.com/lastcall-go/lastcall/grpcadapter"
 	"github.com/lastcall-go/lastcall/httpadapter"
+	"github.com/lastcall-go/lastcall/internal/tlstest"
 )
 
 // ticks streams until the drain begins.
-func ticks(stream grpc.ServerStream, send func() error) error {
+func ticks(stream grpc.ServerStream, send func() error) error { return tick(stream.Context(), send) }
+
+func tick(ctx context.Context, send func() error) error {
 	for {
 		if err := send(); err != nil {
 			return err
 		}
 		select {
 		case <-time.After(time.Second):
-		case <-lastcall.Draining(stream.Context()):
+		case <-lastcall.Draining(ctx):
 			return nil
-		case <-stream.Context().Done():
-			return stream.Context().Err()
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }
@@ -85,6 +96,10 @@ func consume(e *Env, db *Watched) func(claim, work context.Context) error {
 }
 
 func TestCorrect(t *testing.T) {
+	cert, _, err := tlstest.Certificate()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, tt := range map[string]struct {
 		build build
 		loads []Load
@@ -122,6 +137,40 @@ func TestCorrect(t *testing.T) {
 			return newController(e, controller.WithWorker("consumer", consume(e, db)), controller.WithCloser("db", db.Close),
 				controller.WithFlusher("traces", e.Flush("traces", nil)))
 		}, nil},
+		"events over TLS and HTTP/2": {func(e *Env) *controller.Controller {
+			web := &http.Server{ErrorLog: log.New(io.Discard, "", 0), TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_ = tick(r.Context(), func() error {
+					_, err := fmt.Fprintln(w, "event")
+					return errors.Join(err, http.NewResponseController(w).Flush())
+				})
+			})}
+			return newController(e, controller.WithServer("web", httpadapter.New(e.Listen("web"), web, httpadapter.WithTLS("", ""))))
+		}, []Load{HTTP("web", func(ctx context.Context, c *http.Client) error { return getURL(ctx, c, "https://service/") }), WithTLS("web", &tls.Config{InsecureSkipVerify: true})}},
+		"slow handlers, a budget of its own, and signals": {func(e *Env) *controller.Controller {
+			db := e.Watch("db", nil)
+			ctl, err := controller.New(lastcall.Budget{Total: 20 * time.Second, Settle: 5 * time.Second, Quiet: 500 * time.Millisecond, Reserve: 4 * time.Second},
+				controller.WithSignalChannel(e.Signals()), controller.WithLogger(zerolog.Nop()),
+				controller.WithServer("grpc", grpcServer(e, "grpc", &rpcs{unary: using(db, func(ctx context.Context) error {
+					select {
+					case <-time.After(30 * time.Second):
+						return nil
+					case <-ctx.Done():
+						time.Sleep(100 * time.Millisecond)
+						return ctx.Err()
+					}
+				})})),
+				controller.WithCloser("db", func() error { time.Sleep(100 * time.Millisecond); return db.Close() }),
+				controller.WithFlusher("traces", e.Flush("traces", func(context.Context) error { time.Sleep(100 * time.Millisecond); return nil })))
+			return e.Must(ctl, err)
+		}, []Load{GRPC("grpc", unary)}},
+		"calls that take different times": {onGRPC(&rpcs{unary: func(ctx context.Context) error {
+			select {
+			case <-time.After(rand.N(time.Second)):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}}), []Load{GRPC("grpc", unary)}},
 		"raw": {rawService, []Load{Raw("raw", echo)}},
 	} {
 		t.Run(name, func(t *testing.T) { Check(t, tt.build, tt.loads...) })
@@ -165,4 +214,39 @@ func rawService(e *Env) *controller.Controller {
 		}
 	}
 	return newController(e, controller.WithServer("raw", g, controller.Serving(accept, nil)))
+}
+
+// A service without a controller can be correct as well: it bounds handshakes, takes its
+// health down before the drain, and stops what has not ended in time.
+func TestCorrectServer(t *testing.T) {
+	t.Run("gRPC", func(t *testing.T) {
+		CheckServer(t, func(e *Env) func(context.Context) {
+			srv, lis, h, db := grpc.NewServer(grpc.ConnectionTimeout(time.Second)), e.Listen("grpc"), health.NewServer(), e.Watch("db", nil)
+			testgrpc.RegisterTestServiceServer(srv, &rpcs{unary: using(db, work)})
+			healthpb.RegisterHealthServer(srv, h)
+			go func() { _ = srv.Serve(lis) }()
+			return func(ctx context.Context) {
+				h.Shutdown()
+				stop := context.AfterFunc(ctx, srv.Stop)
+				defer stop()
+				timer := time.AfterFunc(24*time.Second, srv.Stop)
+				defer timer.Stop()
+				srv.GracefulStop()
+				_ = db.Close()
+			}
+		}, GRPC("grpc", unary))
+	})
+	t.Run("HTTP", func(t *testing.T) {
+		CheckServer(t, func(e *Env) func(context.Context) {
+			srv, lis := &http.Server{Handler: http.HandlerFunc(page), ReadHeaderTimeout: time.Second}, e.Listen("web")
+			go func() { _ = srv.Serve(lis) }()
+			return func(ctx context.Context) {
+				ctx, cancel := context.WithTimeout(ctx, 24*time.Second)
+				defer cancel()
+				if srv.Shutdown(ctx) != nil {
+					_ = srv.Close()
+				}
+			}
+		}, HTTP("web", get))
+	})
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/lastcall-go/lastcall"
 
+	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/internal/mempipe"
 )
 
@@ -35,6 +36,14 @@ type fatal struct{ text string }
 // Fatal ends the check, and the test: the service cannot be built. It is for the
 // goroutine that builds it.
 func (e *Env) Fatal(args ...any) { panic(fatal{fmt.Sprint(args...)}) }
+
+// Must returns ctl, or ends the test if there is an error: for what controller.New returns.
+func (e *Env) Must(ctl *controller.Controller, err error) *controller.Controller {
+	if err != nil {
+		e.Fatal(err)
+	}
+	return ctl
+}
 
 // Cleanup registers a function that is called when the check is over, the last one first.
 func (e *Env) Cleanup(f func()) {

@@ -134,8 +134,10 @@ func stream(ctx context.Context, cc *grpc.ClientConn) error {
 }
 
 // get reads a page to its end.
-func get(ctx context.Context, c *http.Client) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://service/", http.NoBody)
+func get(ctx context.Context, c *http.Client) error { return getURL(ctx, c, "http://service/") }
+
+func getURL(ctx context.Context, c *http.Client, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return err
 	}

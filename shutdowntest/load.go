@@ -18,6 +18,15 @@ import (
 	"google.golang.org/grpc/status"
 )
 
+// Ended returns nil for io.EOF, with which Recv ends when the server has ended a stream
+// well, and other errors as they are.
+func Ended(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
 // load is a kind of call.
 type load struct {
 	name, listener string

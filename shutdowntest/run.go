@@ -133,7 +133,7 @@ func (w *world) run() error {
 			if err := w.calm(w); err != nil {
 				return err
 			}
-			w.seen.planned = time.Now()
+			w.seen.do(func() { w.seen.planned = time.Now() })
 		}
 		w.load()
 		time.Sleep(time.Until(s.planned))
@@ -181,7 +181,7 @@ func (w *world) await() error {
 			return fmt.Errorf("the load %q is for a listener that the service has not asked for with Env.Listen(%q)", l.name, l.listener)
 		}
 	}
-	w.seen.planned = time.Now().Add(w.seen.calm)
+	w.seen.do(func() { w.seen.planned = time.Now().Add(w.seen.calm) })
 	return nil
 }
 
