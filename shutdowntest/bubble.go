@@ -17,8 +17,9 @@ import (
 
 // result is what a check comes to.
 type result struct {
-	seen *seen
-	err  error
+	seen  *seen
+	err   error
+	stays bool // the bubble cannot end
 }
 
 // bubble runs a check in a bubble, or in real time. calm is called when the service is
@@ -29,6 +30,7 @@ type result struct {
 // cannot end stays behind, frozen: its first goroutine waits for something outside, for
 // which virtual time stands still. That is why rapid.SyncTest is not used here.
 func (k *kit) bubble(t *testing.T, p *plan, calm func(*world) error) (*seen, error) {
+	over := false
 	results := make(chan result, 1)
 	never := make(chan struct{})
 	if k.real != "" {
@@ -38,10 +40,20 @@ func (k *kit) bubble(t *testing.T, p *plan, calm func(*world) error) (*seen, err
 		ch := make(chan os.Signal, 1)
 		signal.Notify(ch, os.Interrupt)
 		signal.Stop(ch)
-		go synctest.Test(t, func(*testing.T) { k.inside(p, calm, results, never) })
+		ended := make(chan struct{})
+		go func() {
+			synctest.Test(t, func(*testing.T) { k.inside(p, calm, results, never) })
+			close(ended)
+		}()
+		defer func() {
+			if over {
+				<-ended
+			}
+		}()
 	}
 	select {
 	case r := <-results:
+		over = !r.stays
 		return r.seen, r.err
 	case <-time.After(stuckTime):
 		stacks := make([]byte, 1<<20)
@@ -88,8 +100,9 @@ func (k *kit) inside(p *plan, calm func(*world) error, results chan<- result, ne
 	if err == nil {
 		s.left = left
 	}
-	results <- result{seen: s, err: err}
-	if len(left) > 0 && never != nil {
+	stays := len(left) > 0
+	results <- result{s, err, stays}
+	if stays && never != nil {
 		<-never
 	}
 }

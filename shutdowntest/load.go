@@ -140,7 +140,7 @@ type client struct {
 
 func (w *world) newClient(name string, l *load, lis *listener, p clientPlan) (*client, error) {
 	c := &client{clientPlan: p, name: name, load: l, lis: lis, seen: w.seen, turned: make(chan struct{})}
-	secret := w.kit.tls[l.listener]
+	secret := w.kit.tls[l.listener].Clone() // net/http changes it
 	dial := func(ctx context.Context) (net.Conn, error) { return c.dial(ctx, lis) }
 	switch {
 	case l.grpc != nil:

@@ -29,6 +29,7 @@ type trigger string
 // The triggers; the simplest one first, for shrinking.
 const (
 	byShutdown trigger = "Shutdown"
+	byStop     trigger = "the stop function"
 	bySignal   trigger = "SIGTERM"
 	byContext  trigger = "the end of Run's context"
 	byFail     trigger = "Fail"
@@ -82,7 +83,7 @@ type peer struct {
 
 // drawPlan draws one check.
 func drawPlan(t *rapid.T, k *kit) *plan {
-	p := &plan{trigger: byShutdown}
+	p := &plan{trigger: byStop}
 	if k.build != nil {
 		p.trigger = rapid.SampledFrom([]trigger{byShutdown, byShutdown, bySignal, bySignal, byContext, byFail, byWorker, byForce, early}).Draw(t, "trigger")
 		p.more = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) again {
