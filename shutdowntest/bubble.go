@@ -58,7 +58,7 @@ func (k *kit) bubble(t *testing.T, p *plan, calm func(*world) error) (*seen, err
 	case <-time.After(stuckTime):
 		stacks := make([]byte, 1<<20)
 		stacks = stacks[:runtime.Stack(stacks, true)]
-		return nil, fmt.Errorf("the check has not ended after %v: it seems that the service waits for something outside of its bubble, such as a socket, a pipe, or a channel or a mutex that others hold; "+
+		return nil, fmt.Errorf("the check has not ended after %v: it seems that the service waits for something outside of its bubble, such as a socket, a pipe, or a channel or a mutex that others hold, or that it never rests: time passes only while all of its goroutines wait; "+
 			"give it listeners and connections of the Env only, or use RealTime\n%s", stuckTime, stuck(stacks))
 	}
 }

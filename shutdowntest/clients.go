@@ -139,7 +139,7 @@ const (
 	probedCalm = 20
 )
 
-// poll asks a probe until the check is over.
+// poll asks a probe until it is down in the drain, or the check is over.
 func (w *world) poll(name string, ask func() bool) {
 	for last, first := false, true; w.clients.Err() == nil; first = false {
 		at := time.Now()
@@ -151,13 +151,14 @@ func (w *world) poll(name string, ask func() bool) {
 			}
 		})
 		last = up
-		pause := probing
+		pause, enough := probing, false
 		w.seen.do(func() {
+			enough = !up && !w.seen.drained.IsZero()
 			if w.seen.asked.IsZero() {
 				pause = min(max(probing, w.seen.calm/probedCalm), max(probing, time.Until(w.seen.planned)))
 			}
 		})
-		if !w.sleep(at.Add(pause)) {
+		if enough || !w.sleep(at.Add(pause)) {
 			return
 		}
 	}

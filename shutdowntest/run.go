@@ -72,7 +72,7 @@ func (w *world) build() (err error) {
 	opts := []controller.Option{
 		controller.WithObserver(own, w.observe),
 		controller.WithAnnouncer(own, func() { w.seen.note(&w.seen.announced, "announced: workers are told to claim nothing new") }),
-		controller.WithCloser(own, func() { w.seen.note(&w.seen.closing, "closers begin") }),
+		controller.WithCloser(own, func() { w.seen.do(func() { w.seen.event("closers begin") }) }),
 	}
 	if w.plan.trigger == byWorker {
 		opts = append(opts, controller.WithWorker(own, func(claim, _ context.Context) error {
