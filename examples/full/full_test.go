@@ -21,17 +21,21 @@ import (
 func TestShutdown(t *testing.T) {
 	shutdowntest.Check(t, func(e *shutdowntest.Env) *controller.Controller {
 		ctl, err := controller.New(e.Budget())
-		dir := e.TempDir()
-		c := config{
-			grpcAddr: "grpc", restAddr: "rest", adminAddr: "admin", work: 50 * time.Millisecond, census: time.Second,
-			guestBook: filepath.Join(dir, "guests"), events: filepath.Join(dir, "events"), traces: filepath.Join(dir, "traces"),
-			listen: func(name string) (net.Listener, error) { return e.Listen(name), nil }, dial: e.Dialer("grpc"),
-		}
 		if err == nil {
-			err = c.open(context.Background(), ctl, zerolog.Nop())
+			err = configOf(e).open(context.Background(), ctl, zerolog.Nop())
 		}
 		return e.Must(ctl, err)
 	}, shutdowntest.HTTP("rest", sign), shutdowntest.GRPC("grpc", listen), shutdowntest.Probe("admin", "/readyz"))
+}
+
+// configOf returns what main has from flags.
+func configOf(e *shutdowntest.Env) config {
+	dir := e.TempDir()
+	return config{
+		grpcAddr: "grpc", restAddr: "rest", adminAddr: "admin", work: 50 * time.Millisecond, census: time.Second,
+		guestBook: filepath.Join(dir, "guests"), events: filepath.Join(dir, "events"), traces: filepath.Join(dir, "traces"),
+		listen: func(name string) (net.Listener, error) { return e.Listen(name), nil }, dial: e.Dialer("grpc"),
+	}
 }
 
 // sign signs the guest book.

@@ -18,13 +18,15 @@ import (
 func TestShutdown(t *testing.T) {
 	shutdowntest.Check(t, func(e *shutdowntest.Env) *controller.Controller {
 		ctl, err := controller.New(e.Budget())
-		listen := func() (net.Listener, error) { return e.Listen("grpc"), nil }
 		if err == nil {
+			listen := func() (net.Listener, error) { return e.Listen("grpc"), nil }
 			err = open(context.Background(), ctl, zerolog.Nop(), filepath.Join(e.TempDir(), "db"), listen)
 		}
 		return e.Must(ctl, err)
-	}, shutdowntest.GRPC("grpc", func(ctx context.Context, cc *grpc.ClientConn) error {
-		_, err := pb.NewGreeterClient(cc).SayHello(ctx, &pb.HelloRequest{Name: "gopher"})
-		return err
-	}))
+	}, shutdowntest.GRPC("grpc", greet))
+}
+
+func greet(ctx context.Context, cc *grpc.ClientConn) error {
+	_, err := pb.NewGreeterClient(cc).SayHello(ctx, &pb.HelloRequest{Name: "gopher"})
+	return err
 }
