@@ -69,7 +69,7 @@ const stuckTime = 30 * time.Second
 // stuck returns the goroutines that a bubble waits for, or the first ones.
 func stuck(stacks []byte) string {
 	var all []string
-	for _, g := range strings.Split(string(stacks), "\n\n") {
+	for g := range strings.SplitSeq(string(stacks), "\n\n") {
 		first, _, _ := strings.Cut(g, "\n")
 		if strings.Contains(first, "synctest bubble") && !strings.Contains(first, "(durable)") {
 			all = append(all, g)

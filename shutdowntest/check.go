@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -291,7 +292,7 @@ func (k *kit) calibrate(t *testing.T) error {
 				c.close()
 				l.calm = append(l.calm, one)
 				if one.over && !one.ok() {
-					return fmt.Errorf("a call of load %s failed with status %d, %v %v", l.name, one.heard.status, one.err, one.heard.broken)
+					return fmt.Errorf("a call of load %s failed with status %d: %w", l.name, one.heard.status, errors.Join(one.err, one.heard.broken))
 				}
 			}
 		}

@@ -82,7 +82,7 @@ func (w *world) silent(p peer) {
 	w.seen.do(func() { w.seen.event("a peer connects to %s, and says %q and no more", p.Listener, p.Says) })
 	stop := context.AfterFunc(w.clients, func() { _ = conn.Close() })
 	defer stop()
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	_, _ = io.WriteString(conn, p.Says)
 	_, _ = io.Copy(io.Discard, conn)
 }

@@ -49,8 +49,8 @@ func tick(ctx context.Context, send func() error) error {
 }
 
 // grpcServer returns a server of rpcs.
-func grpcServer(e *Env, name string, s *rpcs) lastcall.FullServer {
-	g := grpcadapter.New(e.Listen(name))
+func grpcServer(e *Env, s *rpcs) lastcall.FullServer {
+	g := grpcadapter.New(e.Listen("grpc"))
 	testgrpc.RegisterTestServiceServer(g.NewServer(), s)
 	return g
 }
@@ -69,7 +69,8 @@ func httpServer(e *Env, name string, h http.HandlerFunc) lastcall.FullServer {
 // using returns a handler during which a dependency is in use.
 func using(db *Watched, f func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
-		defer db.Use()()
+		done := db.Use()
+		defer done()
 		return f(ctx)
 	}
 }
@@ -77,21 +78,18 @@ func using(db *Watched, f func(context.Context) error) func(context.Context) err
 // consume returns a worker that claims jobs until it is told to stop.
 func consume(e *Env, db *Watched) func(claim, work context.Context) error {
 	return func(claim, within context.Context) error {
-		for {
+		for claim.Err() == nil {
 			select {
 			case <-time.After(takes):
 			case <-claim.Done():
-				return nil
+				continue
 			}
-			if claim.Err() != nil {
-				return nil
-			}
-			done := e.Claim(claim, "jobs")
-			release := db.Use()
+			done, release := e.Claim(claim, "jobs"), db.Use()
 			_ = work(within)
 			release()
 			done()
 		}
+		return nil
 	}
 }
 
@@ -107,7 +105,7 @@ func TestCorrect(t *testing.T) {
 		"gRPC": {func(e *Env) *controller.Controller {
 			db := e.Watch("db", nil)
 			return newController(e,
-				controller.WithServer("grpc", grpcServer(e, "grpc", &rpcs{unary: using(db, work), stream: ticks})),
+				controller.WithServer("grpc", grpcServer(e, &rpcs{unary: using(db, work), stream: ticks})),
 				controller.WithCloser("db", db.Close),
 				controller.WithFlusher("traces", e.Flush("traces", nil)))
 		}, []Load{GRPC("grpc", unary), GRPC("grpc", stream)}},
@@ -119,7 +117,7 @@ func TestCorrect(t *testing.T) {
 				controller.WithCloser("db", db.Close))
 		}, []Load{HTTP("web", get), Probe("admin", "/readyz")}},
 		"gateway": {func(e *Env) *controller.Controller {
-			g := grpcServer(e, "grpc", &rpcs{})
+			g := grpcServer(e, &rpcs{})
 			cc, err := grpc.NewClient("passthrough:///grpc", grpc.WithContextDialer(e.Dialer("grpc")), grpc.WithTransportCredentials(insecure.NewCredentials()))
 			if err != nil {
 				e.Fatal(err)
@@ -150,7 +148,7 @@ func TestCorrect(t *testing.T) {
 			db := e.Watch("db", nil)
 			ctl, err := controller.New(lastcall.Budget{Total: 20 * time.Second, Settle: 5 * time.Second, Quiet: 500 * time.Millisecond, Reserve: 4 * time.Second},
 				controller.WithSignalChannel(e.Signals()), controller.WithLogger(zerolog.Nop()),
-				controller.WithServer("grpc", grpcServer(e, "grpc", &rpcs{unary: using(db, func(ctx context.Context) error {
+				controller.WithServer("grpc", grpcServer(e, &rpcs{unary: using(db, func(ctx context.Context) error {
 					select {
 					case <-time.After(30 * time.Second):
 						return nil

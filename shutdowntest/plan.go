@@ -128,9 +128,9 @@ func drawInstant() *rapid.Generator[int] {
 	return rapid.OneOf(rapid.IntRange(-1000, -1), rapid.IntRange(-100, 250), rapid.IntRange(0, 1100), rapid.Just(0))
 }
 
-func drawBudget(t *rapid.T, real bool) lastcall.Budget {
+func drawBudget(t *rapid.T, quick bool) lastcall.Budget {
 	unit := 100 * time.Millisecond
-	if real {
+	if quick {
 		unit = 10 * time.Millisecond
 	}
 	b := lastcall.Budget{

@@ -44,13 +44,9 @@ func endless(stream grpc.ServerStream, send func() error) error {
 }
 
 // onGRPC returns a build of a controller with one gRPC server.
-func onGRPC(s *rpcs, more ...func(*Env) controller.Option) build {
+func onGRPC(s *rpcs) build {
 	return func(e *Env) *controller.Controller {
-		opts := []controller.Option{controller.WithServer("grpc", grpcServer(e, "grpc", s))}
-		for _, m := range more {
-			opts = append(opts, m(e))
-		}
-		return newController(e, opts...)
+		return newController(e, controller.WithServer("grpc", grpcServer(e, s)))
 	}
 }
 
@@ -58,7 +54,7 @@ func onGRPC(s *rpcs, more ...func(*Env) controller.Option) build {
 func withDB(wrong func(e *Env, db *Watched) controller.Option) build {
 	return func(e *Env) *controller.Controller {
 		db := e.Watch("db", nil)
-		return newController(e, controller.WithServer("grpc", grpcServer(e, "grpc", &rpcs{unary: using(db, work)})), wrong(e, db))
+		return newController(e, controller.WithServer("grpc", grpcServer(e, &rpcs{unary: using(db, work)})), wrong(e, db))
 	}
 }
 
@@ -115,7 +111,7 @@ func TestPlantedBugs(t *testing.T) {
 		}), []Load{GRPC("grpc", unary)}},
 		"a closer under handlers: at the drain": {"ordered", func(e *Env) *controller.Controller {
 			db := e.Watch("db", nil)
-			ctl := newController(e, controller.WithServer("grpc", grpcServer(e, "grpc", &rpcs{})))
+			ctl := newController(e, controller.WithServer("grpc", grpcServer(e, &rpcs{})))
 			go func() {
 				<-ctl.Life().Draining()
 				_ = db.Close()
@@ -134,7 +130,7 @@ func TestPlantedBugs(t *testing.T) {
 		}}), []Load{GRPC("grpc", unary)}},
 		"a leaked goroutine that ticks": {"empty", func(e *Env) *controller.Controller {
 			go func() {
-				for range time.Tick(time.Millisecond) { //nolint:revive // it is the bug
+				for range time.Tick(time.Millisecond) {
 				}
 			}()
 			return onGRPC(&rpcs{})(e)
@@ -191,7 +187,7 @@ func TestPlantedBugs(t *testing.T) {
 		}}), []Load{GRPC("grpc", unary)}},
 		"a flush that comes first": {"told", func(e *Env) *controller.Controller {
 			db, flush := e.Watch("db", nil), e.Flush("traces", nil)
-			return newController(e, controller.WithServer("grpc", grpcServer(e, "grpc", &rpcs{})),
+			return newController(e, controller.WithServer("grpc", grpcServer(e, &rpcs{})),
 				controller.WithCloser("db", db.Close), controller.WithCloser("traces", func() { time.Sleep(0); _ = flush(context.Background()); time.Sleep(time.Millisecond) }))
 		}, []Load{GRPC("grpc", unary)}},
 		"readiness before serving": {"ready", func(e *Env) *controller.Controller {
@@ -202,7 +198,7 @@ func TestPlantedBugs(t *testing.T) {
 			return newController(e, controller.WithServer("grpc", srv, controller.ServedElsewhere(ready)))
 		}, []Load{GRPC("grpc", unary)}},
 		"a second signal that forces at once": {"not lost", func(e *Env) *controller.Controller {
-			ctl := newController(e, controller.WithSignals(), controller.WithServer("grpc", grpcServer(e, "grpc", &rpcs{})))
+			ctl := newController(e, controller.WithSignals(), controller.WithServer("grpc", grpcServer(e, &rpcs{})))
 			signals := e.Signals()
 			go func() {
 				for first := true; ; first = false {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -298,8 +299,8 @@ func (w *world) end() {
 	w.env.mu.Lock()
 	cleanup := w.env.cleanup
 	w.env.mu.Unlock()
-	for i := len(cleanup) - 1; i >= 0; i-- {
-		cleanup[i]()
+	for _, f := range slices.Backward(cleanup) {
+		f()
 	}
 }
 

@@ -85,7 +85,7 @@ func testBefore(t *testing.T) {
 	shutdowntest.CheckServer(t, func(e *shutdowntest.Env) (stop func(context.Context)) {
 		srv, lis := grpc.NewServer(), e.Listen("grpc")
 		testgrpc.RegisterTestServiceServer(srv, service{})
-		go srv.Serve(lis)
+		go srv.Serve(lis)                                   //nolint:errcheck // it ends with the stop
 		return func(context.Context) { srv.GracefulStop() } // what main does at SIGTERM
 	}, shutdowntest.GRPC("grpc", one))
 }
@@ -122,7 +122,7 @@ func TestStory(t *testing.T) {
 		return
 	}
 	for name, red := range reds {
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestStory$", "-rapid.nofailfile", "-rapid.checks=100") //nolint:gosec // itself
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestStory$", "-rapid.nofailfile", "-rapid.checks=100")
 		cmd.Env = append(os.Environ(), env+"="+name)
 		out, err := cmd.CombinedOutput()
 		if err == nil {
