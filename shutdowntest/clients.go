@@ -142,10 +142,10 @@ const (
 // poll asks a probe until it is down in the drain, or the check is over.
 func (w *world) poll(name string, ask func() bool) {
 	for last, first := false, true; w.clients.Err() == nil; first = false {
-		at := time.Now()
+		at, down := time.Now(), w.ctl != nil && !w.ctl.ProbesReady()
 		up := ask()
 		w.seen.do(func() {
-			w.seen.probes = append(w.seen.probes, probed{name: name, at: at, up: up})
+			w.seen.probes = append(w.seen.probes, probed{name: name, at: at, up: up, down: down})
 			if up != last || first {
 				w.seen.event("%s: up %v", name, up)
 			}

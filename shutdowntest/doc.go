@@ -29,7 +29,8 @@
 // # What is checked
 //
 //	bounded   Run has returned by the deadline
-//	ready     not ready before every server accepts; probes are down when the drain begins
+//	ready     not ready before every server accepts; probes are down after announce, or,
+//	          if the policy says so, when the drain begins
 //	not lost  a call that began before the drain and could end before the timer has succeeded
 //	honest    an interrupted call got a status that clients retry; none succeeded without
 //	          its whole answer

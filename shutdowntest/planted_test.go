@@ -123,6 +123,20 @@ func TestPlantedBugs(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 			h.Shutdown()
 		}), []Load{GRPC("grpc", unary), Without("empty", "silent peers hold Stop of a bare server")}},
+		"a path for probes that is never down": {"ready", func(e *Env) *controller.Controller {
+			return newController(e, controller.WithServer("web", httpServer(e, "web", func(http.ResponseWriter, *http.Request) {})))
+		}, []Load{Probe("web", "/readyz")}},
+		"a closer that hangs": {"empty", func(e *Env) *controller.Controller {
+			return newController(e, controller.WithCloser("db", func() { select {} }))
+		}, nil},
+		"a cache that is closed after its database": {"ordered", func(e *Env) *controller.Controller {
+			db := e.Watch("db", nil)
+			return newController(e, controller.WithCloser("cache", func() { db.Use()() }), controller.WithCloser("db", db.Close))
+		}, nil},
+		"work in the background that nothing waits for": {"empty", onGRPC(&rpcs{unary: func(context.Context) error {
+			go func() { time.Sleep(takes) }()
+			return nil
+		}}), []Load{GRPC("grpc", unary)}},
 		"a stream that ignores Draining": {"drained", onGRPC(&rpcs{stream: endless}), []Load{GRPC("grpc", stream)}},
 		"a leaked goroutine": {"empty", onGRPC(&rpcs{unary: func(ctx context.Context) error {
 			go func() { time.Sleep(time.Hour) }()

@@ -16,7 +16,7 @@ type rule struct {
 func rules() []rule {
 	return []rule{
 		{"bounded", "Run has returned by the deadline", bounded},
-		{"ready", "not ready before every server accepts; probes are down when the drain begins", ready},
+		{"ready", "not ready before every server accepts; probes are down after announce, or, if the policy says so, when the drain begins", ready},
 		{"not lost", "a call that began before the drain and could end before the timer has succeeded", notLost},
 		{"honest", "an interrupted call got a status that clients retry; none succeeded without its whole answer", honest},
 		{"drained", "a stream that does not end by itself ends when the drain begins, and does not hold it until the timer", drained},
@@ -49,6 +49,11 @@ func ready(s *seen) string {
 		}
 		if p.up && p.at.After(s.drain().Add(s.late())) {
 			return fmt.Sprintf("the probe of %s said ready at %s; the drain began at %s", p.name, s.since(p.at), s.since(s.drain()))
+		}
+	}
+	for _, p := range s.probes {
+		if p.up && p.down && !s.settling.IsZero() && p.at.After(s.settling.Add(s.late())) {
+			return fmt.Sprintf("the probe of %s said ready at %s; the controller takes probes down when it announces, which was over at %s", p.name, s.since(p.at), s.since(s.settling))
 		}
 	}
 	for _, l := range s.listeners {

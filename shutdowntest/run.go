@@ -90,6 +90,9 @@ func (w *world) build() (err error) {
 
 // observe notes the states for the story.
 func (w *world) observe(s report.Step) {
+	if s.Kind == report.KindPhase && s.Phase == lastcall.PhaseSettle {
+		w.seen.note(&w.seen.settling, "settle begins")
+	}
 	if s.Kind == report.KindTransition {
 		w.seen.do(func() { w.seen.event("%v", s.State) })
 	}

@@ -20,6 +20,7 @@ type seen struct {
 	ready     time.Time // when the controller said that it was
 	asked     time.Time // when the trigger was pulled
 	announced time.Time // when workers were told to claim no more
+	settling  time.Time // when announce was over
 	drained   time.Time // when the drain began
 	forced    time.Time // when the check forced the shutdown
 	hurried   time.Time // when it brought the timer forward in another way, or may have
@@ -53,6 +54,7 @@ type probed struct {
 	at   time.Time
 	up   bool
 	over bool // of health: the stream has ended
+	down bool // of a probe: the controller says that it has to be down
 }
 
 // do runs f while nothing else changes.
