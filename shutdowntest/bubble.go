@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
 	"regexp"
@@ -133,9 +134,22 @@ func (k *kit) left(before map[string]string) (left []string) {
 		}
 		time.Sleep(settleTime)
 	}
+	// When net/http has refused the rest of a request, its goroutine waits half a second
+	// after it has closed the connection for writing, and nothing can end that.
+	lingers := func(stack string) bool { return strings.Contains(stack, "created by net/http.(*Server).Serve in") }
+	if k.real == "" && slices.ContainsFunc(left, lingers) {
+		time.Sleep(lingerTime)
+		still := slices.Collect(maps.Keys(goroutines(true)))
+		left = slices.DeleteFunc(left, func(stack string) bool {
+			return lingers(stack) && !slices.ContainsFunc(still, func(id string) bool { return strings.HasPrefix(stack, id+" ") })
+		})
+	}
 	slices.Sort(left)
 	return left
 }
+
+// lingerTime is longer than net/http waits.
+const lingerTime = time.Second
 
 // goroutines returns the stacks of the goroutines of the caller's bubble, or of all, but
 // for the caller's own.

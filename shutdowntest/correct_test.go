@@ -62,8 +62,8 @@ func page(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func httpServer(e *Env, name string, h http.HandlerFunc) lastcall.FullServer {
-	return httpadapter.New(e.Listen(name), &http.Server{Handler: h})
+func httpServer(e *Env, h http.HandlerFunc) lastcall.FullServer {
+	return httpadapter.New(e.Listen("web"), &http.Server{Handler: h})
 }
 
 // using returns a handler during which a dependency is in use.
@@ -112,7 +112,7 @@ func TestCorrect(t *testing.T) {
 		"HTTP": {func(e *Env) *controller.Controller {
 			db := e.Watch("db", nil)
 			return newController(e,
-				controller.WithServer("web", httpServer(e, "web", page)),
+				controller.WithServer("web", httpServer(e, page)),
 				controller.WithServer("admin", admin.New(e.Listen("admin"))),
 				controller.WithCloser("db", db.Close))
 		}, []Load{HTTP("web", get), Probe("admin", "/readyz")}},
@@ -122,7 +122,7 @@ func TestCorrect(t *testing.T) {
 			if err != nil {
 				e.Fatal(err)
 			}
-			web := httpServer(e, "web", func(w http.ResponseWriter, r *http.Request) {
+			web := httpServer(e, func(w http.ResponseWriter, r *http.Request) {
 				if err := unary(r.Context(), cc); err != nil {
 					w.WriteHeader(http.StatusServiceUnavailable)
 				}

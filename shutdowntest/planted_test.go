@@ -124,7 +124,7 @@ func TestPlantedBugs(t *testing.T) {
 			h.Shutdown()
 		}), []Load{GRPC("grpc", unary), Without("empty", "silent peers hold Stop of a bare server")}},
 		"a path for probes that is never down": {"ready", func(e *Env) *controller.Controller {
-			return newController(e, controller.WithServer("web", httpServer(e, "web", func(http.ResponseWriter, *http.Request) {})))
+			return newController(e, controller.WithServer("web", httpServer(e, func(http.ResponseWriter, *http.Request) {})))
 		}, []Load{Probe("web", "/readyz")}},
 		"a closer that hangs": {"empty", func(e *Env) *controller.Controller {
 			return newController(e, controller.WithCloser("db", func() { select {} }))
@@ -166,7 +166,7 @@ func TestPlantedBugs(t *testing.T) {
 			return nil
 		}}), []Load{GRPC("grpc", unary)}},
 		"an answer that is cut as a success": {"honest", func(e *Env) *controller.Controller {
-			return newController(e, controller.WithServer("web", httpServer(e, "web", func(w http.ResponseWriter, r *http.Request) {
+			return newController(e, controller.WithServer("web", httpServer(e, func(w http.ResponseWriter, r *http.Request) {
 				for range 20 {
 					select {
 					case <-time.After(takes):
