@@ -49,6 +49,7 @@ var floors = map[string][]string{
 	"drain":       {"", "internal/foreign", "internal/inflight", "internal/connset", "internal/sock"},
 	"kubernetes":  {""},
 	"systemd":     {"", "controller", "report"},
+	"slogadapter": {"controller", "report"},
 	"admin":       {"", "fsm", "report", "httpadapter", "internal/foreign"},
 
 	"cmd/lastcall": {"", "fsm", "transitions", "controller", "report", "grpcadapter", "kubernetes", "viz", "report/draw", "internal/source"},
@@ -62,7 +63,7 @@ var outside = map[string][]string{
 	"github.com/mattn/go-isatty":   {"controller", "cmd/lastcall"},
 	"google.golang.org/grpc":       {"grpcadapter", "cmd/lastcall"},
 	"google.golang.org/protobuf":   {"cmd/lastcall"},
-	"golang.org/x/sys":             {"controller", "grpcadapter", "internal/sock"},
+	"golang.org/x/sys":             {"controller", "grpcadapter", "internal/sock", "cmd/lastcall"},
 	"github.com/coreos/go-systemd": {"systemd"},
 }
 

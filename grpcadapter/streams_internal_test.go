@@ -39,7 +39,7 @@ func TestStreams(t *testing.T) {
 		must(framer.WriteSettings())
 		feed(s.read)
 		open, used, next, last := map[uint32]struct{}{}, false, uint32(1), uint32(maxID)
-		any := func() uint32 {
+		some := func() uint32 {
 			if ids := slices.Sorted(maps.Keys(open)); len(ids) > 0 {
 				return rapid.SampledFrom(ids).Draw(rt, "stream")
 			}
@@ -55,28 +55,28 @@ func TestStreams(t *testing.T) {
 				feed(s.read)
 			},
 			"body": func() {
-				must(framer.WriteData(any(), rapid.Bool().Draw(rt, "end"), make([]byte, rapid.IntRange(0, 300).Draw(rt, "size"))))
+				must(framer.WriteData(some(), rapid.Bool().Draw(rt, "end"), make([]byte, rapid.IntRange(0, 300).Draw(rt, "size"))))
 				feed(s.read)
 			},
 			"client's trailers": func() {
 				if len(open) == 0 {
 					return
 				}
-				must(framer.WriteHeaders(http2.HeadersFrameParam{StreamID: any(), EndHeaders: true, EndStream: true}))
+				must(framer.WriteHeaders(http2.HeadersFrameParam{StreamID: some(), EndHeaders: true, EndStream: true}))
 				feed(s.read)
 			},
 			"cancel": func() {
-				id := any()
+				id := some()
 				must(framer.WriteRSTStream(id, http2.ErrCodeCancel))
 				delete(open, id)
 				feed(s.read)
 			},
 			"answer": func() {
-				must(framer.WriteData(any(), false, make([]byte, rapid.IntRange(0, 300).Draw(rt, "size"))))
+				must(framer.WriteData(some(), false, make([]byte, rapid.IntRange(0, 300).Draw(rt, "size"))))
 				feed(s.wrote)
 			},
 			"trailers": func() {
-				id := any()
+				id := some()
 				must(framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: make([]byte, 10), EndHeaders: true, EndStream: true}))
 				delete(open, id)
 				feed(s.wrote)

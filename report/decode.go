@@ -20,7 +20,7 @@ import (
 func (r *Report) UnmarshalJSON(text []byte) error {
 	var in jsonReport
 	if err := json.Unmarshal(text, &in); err != nil {
-		return fmt.Errorf("report: %w", err)
+		return fmt.Errorf("report: %w", where(text, err))
 	}
 	if in.Version > Version || in.Version < 0 {
 		return fmt.Errorf("report: version %d is not one that this release reads, which is %d", in.Version, Version)
@@ -39,6 +39,19 @@ func (r *Report) UnmarshalJSON(text []byte) error {
 	rows(out.Steps)
 	*r = out
 	return nil
+}
+
+// where returns an error of json.Unmarshal with the number of the step that has it, as far as
+// it is one of a step.
+func where(text []byte, err error) error {
+	var parts struct{ Steps []json.RawMessage }
+	_ = json.Unmarshal(text, &parts)
+	for i, part := range parts.Steps {
+		if wrong := json.Unmarshal(part, new(jsonStep)); wrong != nil {
+			return fmt.Errorf("step %d: %w", i+1, wrong)
+		}
+	}
+	return err
 }
 
 // report returns the report without its steps.

@@ -9,8 +9,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/rs/zerolog"
-
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/report"
@@ -69,8 +67,8 @@ func (w *world) build() (err error) {
 			w.env.signals = nil
 		}
 	}
-	_ = w.ctl.Add(controller.WithLogger(zerolog.Nop())) // an error: the service has a logger
 	opts := []controller.Option{
+		controller.WithoutStderr(),
 		controller.WithObserver(own, w.observe),
 		controller.WithAnnouncer(own, func() { w.seen.note(&w.seen.announced, "announced: workers are told to claim nothing new") }),
 		controller.WithCloser(own, func() { w.seen.do(func() { w.seen.event("closers begin") }) }),
