@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/status"
 
 	"github.com/lastcall-go/lastcall/admin"
 	"github.com/lastcall-go/lastcall/controller"
@@ -44,7 +46,10 @@ func (b *bidi) FullDuplexCall(s testgrpc.TestService_FullDuplexCallServer) error
 }
 
 func (b *bidi) EmptyCall(ctx context.Context, _ *testgrpc.Empty) (*testgrpc.Empty, error) {
-	return &testgrpc.Empty{}, b.tasks.Go(ctx, "mail", func(ctx context.Context) { _ = work(ctx) })
+	if err := b.tasks.Go(ctx, "mail", func(ctx context.Context) { _ = work(ctx) }); err != nil {
+		return nil, status.Error(codes.Unavailable, err.Error()) // the kit finds what Go's error alone is: Unknown
+	}
+	return &testgrpc.Empty{}, nil
 }
 
 // pings is a client of that stream.
