@@ -229,7 +229,7 @@ func TestChecklist_InFlightIsVisible(t *testing.T) {
 	if e.Server != "grpc" || e.Streams != 1 {
 		t.Errorf("the log says %+v, want one stream", e)
 	}
-	want := fmt.Sprintf("in_flight{server=%q,kind=%q,name=%q} 1", "grpc", lastcall.WorkStream, echopb.Echo_ClientStreamingEcho_FullMethodName)
+	want := fmt.Sprintf("in_flight{server=%q,kind=%q,name=%q} 1", "grpc", lastcall.WorkClientStream, echopb.Echo_ClientStreamingEcho_FullMethodName)
 	if page := g.page(t, "/metrics"); !strings.Contains(page, want) {
 		t.Errorf("the page says %s, want %s", page, want)
 	}

@@ -124,7 +124,7 @@ func newServer(opts []Option) *Server {
 		forced:   make(chan struct{}),
 		stopping: make(chan struct{}),
 	}
-	s.other = &method{server: s, label: inflight.Label{Name: otherMethods, Kind: lastcall.WorkStream}}
+	s.other = &method{server: s, label: inflight.Label{Name: otherMethods, Kind: lastcall.WorkBidiStream}}
 	s.apply(opts)
 	if s.overHTTP && s.ready == nil { // its http.Server accepts
 		ready := make(chan struct{})

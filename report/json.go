@@ -97,7 +97,7 @@ func jsonStepOf(s Step) jsonStep {
 // there is one), cause, forced, settle, path, budget (total_seconds,
 // settle_seconds, quiet_seconds, min_settle_seconds, reserve_seconds), begun,
 // triggered, timer, deadline, ended, took_seconds, abandoned (the calls that had not returned), work (server, name, kind, running,
-// oldest and peer if they are known, before, arrived, late, completed, cancelled,
+// oldest and peer if they are known, served, before, arrived, late, completed, cancelled,
 // cut), notes (server, text), idle_peers (the same, if there are any), steps and listeners. Keys may be added, and will not
 // be renamed without a new major version; controller/testdata has examples.
 func (r Report) MarshalJSON() ([]byte, error) {
@@ -144,6 +144,7 @@ type jsonWork struct {
 	Oldest    string            `json:"oldest,omitempty"`
 	Peer      string            `json:"peer,omitempty"`
 	Path      string            `json:"path,omitempty"`
+	Served    int               `json:"served"`
 	Before    int               `json:"before"`
 	Arrived   int               `json:"arrived"`
 	Late      int               `json:"late"`
@@ -161,7 +162,7 @@ func jsonWorkOf(all []lastcall.Work) []jsonWork {
 		}
 		out = append(out, jsonWork{
 			Server: w.Server, Name: w.Name, Kind: w.Kind, Running: w.Running, Oldest: oldest, Peer: w.Peer, Path: w.Path,
-			Before: w.Before, Arrived: w.Arrived, Late: w.Late, Completed: w.Completed, Cancelled: w.Cancelled, Cut: w.Cut,
+			Served: w.Served, Before: w.Before, Arrived: w.Arrived, Late: w.Late, Completed: w.Completed, Cancelled: w.Cancelled, Cut: w.Cut,
 		})
 	}
 	return out
