@@ -51,6 +51,7 @@ type workerConfig struct {
 type observerConfig struct {
 	name    string
 	observe func(report.Step)
+	attach  func(*Controller) error // of a Monitor
 }
 
 // stepConfig is an announcer, a closer or a flusher.
