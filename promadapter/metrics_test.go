@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -237,7 +238,9 @@ func TestNames(t *testing.T) {
 		}
 		documented := map[string]string{}
 		for _, row := range regexp.MustCompile("(?m)^\\| `(lastcall_\\w+)` \\| (\\w+) \\| ([^|]*) \\|").FindAllStringSubmatch(string(page), -1) {
-			documented[row[1]] = row[2] + " " + strings.ReplaceAll(strings.ReplaceAll(row[3], "`", ""), " ", "")
+			labels := strings.Fields(strings.NewReplacer("`", "", ",", "").Replace(row[3]))
+			slices.Sort(labels)
+			documented[row[1]] = row[2] + " " + strings.Join(labels, ",")
 		}
 		for _, f := range families {
 			var labels []string
