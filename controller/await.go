@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lastcall-go/lastcall/fsm"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -148,7 +149,7 @@ func (r *run) beginShutdown(t *trigger) {
 // forceAt moves the timer and the deadline to what a force leaves of them. When no signal
 // can be the same request any more, those that force are the platform's again.
 func (r *run) forceAt(f force) {
-	r.forced = true
+	r.forced, r.hurried = true, r.machine.State() != fsm.Terminated
 	at := later(f.at, r.begun)
 	r.setTimer(earlier(r.timerAt, at))
 	r.setDeadline(earlier(r.deadline, at.Add(r.config.budget.Reserve)))

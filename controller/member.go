@@ -40,6 +40,12 @@ type server struct {
 	idle  []string        // the connections of idle peers at the timer, if there was nothing else
 }
 
+// hasLost reports whether some of the server's work did not end by itself.
+func (s *server) hasLost() bool {
+	t := report.Sum(s.work)
+	return t.Cancelled+t.Cut+t.Running > 0
+}
+
 // worker is a registered worker and the call that runs it.
 type worker struct {
 	workerConfig

@@ -173,7 +173,7 @@ func (r *run) report() report.Report {
 			made.Notes = append(made.Notes, report.Note{Server: s.name, Text: text})
 		}
 	}
-	if lost := report.Sum(made.Work); r.idle && !r.forced && r.outcome != report.OutcomeAbandoned && lost.Cancelled+lost.Cut+lost.Running == 0 {
+	if r.idle && !r.hurried && r.outcome != report.OutcomeAbandoned && !slices.ContainsFunc(r.servers, (*server).hasLost) {
 		made.Outcome = report.OutcomeIdle // and nothing has come since the timer fired
 	}
 	return made

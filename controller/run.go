@@ -32,6 +32,7 @@ type run struct {
 	timerAt     time.Time
 	deadline    time.Time
 	forced      bool
+	hurried     bool // forced while there was work in flight to end
 	shortened   bool
 	suspended   time.Duration // see noticeSuspension
 	ready       bool          // phase serve was reached

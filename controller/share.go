@@ -9,14 +9,23 @@ import (
 
 // share returns the end of a phase that starts now and may use the k-th part of the
 // time that is left. It is asked anew each time: if the deadline has moved, what is left
-// then is divided anew.
+// then is divided anew. If it has come nearer, that gives the phase no more time than it
+// had: contexts may have ended.
 func (r *run) share(k int) func() time.Time {
-	start, deadline := time.Now(), r.deadline
+	part := func() time.Time {
+		now := time.Now()
+		return now.Add(max(0, r.deadline.Sub(now)-r.tail) / time.Duration(k))
+	}
+	end, deadline := part(), r.deadline
 	return func() time.Time {
-		if !deadline.Equal(r.deadline) {
-			start, deadline = time.Now(), r.deadline
+		switch {
+		case r.deadline.Before(deadline):
+			end = earlier(end, part())
+		case r.deadline.After(deadline):
+			end = part()
 		}
-		return start.Add(max(0, deadline.Sub(start)-r.tail) / time.Duration(k))
+		deadline = r.deadline
+		return end
 	}
 }
 
@@ -64,6 +73,19 @@ func (c *closing) until(behind int) time.Time {
 	return end.Add(-floor * time.Duration(behind))
 }
 
+// granted is until for a step that begins now. If the deadline comes nearer, dividing anew
+// gives it no more time than its context was told; only after a suspension it has more.
+func (c *closing) granted(behind int) func() time.Time {
+	told, deadline := c.until(behind), c.run.deadline
+	return func() time.Time {
+		at := c.until(behind)
+		if c.run.deadline.After(deadline) {
+			return at
+		}
+		return earlier(at, told)
+	}
+}
+
 // inTurn calls groups of closers one after the other, those of a group at the same time.
 // When one has overrun its time, and less than grace is left for each of those behind it,
 // these are begun in order without waiting for one another.
@@ -72,7 +94,7 @@ func (r *run) inTurn(groups [][]stepConfig) {
 	var before *call
 	for i, steps := range groups {
 		behind := len(groups) - 1 - i
-		until := func() time.Time { return plan.until(behind) }
+		until := plan.granted(behind)
 		var calls []*call
 		for _, s := range steps {
 			calls = append(calls, r.step(report.OpClose, s, until(), nil))
@@ -83,7 +105,7 @@ func (r *run) inTurn(groups [][]stepConfig) {
 		if !overrun || floor >= grace {
 			continue
 		}
-		end := func() time.Time { return plan.until(0) }
+		end := plan.granted(0)
 		calls = nil
 		for _, s := range slices.Concat(groups[i+1:]...) {
 			before = r.step(report.OpClose, s, end(), before)

@@ -216,7 +216,7 @@ func shortened(t *testing.T, b lastcall.Budget, shorten func(c *controller.Contr
 // shrinks in the same proportion. It never moves anything back.
 func TestG1_Shorten(t *testing.T) {
 	sec := time.Second
-	b := lastcall.DefaultBudget() // 25 s, settle 5 s, reserve 5 s
+	b := lastcall.Budget{Total: 25 * sec, Settle: 5 * sec, Reserve: 5 * sec}
 	type call struct{ at, to time.Duration }
 	for name, tt := range map[string]struct {
 		calls                  []call

@@ -62,7 +62,7 @@ func TestTimerFindsIdlePeers(t *testing.T) {
 			}
 			r := l.report(t)
 			if r.Took() < 350*time.Millisecond || r.Took() > 2*time.Second {
-				t.Errorf("took %v", r.Took())
+				t.Errorf("took %v: %v", r.Took(), r)
 			}
 			want := report.ExitOK
 			if tt.lost {

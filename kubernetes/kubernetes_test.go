@@ -269,7 +269,7 @@ func TestExplainedTimesHappen(t *testing.T) {
 				}
 				ready := make(chan struct{})
 				close(ready)
-				c, err := controller.New(budget, controller.WithSignals(), controller.WithServer("grpc", hanging{hang}, controller.ServedElsewhere(ready)),
+				c, err := controller.New(budget, controller.WithSignals(), controller.WithoutStderr(), controller.WithServer("grpc", hanging{hang}, controller.ServedElsewhere(ready)),
 					controller.WithCloser("database", hang), controller.WithFlusher("traces", hang))
 				if err != nil {
 					t.Fatal(err)

@@ -173,7 +173,7 @@ func NotStarved(r *Run) error {
 	for _, group := range r.Setup.Closers {
 		for _, d := range group {
 			s := r.first(opClose, d.Name)
-			if s == nil || s.Told.IsZero() || d.Timeout > 0 || r.forced(s.Told) {
+			if s == nil || s.Told.IsZero() || d.Timeout > 0 || r.forced(s.Told) || !r.deadline(s.Told).Equal(r.deadline(r.terminated)) {
 				continue
 			}
 			least := r.deadline(s.Told).Sub(r.terminated) * 3 / 4 / time.Duration(2*len(r.Setup.Closers))
