@@ -50,6 +50,7 @@ var floors = map[string][]string{
 	"drain":       {"", "internal/foreign", "internal/inflight", "internal/connset", "internal/sock"},
 	"kubernetes":  {""},
 	"systemd":     {"", "controller", "report"},
+	"slogadapter": {"controller", "report"},
 	"admin":       {"", "fsm", "report", "httpadapter", "internal/foreign"},
 
 	"cmd/lastcall": {"", "fsm", "transitions", "controller", "report", "grpcadapter", "kubernetes", "viz", "report/draw", "internal/source"},

@@ -7,7 +7,7 @@ import (
 	"github.com/lastcall-go/lastcall/report"
 )
 
-// feed hands steps to one observer, or to the logger: one at a time, in order, on a
+// feed hands steps to one observer or log: one at a time, in order, on a
 // goroutine that exists only while there is something to hand over. put never waits for
 // the observer.
 type feed struct {

@@ -59,7 +59,7 @@ func TestInFlightAndNotes(t *testing.T) {
 		q := &telling{server: newServer(d, "q", 0), inFlight: numbered, notes: func() []string { return []string{"three"} }}
 		r, took := runAfter(mustNew(t, budget, noSignals, withServer("s", s), withServer("q", q)), time.Minute)
 		wantTook(t, took, 6*time.Second+100*time.Millisecond)
-		wantExit(t, r, report.ExitForced)
+		wantExit(t, r, report.ExitInterrupted)
 		slices.Sort(d.lines)
 		d.want(t, "q graceful 1m2s", "q inflight 1m2s", "q inflight 1m6.1s", "q inflight 1m6s", "q notes 1m6.1s",
 			"s graceful 1m2s", "s inflight 1m2s", "s inflight 1m6.1s", "s inflight 1m6s", "s notes 1m6.1s", "s stop 1m6s")

@@ -26,7 +26,9 @@ func WithMonitor(name string, m Monitor) Option {
 		if isNilPointer(m) {
 			return fmt.Errorf("controller: monitor %q is nil", name)
 		}
-		c.observers = append(c.observers, observerConfig{name: name, observe: m.Observe, attach: m.Attach})
+		o := observerConfig{op: report.OpObserve, name: name, attach: m.Attach}
+		o.observe = func(s report.Step) error { m.Observe(s); return nil }
+		c.observers = append(c.observers, o)
 		return nil
 	}
 }

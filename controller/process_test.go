@@ -336,7 +336,7 @@ func TestProcessForceOn(t *testing.T) {
 	time.Sleep(sameRequest)
 	p.signal(syscall.SIGTERM)
 	p.until("Force: signal terminated")
-	if status, said := p.end(); status.ExitStatus() != report.ExitForced {
+	if status, said := p.end(); status.ExitStatus() != report.ExitInterrupted {
 		t.Errorf("exit status %d, having said\n%s", status.ExitStatus(), said)
 	}
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // record is what a run remembers and tells: its steps and path, and a feed for each
-// observer. The logger is one of the observers.
+// observer. A log is one of the observers.
 type record struct {
 	steps      []*report.Step
 	phase      *report.Step // the one that is running
@@ -22,7 +22,7 @@ type record struct {
 	causeDue   time.Time    // when it is told at the latest, with its text or without
 	causeTold  bool
 	held       []report.Step // what has happened since the trigger, until the cause is told
-	summed     bool          // the summary is told: the logger's last line
+	summed     bool          // the summary is told: the logs' last line
 	feeds      []*feed
 	deliveries []report.Delivery
 }
@@ -30,12 +30,11 @@ type record struct {
 func newRecord(c config, idle func()) record {
 	r := record{path: []fsm.State{transitions.Shutdown().Initial()}}
 	for _, o := range c.observers {
-		observe := func(s report.Step) error { o.observe(s); return nil }
-		r.feeds = append(r.feeds, &feed{op: report.OpObserve, name: o.name, observe: observe, idle: idle})
-	}
-	if c.logger != nil {
-		countRefused()
-		r.feeds = append(r.feeds, &feed{op: report.OpLog, observe: logger{*c.logger}.tell, wants: report.Step.IsLogged, idle: idle})
+		f := &feed{op: o.op, name: o.name, observe: o.observe, idle: idle}
+		if o.op == report.OpLog {
+			f.wants = report.Step.IsLogged
+		}
+		r.feeds = append(r.feeds, f)
 	}
 	return r
 }
@@ -58,8 +57,8 @@ func (r *record) start() {
 	}
 }
 
-// tell hands a step to every observer, once start is called. It never waits. The summary is the last step for
-// the logger: what flushers do is in the report only.
+// tell hands a step to every observer, once start is called. It never waits. The summary is
+// the last step for a log: what flushers do is in the report only.
 func (r *record) tell(s report.Step) {
 	for _, f := range r.feeds {
 		if f.op != report.OpLog || !r.summed {

@@ -335,7 +335,7 @@ func TestG4_SettleEnd(t *testing.T) {
 				said := 0
 				for line := range strings.Lines(out.String()) {
 					transition := strings.Contains(line, `"message":"state GRACEFUL_SHUTDOWN"`)
-					if strings.Contains(line, `"settle":"`+tt.text+`"`) {
+					if strings.Contains(line, `"settle_end":"`+tt.text+`"`) {
 						said++
 						if !transition {
 							t.Errorf("why settle ended is said in %s", line)
@@ -358,7 +358,7 @@ func TestLifeWithAnotherChannel(t *testing.T) {
 		own := make(chan struct{})
 		var later atomic.Pointer[lastcall.Life]
 		time.AfterFunc(time.Second, func() {
-			life := lastcall.NewLife(own, e.life.Load().TimerAt)
+			life := lastcall.NewLife(own, e.life.Load().Times)
 			later.Store(&life)
 			if _, known := life.TimerAt(); known {
 				t.Error("the timer is known before the trigger")

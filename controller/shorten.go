@@ -78,8 +78,7 @@ func (r *run) shorten(s shortening, triggered time.Time) {
 	if !r.settleEnd.IsZero() {
 		r.settleEnd = nearer(r.settleEnd)
 	}
-	r.setTimer(nearer(r.timerAt))
-	r.setDeadline(to)
+	r.setTimes(nearer(r.timerAt), to)
 	r.record.causeDue = earlier(r.record.causeDue, r.share(2)())
 	r.tellRequest("Shorten", fmt.Sprintf("until %s, which is %v sooner: %s", to.Format(time.RFC3339), was.Sub(to), s.why))
 }

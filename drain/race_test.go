@@ -311,7 +311,7 @@ func TestPeersSeeTheEnd(t *testing.T) {
 		t.Errorf("the peer reads %d, %v", n, err)
 	}
 	close(closed)
-	wantOutcome(t, r.wait(t), report.OutcomeStopped, report.ExitForced)
+	wantOutcome(t, r.wait(t), report.OutcomeStopped, report.ExitInterrupted)
 }
 
 // A connection that is closed in the drain while there is more to read gives its

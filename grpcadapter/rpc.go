@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/internal/inflight"
 )
 
@@ -48,10 +49,15 @@ func newOwnContext(parent context.Context) *ownContext {
 
 func (r *rpc) label() inflight.Label { return r.method.label }
 
-// Value adds the Life to what grpc's context carries, without an allocation.
+// Value adds the Life to what grpc's context carries. It allocates one for an RPC that has
+// arrived after the trigger, and nothing for others.
 func (r *rpc) Value(key any) any {
-	if scope := r.method.server.scope.Load(); scope != nil {
+	s := r.method.server
+	if scope := s.scope.Load(); scope != nil {
 		if v := (*scope).Value(key); v != nil {
+			if life, ok := v.(lastcall.Life); ok {
+				return life.Arrived(s.tracker.Began(r))
+			}
 			return v
 		}
 	}

@@ -66,7 +66,7 @@ func TestTimerFindsIdlePeers(t *testing.T) {
 			}
 			want := report.ExitOK
 			if tt.lost {
-				want = report.ExitForced
+				want = report.ExitInterrupted
 			}
 			peer := p.conn.LocalAddr().String() + " -> " + p.conn.RemoteAddr().String()
 			if r.ExitCode() != want || !tt.lost && (r.Outcome != report.OutcomeIdle || !strings.Contains(r.String(), peer)) {

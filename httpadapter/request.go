@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/internal/httpconn"
 	"github.com/lastcall-go/lastcall/internal/inflight"
 	"github.com/lastcall-go/lastcall/internal/response"
@@ -73,6 +74,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if !c.Serves(r.http1, r.body) {
 		panic(http.ErrAbortHandler) // the answer could not be sent
 	}
+	came := req
 	req = s.findEndless(r, req)
 	if !s.tracker.Begin(r, inflight.Sealed, !r.infra) {
 		if s.tracker.Stage() >= inflight.Refusing {
@@ -82,7 +84,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.answered()
 		return
 	}
-	defer r.returned(req)
+	req = s.noteArrival(r, req)
+	defer r.returned(came, req)
 	if r.endless != nil && s.drains.Load() { // it may have come too late for endEndless
 		r.endless.end()
 	}
@@ -90,8 +93,20 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.answer()
 }
 
-// returned is called when the handler has returned, or has panicked.
-func (r *request) returned(req *http.Request) {
+// noteArrival gives a request that has arrived after the trigger a context that says so.
+func (s *Server) noteArrival(r *request, req *http.Request) *http.Request {
+	if life := s.life.Load(); life != nil {
+		if late := life.Arrived(s.tracker.Began(r)); late != *life {
+			return req.WithContext(lastcall.NewContext(req.Context(), late))
+		}
+	}
+	return req
+}
+
+// returned is called when the handler has returned, or has panicked, with the request as it
+// came, and as the handler got it.
+func (r *request) returned(came, req *http.Request) {
+	came.MultipartForm = req.MultipartForm // for net/http to remove its files
 	r.ends()
 	r.answered()
 	if r.endless != nil {

@@ -56,7 +56,7 @@ func (s Step) Line() Line {
 		l.where(s.Now)
 		l.text("event", s.Transition.Event.String())
 		if s.Settle != "" {
-			l.text("settle", string(s.Settle))
+			l.text("settle_end", string(s.Settle))
 		}
 	case KindPhase:
 		l.Message = "phase " + s.Phase.String()
@@ -194,7 +194,7 @@ func (l *Line) work(s Step) {
 func (l *Line) summary(r Report) {
 	switch r.ExitCode() {
 	case ExitOK:
-	case ExitForced, ExitStep:
+	case ExitInterrupted, ExitStep:
 		l.Level = slog.LevelWarn
 	default:
 		l.Level = slog.LevelError

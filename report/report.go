@@ -98,7 +98,7 @@ func (r Report) ExitCode() int {
 	case r.Outcome == OutcomeAbandoned:
 		return ExitAbandoned
 	case r.Outcome != OutcomeDrained && r.Outcome != OutcomeIdle:
-		return ExitForced
+		return ExitInterrupted
 	case slices.ContainsFunc(r.Steps, Step.Counts):
 		return ExitStep
 	default:

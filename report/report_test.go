@@ -69,9 +69,9 @@ func TestExitCode(t *testing.T) {
 		want   int
 	}{
 		"all well":                  {nil, report.ExitOK},
-		"cancelled":                 {[]func(*report.Report){outcome(report.OutcomeCancelled)}, report.ExitForced},
-		"stopped":                   {[]func(*report.Report){outcome(report.OutcomeStopped), closer}, report.ExitForced},
-		"cut":                       {[]func(*report.Report){outcome(report.OutcomeCut)}, report.ExitForced},
+		"cancelled":                 {[]func(*report.Report){outcome(report.OutcomeCancelled)}, report.ExitInterrupted},
+		"stopped":                   {[]func(*report.Report){outcome(report.OutcomeStopped), closer}, report.ExitInterrupted},
+		"cut":                       {[]func(*report.Report){outcome(report.OutcomeCut)}, report.ExitInterrupted},
 		"abandoned":                 {[]func(*report.Report){outcome(report.OutcomeAbandoned), closer}, report.ExitAbandoned},
 		"failed":                    {[]func(*report.Report){fail}, report.ExitFailed},
 		"failed and abandoned":      {[]func(*report.Report){fail, outcome(report.OutcomeAbandoned), closer}, report.ExitFailed},

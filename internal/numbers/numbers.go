@@ -16,7 +16,6 @@ import (
 type Host interface {
 	lastcall.Host
 	State() fsm.State
-	TimerAt() (time.Time, bool)
 	InFlight() []lastcall.Work
 }
 
@@ -28,7 +27,6 @@ type Numbers struct {
 	phases  []Phase
 	calls   map[Call]int
 	stops   int
-	trigger time.Time
 	closing []lastcall.Work // of phase close: what it ends does not count any more
 	final   *report.Report
 }
@@ -101,8 +99,6 @@ func (n *Numbers) Observe(s report.Step) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	switch s.Kind {
-	case report.KindTrigger:
-		n.trigger = s.Start
 	case report.KindPhase:
 		if last := len(n.phases) - 1; last >= 0 {
 			n.phases[last].Duration = s.Start.Sub(n.phases[last].Start)
@@ -137,15 +133,12 @@ func (n *Numbers) Read() (Reading, bool) {
 	}
 	live := host.InFlight()
 	r := Reading{At: time.Now(), Ready: host.Ready(), State: host.State(), Phase: host.Phase(), Calls: map[Call]int{}}
-	if at, ok := host.Deadline(); ok {
-		r.Deadline = at
-	}
-	if at, ok := host.TimerAt(); ok {
-		r.Timer = at
+	if times, known := host.Life().Times(); known {
+		r.Triggered, r.Timer, r.Deadline = times.Trigger, times.Timer, times.Deadline
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	r.Triggered, r.ForcedStops, r.Summary = n.trigger, n.stops, n.final
+	r.ForcedStops, r.Summary = n.stops, n.final
 	r.Phases = append(r.Phases, n.phases...)
 	if last := len(r.Phases) - 1; last >= 0 {
 		r.Phases[last].Duration = max(0, r.At.Sub(r.Phases[last].Start))
