@@ -2,16 +2,27 @@ module github.com/lastcall-go/lastcall/examples
 
 go 1.26.7
 
-replace github.com/lastcall-go/lastcall => ../
+replace (
+	github.com/lastcall-go/lastcall => ../
+	github.com/lastcall-go/lastcall/oteladapter => ../oteladapter
+	github.com/lastcall-go/lastcall/promadapter => ../promadapter
+)
 
 require (
 	github.com/go-chi/chi/v5 v5.5.0
 	github.com/lastcall-go/lastcall v0.0.0
+	github.com/lastcall-go/lastcall/oteladapter v0.0.0
+	github.com/lastcall-go/lastcall/promadapter v0.0.0
+	github.com/prometheus/client_golang v1.25.0
+	github.com/prometheus/common v0.72.1
+	github.com/prometheus/prometheus v0.316.0
 	github.com/rs/zerolog v1.35.1
 	github.com/soheilhy/cmux v0.1.5
 	go.etcd.io/bbolt v1.5.0
+	go.opentelemetry.io/otel/exporters/stdout/stdoutmetric v1.47.0
 	go.opentelemetry.io/otel/exporters/stdout/stdouttrace v1.47.0
 	go.opentelemetry.io/otel/sdk v1.47.0
+	go.opentelemetry.io/otel/sdk/metric v1.47.0
 	go.opentelemetry.io/otel/trace v1.47.0
 	go.yaml.in/yaml/v3 v3.0.6
 	golang.org/x/sync v0.24.0
@@ -34,11 +45,8 @@ require (
 	github.com/mattn/go-colorable v0.1.16 // indirect
 	github.com/mattn/go-isatty v0.0.24 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
-	github.com/prometheus/client_golang v1.25.0 // indirect
 	github.com/prometheus/client_model v0.6.3 // indirect
-	github.com/prometheus/common v0.72.1 // indirect
 	github.com/prometheus/procfs v0.22.0 // indirect
-	github.com/prometheus/prometheus v0.316.0 // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
 	go.opentelemetry.io/otel v1.47.0 // indirect
 	go.opentelemetry.io/otel/log v1.47.0 // indirect
