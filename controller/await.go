@@ -71,7 +71,7 @@ func (r *run) await(done func() bool, bound func() time.Time) bool {
 		if !at.IsZero() && time.Until(at) <= 0 {
 			return false
 		}
-		at = soonest(soonest(at, r.endContexts()), r.giveBackAt)
+		at = soonest(soonest(at, r.endContexts()), soonest(r.giveBackAt, r.beat()))
 		if r.record.cause != nil {
 			at = soonest(at, r.record.causeDue)
 		}
@@ -96,6 +96,7 @@ func (r *run) await(done func() bool, bound func() time.Time) bool {
 
 // takeIn takes in everything that has already happened, without waiting.
 func (r *run) takeIn() {
+	r.see()
 	for {
 		results := r.inbox.take()
 		for _, res := range results {

@@ -24,6 +24,7 @@ type config struct {
 	groups     int // of closers that are closed at the same time
 	flushers   []stepConfig
 	observers  []observerConfig
+	see        seeing
 	noStderr   bool
 
 	signals       []os.Signal
@@ -101,6 +102,7 @@ func (c *config) join(more config) {
 	c.groups += more.groups
 	c.flushers = append(c.flushers, more.flushers...)
 	c.observers = append(c.observers, more.observers...)
+	c.see.join(more.see)
 	c.readyUntilDrain = c.readyUntilDrain || more.readyUntilDrain
 	c.noStderr = c.noStderr || more.noStderr
 	if more.signalsSet {
@@ -113,7 +115,7 @@ func (c *config) join(more config) {
 
 // closersOnly reports whether nothing but closers is registered.
 func (c *config) closersOnly() bool {
-	return len(c.servers)+len(c.workers)+len(c.announcers)+len(c.flushers)+len(c.observers) == 0 && !c.noStderr && !c.signalsSet && !c.forceOnSet && !c.readyUntilDrain
+	return len(c.servers)+len(c.workers)+len(c.announcers)+len(c.flushers)+len(c.observers) == 0 && c.see == (seeing{}) && !c.noStderr && !c.signalsSet && !c.forceOnSet && !c.readyUntilDrain
 }
 
 var (
@@ -141,6 +143,9 @@ func (x index) merge(more index) {
 // conflicts returns an error for each thing that more has and that there is one of.
 func (c *config) conflicts(more config) []error {
 	var errs []error
+	if c.see.every != nil && more.see.every != nil {
+		errs = append(errs, errTwoProgresses)
+	}
 	if c.signalsSet && more.signalsSet {
 		errs = append(errs, errTwoSignals)
 	}

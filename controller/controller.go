@@ -35,6 +35,7 @@ type Controller struct {
 	becoming   sync.Mutex              // what comes first, the trigger or readiness; never held while user code runs
 	trigger    atomic.Pointer[trigger] // the first one; never changed again
 	forceAsked atomic.Pointer[force]   // the first one; the same
+	lookAsked  atomic.Bool             // TellProgress was called
 
 	readyUntilDrain atomic.Bool // see WithReadyUntilDrain
 
@@ -73,6 +74,7 @@ func New(budget lastcall.Budget, opts ...Option) (*Controller, error) {
 	if err := budget.Validate(); err != nil {
 		return nil, err
 	}
+	time.Now().Zone() // the same: it reads the time zone from a file, for the log, in 0.1 ms
 	c := &Controller{
 		draining: make(chan struct{}),
 		machine:  fsm.New(transitions.Shutdown()), // here and not in Run: it takes 50 us, and a signal during start-up may wait

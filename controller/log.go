@@ -47,7 +47,7 @@ func countRefused() {
 	if handle == nil {
 		handle = func(err error) { fmt.Fprintf(os.Stderr, "zerolog: could not write event: %v\n", err) }
 	}
-	zerolog.ErrorHandler = func(err error) {
+	zerolog.ErrorHandler = func(err error) { //nolint:reassign // that is what it is for
 		process.refused.Add(1)
 		handle(err)
 	}
@@ -112,7 +112,10 @@ type running report.RunningWork
 // MarshalZerologArray writes an object for each name.
 func (all running) MarshalZerologArray(list *zerolog.Array) {
 	for _, w := range all {
-		d := zerolog.Dict().Str("name", w.Name).Int("running", w.Running)
+		d := zerolog.Dict().Str("name", w.Name).Str("kind", string(w.Kind)).Int("running", w.Running)
+		if w.Server != "" {
+			d = d.Str("server", w.Server)
+		}
 		if w.Oldest != 0 {
 			d = d.Str("oldest", report.Round(w.Oldest)).Float64("oldest_seconds", report.Seconds(w.Oldest))
 		}
@@ -121,6 +124,9 @@ func (all running) MarshalZerologArray(list *zerolog.Array) {
 		}
 		if w.Path != "" {
 			d = d.Str("path", w.Path)
+		}
+		if w.At != "" {
+			d = d.Str("at", w.At)
 		}
 		list.Dict(d)
 	}

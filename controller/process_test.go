@@ -312,7 +312,7 @@ func TestProcessOneRequest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if tt.args != nil && exec.Command(tt.args[0], "1", "true").Run() != nil {
+			if tt.args != nil && exec.CommandContext(t.Context(), tt.args[0], "1", "true").Run() != nil {
 				t.Skipf("no %s here", tt.args[0])
 			}
 			p := startChild(t, "works", nil, tt.args...)

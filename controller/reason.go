@@ -55,8 +55,8 @@ func reason(r report.Report) string {
 }
 
 // sayReason writes the reason to stderr on a goroutine of its own: a pipe may be full.
-func sayReason(r report.Report, then func()) (said *atomic.Bool) {
-	said = new(atomic.Bool)
+func sayReason(r report.Report, then func()) *atomic.Bool {
+	said := new(atomic.Bool)
 	line := reason(r)
 	go func() {
 		writeStderr(line)

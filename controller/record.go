@@ -8,7 +8,6 @@ import (
 
 	"github.com/lastcall-go/lastcall/fsm"
 	"github.com/lastcall-go/lastcall/report"
-	"github.com/lastcall-go/lastcall/transitions"
 )
 
 // record is what a run remembers and tells: its steps and path, and a feed for each
@@ -27,8 +26,8 @@ type record struct {
 	deliveries []report.Delivery
 }
 
-func newRecord(c config, idle func()) record {
-	r := record{path: []fsm.State{transitions.Shutdown().Initial()}}
+func newRecord(c config, initial fsm.State, idle func()) record {
+	r := record{path: []fsm.State{initial}}
 	for _, o := range c.observers {
 		f := &feed{op: o.op, name: o.name, observe: o.observe, idle: idle}
 		if o.op == report.OpLog {
@@ -133,7 +132,7 @@ func (r *run) now() report.Moment {
 	m := report.Moment{At: time.Now()}
 	m.State, m.Phase = r.progress.get()
 	if !r.at.IsZero() {
-		m.Elapsed, m.Remaining = m.At.Sub(r.at), r.deadline.Sub(m.At)
+		m.Elapsed, m.Remaining, m.Timer = m.At.Sub(r.at), r.deadline.Sub(m.At), max(0, r.timerAt.Sub(m.At))
 	}
 	return m
 }
@@ -175,6 +174,7 @@ func (r *run) report() report.Report {
 	if r.idle && !r.hurried && r.outcome != report.OutcomeAbandoned && !slices.ContainsFunc(r.servers, (*server).hasLost) {
 		made.Outcome = report.OutcomeIdle // and nothing has come since the timer fired
 	}
+	made.Stacks = r.stacksFor(made)
 	return made
 }
 

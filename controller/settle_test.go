@@ -325,7 +325,7 @@ func TestG4_SettleEnd(t *testing.T) {
 				if got := enteredAt(t, r, fsm.GracefulShutdown).Sub(r.Triggered); got != tt.took {
 					t.Errorf("GRACEFUL_SHUTDOWN was entered %v after the trigger, want %v", got, tt.took)
 				}
-				if hasPhase(r, lastcall.PhaseSettle) != (tt.phase != "") || !strings.Contains(r.String(), tt.phase) || tt.phase == "" && strings.Contains(r.String(), "settle") {
+				if hasPhase(r, lastcall.PhaseSettle) != (tt.phase != "") || !strings.Contains(r.String(), tt.phase) || tt.phase == "" && strings.Contains(r.String(), ", settle ") {
 					t.Errorf("the report does not say %q:\n%v", tt.phase, r)
 				}
 				text, err := r.MarshalJSON()

@@ -131,7 +131,7 @@ func TestG9_WorkIsTold(t *testing.T) {
 			state fsm.State
 			n     int
 		}
-		wants := []want{{2001 * time.Millisecond, fsm.GracefulShutdown, 1}, {6 * time.Second, fsm.TimerExpired, 2}}
+		wants := []want{{2001 * time.Millisecond, fsm.GracefulShutdown, 1}, {6 * time.Second, fsm.TimerExpired, 3}}
 		for _, s := range told.steps {
 			if s.Kind != report.KindWork {
 				continue

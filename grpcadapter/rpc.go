@@ -2,6 +2,7 @@ package grpcadapter
 
 import (
 	"context"
+	"runtime/pprof"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/peer"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/internal/inflight"
+	"github.com/lastcall-go/lastcall/internal/stacks"
 )
 
 // rpc is one RPC in flight: a record of the tracker, and the context that its handler
@@ -61,7 +63,26 @@ func (r *rpc) Value(key any) any {
 			return v
 		}
 	}
-	return r.Context.Value(key)
+	if v := r.Context.Value(key); v != nil || r.method.marks == nil {
+		return v
+	}
+	return r.method.marks.Value(key)
+}
+
+// mark labels the goroutine with the method, for the report to find the line of code where
+// it stands. Labels of the user's in the context stay; then it costs a context.
+func (r *rpc) mark() {
+	m := r.method
+	if m.marks == nil {
+		return
+	}
+	labels := m.marks
+	pprof.ForLabels(r.Context, func(string, string) bool {
+		r.Context = stacks.Of(r.Context, m.label.Name)
+		labels = r.Context
+		return false
+	})
+	pprof.SetGoroutineLabels(labels)
 }
 
 // handlerContext returns what the handler gets.

@@ -79,11 +79,24 @@ type streams struct {
 	blind   bool // this is not HTTP/2 in clear
 	used    bool // there was a stream, since mark
 	highest uint32
-	open    map[uint32]struct{} // nil as long as there was none
+	open    map[uint32]bool // whether an answer has begun on it; nil as long as there was none
 
 	*goingAway // nil: no GOAWAY was written
 
-	outer net.Conn // what Credentials have made of the connection; nil: nothing. Set before it is used
+	hidden *hidden // nil: what goes over the wire is HTTP/2 in clear, as far as is known
+}
+
+// hidden is what is needed of a connection whose HTTP/2 is not in clear on the wire.
+type hidden struct {
+	outer net.Conn // what Credentials have made of the connection; nil: nothing
+	sent  volume   // while streams are not known
+}
+
+// cover takes in what Credentials have made of the connection.
+func (s *streams) cover(outer net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hidden = &hidden{outer: outer}
 }
 
 // goingAway is what is known of a connection once a GOAWAY was written. Most never need it.
@@ -109,11 +122,12 @@ func (s *streams) wasIdle() bool {
 	return s.known() && !s.used
 }
 
-// none reports whether it is known that no stream is open.
+// none reports whether it is known that no stream is open, and that what was written last
+// ended with a frame.
 func (s *streams) none() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.known() && len(s.open) == 0
+	return s.known() && len(s.open) == 0 && s.out.skip == 0 && s.out.n == 0
 }
 
 // known reports whether the peer speaks HTTP/2 in clear. The mutex is held.
@@ -129,6 +143,9 @@ func (s *streams) read(b []byte) (idle bool) {
 		s.greeted++
 	}
 	if s.blind {
+		if s.hidden == nil {
+			s.hidden = &hidden{}
+		}
 		return false
 	}
 	s.in.scan(b, func(kind, _ byte, id uint32) {
@@ -139,9 +156,9 @@ func (s *streams) read(b []byte) (idle bool) {
 		case s.goingAway == nil || s.moved.IsZero() || id <= s.last: // others are refused, and the peer is told so
 			s.highest, s.used = id, true
 			if s.open == nil {
-				s.open = map[uint32]struct{}{}
+				s.open = map[uint32]bool{}
 			}
-			s.open[id] = struct{}{}
+			s.open[id] = false
 		}
 	})
 	return s.moves()
@@ -152,6 +169,7 @@ func (s *streams) wrote(b []byte) (idle bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.blind {
+		s.hidden.sent.add(len(b))
 		return false
 	}
 	s.out.scan(b, func(kind, flags byte, id uint32) {
@@ -159,6 +177,8 @@ func (s *streams) wrote(b []byte) (idle bool) {
 		case frameHeaders, frameData:
 			if flags&flagEndStream != 0 {
 				delete(s.open, id)
+			} else if answered, open := s.open[id]; open && !answered {
+				s.open[id] = true
 			}
 		case frameReset:
 			delete(s.open, id)
@@ -181,7 +201,7 @@ func (s *streams) goesAway(last uint32) {
 		return
 	}
 	s.last, s.moved, s.silence = last, now, max(quietTime, now.Sub(s.told))
-	maps.DeleteFunc(s.open, func(id uint32, _ struct{}) bool { return id > last })
+	maps.DeleteFunc(s.open, func(id uint32, _ bool) bool { return id > last })
 }
 
 // moves notes that something was read or written, and reports whether the connection is
@@ -212,7 +232,8 @@ func (c *conn) awaitQuiet() {
 // endIdle closes the connection. grpc's reader sees that, and takes it for the peer's. It
 // does not block.
 func (c *conn) endIdle() {
-	if outer := c.streams.outer; outer != nil { // it may say goodbye
+	if h := c.streams.hidden; h != nil { // TLS may say goodbye
+		outer := h.outer
 		c.listener.foreign.Run(callCloseConn, func() { _ = outer.Close() }) // nothing depends on its error
 		return
 	}

@@ -136,7 +136,7 @@ func TestReadRefuses(t *testing.T) {
 		"an unknown state":   {`"state":"SERVING"`, `"state":"ASLEEP"`, `"ASLEEP" is not a state`},
 		"an unknown result":  {`"result":"timed out"`, `"result":"lost"`, `step 2: "lost" is not a result`},
 		"a wrong type":       {`"forced":false`, `"forced":"no"`, "forced"},
-		"half of it":         {text[len(text)/2:], "", "unexpected end"},
+		"half of it":         {text[strings.LastIndexByte(text[:len(text)/2], '"'):], "", "unexpected end"},
 	} {
 		r := report.Report{CauseText: "as it was"}
 		changed := strings.Replace(text, tt.old, tt.new, 1)

@@ -55,7 +55,7 @@ type entry struct {
 	Version int `json:"version"`
 	jsonStep
 	At     time.Time   `json:"at"`               // when observers were told
-	Work   []jsonWork  `json:"work,omitempty"`   // of KindWork
+	Work   []jsonWork  `json:"work,omitempty"`   // of KindWork and KindProgress
 	Report *jsonReport `json:"report,omitempty"` // of KindTrigger and KindSummary, without its steps
 }
 
@@ -191,7 +191,7 @@ func (g *reading) step(s Step) {
 			g.r.Steps[i] = s // it was late, and has come back
 			return
 		}
-	case KindTrigger, KindWork, KindSummary, KindWarning:
+	case KindTrigger, KindWork, KindSummary, KindWarning, KindProgress:
 		return
 	default:
 	}

@@ -110,8 +110,11 @@ func IdleIsTrue(r *Run) error {
 		return fmt.Errorf("only idle peers, and a worker returned at %s, after the timer", r.since(r.lastWorker()))
 	}
 	for _, s := range r.servers(false) {
-		said := r.first(opIdlePeers, s.Name)
-		if r.gone(s.Name).After(r.expiry) && (said == nil || said.Value != true) {
+		idle := false
+		if said := r.first(opIdlePeers, s.Name); said != nil {
+			idle, _ = said.Value.(bool)
+		}
+		if r.gone(s.Name).After(r.expiry) && !idle {
 			return fmt.Errorf("only idle peers, and %s, which was up until %s, has not said so", s.Name, r.since(r.gone(s.Name)))
 		}
 	}
