@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/fsm"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -87,6 +86,8 @@ func (r *run) await(done func() bool, bound func() time.Time) bool {
 		case <-r.alarm.C:
 		case s, open := <-r.signals.from:
 			r.signalled(s, open)
+		case <-r.pipes:
+			pipeBroke()
 		case <-r.ended:
 			r.ended = nil
 			r.request(trigger{at: time.Now(), cause: &report.ContextError{Err: context.Cause(r.outer)}})
@@ -142,7 +143,7 @@ func (r *run) beginShutdown(t *trigger) {
 	r.announceEnd, r.settleTime = r.at.Add(b.Announce()), b.Settle
 	r.setTimes(r.at.Add(b.Total-b.Reserve), r.at.Add(b.Total))
 	r.takeShortenings() // the cause tells until when
-	r.ended = nil
+	r.ended, r.pipes = nil, nil
 	r.failed = r.failed || t.failed
 	r.describeCause(t.cause)
 }
@@ -150,7 +151,7 @@ func (r *run) beginShutdown(t *trigger) {
 // forceAt moves the timer and the deadline to what a force leaves of them. When no signal
 // can be the same request any more, those that force are the platform's again.
 func (r *run) forceAt(f force) {
-	r.forced, r.hurried = true, r.machine.State() != fsm.Terminated
+	r.forced = true
 	at := later(f.at, r.begun)
 	r.setTimes(earlier(r.timerAt, at), earlier(r.deadline, at.Add(r.config.budget.Reserve)))
 	r.record.causeDue = earlier(r.record.causeDue, r.share(2)())

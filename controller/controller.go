@@ -99,6 +99,7 @@ func New(budget lastcall.Budget, opts ...Option) (*Controller, error) {
 // while no lock is held.
 func (c *Controller) Add(opts ...Option) error {
 	more, errs := gather(opts)
+	errs = append(errs, c.attach(more)...)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -135,9 +136,11 @@ func (c *Controller) Add(opts ...Option) error {
 // from Run's start on; one that comes earlier does what the platform does by
 // default, unless Starting was called, or other code of the process listens. They are
 // the platform's again 10 ms after Run has returned; one that comes in those is raised
-// again then, so that it cannot replace the exit code of a process that is exiting. From
-// the trigger until the process ends, a write to a standard output or error that nobody
-// reads fails and does not end it (SIGPIPE); lost log lines are counted in the report.
+// again then, so that it cannot replace the exit code of a process that is exiting.
+//
+// From the trigger until the process ends, a write to a standard output or error that nobody
+// reads fails and does not end it (SIGPIPE); lost log lines are counted in the report. Before
+// the trigger it ends the process a second later, unless the trigger comes in that second.
 func (c *Controller) Run(ctx context.Context) report.Report {
 	if ctx == nil {
 		return c.notRun(errors.New("controller: Run was given a nil context"))

@@ -242,6 +242,7 @@ func (r *run) wait() {
 			r.await(r.allGone, end)
 		}
 	}
+	r.idle = r.idle && !r.forced
 	switch {
 	case !r.allGone():
 		r.outcome = report.OutcomeAbandoned

@@ -37,7 +37,7 @@ func closedBefore() []error { return []error{os.ErrClosed, net.ErrClosed} }
 // notSyncable are the errors of a flusher that mean that there is nothing to flush: fsync
 // of a pipe, a terminal or a socket, which keep nothing back.
 func notSyncable() []error {
-	errs := []error{syscall.EINVAL, syscall.ENOTTY, syscall.ENOTSUP}
+	errs := []error{syscall.EINVAL, syscall.EROFS, syscall.ENOTTY, syscall.ENOTSUP}
 	if runtime.GOOS == "windows" {
 		errs = append(errs, syscall.Errno(6)) // ERROR_INVALID_HANDLE, of a console
 	}

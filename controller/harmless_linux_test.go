@@ -65,6 +65,7 @@ func TestG8_HarmlessErrors(t *testing.T) {
 		"sync of a terminal":            {controller.WithFlusher("x", terminal.Sync), report.ExitOK},
 		"sync of both":                  {controller.WithFlusher("x", both(fmt.Errorf("sync: %w", stderr.Sync()), terminal.Sync())), report.ExitOK},
 		"ENOTTY":                        {controller.WithFlusher("x", both(syscall.ENOTTY)), report.ExitOK},
+		"EROFS":                         {controller.WithFlusher("x", both(syscall.EROFS)), report.ExitOK},
 		"sync of a pipe and of a disk":  {controller.WithFlusher("x", both(stderr.Sync(), errDisk)), report.ExitStep},
 		"the same, wrapped":             {controller.WithFlusher("x", both(fmt.Errorf("sync: %w", errors.Join(stderr.Sync(), errDisk)))), report.ExitStep},
 		"lines for a reader that left":  {controller.WithFlusher("x", buffered.Flush), report.ExitStep},

@@ -64,6 +64,9 @@ func TestIdlePeers(t *testing.T) {
 			s.cancel = func() { time.Sleep(200 * time.Millisecond) }
 			return nil
 		}},
+		"forced as it closes": {peers: says(true, "a"), asked: true, force: timer + 100*time.Millisecond, took: 200 * time.Millisecond, with: func(*diary, *held) []controller.Option {
+			return []controller.Option{controller.WithCloser("c", func() { time.Sleep(200 * time.Millisecond) })}
+		}},
 		"another says no": {peers: says(true, "a"), asked: true, code: report.ExitInterrupted, with: func(d *diary, _ *held) []controller.Option {
 			return []controller.Option{withServer("q", newHeld(d, "q", says(false)))}
 		}},

@@ -156,7 +156,7 @@ func Together(closers ...Option) Option {
 // logs, traces, metrics. Flushers run last and at the same time.
 //
 // An error is a failure, unless it says that nothing can be kept back: fsync of a pipe, a
-// terminal or a socket returns EINVAL, ENOTTY or ENOTSUP. So the Sync method of a logger
+// terminal or a socket returns EINVAL, EROFS, ENOTTY or ENOTSUP. So the Sync method of a logger
 // that writes to stderr fits. What is lost is a failure: a reader that has left (EPIPE), a
 // file that was closed before. [Harmless] names more.
 func WithFlusher[F Callable](name string, f F, opts ...StepOption) Option {

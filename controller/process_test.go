@@ -590,3 +590,14 @@ func openTerminal(t *testing.T) (terminal, typist *os.File) {
 	go func() { _, _ = io.Copy(io.Discard, end) }()
 	return terminal, typist
 }
+
+// Signals that the runtime sends to itself, or never hands over, are none to wait for.
+func TestSignalsOfTheRuntime(t *testing.T) {
+	t.Parallel()
+	for _, s := range []syscall.Signal{syscall.SIGURG, 32, 33, 34, syscall.SIGSTOP} {
+		_, err := controller.New(budget, controller.WithSignals(s, syscall.SIGTERM))
+		if err == nil || !strings.Contains(err.Error(), s.String()+" cannot be caught") {
+			t.Errorf("%v: %v", s, err)
+		}
+	}
+}

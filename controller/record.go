@@ -171,7 +171,7 @@ func (r *run) report() report.Report {
 			made.Notes = append(made.Notes, report.Note{Server: s.name, Text: text})
 		}
 	}
-	if r.idle && !r.hurried && r.outcome != report.OutcomeAbandoned && !slices.ContainsFunc(r.servers, (*server).hasLost) {
+	if r.idle && r.outcome != report.OutcomeAbandoned && !slices.ContainsFunc(r.servers, (*server).hasLost) {
 		made.Outcome = report.OutcomeIdle // and nothing has come since the timer fired
 	}
 	made.Stacks = r.stacksFor(made)

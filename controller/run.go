@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"os"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -20,9 +21,10 @@ type run struct {
 	alarmAt time.Time   // when it should; zero: it is not set
 	asleep  time.Time   // since when it waits for that
 	signals signals
-	ended   <-chan struct{} // the end of Run's context; nil once there is a trigger
-	outer   context.Context // Run's context
-	base    context.Context // the same without its end, with the Life
+	pipes   <-chan os.Signal // see hearPipes; nil once there is a trigger
+	ended   <-chan struct{}  // the end of Run's context; nil once there is a trigger
+	outer   context.Context  // Run's context
+	base    context.Context  // the same without its end, with the Life
 
 	begun       time.Time // Run's start
 	at          time.Time // the trigger's instant; zero before
@@ -32,8 +34,8 @@ type run struct {
 	timerAt     time.Time
 	deadline    time.Time
 	forced      bool
-	hurried     bool // forced while there was work in flight to end
 	shortened   bool
+	toldZero    bool          // of a Shorten to the zero time
 	suspended   time.Duration // see noticeSuspension
 	ready       bool          // phase serve was reached
 
@@ -70,6 +72,7 @@ func newRun(ctx context.Context, c *Controller, config config, heard heard) *run
 		alarm:      time.NewTimer(time.Hour), // await resets it
 		outcome:    report.OutcomeDrained,
 		signals:    heard.signals,
+		pipes:      hearPipes(),
 		early:      heard.ignored,
 		outer:      ctx,
 		ended:      ctx.Done(),

@@ -12,8 +12,8 @@ import (
 // that is taken back. What is left of settle, of the drain and of Reserve shrinks in the
 // same proportion, so each still gets its part. The deadline never moves back: one that is
 // not before the present one changes nothing. With one that has passed Run returns at
-// once. The zero time is a mistake of the caller: observers are told of it, and it changes
-// nothing.
+// once. The zero time is a mistake of the caller: observers are told of it, once, and it
+// changes nothing.
 //
 // Before a trigger it is kept, and is no trigger: a shutdown that begins before that
 // deadline ends by it. One that begins later has nothing to do with it, and has its whole
@@ -58,7 +58,10 @@ func (r *run) shorten(s shortening, triggered time.Time) {
 	to := later(s.deadline, from)
 	switch {
 	case s.deadline.IsZero():
-		r.tellRequest("Shorten", "the deadline is the zero time, which changes nothing: "+s.why)
+		if !r.toldZero {
+			r.toldZero = true
+			r.tellRequest("Shorten", "the deadline is the zero time, which changes nothing: "+s.why)
+		}
 		return
 	case s.at.Before(triggered) && !s.deadline.After(triggered), !to.Before(r.deadline):
 		return

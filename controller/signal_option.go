@@ -67,7 +67,7 @@ func checkSignals(option string, signals []os.Signal) error {
 			return fmt.Errorf("controller: %s: %#v is not a signal of this platform", option, s)
 		}
 		if !catchable(number) {
-			return fmt.Errorf("controller: %s: %v cannot be caught", option, number)
+			return fmt.Errorf("controller: %s: %v cannot be caught, or is the Go runtime's own", option, number)
 		}
 	}
 	return nil

@@ -164,7 +164,8 @@ func nameOf(s os.Signal) string {
 var process struct {
 	sync.Mutex
 	released []*signals     // of runs that are over, until they are given back
-	pipes    chan os.Signal // see keepPipes
+	pipes    chan os.Signal // see hearPipes
+	kept     bool           // see keepPipes
 	counts   bool           // see countRefused
 	refused  atomic.Int64   // how many log lines writers have refused
 }
@@ -273,22 +274,6 @@ func raise(s os.Signal) {
 // that another process sends to it there looks the same.
 func (s *signals) typed(got os.Signal) bool {
 	return s.ours && got == os.Interrupt && foreground()
-}
-
-// keepPipes has writes to a standard output or error that nobody reads any more fail,
-// from now on. Without it package os ends the process at the first one (SIGPIPE), and
-// what has to be closed stays open. It lasts until the process ends: what is written
-// after Run must not change the exit code.
-func keepPipes() {
-	if brokenPipe == 0 || inBubble() {
-		return
-	}
-	process.Lock()
-	defer process.Unlock()
-	if process.pipes == nil {
-		process.pipes = make(chan os.Signal, 1) // no one reads it: what does not fit is dropped
-		signal.Notify(process.pipes, brokenPipe)
-	}
 }
 
 // otherClock is how far from the system's time package time is where it has a clock of its

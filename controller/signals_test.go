@@ -144,7 +144,7 @@ func TestG9_Requests(t *testing.T) {
 // In a bubble the signals of the process cannot be heard: that is an error, and not the
 // end of the test binary.
 func TestSignalsInABubble(t *testing.T) {
-	for name, opts := range map[string][]controller.Option{"default": nil, "WithSignals": {controller.WithSignals(syscall.SIGUSR1)}} {
+	for name, opts := range map[string][]controller.Option{"default": nil, "WithSignals": {controller.WithSignals(syscall.SIGHUP)}} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, _ *diary, _ func()) {
 				c := mustNew(t, budget, opts...)
@@ -324,5 +324,17 @@ func TestShortenIsHarmless(t *testing.T) {
 			t.Errorf("%v", r)
 		}
 		c.Shorten(time.Now(), "too late")
+	})
+	bubble(t, func(t *testing.T, d *diary, _ func()) {
+		var c *controller.Controller
+		c = mustNew(t, budget, noSignals, controller.WithCloser("c", func() {
+			for range 1000 {
+				c.Shorten(time.Time{}, "no time")
+				time.Sleep(time.Millisecond)
+			}
+		}))
+		if r, _ := runAfter(c, time.Minute); len(requests(r.Steps)) != 1 {
+			t.Errorf("told were %v", requests(r.Steps))
+		}
 	})
 }

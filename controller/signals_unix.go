@@ -3,6 +3,8 @@
 package controller
 
 import (
+	"os"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -12,8 +14,15 @@ import (
 // brokenPipe is the signal of a write to a pipe that nobody reads.
 const brokenPipe = syscall.SIGPIPE
 
-// catchable reports whether the platform lets a process catch the signal.
-func catchable(s syscall.Signal) bool { return s != syscall.SIGKILL && s != syscall.SIGSTOP }
+// catchable reports whether a Go program can hear the signal, and only when it was sent to it:
+// the runtime sends itself SIGURG, to preempt goroutines, and leaves 32 to 34 to Linux's C
+// libraries.
+func catchable(s syscall.Signal) bool {
+	if runtime.GOOS == "linux" && s >= 32 && s <= 34 {
+		return false
+	}
+	return s != syscall.SIGKILL && s != syscall.SIGSTOP && s != syscall.SIGURG
+}
 
 // foreground reports whether standard input is the terminal of this process, and its
 // process group the one to which that sends what is typed.
@@ -31,4 +40,24 @@ func systemClock() (time.Time, bool) {
 		return time.Time{}, false
 	}
 	return time.Unix(now.Unix()), true
+}
+
+// writeBroken writes to standard output and error if nobody reads them: that ends the
+// process, unless SIGPIPE is heard or ignored.
+func writeBroken() {
+	for _, f := range []*os.File{os.Stdout, os.Stderr} {
+		raw, err := f.SyscallConn()
+		if err != nil {
+			continue // it is closed
+		}
+		broken := false
+		_ = raw.Control(func(fd uintptr) {
+			one := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+			n, err := unix.Poll(one, 0)
+			broken = err == nil && n > 0 && one[0].Revents&(unix.POLLERR|unix.POLLHUP) != 0
+		})
+		if broken {
+			_, _ = f.Write([]byte("\n"))
+		}
+	}
 }

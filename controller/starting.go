@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"os"
 	"time"
 
 	"github.com/lastcall-go/lastcall/report"
@@ -11,11 +12,12 @@ import (
 // starting hears signals before Run does.
 type starting struct {
 	signals    signals
-	background bool          // see interruptIgnored
-	givenBack  bool          // some signals are the platform's again
-	ignored    []ignored     // what changed nothing, up to maxIgnored
-	over       chan struct{} // closed by seal
-	ended      chan struct{} // closed when starting no longer hears the signals
+	pipes      <-chan os.Signal // see hearPipes
+	background bool             // see interruptIgnored
+	givenBack  bool             // some signals are the platform's again
+	ignored    []ignored        // what changed nothing, up to maxIgnored
+	over       chan struct{}    // closed by seal
+	ended      chan struct{}    // closed when starting no longer hears the signals
 }
 
 // Starting has signals heard from now on, and not only from Run's start, and returns
@@ -86,6 +88,7 @@ func (c *Controller) beginStarting() (*starting, error) {
 		if s.signals, err = listen(c.config); err != nil {
 			return nil, err
 		}
+		s.pipes = hearPipes()
 		c.starting = s
 		go s.hear(c)
 	}
@@ -124,6 +127,8 @@ func (s *starting) hear(c *Controller) {
 			default:
 				c.forceNow(force{at: now, by: "signal " + nameOf(got) + ": "})
 			}
+		case <-s.pipes:
+			pipeBroke()
 		case <-s.over:
 			return
 		}

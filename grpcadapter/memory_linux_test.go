@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lastcall-go/lastcall/internal/faults"
+	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"

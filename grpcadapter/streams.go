@@ -15,13 +15,14 @@ import (
 // their way (RFC 9113, 4.1): they tell which streams are open, and no more is looked at.
 // What is not HTTP/2 in clear, as TLS without Credentials, is left to grpc.
 
-// The frames of RFC 9113, section 6, that begin and end streams, and the one that ends the
-// connection.
+// The frames of RFC 9113, section 6, that begin and end streams, and those that begin and end
+// the connection.
 const (
-	frameData    = 0x0
-	frameHeaders = 0x1
-	frameReset   = 0x3
-	frameGoAway  = 0x7
+	frameData     = 0x0
+	frameHeaders  = 0x1
+	frameReset    = 0x3
+	frameSettings = 0x4
+	frameGoAway   = 0x7
 
 	flagEndStream = 0x1
 
@@ -75,10 +76,10 @@ func (f *frames) scan(b []byte, frame func(kind, flags byte, id uint32)) {
 type streams struct {
 	mu      sync.Mutex
 	in, out frames
-	greeted int8 // bytes of the preface that have come
-	blind   bool // this is not HTTP/2 in clear
-	used    bool // there was a stream, since mark
-	highest uint32
+	greeted int8            // bytes of the preface that have come
+	spoke   bool            // the server has written a frame
+	blind   bool            // this is not HTTP/2 in clear
+	used    bool            // there was a stream, since mark
 	open    map[uint32]bool // whether an answer has begun on it; nil as long as there was none
 
 	*goingAway // nil: no GOAWAY was written
@@ -90,6 +91,14 @@ type streams struct {
 type hidden struct {
 	outer net.Conn // what Credentials have made of the connection; nil: nothing
 	sent  volume   // while streams are not known
+}
+
+// hide returns what is needed as nothing can be told from the bytes.
+func (s *streams) hide() *hidden {
+	if s.hidden == nil {
+		s.hidden = &hidden{}
+	}
+	return s.hidden
 }
 
 // cover takes in what Credentials have made of the connection.
@@ -143,22 +152,22 @@ func (s *streams) read(b []byte) (idle bool) {
 		s.greeted++
 	}
 	if s.blind {
-		if s.hidden == nil {
-			s.hidden = &hidden{}
-		}
+		s.hide()
 		return false
 	}
 	s.in.scan(b, func(kind, _ byte, id uint32) {
 		switch {
 		case kind == frameReset:
 			delete(s.open, id)
-		case kind != frameHeaders || id <= s.highest: // these are trailers
+		case kind != frameHeaders:
 		case s.goingAway == nil || s.moved.IsZero() || id <= s.last: // others are refused, and the peer is told so
-			s.highest, s.used = id, true
+			s.used = true // also if there was one: grpc takes the number of a stream that it has reset as malformed
 			if s.open == nil {
 				s.open = map[uint32]bool{}
 			}
-			s.open[id] = false
+			if _, began := s.open[id]; !began { // otherwise these are trailers
+				s.open[id] = false
+			}
 		}
 	})
 	return s.moves()
@@ -169,10 +178,12 @@ func (s *streams) wrote(b []byte) (idle bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.blind {
-		s.hidden.sent.add(len(b))
+		s.hide().sent.add(len(b))
 		return false
 	}
 	s.out.scan(b, func(kind, flags byte, id uint32) {
+		s.blind = s.blind || !s.spoke && kind != frameSettings // grpc begins with its settings, before it has read anything
+		s.spoke = true
 		switch kind {
 		case frameHeaders, frameData:
 			if flags&flagEndStream != 0 {
@@ -186,6 +197,9 @@ func (s *streams) wrote(b []byte) (idle bool) {
 			s.goesAway(id)
 		}
 	})
+	if s.blind { // only now
+		s.hide().sent.add(len(b))
+	}
 	return s.moves()
 }
 

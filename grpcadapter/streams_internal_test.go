@@ -65,6 +65,17 @@ func TestStreams(t *testing.T) {
 				must(framer.WriteHeaders(http2.HeadersFrameParam{StreamID: some(), EndHeaders: true, EndStream: true}))
 				feed(s.read)
 			},
+			"a number again": func() { // of a stream that grpc has reset, or an error of the connection
+				if next == 1 || next-2 > last {
+					return
+				}
+				must(framer.WriteHeaders(http2.HeadersFrameParam{StreamID: next - 2, EndHeaders: true}))
+				if _, began := open[next-2]; !began {
+					open[next-2] = false
+				}
+				used = true
+				feed(s.read)
+			},
 			"cancel": func() {
 				id := some()
 				must(framer.WriteRSTStream(id, http2.ErrCodeCancel))
@@ -115,6 +126,11 @@ func TestStreamsHalfWritten(t *testing.T) {
 	var last bytes.Buffer
 	framer := http2.NewFramer(&last, nil)
 	s.read([]byte(http2.ClientPreface))
+	if err := framer.WriteSettings(); err != nil {
+		t.Fatal(err)
+	}
+	s.wrote(last.Bytes())
+	last.Reset()
 	if err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, EndHeaders: true, EndStream: true}); err != nil {
 		t.Fatal(err)
 	}
@@ -142,6 +158,20 @@ func TestStreamsOfOthers(t *testing.T) {
 		s.read([]byte(http2.ClientPreface))
 		if s.none() || s.wasIdle() {
 			t.Errorf("%q is taken for HTTP/2", first)
+		}
+	}
+	for _, first := range []string{"hello\n", "220 mx.example.com ESMTP\r\n"} { // credentials that speak first
+		var s streams
+		var settings bytes.Buffer
+		if err := http2.NewFramer(&settings, nil).WriteSettings(); err != nil {
+			t.Fatal(err)
+		}
+		s.wrote([]byte(first))
+		s.wrote(settings.Bytes())
+		s.read([]byte(http2.ClientPreface))
+		s.wrote(settings.Bytes())
+		if s.none() || s.wasIdle() {
+			t.Errorf("after %q the server is taken to speak HTTP/2", first)
 		}
 	}
 }

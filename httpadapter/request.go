@@ -28,6 +28,7 @@ type request struct {
 	path, rawPath      string
 	infra, body, http1 bool
 	untilClose         bool        // without a length the end of the connection ends the answer: HTTP/1.0
+	events             bool        // the client is an EventSource
 	early              bool        // the handler has said something before the timer fired
 	hijack             atomic.Bool // the handler has taken the connection over
 	endless            *endless    // nil: the request ends by itself
@@ -67,7 +68,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r := &request{
 		server: s, conn: c, method: req.Method, host: req.Host, peer: req.RemoteAddr,
 		path: req.URL.Path, rawPath: req.URL.RawPath, body: req.ContentLength != 0,
-		untilClose: !req.ProtoAtLeast(1, 1),
+		untilClose: !req.ProtoAtLeast(1, 1), events: wantsEvents(req),
 	}
 	r.ResponseWriter, r.Owner = w, r
 	r.http1 = r.IsHTTP1()
@@ -114,7 +115,7 @@ func (r *request) returned(came, req *http.Request) {
 	if r.endless != nil {
 		r.endless.cancel(nil)
 	}
-	if r.server.counting() && req.Pattern != "" { // that of a ServeMux behind the handler
+	if req.Pattern != "" { // that of a ServeMux behind the handler
 		if known := r.pattern.Load(); known == nil || *known == noPattern {
 			r.pattern.Store(&req.Pattern)
 		}

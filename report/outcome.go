@@ -25,7 +25,7 @@ const (
 	// OutcomeIdle: the timer found only connections of idle peers that were slow to close,
 	// and nothing was lost. Every server that was still up counts its work and says so
 	// (lastcall.FullServer's IdlePeers), every worker had ended, and nothing forced the
-	// shutdown. The path is that of the timer: Stop was called.
+	// shutdown before TERMINATED. The path is that of the timer: Stop was called.
 	OutcomeIdle
 )
 

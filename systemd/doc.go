@@ -34,8 +34,9 @@
 // long enough for the first message: from SIGTERM to phase announce, which is next
 // to no time. One message would do, as the deadline is known. It is repeated with each phase
 // for the case that a timeout begins anew: where ExecStop= has triggered the
-// shutdown, TimeoutStopSec counts again from the SIGTERM that follows. After a force the
-// deadline is earlier, and systemd keeps the later instant that it knows.
+// shutdown, TimeoutStopSec counts again from the SIGTERM that follows. After a force or
+// Shorten the deadline is earlier: STATUS says so at once, and systemd keeps the later
+// instant that it knows.
 //
 // # What is not
 //

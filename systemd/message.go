@@ -8,18 +8,18 @@ import (
 	"github.com/lastcall-go/lastcall/report"
 )
 
-// message returns the variables that tell of a phase that has begun, the most
-// important one first. Now is when they are sent, which may be later.
+// message returns the variables that tell of a phase that has begun, or of a request that
+// may have moved the deadline, the most important one first. Now is when they are sent, which may be later.
 func message(s report.Step, now time.Time) []string {
 	var variables []string
-	switch s.Phase {
-	case lastcall.PhaseStart:
+	switch phase := s.Phase; {
+	case s.Kind != report.KindPhase:
+	case phase == lastcall.PhaseStart:
 		return []string{"STATUS=starting"}
-	case lastcall.PhaseServe:
+	case phase == lastcall.PhaseServe:
 		return []string{"READY=1", "STATUS=ready"}
-	case lastcall.PhaseAnnounce:
+	case phase == lastcall.PhaseAnnounce:
 		variables = []string{"STOPPING=1"}
-	default:
 	}
 	deadline := s.Start.Add(s.Remaining)
 	left := max(deadline.Sub(now), 0)

@@ -2,6 +2,7 @@ package systemd
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,12 +29,18 @@ func TestMessages(t *testing.T) {
 		// The deadline stays where it is, however late the message is.
 		"late":     {lastcall.PhaseSettle, left, 5 * time.Second, []string{"EXTEND_TIMEOUT_USEC=17000000", "STATUS=shutting down: settle, at most 15s left, until 12:00:20 UTC"}},
 		"too late": {lastcall.PhaseClose, left, 21 * time.Second, []string{"EXTEND_TIMEOUT_USEC=1000000", "STATUS=shutting down: close, at most 0s left, until 12:00:20 UTC"}},
+		// Shorten in phase announce: that STOPPING=1 stands is known.
+		"request":  {lastcall.PhaseAnnounce, 3 * time.Second, 0, []string{"EXTEND_TIMEOUT_USEC=5000000", "STATUS=shutting down: announce, at most 3s left, until 12:00:03 UTC"}},
 		"far late": {lastcall.PhaseClose, left, 22 * time.Second, []string{"STATUS=shutting down: close, at most 0s left, until 12:00:20 UTC"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			step := report.Step{Kind: report.KindPhase, Phase: tt.phase, Start: noon, Remaining: tt.remaining}
+			kind := report.KindPhase
+			if strings.HasPrefix(name, "request") {
+				kind = report.KindRequest
+			}
+			step := report.Step{Kind: kind, Phase: tt.phase, Start: noon, Remaining: tt.remaining}
 			if got := message(step, noon.Add(tt.late)); !slices.Equal(got, tt.want) {
 				t.Errorf("got  %q\nwant %q", got, tt.want)
 			}

@@ -57,10 +57,10 @@ type notifier struct {
 	told    chan struct{}          // closed when STOPPING=1 has been sent, or cannot be
 }
 
-// observe sends a message if the step is a phase. It blocks for as long as the
+// observe sends a message if the step is a phase or a request. It blocks for as long as the
 // socket takes no message.
 func (n *notifier) observe(s report.Step) {
-	if s.Kind != report.KindPhase {
+	if s.Kind != report.KindPhase && s.Kind != report.KindRequest {
 		return
 	}
 	variables := message(s, time.Now())
@@ -69,6 +69,9 @@ func (n *notifier) observe(s report.Step) {
 	sent, err := daemon.SdNotify(false, strings.Join(variables, "\n"))
 	if err == nil && !sent {
 		err = errors.New("NOTIFY_SOCKET was set, and is not any more")
+	}
+	if s.Kind != report.KindPhase {
+		return
 	}
 	// STATUS alone is a courtesy, and what comes after STOPPING=1 repeats it.
 	if err != nil && (s.Phase == lastcall.PhaseServe || s.Phase == lastcall.PhaseAnnounce) {

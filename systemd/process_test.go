@@ -69,6 +69,10 @@ func child() int {
 	if os.Getenv(childVariable) == "unsets" {
 		_ = os.Unsetenv(socketVariable)
 	}
+	var ctl *controller.Controller
+	if os.Getenv(childVariable) == "shortens" {
+		opts = append(opts, controller.WithAnnouncer("spot", func() { ctl.Shorten(time.Now().Add(3*time.Second), "as tested") }))
+	}
 	ctl, err := controller.New(budget, opts...)
 	if err != nil {
 		fmt.Println(err)
@@ -265,6 +269,31 @@ func TestNotify(t *testing.T) {
 				t.Errorf("exit code %d, announcer %s %q", code, result, text)
 			}
 		})
+	}
+}
+
+// TestNotifyShorten: a deadline that comes nearer is told in the phase in which it does.
+func TestNotifyShorten(t *testing.T) {
+	t.Parallel()
+	socket := filepath.Join(t.TempDir(), "notify")
+	conn := listen(t, socket)
+	s := start(t, "shortens", socket)
+	var all []string
+	for {
+		got, _ := next(t, conn)
+		all = append(all, got...)
+		if got[0] == "READY=1" {
+			s.sigterm()
+		}
+		if strings.Contains(got[len(got)-1], "flush") {
+			break
+		}
+	}
+	if code, _ := s.end(); code != report.ExitOK {
+		t.Errorf("exit code %d", code)
+	}
+	if n := strings.Count(strings.Join(all, "\n"), "STATUS=shutting down: announce, at most 3s left"); n != 1 || !slices.Contains(all, "STOPPING=1") {
+		t.Errorf("it was told %d times; it sent\n%q", n, all)
 	}
 }
 

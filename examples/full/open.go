@@ -12,12 +12,12 @@ import (
 	echopb "google.golang.org/grpc/examples/features/proto/echo"
 	hellopb "google.golang.org/grpc/examples/helloworld/helloworld"
 
-	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/admin"
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/drain"
 	"github.com/lastcall-go/lastcall/grpcadapter"
 	"github.com/lastcall-go/lastcall/httpadapter"
+	"github.com/lastcall-go/lastcall/oteladapter"
 )
 
 // open opens one thing after the other. Each is given to the controller before the
@@ -67,7 +67,7 @@ func (c config) open(ctx context.Context, ctl *controller.Controller, log zerolo
 
 // openServers opens what others connect to, when all that the handlers need is there.
 func (c config) openServers(ctl *controller.Controller, log zerolog.Logger, guests *guestBook, events *events, traces *traces) error {
-	lis, err := listenAll(c.grpcAddr, c.restAddr, c.adminAddr)
+	lis, err := c.listenAll(c.grpcAddr, c.restAddr, c.adminAddr)
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func (c config) openServers(ctl *controller.Controller, log zerolog.Logger, gues
 	})
 	echopb.RegisterEchoServer(srv, echo{})
 
-	conn, err := grpc.NewClient(lis[0].Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy())
+	conn, err := grpc.NewClient("passthrough:///"+lis[0].Addr().String(), grpc.WithContextDialer(c.dial), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy())
 	if err != nil {
 		return closeAll(lis, err)
 	}
@@ -90,12 +90,17 @@ func (c config) openServers(ctl *controller.Controller, log zerolog.Logger, gues
 	rest := httpadapter.New(lis[1], &http.Server{Handler: api, ReadHeaderTimeout: 5 * time.Second},
 		httpadapter.WithPattern(patterns(api)))
 
-	page := metrics{guests: guests, servers: map[string]lastcall.FullServer{"grpc": g, "rest": rest, "background": background}}
+	metrics, page, err := newMetrics(guests)
+	if err != nil {
+		return closeAll(lis, err)
+	}
 	options := []admin.Option{admin.Handle("GET /metrics", page)}
 	if c.token != "" {
 		options = append(options, admin.WithTrigger("POST /shutdown", admin.Token(c.token)))
 	}
 	err = ctl.Add(
+		metrics.Option(),
+		oteladapter.New(oteladapter.WithTracerProvider(traces.provider)).Option(),
 		controller.WithServer("rest", rest),
 		controller.WithServer("grpc", g, controller.After("rest")),
 		controller.WithServer("background", background, controller.After("grpc", "rest")),
@@ -110,10 +115,10 @@ func (c config) openServers(ctl *controller.Controller, log zerolog.Logger, gues
 }
 
 // listenAll opens all listeners or none.
-func listenAll(addrs ...string) ([]net.Listener, error) {
+func (c config) listenAll(addrs ...string) ([]net.Listener, error) {
 	var all []net.Listener
 	for _, addr := range addrs {
-		lis, err := net.Listen("tcp", addr)
+		lis, err := c.listen(addr)
 		if err != nil {
 			return nil, closeAll(all, err)
 		}

@@ -90,7 +90,7 @@ func OutcomeIsTrue(r *Run) error {
 	return nil
 }
 
-// IdleIsTrue is G3: the timer has found only idle peers if no force came before it, the workers had
+// IdleIsTrue is G3: the timer has found only idle peers if no force came before TERMINATED, the workers had
 // returned, every server that had not ended says so, and no work was lost since.
 func IdleIsTrue(r *Run) error {
 	if r.Report.Outcome != report.OutcomeIdle {

@@ -1,0 +1,68 @@
+//go:build linux
+
+package controller_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/lastcall-go/lastcall/report"
+)
+
+// writeLines writes to standard output until that fails.
+func writeLines(say func(any)) {
+	for {
+		if _, err := fmt.Fprintln(os.Stdout, "a line of the access log"); err != nil {
+			say("lost")
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// The signal that ended the reader is heard a moment after a line was lost to it.
+func TestProcessBrokenPipeJustBeforeTheTrigger(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"writes quiet", "writes quiet none", "writes quiet starting"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			p := startTalker(t, kind, []string{os.Args[0]}, func(cmd *exec.Cmd) { cmd.Stdout = brokenPipe(t) })
+			p.until("lost")
+			p.signal(syscall.SIGTERM)
+			status, said := p.end()
+			if status.ExitStatus() != report.ExitOK || !strings.Contains(said, "closed") || !strings.Contains(said, "flushed") {
+				t.Errorf("it ended with %v, having said\n%s", status, said)
+			}
+		})
+	}
+}
+
+// Without a trigger a pipe that nobody reads ends the process, as it ends any other,
+// unless main has that ignored.
+func TestProcessBrokenPipeBeforeTheTrigger(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"", "writes quiet", "writes quiet starting"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			p := startTalker(t, kind, []string{os.Args[0]}, func(cmd *exec.Cmd) { cmd.Stdout, cmd.Stderr = brokenPipe(t), brokenPipe(t) })
+			if status, said := p.end(); !status.Signaled() || status.Signal() != syscall.SIGPIPE {
+				t.Errorf("it ended with %v, having said\n%s", status, said)
+			}
+		})
+	}
+	t.Run("ignored", func(t *testing.T) {
+		t.Parallel()
+		p := startTalker(t, "ignores writes quiet", []string{os.Args[0]}, func(cmd *exec.Cmd) { cmd.Stdout = brokenPipe(t) })
+		p.until("lost")
+		time.Sleep(1100 * time.Millisecond) // for longer than others would live
+		p.signal(syscall.SIGTERM)
+		if status, said := p.end(); status.ExitStatus() != report.ExitOK {
+			t.Errorf("it ended with %v, having said\n%s", status, said)
+		}
+	})
+}

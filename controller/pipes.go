@@ -1,0 +1,59 @@
+package controller
+
+import (
+	"os"
+	"os/signal"
+	"time"
+)
+
+// keepPipes has writes to a standard output or error that nobody reads any more fail,
+// from now on. Without it package os ends the process at the first one (SIGPIPE), and
+// what has to be closed stays open. It lasts until the process ends: what is written
+// after Run must not change the exit code.
+func keepPipes() {
+	if brokenPipe == 0 || inBubble() {
+		return
+	}
+	process.Lock()
+	defer process.Unlock()
+	process.kept = true
+	hearPipesLocked()
+}
+
+// hearPipes does so for a moment only, and before the trigger. Ctrl-C on `srv | tee` ends tee
+// as well, and the server may write between that and the instant in which it hears its own
+// signal. Who reads the channel calls pipeBroke. It is nil where such writes never end the
+// process.
+func hearPipes() <-chan os.Signal {
+	if brokenPipe == 0 || inBubble() || signal.Ignored(brokenPipe) { // what was ignored would not be afterwards
+		return nil
+	}
+	process.Lock()
+	defer process.Unlock()
+	return hearPipesLocked()
+}
+
+func hearPipesLocked() <-chan os.Signal {
+	if process.pipes == nil {
+		process.pipes = make(chan os.Signal, 1) // what does not fit is dropped
+		signal.Notify(process.pipes, brokenPipe)
+	}
+	return process.pipes
+}
+
+// pipeBroke is called when such a write has failed before the trigger. If none comes while it
+// could be the same request, the process ends as package os would have ended it.
+func pipeBroke() {
+	time.AfterFunc(sameRequest, func() {
+		process.Lock()
+		kept := process.kept
+		if !kept && process.pipes != nil {
+			signal.Stop(process.pipes)
+			process.pipes = nil
+		}
+		process.Unlock()
+		if !kept {
+			writeBroken()
+		}
+	})
+}
