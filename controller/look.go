@@ -41,12 +41,11 @@ func (r *run) look(leaks bool) {
 	leaks, v.leaks = v.leaks, false
 	r.beside(func() {
 		all, _ := stacks.Take() // without it the report names what hangs without the line
-		r.found(all, !leaks || len(all) == 0)
+		r.found(slices.Clone(all), !leaks || len(all) == 0) // the loop writes into what it is given
 		if !leaks || len(all) == 0 {
 			return
 		}
 		lost, _ := stacks.TakeLeaked() // a garbage collection: it may take a while
-		all = slices.Clone(all)
 		for i, s := range all {
 			all[i].Leaked = slices.ContainsFunc(lost, s.SamePlace)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -84,9 +85,9 @@ func TestG14_Progress(t *testing.T) {
 func TestG14_ProgressWithoutAnswer(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, hang func()) {
 		told := &listeningTo{}
-		calls := 0
+		var calls atomic.Int32
 		s := draining(d, func(since time.Duration) []lastcall.Work {
-			calls++
+			calls.Add(1)
 			if since > time.Second {
 				hang()
 			}
@@ -101,8 +102,8 @@ func TestG14_ProgressWithoutAnswer(t *testing.T) {
 		if got := progressOf(told, r); !slices.Equal(got, want) {
 			t.Errorf("told\n%q, want\n%q", got, want)
 		}
-		if calls != 4 { // at the drain, for progress, at the timer, at the end
-			t.Errorf("InFlight was called %d times", calls)
+		if calls.Load() != 4 { // at the drain, for progress, at the timer, at the end
+			t.Errorf("InFlight was called %d times", calls.Load())
 		}
 		wantTook(t, took, 30*time.Second+10*time.Millisecond)
 	})
