@@ -40,7 +40,7 @@ func (r *run) look(leaks bool) {
 	v.looking, v.began = true, time.Now()
 	leaks, v.leaks = v.leaks, false
 	r.beside(func() {
-		all, _ := stacks.Take() // without it the report names what hangs without the line
+		all, _ := stacks.Take()                             // without it the report names what hangs without the line
 		r.found(slices.Clone(all), !leaks || len(all) == 0) // the loop writes into what it is given
 		if !leaks || len(all) == 0 {
 			return
