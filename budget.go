@@ -9,7 +9,7 @@ import (
 // Budget is the time that a shutdown may take. All of it counts from the
 // trigger, the instant of the first request to shut down. The zero Budget is an
 // error: zero never means for ever.
-type Budget struct {
+type Budget struct { //nolint:recvcheck // UnmarshalText changes it, as encoding.TextUnmarshaler wants
 	// Total is how long after the trigger Run returns at the latest: the
 	// deadline. It must be positive.
 	Total time.Duration

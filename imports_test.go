@@ -32,23 +32,25 @@ var floors = map[string][]string{
 	"viz/viztest": {"viz"},
 	"report":      {"", "fsm"},
 	"report/draw": {"", "fsm", "transitions", "report", "viz"},
-	"controller":  {"", "fsm", "transitions", "report", "internal/pid1", "internal/foreign", "internal/connset"},
+	"controller":  {"", "fsm", "transitions", "report", "internal/pid1", "internal/foreign", "internal/connset", "internal/stacks"},
 
-	"internal/foreign":  {""},
+	"internal/foreign":  {"", "internal/stacks"},
+	"internal/stacks":   {},
 	"internal/inflight": {""},
 	"internal/connset":  {"internal/foreign", "internal/sock"},
 	"internal/layered":  {},
-	"internal/httpconn": {"internal/foreign", "internal/connset"},
+	"internal/httpconn": {"internal/foreign", "internal/connset", "internal/stacks"},
 	"internal/pid1":     {},
 	"internal/response": {},
 	"internal/sock":     {},
 	"internal/source":   {"viz"},
 
-	"grpcadapter": {"", "internal/foreign", "internal/inflight", "internal/connset", "internal/sock"},
+	"grpcadapter": {"", "internal/foreign", "internal/inflight", "internal/connset", "internal/sock", "internal/stacks"},
 	"httpadapter": {"", "internal/foreign", "internal/inflight", "internal/connset", "internal/httpconn", "internal/response"},
-	"drain":       {"", "internal/foreign", "internal/inflight", "internal/connset", "internal/sock"},
+	"drain":       {"", "internal/foreign", "internal/inflight", "internal/connset", "internal/stacks", "internal/sock"},
 	"kubernetes":  {""},
 	"systemd":     {"", "controller", "report"},
+	"slogadapter": {"controller", "report"},
 	"admin":       {"", "fsm", "report", "httpadapter", "internal/foreign"},
 
 	"cmd/lastcall": {"", "fsm", "transitions", "controller", "report", "grpcadapter", "kubernetes", "viz", "report/draw", "internal/source"},
@@ -62,7 +64,7 @@ var outside = map[string][]string{
 	"github.com/mattn/go-isatty":   {"controller", "cmd/lastcall"},
 	"google.golang.org/grpc":       {"grpcadapter", "cmd/lastcall"},
 	"google.golang.org/protobuf":   {"cmd/lastcall"},
-	"golang.org/x/sys":             {"controller", "grpcadapter", "internal/sock"},
+	"golang.org/x/sys":             {"controller", "grpcadapter", "internal/sock", "cmd/lastcall"},
 	"github.com/coreos/go-systemd": {"systemd"},
 }
 
@@ -70,11 +72,11 @@ var outside = map[string][]string{
 var testOnly = []string{
 	"testing", "net/http/httptest", "pgregory.net/rapid", "go.uber.org/goleak",
 	"google.golang.org/grpc/test", "google.golang.org/grpc/interop",
-	module + "/internal/mempipe", module + "/internal/tlstest", module + "/internal/faults", module + "/internal/contracttest", module + "/internal/proptest",
+	module + "/internal/mempipe", module + "/internal/tlstest", module + "/shutdowntest", module + "/internal/contracttest", module + "/internal/proptest",
 }
 
 // forTests are packages that only tests import, and that import what tests do.
-var forTests = []string{"internal/faults", "internal/mempipe", "internal/tlstest", "internal/contracttest", "internal/proptest"}
+var forTests = []string{"shutdowntest", "shutdowntest/faults", "internal/mempipe", "internal/tlstest", "internal/contracttest", "internal/proptest"}
 
 // pure is what package fsm may import of the standard library: no clock, no
 // goroutine, no I/O.

@@ -6,21 +6,39 @@ import (
 )
 
 // Life is what work in flight may know of the shutdown around it. A server gets it in
-// Attach and passes it on with [NewContext]; handlers read it with [Draining] and
-// [TimerAt]. A Life may be copied and used by any number of goroutines. The zero Life
+// Attach and passes it on with [NewContext]; handlers read it with [Draining], [TimerAt]
+// and [Late]. A Life may be copied and used by any number of goroutines. The zero Life
 // never drains.
 type Life struct{ *life } // one pointer: to put it into a context allocates nothing for it
 
 type life struct {
 	draining <-chan struct{}
-	timerAt  func() (time.Time, bool)
+	times    func() (Times, bool)
+	arrived  time.Time // of work that arrived after the trigger
 }
 
-// NewLife returns a Life. The channel is closed when the drain begins; timerAt returns
-// the instant in which the timer fires, and whether that is known, and must not block.
+// Times are the instants of a shutdown.
+type Times struct {
+	Trigger  time.Time // from which the budget counts
+	Timer    time.Time // when the timer fires, and work still running is cancelled
+	Deadline time.Time // by which Run returns
+}
+
+// NewLife returns a Life. The channel is closed when the drain begins; times returns
+// the instants of the shutdown, and whether they are known, and must not block.
 // Either may be nil: never. The controller calls it; others need it in tests.
-func NewLife(draining <-chan struct{}, timerAt func() (time.Time, bool)) Life {
-	return Life{&life{draining: draining, timerAt: timerAt}}
+func NewLife(draining <-chan struct{}, times func() (Times, bool)) Life {
+	return Life{&life{draining: draining, times: times}}
+}
+
+// Arrived returns the Life for a piece of work that arrived at an instant, so that [Late]
+// knows that. Adapters call it. If that was before the trigger it is the same Life, and
+// nothing is allocated.
+func (l Life) Arrived(at time.Time) Life {
+	if times, known := l.Times(); !known || !at.After(times.Trigger) {
+		return l
+	}
+	return Life{&life{draining: l.draining, times: l.times, arrived: at}}
 }
 
 // Draining returns a channel that is closed when phase drain begins: from then on new
@@ -33,14 +51,34 @@ func (l Life) Draining() <-chan struct{} {
 	return l.draining
 }
 
-// TimerAt returns the instant in which the timer fires and work still running is
-// cancelled. It is known, and the second result true, once the shutdown was triggered.
-// A force, or a grace period that is shortened, moves it to an earlier instant.
-func (l Life) TimerAt() (time.Time, bool) {
-	if l.life == nil || l.timerAt == nil {
-		return time.Time{}, false
+// Times returns the instants of the shutdown. They are known, and the second result true,
+// once it was triggered. A force, or a grace period that is shortened, moves the timer and
+// the deadline to earlier instants.
+func (l Life) Times() (Times, bool) {
+	if l.life == nil || l.times == nil {
+		return Times{}, false
 	}
-	return l.timerAt()
+	return l.times()
+}
+
+// TimerAt returns the instant in which the timer fires and work still running is
+// cancelled, as [Life.Times] does.
+func (l Life) TimerAt() (time.Time, bool) {
+	times, known := l.Times()
+	return times.Timer, known
+}
+
+// Late returns how long after the trigger the work arrived, and which share of the time
+// from the trigger to the deadline had gone by then: of the budget's Total, unless the
+// deadline was moved. It is false for work that arrived before the trigger, for work that
+// the controller began itself, and where the adapter does not know.
+func (l Life) Late() (after time.Duration, share float64, ok bool) {
+	times, known := l.Times()
+	if !known || l.arrived.IsZero() {
+		return 0, 0, false
+	}
+	after = l.arrived.Sub(times.Trigger)
+	return after, float64(after) / float64(times.Deadline.Sub(times.Trigger)), true
 }
 
 type lifeKey struct{}
@@ -64,3 +102,9 @@ func Draining(ctx context.Context) <-chan struct{} { return FromContext(ctx).Dra
 
 // TimerAt returns the [Life.TimerAt] of the Life in ctx, and false without one.
 func TimerAt(ctx context.Context) (time.Time, bool) { return FromContext(ctx).TimerAt() }
+
+// Late returns what [Life.Late] of the Life in ctx does, and false without one: for access
+// logs, which can tell so who still sends work to a server that leaves.
+func Late(ctx context.Context) (after time.Duration, share float64, ok bool) {
+	return FromContext(ctx).Late()
+}

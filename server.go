@@ -84,8 +84,8 @@ type FullServer interface {
 	Cut() (connections int)
 
 	// InFlight returns the work in flight and what became of the rest. It is called
-	// when the drain begins, when the timer fires and when phase close begins; a call
-	// may begin while one before it still runs. The shutdown waits for an answer at most
+	// when the drain begins, every few seconds while it lasts, when the timer fires and when
+	// phase close begins; a call may begin while one before it still runs. The shutdown waits for an answer at most
 	// 10 ms. The report has what the last call returned. A server that stops last is
 	// asked once, when it has ended.
 	InFlight() []Work

@@ -101,7 +101,7 @@ func TestG5_WorkerAfterServerThatIsLate(t *testing.T) {
 				return work.Err()
 			}, controller.After("grpc")))
 		r, _ := runAfter(c, time.Minute)
-		wantExit(t, r, report.ExitForced)
+		wantExit(t, r, report.ExitInterrupted)
 		d.wantTies(t, "grpc graceful 1m2s", "claim 1m6s", "grpc stop 1m6s")
 		if s := step(t, r, report.OpWork, "batcher"); s.Failed() && s.Result != report.ResultTimedOut {
 			t.Errorf("%v", s)
@@ -166,7 +166,7 @@ func TestG3_AfterWaitsForServeToo(t *testing.T) {
 		s.graceful = func() { panic("as written") }
 		r, _ := runAfter(mustNew(t, budget, noSignals, withServer("s", s), claim(d)), time.Minute)
 		d.wantTies(t, "s graceful 1m2s", "w told 1m6s", "s stop 1m6s")
-		wantExit(t, r, report.ExitForced)
+		wantExit(t, r, report.ExitInterrupted)
 	})
 	bubble(t, func(t *testing.T, d *diary, _ func()) { // one that ended by itself had GracefulStop to come
 		s := newServer(d, "s", 0)

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -69,7 +70,7 @@ func (r *run) await(done func() bool, bound func() time.Time) bool {
 		if !at.IsZero() && time.Until(at) <= 0 {
 			return false
 		}
-		at = soonest(soonest(at, r.endContexts()), r.giveBackAt)
+		at = soonest(soonest(at, r.endContexts()), soonest(r.giveBackAt, r.beat()))
 		if r.record.cause != nil {
 			at = soonest(at, r.record.causeDue)
 		}
@@ -96,6 +97,7 @@ func (r *run) await(done func() bool, bound func() time.Time) bool {
 
 // takeIn takes in everything that has already happened, without waiting.
 func (r *run) takeIn() {
+	r.see()
 	for {
 		results := r.inbox.take()
 		for _, res := range results {
@@ -139,8 +141,7 @@ func (r *run) beginShutdown(t *trigger) {
 	r.at = later(t.at, r.begun)
 	b := r.config.budget
 	r.announceEnd, r.settleTime = r.at.Add(b.Announce()), b.Settle
-	r.setDeadline(r.at.Add(b.Total))
-	r.setTimer(r.deadline.Add(-b.Reserve))
+	r.setTimes(r.at.Add(b.Total-b.Reserve), r.at.Add(b.Total))
 	r.takeShortenings() // the cause tells until when
 	r.ended, r.pipes = nil, nil
 	r.failed = r.failed || t.failed
@@ -152,21 +153,15 @@ func (r *run) beginShutdown(t *trigger) {
 func (r *run) forceAt(f force) {
 	r.forced = true
 	at := later(f.at, r.begun)
-	r.setTimer(earlier(r.timerAt, at))
-	r.setDeadline(earlier(r.deadline, at.Add(r.config.budget.Reserve)))
+	r.setTimes(earlier(r.timerAt, at), earlier(r.deadline, at.Add(r.config.budget.Reserve)))
 	r.record.causeDue = earlier(r.record.causeDue, r.share(2)())
 	r.giveBackAt = at.Add(sameKey)
 	r.tellRequest("Force", f.by+"until "+r.deadline.Format(time.RFC3339))
 }
 
-func (r *run) setDeadline(at time.Time) {
-	r.deadline = at
-	r.deadlineAt.Store(&at)
-}
-
-func (r *run) setTimer(at time.Time) {
-	r.timerAt = at
-	r.fires.Store(&at)
+func (r *run) setTimes(timer, deadline time.Time) {
+	r.timerAt, r.deadline = timer, deadline
+	r.times.Store(&lastcall.Times{Trigger: r.at, Timer: timer, Deadline: deadline})
 }
 
 func earlier(a, b time.Time) time.Time {

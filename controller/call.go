@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"runtime/pprof"
 	"slices"
 	"time"
 
@@ -115,11 +116,13 @@ func (r *run) begin(before *call, op report.Op, name string, fn func() error, th
 	step.Op = op
 	c := &call{step: step, since: step.Start, begun: make(chan struct{}), then: then}
 	r.calls = append(r.calls, c)
+	label := r.labelled(op, name)
 	go func() {
 		if before != nil {
 			<-before.begun // for which that waits in the same way: no user code is among it
 		}
 		close(c.begun)
+		pprof.SetGoroutineLabels(label)
 		guard(fn, func(res result) {
 			res.call, res.order = c, r.order.Add(1)
 			r.inbox.put(res)
@@ -151,7 +154,7 @@ func (r *run) step(op report.Op, s stepConfig, end time.Time, before *call) *cal
 			due, end = at, at
 		}
 	}
-	ctx := newStepContext(r.base, end)
+	ctx := newStepContext(r.labelled(op, s.name), end)
 	c := r.callAfter(before, op, s.name, func() error { return s.call(ctx) }, nil)
 	c.due, c.ends, c.ctx = due, end, ctx
 	heap.Push(&r.endings, c)
@@ -196,6 +199,9 @@ func (r *run) expire(c *call) {
 	}
 	c.told = true
 	c.step.Result, c.step.Duration = report.ResultTimedOut, time.Since(c.step.Start)
+	if c.step.Stacks = r.stacksOf(c.step.Subject()); c.step.Stacks == nil {
+		r.look(true)
+	}
 	r.timeOver(c)
 	r.tell(*c.step)
 }
@@ -226,19 +232,27 @@ func (r *run) awaitSteps(calls []*call, end func() time.Time, enough func() bool
 		}
 		return enough() || allDone(calls)
 	}
+	start := time.Now()
+	look := start
 	limited := slices.DeleteFunc(slices.Clone(calls), func(c *call) bool { return c.due.IsZero() })
 	next := func() time.Time {
 		at := end()
+		looks := nextLook(start, look, at)
 		for _, c := range limited {
 			if !c.told && !c.due.IsZero() {
 				at = earlier(at, c.due)
+				looks = soonest(looks, nextLook(start, look, c.due))
 			}
 		}
-		return at
+		return soonest(at, looks)
 	}
 	for !r.await(done, next) {
 		now := time.Now()
 		over := !now.Before(end())
+		look = now
+		if !over {
+			r.look(true)
+		}
 		for _, c := range calls {
 			switch own := !c.due.IsZero() && !now.Before(c.due); {
 			case (over || own) && c.hasBegun():

@@ -259,7 +259,7 @@ func TestG3_Outcomes(t *testing.T) {
 				if tt.want == report.OutcomeAbandoned {
 					wantExit(t, r, report.ExitAbandoned)
 				} else {
-					wantExit(t, r, report.ExitForced)
+					wantExit(t, r, report.ExitInterrupted)
 				}
 				synctest.Wait()
 			})

@@ -12,8 +12,6 @@ import (
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/report"
-
-	"github.com/rs/zerolog"
 )
 
 // config is what was registered, in order.
@@ -26,7 +24,7 @@ type config struct {
 	groups     int // of closers that are closed at the same time
 	flushers   []stepConfig
 	observers  []observerConfig
-	logger     *zerolog.Logger
+	see        seeing
 	noStderr   bool
 
 	signals       []os.Signal
@@ -48,9 +46,11 @@ type workerConfig struct {
 	errs        []error
 }
 
+// observerConfig is an observer, or a log, which is given the steps that have a line.
 type observerConfig struct {
+	op      report.Op // OpObserve or OpLog
 	name    string
-	observe func(report.Step)
+	observe func(report.Step) error
 }
 
 // stepConfig is an announcer, a closer or a flusher.
@@ -101,9 +101,7 @@ func (c *config) join(more config) {
 	c.groups += more.groups
 	c.flushers = append(c.flushers, more.flushers...)
 	c.observers = append(c.observers, more.observers...)
-	if more.logger != nil {
-		c.logger = more.logger
-	}
+	c.see.join(more.see)
 	c.readyUntilDrain = c.readyUntilDrain || more.readyUntilDrain
 	c.noStderr = c.noStderr || more.noStderr
 	if more.signalsSet {
@@ -116,11 +114,10 @@ func (c *config) join(more config) {
 
 // closersOnly reports whether nothing but closers is registered.
 func (c *config) closersOnly() bool {
-	return len(c.servers)+len(c.workers)+len(c.announcers)+len(c.flushers)+len(c.observers) == 0 && c.logger == nil && !c.noStderr && !c.signalsSet && !c.forceOnSet && !c.readyUntilDrain
+	return len(c.servers)+len(c.workers)+len(c.announcers)+len(c.flushers)+len(c.observers) == 0 && c.see == (seeing{}) && !c.noStderr && !c.signalsSet && !c.forceOnSet && !c.readyUntilDrain
 }
 
 var (
-	errTwoLoggers = errors.New("controller: WithLogger was given twice")
 	errTwoForceOn = errors.New("controller: ForceOn was given twice")
 	errTwoSignals = errors.New("controller: WithSignals or WithSignalChannel was given before; only one of them can be")
 )
@@ -145,8 +142,8 @@ func (x index) merge(more index) {
 // conflicts returns an error for each thing that more has and that there is one of.
 func (c *config) conflicts(more config) []error {
 	var errs []error
-	if c.logger != nil && more.logger != nil {
-		errs = append(errs, errTwoLoggers)
+	if c.see.every != nil && more.see.every != nil {
+		errs = append(errs, errTwoProgresses)
 	}
 	if c.signalsSet && more.signalsSet {
 		errs = append(errs, errTwoSignals)
@@ -217,7 +214,7 @@ func (c *config) check(more config) (index, []error) {
 		}
 	}
 	for _, o := range more.observers {
-		k.named("observer", "observer", o.name, o.observe == nil, nil)
+		k.named(string(o.op), string(o.op), o.name, o.observe == nil, nil)
 	}
 	k.errs = append(k.errs, c.conflicts(more)...)
 	k.signals(more)

@@ -195,7 +195,7 @@ func TestNewRefuses(t *testing.T) {
 		"two flushers":           {[]controller.Option{controller.WithFlusher("f", nothing), controller.WithFlusher("f", nothing)}, []string{`two flushers with the name "f"`}},
 		"nil announcer":          {[]controller.Option{controller.WithAnnouncer[func()]("a", nil)}, []string{`announcer "a" is nil`}},
 		"nil observer":           {[]controller.Option{controller.WithObserver("o", nil)}, []string{`observer "o" is nil`}},
-		"two loggers":            {[]controller.Option{controller.WithLogger(zerolog.Nop()), controller.WithLogger(zerolog.Nop())}, []string{"WithLogger was given twice"}},
+		"two loggers":            {[]controller.Option{controller.WithLogger(zerolog.Nop()), controller.WithLogger(zerolog.Nop())}, []string{`two loggers with the name "zerolog"`}},
 		"nil signal":             {[]controller.Option{controller.WithSignals(nil)}, []string{"is not a signal of this platform"}},
 		"foreign signal":         {[]controller.Option{controller.WithSignals(foreignSignal{})}, []string{"is not a signal of this platform"}},
 		"SIGKILL":                {[]controller.Option{controller.WithSignals(syscall.SIGTERM, os.Kill)}, []string{"killed cannot be caught"}},

@@ -36,7 +36,7 @@ func TestG6_Fail(t *testing.T) {
 		"before Shutdown": {fail, shutdown, errPort, report.ExitFailed},
 		"after Shutdown":  {shutdown, fail, errAsked, report.ExitOK},
 		"before Force":    {fail, (*controller.Controller).Force, errPort, report.ExitFailed},
-		"after Force":     {(*controller.Controller).Force, fail, report.ErrForced, report.ExitForced},
+		"after Force":     {(*controller.Controller).Force, fail, report.ErrForced, report.ExitInterrupted},
 	} {
 		for when, apart := range map[string]time.Duration{"at once": 0, "later": 500 * time.Millisecond} {
 			t.Run(name+" "+when, func(t *testing.T) {

@@ -1,13 +1,16 @@
 package controller
 
 import (
+	"context"
+	"runtime/pprof"
 	"sync"
 	"time"
 
+	"github.com/lastcall-go/lastcall/internal/stacks"
 	"github.com/lastcall-go/lastcall/report"
 )
 
-// feed hands steps to one observer, or to the logger: one at a time, in order, on a
+// feed hands steps to one observer or log: one at a time, in order, on a
 // goroutine that exists only while there is something to hand over. put never waits for
 // the observer.
 type feed struct {
@@ -54,6 +57,7 @@ func (f *feed) startLocked() {
 }
 
 func (f *feed) work() {
+	pprof.SetGoroutineLabels(stacks.Of(context.Background(), report.Step{Op: f.op, Name: f.name}.Subject()))
 	defer func() { // also after a Goexit
 		f.mu.Lock()
 		f.running = false
@@ -99,6 +103,13 @@ func (f *feed) busy() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.running || len(f.queue) > 0
+}
+
+// stuck reports whether the observer needs longer than grace for a step.
+func (f *feed) stuck() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.inHand && time.Since(f.since) >= grace
 }
 
 // lastMove returns when the observer was last given a step; zero if it never was.

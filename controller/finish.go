@@ -55,6 +55,7 @@ func (r *run) expireOld(calls []*call) {
 // flush waits until observers have been told everything, and then calls the flushers.
 func (r *run) flush() {
 	r.enter(lastcall.PhaseFlush)
+	r.lookAtObservers()
 	if !r.config.silent() {
 		r.tail = min(tellTime, max(0, time.Until(r.deadline))/4)
 	}
@@ -135,6 +136,7 @@ func (r *run) finish() report.Report {
 	for _, c := range r.calls {
 		r.expire(c)
 	}
+	r.lookAtObservers()
 	r.record.start()
 	said := r.sayReason()
 	now := time.Now()

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"time"
 
@@ -16,6 +17,9 @@ import (
 func (r *run) force() {
 	row := r.fire(fsm.Timeout)
 	r.inspectInFlight(true)
+	if !r.pulse.looked && runtime.NumGoroutine() < manyGoroutines {
+		r.look(false)
+	}
 	r.inspectIdle()
 	r.expireOld(r.overtaken())
 	r.cancel()
@@ -232,7 +236,11 @@ func (r *run) wait() {
 	r.takeIn()
 	if !r.allGone() {
 		r.enter(lastcall.PhaseWait)
-		r.await(r.allGone, r.share(3))
+		start, end := time.Now(), r.share(3)
+		if !r.await(r.allGone, func() time.Time { return earlier(start.Add(grace), end()) }) {
+			r.pulse.urgent = true // who does not hear is named
+			r.await(r.allGone, end)
+		}
 	}
 	r.idle = r.idle && !r.forced
 	switch {

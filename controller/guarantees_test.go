@@ -247,7 +247,7 @@ func TestG5_StopOnThoseNotDown(t *testing.T) {
 		r, took := runAfter(c, time.Minute)
 		wantTook(t, took, 6*time.Second)
 		wantPath(t, r, true)
-		wantExit(t, r, report.ExitForced)
+		wantExit(t, r, report.ExitInterrupted)
 		if r.Outcome != report.OutcomeStopped {
 			t.Errorf("outcome %v, want stopped", r.Outcome)
 		}

@@ -23,7 +23,7 @@ func Harmless(errs ...error) StepOption {
 	return func(s *stepConfig) {
 		for _, err := range errs {
 			if err == nil || !reflect.TypeOf(err).Comparable() {
-				s.errs = append(s.errs, fmt.Errorf("Harmless was given %#v, which no error can be compared with", err))
+				s.errs = append(s.errs, fmt.Errorf("Harmless was given %#v, which no error can be compared with", err)) //nolint:errorlint // it is not what went wrong
 				return
 			}
 		}
@@ -64,11 +64,11 @@ func isHarmless(err error, known []error) bool {
 		if _, failed := err.(*lastcall.FailedError); failed { //nolint:errorlint // this very level
 			return false
 		}
-		if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // this very level
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
 			all := joined.Unwrap()
 			return len(all) > 0 && !slices.ContainsFunc(all, func(e error) bool { return !isHarmless(e, known) })
 		}
-		own, hasIs := err.(interface{ Is(error) bool }) //nolint:errorlint // the same
+		own, hasIs := err.(interface{ Is(error) bool })
 		for _, k := range known {
 			if err == k || hasIs && own.Is(k) { //nolint:errorlint // the same
 				return true

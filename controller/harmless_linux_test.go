@@ -49,7 +49,7 @@ func TestG8_HarmlessErrors(t *testing.T) {
 	_, _ = buffered.WriteString("a line")
 	lis := listen(t)
 	_ = lis.Close()
-	conn, err := net.Dial("udp", "127.0.0.1:9")
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "udp", "127.0.0.1:9")
 	if err != nil {
 		t.Fatal(err)
 	}

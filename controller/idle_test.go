@@ -55,19 +55,19 @@ func TestIdlePeers(t *testing.T) {
 		took   time.Duration // after the timer
 	}{
 		"idle":        {peers: says(true, "a", "b"), asked: true},
-		"cannot tell": {peers: says(false, "a"), asked: true, code: report.ExitForced},
-		"nobody":      {peers: says(true), asked: true, code: report.ExitForced},
-		"panics":      {peers: func() ([]string, bool) { panic("as written") }, asked: true, code: report.ExitForced, failed: `IdlePeers "s" panicked: as written`},
-		"late":        {peers: func() ([]string, bool) { time.Sleep(time.Second); return []string{"a"}, true }, asked: true, code: report.ExitForced, failed: `IdlePeers "s" timed out`, took: 10 * time.Millisecond},
-		"forced":      {peers: says(true, "a"), force: time.Second, code: report.ExitForced},
-		"forced later": {peers: says(true, "a"), asked: true, force: timer + 100*time.Millisecond, code: report.ExitForced, took: 200 * time.Millisecond, with: func(_ *diary, s *held) []controller.Option {
+		"cannot tell": {peers: says(false, "a"), asked: true, code: report.ExitInterrupted},
+		"nobody":      {peers: says(true), asked: true, code: report.ExitInterrupted},
+		"panics":      {peers: func() ([]string, bool) { panic("as written") }, asked: true, code: report.ExitInterrupted, failed: `IdlePeers "s" panicked: as written`},
+		"late":        {peers: func() ([]string, bool) { time.Sleep(time.Second); return []string{"a"}, true }, asked: true, code: report.ExitInterrupted, failed: `IdlePeers "s" timed out`, took: 10 * time.Millisecond},
+		"forced":      {peers: says(true, "a"), force: time.Second, code: report.ExitInterrupted},
+		"forced later": {peers: says(true, "a"), asked: true, force: timer + 100*time.Millisecond, code: report.ExitInterrupted, took: 200 * time.Millisecond, with: func(_ *diary, s *held) []controller.Option {
 			s.cancel = func() { time.Sleep(200 * time.Millisecond) }
 			return nil
 		}},
 		"forced as it closes": {peers: says(true, "a"), asked: true, force: timer + 100*time.Millisecond, took: 200 * time.Millisecond, with: func(*diary, *held) []controller.Option {
 			return []controller.Option{controller.WithCloser("c", func() { time.Sleep(200 * time.Millisecond) })}
 		}},
-		"another says no": {peers: says(true, "a"), asked: true, code: report.ExitForced, with: func(d *diary, _ *held) []controller.Option {
+		"another says no": {peers: says(true, "a"), asked: true, code: report.ExitInterrupted, with: func(d *diary, _ *held) []controller.Option {
 			return []controller.Option{withServer("q", newHeld(d, "q", says(false)))}
 		}},
 		"another is idle": {peers: says(true, "a"), asked: true, with: func(d *diary, _ *held) []controller.Option {
@@ -76,7 +76,7 @@ func TestIdlePeers(t *testing.T) {
 		"another has drained": {peers: says(true, "a"), asked: true, with: func(d *diary, _ *held) []controller.Option {
 			return []controller.Option{withServer("q", &full{server: newServer(d, "q", time.Second)})}
 		}},
-		"work comes after the timer": {peers: says(true, "a"), asked: true, code: report.ExitForced, with: func(_ *diary, s *held) []controller.Option {
+		"work comes after the timer": {peers: says(true, "a"), asked: true, code: report.ExitInterrupted, with: func(_ *diary, s *held) []controller.Option {
 			s.work = []lastcall.Work{{Name: "/a.B/C", Kind: lastcall.WorkUnary, Arrived: 1, Cancelled: 1}}
 			return nil
 		}},

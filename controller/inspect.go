@@ -23,8 +23,12 @@ func (r *run) inspect(servers []*server, atTimer bool, then func(*server, []last
 			work = slices.Clone(s.full.InFlight())
 			for i := range work {
 				work[i].Server = s.name
+				if r.config.see.noPeers {
+					work[i].Peer, work[i].Path = "", ""
+				}
 			}
 		}, func() { then(s, work) })
+		s.inFlight = c
 		if atTimer {
 			s.asked = c
 		}
@@ -42,7 +46,7 @@ func (r *run) inspectInFlight(atTimer bool) {
 		}
 		s.told = asked.Start
 		step := asked
-		step.Name, step.Work = s.name, work
+		step.Name, step.Work, step.Stacks = s.name, work, r.stacksOfWork(work, runs)
 		r.tell(step)
 	})
 }
@@ -70,6 +74,9 @@ func (r *run) inspectIdle() {
 		calls = append(calls, r.ask(report.OpIdlePeers, s.name, func() {
 			connections, idle = s.full.IdlePeers()
 			connections = slices.Clone(connections)
+			if r.config.see.noPeers && len(connections) > 0 {
+				connections = []string{"(not named)"}
+			}
 		}, func() {
 			if len(connections) > 0 {
 				r.tellHeld(s.name, connections, idle)

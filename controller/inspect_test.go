@@ -50,7 +50,7 @@ func numbered(n int) []lastcall.Work {
 	return []lastcall.Work{{Server: "?", Name: "/a.B/C", Kind: lastcall.WorkUnary, Completed: n}, {Name: "/a.B/D", Kind: lastcall.WorkStream, Cut: n}}
 }
 
-// InFlight is called at the drain, the timer and the end, Notes at the end, and the
+// InFlight is called at the drain, right before the timer, at the timer and the end, Notes at the end, and the
 // report has what came last, in the order of registration.
 func TestInFlightAndNotes(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
@@ -59,13 +59,14 @@ func TestInFlightAndNotes(t *testing.T) {
 		q := &telling{server: newServer(d, "q", 0), inFlight: numbered, notes: func() []string { return []string{"three"} }}
 		r, took := runAfter(mustNew(t, budget, noSignals, withServer("s", s), withServer("q", q)), time.Minute)
 		wantTook(t, took, 6*time.Second+100*time.Millisecond)
-		wantExit(t, r, report.ExitForced)
+		wantExit(t, r, report.ExitInterrupted)
 		slices.Sort(d.lines)
 		d.want(t, "q graceful 1m2s", "q inflight 1m2s", "q inflight 1m6.1s", "q inflight 1m6s", "q notes 1m6.1s",
-			"s graceful 1m2s", "s inflight 1m2s", "s inflight 1m6.1s", "s inflight 1m6s", "s notes 1m6.1s", "s stop 1m6s")
+			"s graceful 1m2s", "s inflight 1m2s", "s inflight 1m5s", "s inflight 1m6.1s", "s inflight 1m6s", "s notes 1m6.1s", "s stop 1m6s")
 		var work []lastcall.Work
 		for _, name := range []string{"s", "q"} {
-			for _, w := range numbered(3) {
+			n := map[string]int{"s": 4, "q": 3}[name] // q has ended when progress is told
+			for _, w := range numbered(n) {
 				w.Server = name
 				work = append(work, w)
 			}
@@ -187,7 +188,7 @@ func TestStaleInFlight(t *testing.T) {
 		if len(r.Work) != 1 || r.Work[0].Running != 3 {
 			t.Errorf("the report has the work %v", r.Work)
 		}
-		if strings.Contains(log.String(), `"message":"in flight"`) || strings.Count(log.String(), `"name":"/call/2","running":2`) != 1 {
+		if strings.Contains(log.String(), `"message":"in flight"`) || strings.Count(log.String(), `"name":"/call/2","kind":"unary","running":2`) != 1 {
 			t.Errorf("the log is\n%s", &log)
 		}
 	})
@@ -244,7 +245,7 @@ func TestStrangeWork(t *testing.T) {
 			if !strings.Contains(line, "still in flight") {
 				continue
 			}
-			if n := strings.Count(line, `"name":`); n != 10 || !strings.Contains(line, `"names_left_out":2`) || !strings.Contains(line, `[{"name":"/m/11","running":11},`) {
+			if n := strings.Count(line, `"name":`); n != 10 || !strings.Contains(line, `"names_left_out":2`) || !strings.Contains(line, `[{"name":"/m/11","kind":"unary","running":11},`) {
 				t.Errorf("the line lists %d names: %s", n, line)
 			}
 			return

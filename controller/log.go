@@ -1,22 +1,61 @@
 package controller
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 
 	"github.com/rs/zerolog"
 
 	"github.com/lastcall-go/lastcall/report"
 )
 
-// logger writes the lines of Steps for an operator. It is an observer like any other, up
-// to the summary.
-type logger struct{ zerolog.Logger }
+// WithLogger makes a zerolog logger a log of the name "zerolog": see [WithLog] for what it
+// is told, and docs/report.md for the keys.
+//
+// zerolog tells of a line that a writer has refused its ErrorHandler only, a variable of
+// the whole process. WithLogger puts one there, once, that counts and then calls the one
+// that it has found; so set yours before, and call WithLogger before other goroutines log
+// to writers that fail. A line of another logger that is refused in the same moment counts
+// as well.
+func WithLogger(logger zerolog.Logger) Option {
+	countRefused()
+	return WithLog("zerolog", func(line report.Line) error {
+		before := process.refused.Load()
+		write(logger, line)
+		if process.refused.Load() > before {
+			return errRefused
+		}
+		return nil
+	})
+}
 
-// observe writes the line that a step is worth.
-func (l logger) observe(s report.Step) {
-	line := s.Line()
-	e := l.WithLevel(levelOf(line.Level))
+// errRefused is what a line ends with that the writer has refused: it is lost.
+var errRefused = errors.New("the log's writer has refused the line")
+
+// countRefused has the lines counted that writers refuse. The ErrorHandler that was there
+// gets the errors as before, or else they are printed, as zerolog does without one.
+func countRefused() {
+	process.Lock()
+	defer process.Unlock()
+	if process.counts {
+		return
+	}
+	process.counts = true
+	handle := zerolog.ErrorHandler
+	if handle == nil {
+		handle = func(err error) { fmt.Fprintf(os.Stderr, "zerolog: could not write event: %v\n", err) }
+	}
+	zerolog.ErrorHandler = func(err error) { //nolint:reassign // that is what it is for
+		process.refused.Add(1)
+		handle(err)
+	}
+}
+
+// write writes a line.
+func write(logger zerolog.Logger, line report.Line) {
+	e := logger.WithLevel(levelOf(line.Level))
 	for _, a := range line.Attrs {
 		field(e, a)
 	}
@@ -73,7 +112,10 @@ type running report.RunningWork
 // MarshalZerologArray writes an object for each name.
 func (all running) MarshalZerologArray(list *zerolog.Array) {
 	for _, w := range all {
-		d := zerolog.Dict().Str("name", w.Name).Int("running", w.Running)
+		d := zerolog.Dict().Str("name", w.Name).Str("kind", string(w.Kind)).Int("running", w.Running)
+		if w.Server != "" {
+			d = d.Str("server", w.Server)
+		}
 		if w.Oldest != 0 {
 			d = d.Str("oldest", report.Round(w.Oldest)).Float64("oldest_seconds", report.Seconds(w.Oldest))
 		}
@@ -82,6 +124,9 @@ func (all running) MarshalZerologArray(list *zerolog.Array) {
 		}
 		if w.Path != "" {
 			d = d.Str("path", w.Path)
+		}
+		if w.At != "" {
+			d = d.Str("at", w.At)
 		}
 		list.Dict(d)
 	}

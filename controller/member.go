@@ -33,11 +33,19 @@ type server struct {
 	stopBegan   atomic.Int64 // the place of Stop's call in the run's order; 0: it has not begun
 	accepts     atomic.Bool
 
-	asked *call           // InFlight at the timer; nil: it is not called
-	told  time.Time       // of what instant it has told its work in flight
-	work  []lastcall.Work // what InFlight returned at its end
-	notes []string        // what Notes returned
-	idle  []string        // the connections of idle peers at the timer, if there was nothing else
+	asked    *call           // InFlight at the timer; nil: it is not called
+	inFlight *call           // the question that was asked last
+	seen     []lastcall.Work // what it told for progress
+	told     time.Time       // of what instant it has told its work in flight
+	work     []lastcall.Work // what InFlight returned at its end
+	notes    []string        // what Notes returned
+	idle     []string        // the connections of idle peers at the timer, if there was nothing else
+}
+
+// hasLost reports whether some of the server's work did not end by itself.
+func (s *server) hasLost() bool {
+	t := report.Sum(s.work)
+	return t.Cancelled+t.Cut+t.Running > 0
 }
 
 // worker is a registered worker and the call that runs it.
@@ -164,7 +172,7 @@ func (s *server) endedBeforeStop() bool {
 
 func (r *run) startWorker(w *worker) {
 	var claim, work context.Context
-	work, w.stopWork = context.WithCancelCause(r.base)
+	work, w.stopWork = context.WithCancelCause(r.labelled(report.OpWork, w.name))
 	claim, w.stopClaim = context.WithCancelCause(work)
 	w.call = r.call(report.OpWork, w.name, func() error {
 		err := w.run(claim, work)

@@ -8,8 +8,6 @@ import (
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/report"
-
-	"github.com/rs/zerolog"
 )
 
 // Option is something that New and Add register.
@@ -176,22 +174,33 @@ func WithFlusher[F Callable](name string, f F, opts ...StepOption) Option {
 // in order. It may block: that delays other observers never, the first flusher by a
 // second at most for a Step that it hangs on, and Run not past the deadline.
 func WithObserver(name string, observe func(report.Step)) Option {
-	return func(c *config) error {
-		c.observers = append(c.observers, observerConfig{name: name, observe: observe})
-		return nil
+	o := observerConfig{op: report.OpObserve, name: name}
+	if observe != nil {
+		o.observe = func(s report.Step) error { observe(s); return nil }
 	}
+	return withObserver(o)
 }
 
-// WithLogger sets the logger; without it nothing is logged (see [WithoutStderr]). It is an observer like any
-// other: one line is written for the cause, one for each transition and phase, one for
-// each call that did not end well, one for the work in flight at the drain and at the
-// timer, and a summary before the flushers run. What those do is in the report only.
-func WithLogger(logger zerolog.Logger) Option {
+// WithLog registers a log: a function that is given a [report.Line] for the cause, for
+// each transition and phase, for each call that did not end well, for the work in flight
+// at the drain and at the timer, and for the summary, which comes before the flushers run
+// and is the last one. What the flushers do is in the report only. An error says that the
+// line is lost: the report counts it ([report.Delivery]).
+//
+// It is called as an observer is ([WithObserver]). With a log Run does not tell stderr
+// why the shutdown has not ended well ([WithoutStderr]). [WithLogger] is a log of the name
+// "zerolog", and package slogadapter has one for log/slog. There may be several.
+func WithLog(name string, write func(report.Line) error) Option {
+	o := observerConfig{op: report.OpLog, name: name}
+	if write != nil {
+		o.observe = func(s report.Step) error { return write(s.Line()) }
+	}
+	return withObserver(o)
+}
+
+func withObserver(o observerConfig) Option {
 	return func(c *config) error {
-		if c.logger != nil {
-			return errTwoLoggers
-		}
-		c.logger = &logger
+		c.observers = append(c.observers, o)
 		return nil
 	}
 }

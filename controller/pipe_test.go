@@ -33,7 +33,7 @@ import (
 // talks is the child: an HTTP server that logs to stderr, and prints to stdout.
 func talks(kind string) int {
 	control := os.NewFile(3, "control")
-	say := func(what any) { fmt.Fprintln(control, what) }
+	say := func(what any) { _, _ = fmt.Fprintln(control, what) }
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		say(err)
@@ -43,7 +43,7 @@ func talks(kind string) int {
 	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		say("handler")
 		<-c.Life().Draining()
-		fmt.Fprintln(os.Stdout, "the handler writes, too")
+		_, _ = fmt.Fprintln(os.Stdout, "the handler writes, too")
 		_, _ = io.WriteString(w, "whole")
 	})}
 	opts := []controller.Option{
@@ -154,7 +154,7 @@ func (p *talker) request() {
 	addr := strings.TrimPrefix(p.all[len(p.all)-1], "at ")
 	p.until("phase serve")
 	go func() {
-		resp, err := http.Get("http://" + addr)
+		resp, err := http.Get("http://" + addr) //nolint:noctx // the process ends it
 		if err != nil {
 			p.answer <- err.Error()
 			return
@@ -225,7 +225,8 @@ func TestProcessBrokenPipe(t *testing.T) {
 			}
 			if !tt.before && !tt.noLog { // the last line before the trigger: a write of it that failed would end the child
 				lines := bufio.NewScanner(read)
-				for lines.Scan() && !strings.Contains(lines.Text(), "phase serve") {
+				for serves := false; !serves && lines.Scan(); {
+					serves = strings.Contains(lines.Text(), "phase serve")
 				}
 			}
 			read.Close()
@@ -240,7 +241,7 @@ func TestProcessBrokenPipe(t *testing.T) {
 				}
 			}
 			// A child of another test that is being started may hold the other end for a moment.
-			if lost := strings.Contains(said, "  listener  logger missed 0, failed "); lost && tt.noLog || !lost && tt.before {
+			if lost := strings.Contains(said, "  listener  logger \"zerolog\" missed 0, failed "); lost && tt.noLog || !lost && tt.before {
 				t.Errorf("the report counts lost lines: %v", lost)
 			}
 			if !starting {

@@ -312,7 +312,7 @@ func TestProcessOneRequest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if tt.args != nil && exec.Command(tt.args[0], "1", "true").Run() != nil {
+			if tt.args != nil && exec.CommandContext(t.Context(), tt.args[0], "1", "true").Run() != nil {
 				t.Skipf("no %s here", tt.args[0])
 			}
 			p := startChild(t, "works", nil, tt.args...)
@@ -336,7 +336,7 @@ func TestProcessForceOn(t *testing.T) {
 	time.Sleep(sameRequest)
 	p.signal(syscall.SIGTERM)
 	p.until("Force: signal terminated")
-	if status, said := p.end(); status.ExitStatus() != report.ExitForced {
+	if status, said := p.end(); status.ExitStatus() != report.ExitInterrupted {
 		t.Errorf("exit status %d, having said\n%s", status.ExitStatus(), said)
 	}
 }

@@ -11,9 +11,9 @@ import (
 	"github.com/lastcall-go/lastcall/report"
 )
 
-// WithoutStderr keeps the controller from writing to stderr. Otherwise, without a logger,
+// WithoutStderr keeps the controller from writing to stderr. Otherwise, without a log,
 // Run writes why its report has any exit code but 0, once and in one line, before it
-// returns; and why there was no shutdown, with a logger too. It waits 100 ms at most for
+// returns; and why there was no shutdown, with a log too. It waits 100 ms at most for
 // that, and not past the deadline; a pipe that nothing reads any more does not end the
 // process.
 func WithoutStderr() Option {
@@ -55,8 +55,8 @@ func reason(r report.Report) string {
 }
 
 // sayReason writes the reason to stderr on a goroutine of its own: a pipe may be full.
-func sayReason(r report.Report, then func()) (said *atomic.Bool) {
-	said = new(atomic.Bool)
+func sayReason(r report.Report, then func()) *atomic.Bool {
+	said := new(atomic.Bool)
 	line := reason(r)
 	go func() {
 		writeStderr(line)
@@ -67,7 +67,9 @@ func sayReason(r report.Report, then func()) (said *atomic.Bool) {
 }
 
 // silent reports whether stderr is not told how the shutdown went.
-func (c *config) silent() bool { return c.noStderr || c.logger != nil }
+func (c *config) silent() bool {
+	return c.noStderr || slices.ContainsFunc(c.observers, func(o observerConfig) bool { return o.op == report.OpLog })
+}
 
 // sayReason writes why the shutdown has not ended well, if nothing else tells.
 func (r *run) sayReason() (said *atomic.Bool) {

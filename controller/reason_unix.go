@@ -18,7 +18,7 @@ func writeStderr(line string) {
 	_ = raw.Write(func(fd uintptr) (done bool) {
 		for {
 			_, err := syscall.Write(int(fd), []byte(line))
-			switch err { //nolint:errorlint // an Errno
+			switch err {
 			case syscall.EINTR:
 			case syscall.EAGAIN:
 				return false // of a pipe that does not block: call again when it takes more

@@ -8,11 +8,10 @@ import (
 
 	"github.com/lastcall-go/lastcall/fsm"
 	"github.com/lastcall-go/lastcall/report"
-	"github.com/lastcall-go/lastcall/transitions"
 )
 
 // record is what a run remembers and tells: its steps and path, and a feed for each
-// observer. The logger is one of the observers.
+// observer. A log is one of the observers.
 type record struct {
 	steps      []*report.Step
 	phase      *report.Step // the one that is running
@@ -22,20 +21,19 @@ type record struct {
 	causeDue   time.Time    // when it is told at the latest, with its text or without
 	causeTold  bool
 	held       []report.Step // what has happened since the trigger, until the cause is told
-	summed     bool          // the summary is told: the logger's last line
+	summed     bool          // the summary is told: the logs' last line
 	feeds      []*feed
 	deliveries []report.Delivery
 }
 
-func newRecord(c config, idle func()) record {
-	r := record{path: []fsm.State{transitions.Shutdown().Initial()}}
+func newRecord(c config, initial fsm.State, idle func()) record {
+	r := record{path: []fsm.State{initial}}
 	for _, o := range c.observers {
-		observe := func(s report.Step) error { o.observe(s); return nil }
-		r.feeds = append(r.feeds, &feed{op: report.OpObserve, name: o.name, observe: observe, idle: idle})
-	}
-	if c.logger != nil {
-		countRefused()
-		r.feeds = append(r.feeds, &feed{op: report.OpLog, observe: logger{*c.logger}.tell, wants: report.Step.IsLogged, idle: idle})
+		f := &feed{op: o.op, name: o.name, observe: o.observe, idle: idle}
+		if o.op == report.OpLog {
+			f.wants = report.Step.IsLogged
+		}
+		r.feeds = append(r.feeds, f)
 	}
 	return r
 }
@@ -58,8 +56,8 @@ func (r *record) start() {
 	}
 }
 
-// tell hands a step to every observer, once start is called. It never waits. The summary is the last step for
-// the logger: what flushers do is in the report only.
+// tell hands a step to every observer, once start is called. It never waits. The summary is
+// the last step for a log: what flushers do is in the report only.
 func (r *record) tell(s report.Step) {
 	for _, f := range r.feeds {
 		if f.op != report.OpLog || !r.summed {
@@ -134,7 +132,7 @@ func (r *run) now() report.Moment {
 	m := report.Moment{At: time.Now()}
 	m.State, m.Phase = r.progress.get()
 	if !r.at.IsZero() {
-		m.Elapsed, m.Remaining = m.At.Sub(r.at), r.deadline.Sub(m.At)
+		m.Elapsed, m.Remaining, m.Timer = m.At.Sub(r.at), r.deadline.Sub(m.At), max(0, r.timerAt.Sub(m.At))
 	}
 	return m
 }
@@ -173,9 +171,10 @@ func (r *run) report() report.Report {
 			made.Notes = append(made.Notes, report.Note{Server: s.name, Text: text})
 		}
 	}
-	if lost := report.Sum(made.Work); r.idle && r.outcome != report.OutcomeAbandoned && lost.Cancelled+lost.Cut+lost.Running == 0 {
+	if r.idle && r.outcome != report.OutcomeAbandoned && !slices.ContainsFunc(r.servers, (*server).hasLost) {
 		made.Outcome = report.OutcomeIdle // and nothing has come since the timer fired
 	}
+	made.Stacks = r.stacksFor(made)
 	return made
 }
 

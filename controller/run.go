@@ -61,6 +61,8 @@ type run struct {
 	broken  error
 
 	record record
+	pulse  pulse
+	sight  sight
 }
 
 func newRun(ctx context.Context, c *Controller, config config, heard heard) *run {
@@ -78,7 +80,7 @@ func newRun(ctx context.Context, c *Controller, config config, heard heard) *run
 		begun:      time.Now(),
 	}
 	r.addMembers()
-	r.record = newRecord(config, r.inbox.poke)
+	r.record = newRecord(config, c.machine.State(), r.inbox.poke)
 	r.warnOfParent(heard.background)
 	return r
 }

@@ -325,7 +325,7 @@ func TestG4_SettleEnd(t *testing.T) {
 				if got := enteredAt(t, r, fsm.GracefulShutdown).Sub(r.Triggered); got != tt.took {
 					t.Errorf("GRACEFUL_SHUTDOWN was entered %v after the trigger, want %v", got, tt.took)
 				}
-				if hasPhase(r, lastcall.PhaseSettle) != (tt.phase != "") || !strings.Contains(r.String(), tt.phase) || tt.phase == "" && strings.Contains(r.String(), "settle") {
+				if hasPhase(r, lastcall.PhaseSettle) != (tt.phase != "") || !strings.Contains(r.String(), tt.phase) || tt.phase == "" && strings.Contains(r.String(), ", settle ") {
 					t.Errorf("the report does not say %q:\n%v", tt.phase, r)
 				}
 				text, err := r.MarshalJSON()
@@ -335,7 +335,7 @@ func TestG4_SettleEnd(t *testing.T) {
 				said := 0
 				for line := range strings.Lines(out.String()) {
 					transition := strings.Contains(line, `"message":"state GRACEFUL_SHUTDOWN"`)
-					if strings.Contains(line, `"settle":"`+tt.text+`"`) {
+					if strings.Contains(line, `"settle_end":"`+tt.text+`"`) {
 						said++
 						if !transition {
 							t.Errorf("why settle ended is said in %s", line)
@@ -358,7 +358,7 @@ func TestLifeWithAnotherChannel(t *testing.T) {
 		own := make(chan struct{})
 		var later atomic.Pointer[lastcall.Life]
 		time.AfterFunc(time.Second, func() {
-			life := lastcall.NewLife(own, e.life.Load().TimerAt)
+			life := lastcall.NewLife(own, e.life.Load().Times)
 			later.Store(&life)
 			if _, known := life.TimerAt(); known {
 				t.Error("the timer is known before the trigger")

@@ -9,14 +9,23 @@ import (
 
 // share returns the end of a phase that starts now and may use the k-th part of the
 // time that is left. It is asked anew each time: if the deadline has moved, what is left
-// then is divided anew.
+// then is divided anew. If it has come nearer, that gives the phase no more time than it
+// had: contexts may have ended.
 func (r *run) share(k int) func() time.Time {
-	start, deadline := time.Now(), r.deadline
+	part := func() time.Time {
+		now := time.Now()
+		return now.Add(max(0, r.deadline.Sub(now)-r.tail) / time.Duration(k))
+	}
+	end, deadline := part(), r.deadline
 	return func() time.Time {
-		if !deadline.Equal(r.deadline) {
-			start, deadline = time.Now(), r.deadline
+		switch {
+		case r.deadline.Before(deadline):
+			end = earlier(end, part())
+		case r.deadline.After(deadline):
+			end = part()
 		}
-		return start.Add(max(0, deadline.Sub(start)-r.tail) / time.Duration(k))
+		deadline = r.deadline
+		return end
 	}
 }
 

@@ -71,9 +71,9 @@ func (r *run) shorten(s shortening, triggered time.Time) {
 		if d <= 0 { // it is over
 			return d
 		}
-		hi, lo := bits.Mul64(uint64(d), uint64(less))
-		d64, _ := bits.Div64(hi, lo, uint64(left)) // less than d, as less is less than left
-		return time.Duration(d64)
+		hi, lo := bits.Mul64(uint64(d), uint64(less)) //nolint:gosec // neither is negative
+		d64, _ := bits.Div64(hi, lo, uint64(left))    //nolint:gosec // less than d, as less is less than left
+		return time.Duration(d64)                     //nolint:gosec // the same
 	}
 	nearer := func(at time.Time) time.Time { return from.Add(scaled(at.Sub(from))) }
 	r.shortened = true
@@ -81,8 +81,7 @@ func (r *run) shorten(s shortening, triggered time.Time) {
 	if !r.settleEnd.IsZero() {
 		r.settleEnd = nearer(r.settleEnd)
 	}
-	r.setTimer(nearer(r.timerAt))
-	r.setDeadline(to)
+	r.setTimes(nearer(r.timerAt), to)
 	r.record.causeDue = earlier(r.record.causeDue, r.share(2)())
 	r.tellRequest("Shorten", fmt.Sprintf("until %s, which is %v sooner: %s", to.Format(time.RFC3339), was.Sub(to), s.why))
 }

@@ -28,14 +28,14 @@ func TestG6_Starting(t *testing.T) {
 	}{
 		"signal":               {early: func(_ *controller.Controller, s chan<- os.Signal) { s <- syscall.SIGTERM }, cause: isSignal},
 		"signal, and SIGTERM":  {early: func(_ *controller.Controller, s chan<- os.Signal) { s <- syscall.SIGTERM }, later: syscall.SIGTERM, after: time.Second, cause: isSignal},
-		"signal, and SIGINT":   {early: func(_ *controller.Controller, s chan<- os.Signal) { s <- syscall.SIGTERM }, later: os.Interrupt, after: time.Second, cause: isSignal, exit: report.ExitForced, forced: true},
+		"signal, and SIGINT":   {early: func(_ *controller.Controller, s chan<- os.Signal) { s <- syscall.SIGTERM }, later: os.Interrupt, after: time.Second, cause: isSignal, exit: report.ExitInterrupted, forced: true},
 		"signal, and too soon": {early: func(_ *controller.Controller, s chan<- os.Signal) { s <- syscall.SIGTERM }, later: os.Interrupt, after: time.Second - 1, cause: isSignal},
-		"Shutdown, and SIGINT": {early: func(c *controller.Controller, _ chan<- os.Signal) { c.Shutdown(errAsked) }, later: os.Interrupt, after: time.Second, cause: isAsked, exit: report.ExitForced, forced: true},
+		"Shutdown, and SIGINT": {early: func(c *controller.Controller, _ chan<- os.Signal) { c.Shutdown(errAsked) }, later: os.Interrupt, after: time.Second, cause: isAsked, exit: report.ExitInterrupted, forced: true},
 		"signal, and SIGINT before Run": {early: func(_ *controller.Controller, s chan<- os.Signal) {
 			s <- syscall.SIGTERM
 			time.Sleep(time.Second)
 			s <- os.Interrupt
-		}, cause: isSignal, exit: report.ExitForced, forced: true},
+		}, cause: isSignal, exit: report.ExitInterrupted, forced: true},
 		"Fail": {early: func(c *controller.Controller, _ chan<- os.Signal) { c.Fail(errAsked) }, cause: isAsked, exit: report.ExitFailed},
 		"signal, and the Fail it has": {early: func(c *controller.Controller, s chan<- os.Signal) {
 			s <- syscall.SIGTERM

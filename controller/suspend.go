@@ -29,7 +29,7 @@ func (r *run) noticeSuspension() {
 	r.alarmAt = time.Time{}
 	r.suspended = max(r.suspended, late)
 	if resumed := now.Add(resumeTime); r.deadline.Before(resumed) {
-		r.setDeadline(resumed)
+		r.setTimes(r.timerAt, resumed)
 	}
 	lost := now.Sub(r.asleep)     // at most
 	for _, c := range r.endings { // by as much for all: their order stays

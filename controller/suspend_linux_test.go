@@ -82,12 +82,12 @@ func TestG1_Suspended(t *testing.T) {
 		exit         int // or 0 in settle: what is idle may end before the loop looks at the timer
 		want         string
 	}{
-		{"settle", "phase settle", 1300 * time.Millisecond, report.ExitForced, inOrder},
-		{"drain", "phase drain", 600 * time.Millisecond, report.ExitForced, inOrder},
-		{"drain", "phase drain", 1300 * time.Millisecond, report.ExitForced, inOrder},
+		{"settle", "phase settle", 1300 * time.Millisecond, report.ExitInterrupted, inOrder},
+		{"drain", "phase drain", 600 * time.Millisecond, report.ExitInterrupted, inOrder},
+		{"drain", "phase drain", 1300 * time.Millisecond, report.ExitInterrupted, inOrder},
 		{"close", "second begins", 600 * time.Millisecond, report.ExitOK, inOrder},
 		{"flush", "flush begins", 1300 * time.Millisecond, report.ExitOK, inOrder},
-		{"drain, then hangs", "phase drain", 1300 * time.Millisecond, report.ExitForced, `(?s)first ended.*closer "hangs" timed out.*flush begins.*flush ended.*suspended`},
+		{"drain, then hangs", "phase drain", 1300 * time.Millisecond, report.ExitInterrupted, `(?s)first ended.*closer "hangs" timed out.*flush begins.*flush ended.*suspended`},
 	} {
 		t.Run(tt.kind+" "+tt.past.String(), func(t *testing.T) {
 			t.Parallel()

@@ -96,7 +96,7 @@ func TestWorkerIsCancelled(t *testing.T) {
 		r, took := runAfter(c, time.Minute)
 		wantTook(t, took, 7*time.Second)
 		wantPath(t, r, true)
-		wantExit(t, r, report.ExitForced)
+		wantExit(t, r, report.ExitInterrupted)
 		if r.Outcome != report.OutcomeCancelled || hasPhase(r, lastcall.PhaseStop) {
 			t.Errorf("outcome %v, want cancelled, and no phase stop\n%v", r.Outcome, r)
 		}
@@ -174,7 +174,7 @@ func TestForceOfAnIdleServer(t *testing.T) {
 		c := mustNew(t, budget, noSignals, withServer("s", newServer(d, "s", time.Millisecond)))
 		time.AfterFunc(time.Minute, c.Force)
 		r := c.Run(context.Background())
-		wantExit(t, r, report.ExitForced)
+		wantExit(t, r, report.ExitInterrupted)
 		if len(r.Failures()) > 0 {
 			t.Errorf("something is called a failure:\n%v", r)
 		}
@@ -226,7 +226,7 @@ func TestSecondSignalForces(t *testing.T) {
 		r := c.Run(context.Background())
 		wantTook(t, r.Took(), time.Second)
 		wantPath(t, r, true)
-		wantExit(t, r, report.ExitForced)
+		wantExit(t, r, report.ExitInterrupted)
 		d.wantTies(t, "s graceful 1m1s", "s stop 1m1s")
 		var cause *report.SignalError
 		if !errors.As(r.Cause, &cause) || r.CauseText != "signal: terminated" {

@@ -97,7 +97,9 @@ func TestG8_WhatWorkersReturnWhenToldToEnd(t *testing.T) {
 				controller.WithWorker("w", func(claim, _ context.Context) error { return tt.work(claim) }))
 			go func() {
 				<-c.Serving()
-				c.Shutdown(nil)
+				if tt.exit != report.ExitFailed { // that ends the process by itself
+					c.Shutdown(nil)
+				}
 			}()
 			r := c.Run(context.Background())
 			wantExit(t, r, tt.exit)
@@ -130,18 +132,18 @@ func TestG8_ChildThatEndsWithItsClaim(t *testing.T) {
 	}
 }
 
-// hangingIs is an error of which the methods that package errors calls hang.
-type hangingIs struct{ hang func() }
+// hangingError is an error of which the methods that package errors calls hang.
+type hangingError struct{ hang func() }
 
-func (hangingIs) Error() string   { return "hangs when asked" }
-func (e hangingIs) Is(error) bool { e.hang(); return false }
-func (e hangingIs) As(any) bool   { e.hang(); return false }
-func (e hangingIs) Unwrap() error { e.hang(); return nil }
+func (hangingError) Error() string   { return "hangs when asked" }
+func (e hangingError) Is(error) bool { e.hang(); return false }
+func (e hangingError) As(any) bool   { e.hang(); return false }
+func (e hangingError) Unwrap() error { e.hang(); return nil }
 
 // G1: what a worker, a closer or a flusher returns is looked at where its methods may hang.
 func TestG1_ErrorsThatHangWhenAsked(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, hang func()) {
-		err := hangingIs{hang}
+		err := hangingError{hang}
 		c := mustNew(t, budget, noSignals,
 			controller.WithWorker("w", func(claim, _ context.Context) error { <-claim.Done(); return err }),
 			controller.WithAnnouncer("a", func() error { return err }),

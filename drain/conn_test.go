@@ -13,7 +13,7 @@ import (
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/drain"
-	"github.com/lastcall-go/lastcall/internal/faults"
+	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -311,7 +311,7 @@ func TestCancelOfConnections(t *testing.T) {
 		if r.took != usualTimer {
 			t.Errorf("Run returned after %v, want %v", r.took, usualTimer)
 		}
-		wantOutcome(t, got, report.OutcomeCancelled, report.ExitForced)
+		wantOutcome(t, got, report.OutcomeCancelled, report.ExitInterrupted)
 		wantWork(t, got.Work, lastcall.Work{Name: "c", Kind: lastcall.WorkConn, Before: 2, Cancelled: 2})
 		wantNotes(t, got)
 	})
@@ -349,7 +349,7 @@ func TestStopOfConnections(t *testing.T) {
 		if r.took != usualTimer+fullCancel {
 			t.Errorf("Run returned after %v", r.took)
 		}
-		wantOutcome(t, got, report.OutcomeStopped, report.ExitForced)
+		wantOutcome(t, got, report.OutcomeStopped, report.ExitInterrupted)
 		wantWork(t, got.Work, lastcall.Work{Name: "c", Kind: lastcall.WorkConn, Before: 1, Cut: 1})
 	})
 }
@@ -382,7 +382,7 @@ func TestBadConnections(t *testing.T) {
 			},
 		},
 		"Close hangs, and Cut reaches what is below": {
-			method: faults.Close, over: true, took: stopped, outcome: report.OutcomeCut, exit: report.ExitForced,
+			method: faults.Close, over: true, took: stopped, outcome: report.OutcomeCut, exit: report.ExitInterrupted,
 			work: []lastcall.Work{{Name: "c", Kind: lastcall.WorkConn, Before: 1, Cancelled: 1}},
 		},
 		"Close panics": {
@@ -391,14 +391,14 @@ func TestBadConnections(t *testing.T) {
 			notes: []string{"net.Conn.Close panicked: no Close"},
 		},
 		"SetReadDeadline hangs": {
-			method: faults.Deadline, took: usualTimer + fullCancel + grace, outcome: report.OutcomeStopped, exit: report.ExitForced,
+			method: faults.Deadline, took: usualTimer + fullCancel + grace, outcome: report.OutcomeStopped, exit: report.ExitInterrupted,
 			work: []lastcall.Work{
 				{Name: "c", Kind: lastcall.WorkConn, Before: 1, Cut: 1},
 				{Name: "net.Conn.SetDeadline", Kind: lastcall.WorkCall, Running: 2},
 			},
 		},
 		"SetReadDeadline panics": {
-			method: faults.Deadline, panics: true, took: usualTimer + fullCancel, outcome: report.OutcomeStopped, exit: report.ExitForced,
+			method: faults.Deadline, panics: true, took: usualTimer + fullCancel, outcome: report.OutcomeStopped, exit: report.ExitInterrupted,
 			work:  []lastcall.Work{{Name: "c", Kind: lastcall.WorkConn, Before: 1, Cut: 1}},
 			notes: []string{"net.Conn.SetDeadline failed: drain: setting a deadline panicked: no Deadline", "net.Conn.SetDeadline failed: drain: setting a deadline panicked: no Deadline", "net.Conn.SetDeadline failed: drain: setting a deadline panicked: no Deadline"},
 		},

@@ -2,9 +2,11 @@ package drain
 
 import (
 	"context"
+	"runtime/pprof"
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/internal/inflight"
+	"github.com/lastcall-go/lastcall/internal/stacks"
 )
 
 // Handle is a piece of work that a group waits for. Its methods may be called by any
@@ -67,6 +69,7 @@ func (h *Handle) Tell(f func()) {
 
 // run is the goroutine of a task.
 func (h *Handle) run(f func(context.Context)) {
+	pprof.SetGoroutineLabels(h.ctx)
 	defer h.Done()
 	h.group.guard(func() { f(h.ctx) }, func(p *PanicError) {
 		p.Name = h.label.Name
@@ -77,7 +80,7 @@ func (h *Handle) run(f func(context.Context)) {
 // admit takes in a piece of work, or refuses it.
 func (g *Group) admit(ctx context.Context, label inflight.Label, conn *Conn, arrives bool) (*Handle, error) {
 	h := &Handle{group: g, label: label, conn: conn}
-	h.ctx, h.end = context.WithCancelCause(values{context.WithoutCancel(ctx), g})
+	h.ctx, h.end = context.WithCancelCause(values{stacks.Of(context.WithoutCancel(ctx), label.Name), h})
 	if conn != nil {
 		conn.handle = h
 	}
@@ -111,15 +114,20 @@ func scopeOf(l lastcall.Life) *scope {
 	return &scope{lastcall.NewContext(context.Background(), l)}
 }
 
-// values are those of a context under those of a group, which may come later.
+// values are those of a context under those of the work's group, which may come later.
 type values struct {
 	context.Context
-	group *Group
+	work *Handle
 }
 
 func (v values) Value(key any) any {
-	if found := v.group.scope.Load().Value(key); found != nil {
+	g := v.work.group
+	switch found := g.scope.Load().Value(key).(type) {
+	case nil:
+		return v.Context.Value(key)
+	case lastcall.Life:
+		return found.Arrived(g.tracker.Began(v.work))
+	default:
 		return found
 	}
-	return v.Context.Value(key)
 }

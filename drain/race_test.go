@@ -19,7 +19,7 @@ import (
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/drain"
-	"github.com/lastcall-go/lastcall/internal/faults"
+	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -311,7 +311,7 @@ func TestPeersSeeTheEnd(t *testing.T) {
 		t.Errorf("the peer reads %d, %v", n, err)
 	}
 	close(closed)
-	wantOutcome(t, r.wait(t), report.OutcomeStopped, report.ExitForced)
+	wantOutcome(t, r.wait(t), report.OutcomeStopped, report.ExitInterrupted)
 }
 
 // A connection that is closed in the drain while there is more to read gives its

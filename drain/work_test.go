@@ -70,7 +70,7 @@ func TestContexts(t *testing.T) {
 		before.Done()
 		after.Done()
 		got := r.wait(t)
-		wantOutcome(t, got, report.OutcomeCancelled, report.ExitForced)
+		wantOutcome(t, got, report.OutcomeCancelled, report.ExitInterrupted)
 		wantWork(t, got.Work,
 			lastcall.Work{Name: "after Run", Kind: lastcall.WorkTask, Before: 1, Cancelled: 1},
 			lastcall.Work{Name: "before Run", Kind: lastcall.WorkTask, Before: 1, Cancelled: 1},

@@ -107,7 +107,7 @@ func TestChecklist_HardBound(t *testing.T) {
 		g := open(t, t.TempDir(), tight...)
 		upload := g.upload(t)
 		g.terminate(t)
-		took := g.ends(t, report.ExitForced)
+		took := g.ends(t, report.ExitInterrupted)
 		if took < total-time.Second || took >= sigkill(total) { // the timer is a second before the deadline
 			t.Errorf("the process ended after %v, want between the timer and %v", took, total)
 		}

@@ -44,12 +44,12 @@ func TestNginx(t *testing.T) {
 			var a, b upstream
 			a.start(t)
 			b.start(t)
-			dir, err := os.MkdirTemp("", "nginx-") // its path has to be short, and open to nginx's workers
+			dir, err := os.MkdirTemp("", "nginx-") //nolint:usetesting // its path has to be short, and open to nginx's workers
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = os.RemoveAll(dir) })
-			if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // see above
+			if err := os.Chmod(dir, 0o755); err != nil {
 				t.Fatal(err)
 			}
 			conf := filepath.Join(dir, "conf")
@@ -145,7 +145,7 @@ func (u *upstream) start(t *testing.T) {
 			case <-time.After(5 * time.Second):
 			}
 		}
-		fmt.Fprint(w, "ok")
+		_, _ = fmt.Fprint(w, "ok")
 	})}
 	srv := u.srv
 	go srv.Serve(lis) //nolint:errcheck // ErrServerClosed

@@ -32,23 +32,23 @@ func TestRestart(t *testing.T) {
 	}
 	script := func(text string) string {
 		file := filepath.Join(t.TempDir(), "script")
-		if err := os.WriteFile(file, []byte("#!/bin/sh\n"+text+"\n"), 0o700); err != nil { //nolint:gosec // it is run
+		if err := os.WriteFile(file, []byte("#!/bin/sh\n"+text+"\n"), 0o700); err != nil {
 			t.Fatal(err)
 		}
 		return file
 	}
-	real := func() string {
+	whole := func() string {
 		binary, err := os.ReadFile(filepath.Join(binaries, "activated"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		file := filepath.Join(t.TempDir(), "binary")
-		if err := os.WriteFile(file, binary, 0o700); err != nil { //nolint:gosec // it is run
+		if err := os.WriteFile(file, binary, 0o700); err != nil {
 			t.Fatal(err)
 		}
 		return file
 	}
-	install(real())
+	install(whole())
 	r := run(t, exec.CommandContext(t.Context(), filepath.Join(binaries, "restart"),
 		"-listen", "grpc=127.0.0.1:0", "-ready", "5s", server, "-budget", "total=10s,settle=300ms,reserve=1s"))
 	addr := r.await(t, "listening").Addr
@@ -107,7 +107,7 @@ func TestRestart(t *testing.T) {
 			t.Errorf("%q: %v, %v, want it from %d", broken, answer, err, current)
 		}
 	}
-	install(real())
+	install(whole())
 	hangUp(t, r)
 	next := r.await(t, "ready").Pid
 	r.await(t, "ended")

@@ -65,7 +65,7 @@ func TestSecondSignalForces(t *testing.T) {
 	if err := g.cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	if took := g.ends(t, report.ExitForced); took > 5*time.Second+2*time.Second {
+	if took := g.ends(t, report.ExitInterrupted); took > 5*time.Second+2*time.Second {
 		t.Errorf("the process ended %v after the second signal, want at most the reserve of 5 s", took)
 	}
 	if !g.last().Forced {

@@ -55,7 +55,7 @@ func (s *Server) takeIn() {
 
 // begin notes that grpc serves the connection, or that it is closed.
 func (c *conn) begin() {
-	if !c.begun.Swap(true) {
+	if c.state.Or(begun)&begun == 0 {
 		c.listener.waiting.add(-1)
 	}
 }

@@ -16,22 +16,26 @@ import (
 type conn struct {
 	*connset.Conn
 	listener *Listener
-	shut     atomic.Bool // nothing is written any more
-	securing atomic.Bool // in ServerHandshake of our Credentials
-	begun    atomic.Bool // grpc has begun its handshake, or it is closed
-	secured  atomic.Bool // by them
+	state    atomic.Uint32 // of the bits below
 	writing  atomic.Int32
-	sent     volume
 	streams  streams
 }
+
+const (
+	begun    = 1 << iota // grpc has begun its handshake, or it is closed
+	securing             // in ServerHandshake of our Credentials
+	secured              // by them
+)
+
+// is reports whether one of the bits is set.
+func (c *conn) is(bits uint32) bool { return c.state.Load()&bits != 0 }
 
 // wrap returns a connection as grpc gets it: with SyscallConn and ReadOnReady if the one
 // inside has them, and only then.
 func (l *Listener) wrap(set *connset.Conn) net.Conn {
 	l.waiting.add(1)
-	inner := set.NetConn()
-	_, isSocket := inner.(syscall.Conn)
-	r := readerOf(inner)
+	_, isSocket := set.NetConn().(syscall.Conn)
+	r := readerOf(set)
 	switch {
 	case isSocket && r != nil:
 		return &readySocketConn{socketConn{conn{Conn: set, listener: l}}, r}
@@ -55,15 +59,14 @@ func tracked(c net.Conn) *conn {
 	return nil
 }
 
-// Write is that of the connection inside, until closeAll.
+// Write is that of the connection inside, until it is being closed.
 func (c *conn) Write(b []byte) (int, error) {
-	if c.shut.Load() {
+	if c.Closing() {
 		return 0, net.ErrClosed
 	}
 	c.writing.Add(1)
 	defer c.writing.Add(-1)
 	n, err := c.Conn.Write(b)
-	c.sent.add(n)
 	c.followRaw(b, n, (*streams).wrote)
 	return n, err
 }
@@ -77,7 +80,7 @@ func (c *conn) Read(b []byte) (int, error) {
 
 // followRaw takes in what was read or written, unless that is not what grpc reads or writes.
 func (c *conn) followRaw(b []byte, n int, take func(*streams, []byte) bool) {
-	if !c.securing.Load() && !c.secured.Load() {
+	if !c.is(securing | secured) {
 		c.follow(b, n, take)
 	}
 }
@@ -94,16 +97,10 @@ func (c *conn) follow(b []byte, n int, take func(*streams, []byte) bool) {
 // not count, if they were given to Credentials.
 func (c *conn) SetDeadline(t time.Time) error {
 	c.begin()
-	if t.IsZero() && !c.securing.Load() && c.HandshakeOver() {
+	if t.IsZero() && !c.is(securing) && c.HandshakeOver() {
 		c.listener.served.Store(true)
 	}
 	return c.Conn.SetDeadline(t)
-}
-
-// close ends the connection at once, and the writes that begin later.
-func (c *conn) close() {
-	c.shut.Store(true)
-	c.Finish()
 }
 
 // socketConn is a conn over a connection that has SyscallConn.

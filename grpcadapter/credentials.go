@@ -37,15 +37,15 @@ func (k *knownCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.
 	if c == nil {
 		return k.TransportCredentials.ServerHandshake(raw)
 	}
-	c.securing.Store(true)
-	defer c.securing.Store(false)
-	secured, info, err := k.TransportCredentials.ServerHandshake(raw)
-	if err != nil || foreign.IsNil(secured) || secured == raw {
-		return secured, info, err
+	c.state.Or(securing)
+	defer c.state.And(^uint32(securing))
+	inside, info, err := k.TransportCredentials.ServerHandshake(raw)
+	if err != nil || foreign.IsNil(inside) || inside == raw {
+		return inside, info, err
 	}
-	c.secured.Store(true)
-	c.streams.outer = secured
-	return watch(c, secured), info, nil
+	c.streams.cover(inside)
+	c.state.Or(secured)
+	return watch(c, inside), info, nil
 }
 
 // Clone returns credentials around a clone of those inside.
@@ -94,10 +94,10 @@ func (c *securedReader) ReadOnReady(size int, pool mem.BufferPool) (*[]byte, int
 
 // watch returns a connection that is secured, with SyscallConn and ReadOnReady if that has
 // them.
-func watch(below *conn, secured net.Conn) net.Conn {
-	own := securedConn{secured, below}
-	socket, isSocket := secured.(syscall.Conn)
-	reader, reads := secured.(onReady)
+func watch(below *conn, c net.Conn) net.Conn {
+	own := securedConn{c, below}
+	socket, isSocket := c.(syscall.Conn)
+	reader, reads := c.(onReady)
 	switch {
 	case isSocket && reads:
 		return &struct {

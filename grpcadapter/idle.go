@@ -2,7 +2,6 @@ package grpcadapter
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 )
 
@@ -12,22 +11,24 @@ import (
 // is not with the kernel yet, which Stop would drop (hazards 11 and 22).
 //
 // Where the streams of every connection are known (streams.go), none is on its way if none
-// is open. Of connections with TLS, without Credentials, they are not, so the rule is one that
-// can only err on the side of waiting. None is on its way if all of this holds:
+// is open. Otherwise the rule is one that can only err on the side of waiting. None is on its
+// way if all of this holds:
 //
 //   - The drain has just begun. What GracefulStop has not closed in drainTime is open for
 //     a reason: an answer that is not read, a request that came half (hazard 28).
 //   - No RPC is in flight, and none has ended for quietTime. grpc writes an answer as
 //     soon as the handler has returned, if the peer lets it.
 //   - No Write is in progress. A peer that lets the socket fill up blocks it.
-//   - No connection has sent more than smallVolume in the last minute. A peer that does
-//     not read can hold an answer back by flow control, without any Write to see. But it
-//     has to take 65,535 bytes before that, unless its settings say less, for each stream
-//     and for the connection (RFC 9113, 6.9.2). An answer of which nothing has moved for
-//     a minute is not on its way.
+//   - No answer has begun on a stream that is open. A peer that does not read can hold an
+//     answer back by flow control, without any Write to see, but not its headers.
+//   - Where streams are not known (TLS without Credentials), no connection has sent more
+//     than smallVolume in the last minute. Such a peer has to take 65,535 bytes before it can
+//     hold anything back, unless its settings say less, for each stream and for the
+//     connection (RFC 9113, 6.9.2). An answer of which nothing has moved for a minute is not
+//     on its way.
 //
-// What the rule does not see is a client with a window of less than smallVolume that has
-// stopped reading for longer than quietTime.
+// What the last part does not see is a client with a window of less than smallVolume that
+// has stopped reading for longer than quietTime.
 
 const (
 	quietTime   = 50 * time.Millisecond
@@ -36,46 +37,54 @@ const (
 	longAgo     = time.Minute
 )
 
-// volume is how much a connection has sent of late: in the present minute, and in the
-// one before. One goroutine adds, as grpc writes; any number may read.
+// volume is how much a connection has sent of late: since the present minute began, and in
+// the minute before.
 type volume struct {
-	since     atomic.Int64 // when the present minute began, in Unix nanoseconds
-	now, then atomic.Int64
+	since     time.Time // when the present minute began
+	now, then int
 }
 
+// add takes in n bytes more.
 func (v *volume) add(n int) {
-	at := time.Now().UnixNano()
-	switch age := time.Duration(at - v.since.Load()); {
-	case age >= 2*longAgo:
-		v.then.Store(0)
-		v.now.Store(0)
-		v.since.Store(at)
-	case age >= longAgo:
-		v.then.Store(v.now.Swap(0))
-		v.since.Store(at)
-	}
-	v.now.Add(int64(n))
+	v.forget()
+	v.now += n
 }
 
-// recent returns the bytes that were sent in the last minute, and perhaps in up to two
-// minutes before that.
-func (v *volume) recent(at time.Time) int64 {
-	switch age := time.Duration(at.UnixNano() - v.since.Load()); {
+// forget begins the next minute if the present one is over.
+func (v *volume) forget() {
+	switch age := time.Since(v.since); {
 	case age >= 2*longAgo:
-		return 0
+		*v = volume{since: time.Now()}
 	case age >= longAgo:
-		return v.now.Load()
-	default:
-		return v.now.Load() + v.then.Load()
+		*v = volume{since: time.Now(), then: v.now}
 	}
 }
 
-// onlyIdle reports whether there are connections, and none of them may owe an answer, as
-// far as their Writes tell. Without any, GracefulStop returns by itself.
+// owes reports whether an answer may be on its way, for all that has moved of late.
+func (s *streams) owes() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.known():
+		for _, answered := range s.open {
+			if answered {
+				return true
+			}
+		}
+		return false
+	case s.hidden == nil: // nothing has come
+		return false
+	}
+	v := &s.hidden.sent
+	v.forget()
+	return v.now+v.then > smallVolume
+}
+
+// onlyIdle reports whether there are connections, and none of them may owe an answer.
+// Without any, GracefulStop returns by itself.
 func (l *Listener) onlyIdle() bool {
-	at := time.Now()
 	for _, c := range l.set.Conns() {
-		if c := tracked(c); c.writing.Load() > 0 || c.sent.recent(at) > smallVolume {
+		if c := tracked(c); c.writing.Load() > 0 || c.streams.owes() {
 			return false
 		}
 	}
@@ -99,7 +108,7 @@ func (s *Server) isQuiet() bool {
 	if s.listener == nil || s.usedHTTP() || len(s.tracker.InFlight()) > 0 {
 		return false
 	}
-	return s.listener.noStreams() || s.canTellQuiet() && s.quietIn() <= 0 && s.listener.onlyIdle()
+	return s.listener.noStreams() || s.isTracked() && s.canTellQuiet() && s.quietIn() <= 0 && s.listener.onlyIdle()
 }
 
 // canTellQuiet reports whether isQuiet can become true where streams are not known.

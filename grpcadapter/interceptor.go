@@ -12,6 +12,7 @@ import (
 // unary tracks an RPC and gives its handler a context that carries the Life.
 func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	r := &rpc{Context: ctx, method: s.method(ctx, info.FullMethod)}
+	r.mark()
 	if s.ownContexts {
 		r.own = newOwnContext(r)
 		defer r.own.cancel(nil)
@@ -34,6 +35,7 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	ctx := ss.Context()
 	r := &rpc{Context: ctx, method: s.method(ctx, info.FullMethod)}
+	r.mark()
 	r.own = newOwnContext(r)
 	defer r.own.cancel(nil)
 	wrapped := &stream{ServerStream: ss, rpc: r}

@@ -143,7 +143,7 @@ func (l *Listener) limitAcks(c net.Conn) {
 // counts none: it is a part of Stop. Writes that begin later fail at once.
 func (l *Listener) closeAll() {
 	for _, c := range l.set.Conns() {
-		tracked(c).close()
+		tracked(c).Finish()
 	}
 }
 

@@ -10,15 +10,17 @@ import (
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/internal/inflight"
+	"github.com/lastcall-go/lastcall/internal/stacks"
 )
 
 // method is what is known of one method of the gRPC server.
 type method struct {
 	server  *Server
 	label   inflight.Label
-	endless bool // its streams do not end by themselves
-	health  bool // it belongs to the health service
-	watch   bool // it is Watch of the health service
+	marks   context.Context // with the goroutine label of the method; nil: none
+	endless bool            // its streams do not end by themselves
+	health  bool            // it belongs to the health service
+	watch   bool            // it is Watch of the health service
 	seen    atomic.Bool
 }
 
@@ -56,7 +58,7 @@ func (s *Server) freeze(services map[string]grpc.ServiceInfo) map[string]*method
 				kind = lastcall.WorkStream
 			}
 			methods[name] = &method{
-				server: s, label: inflight.Label{Name: name, Kind: kind},
+				server: s, label: inflight.Label{Name: name, Kind: kind}, marks: stacks.Of(context.Background(), name),
 				endless: streams && slices.Contains(s.endless, name),
 				health:  service == healthService, watch: name == watchMethod,
 			}

@@ -4,6 +4,8 @@ import (
 	"net"
 
 	"google.golang.org/grpc/mem"
+
+	"github.com/lastcall-go/lastcall/internal/connset"
 )
 
 // onReady is the method by which grpc reads from a connection without holding a buffer
@@ -22,15 +24,16 @@ type onReady interface {
 // connection that has the method itself knows best. Of the others, only those of
 // package net are read below their Read: what a descriptor holds is not what Read
 // returns where a connection encrypts.
-func readerOf(c net.Conn) onReady {
+func readerOf(set *connset.Conn) onReady {
+	c := set.NetConn()
 	if r, ok := c.(onReady); ok {
 		return r
 	}
 	switch c := c.(type) {
 	case *net.TCPConn:
-		return newPoller(c)
+		return newPoller(set, c)
 	case *net.UnixConn:
-		return newPoller(c)
+		return newPoller(set, c)
 	default:
 		return nil
 	}

@@ -1,14 +1,16 @@
 package grpcadapter
 
 import (
-	"errors"
 	"io"
+	"math"
 	"net"
 	"os"
 	"sync"
 	"syscall"
 
 	"google.golang.org/grpc/mem"
+
+	"github.com/lastcall-go/lastcall/internal/connset"
 )
 
 // socket is a connection of package net with a descriptor.
@@ -20,21 +22,21 @@ type socket interface {
 // poller is onReady for a socket. The runtime's poller waits, so that deadlines and
 // Close end the wait as they end a Read.
 type poller struct {
-	conn socket
+	conn *connset.Conn // around the socket
 	raw  syscall.RawConn
 	read func(fd uintptr) bool // p.attempt; kept, as each method value is an allocation
 
 	mu   sync.Mutex // held during a call, as package net lets one goroutine read at a time
-	size int
+	size int32
+	n    int32
 	pool mem.BufferPool
 	buf  *[]byte
-	n    int
-	err  error
+	err  syscall.Errno
 }
 
 // newPoller returns nil for a connection that has no descriptor any more.
-func newPoller(c socket) onReady {
-	raw, err := c.SyscallConn()
+func newPoller(c *connset.Conn, s socket) onReady {
+	raw, err := s.SyscallConn()
 	if err != nil {
 		return nil
 	}
@@ -51,14 +53,14 @@ func (p *poller) ReadOnReady(size int, pool mem.BufferPool) (*[]byte, int, error
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.size, p.pool = size, pool
+	p.size, p.pool = int32(min(size, math.MaxInt32)), pool //nolint:gosec // it is at most that
 	defer p.reset()
 	if err := p.raw.Read(p.read); err != nil { // closed, or the deadline has passed
 		p.release()
 		return nil, 0, err
 	}
 	switch {
-	case p.err != nil:
+	case p.err != 0:
 		return nil, 0, &net.OpError{
 			Op: "read", Net: p.conn.LocalAddr().Network(), Source: p.conn.LocalAddr(), Addr: p.conn.RemoteAddr(),
 			Err: os.NewSyscallError("read", p.err),
@@ -67,26 +69,28 @@ func (p *poller) ReadOnReady(size int, pool mem.BufferPool) (*[]byte, int, error
 		p.release()
 		return nil, 0, io.EOF
 	}
-	return p.buf, p.n, nil
+	return p.buf, int(p.n), nil
 }
 
 // attempt reads what there is, and reports whether the wait is over. A buffer is held
 // only for as long as that takes.
 func (p *poller) attempt(fd uintptr) bool {
-	p.buf = p.pool.Get(p.size)
+	p.buf = p.pool.Get(int(p.size))
 	for {
 		// Package syscall, as package net uses it: the race detector takes reads and writes
 		// through golang.org/x/sys/unix for a race with those.
-		p.n, p.err = syscall.Read(int(fd), *p.buf)
-		if !errors.Is(p.err, syscall.EINTR) {
+		n, err := syscall.Read(int(fd), *p.buf)
+		p.n = int32(n)                 //nolint:gosec // it is at most size
+		p.err, _ = err.(syscall.Errno) //nolint:errorlint // it is returned as it is
+		if p.err != syscall.EINTR {
 			break
 		}
 	}
-	if p.err == nil {
+	if p.err == 0 {
 		return true
 	}
 	p.release()
-	return p.err != syscall.EAGAIN //nolint:errorlint // syscall.Read returns an Errno as it is
+	return p.err != syscall.EAGAIN
 }
 
 // release returns the buffer to the pool.
@@ -98,4 +102,4 @@ func (p *poller) release() {
 }
 
 // reset keeps nothing alive until the next call.
-func (p *poller) reset() { p.pool, p.buf, p.n, p.err = nil, nil, 0, nil }
+func (p *poller) reset() { p.pool, p.buf, p.n, p.err = nil, nil, 0, 0 }

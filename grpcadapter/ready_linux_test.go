@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lastcall-go/lastcall/internal/faults"
+	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 
 	"google.golang.org/grpc/mem"
 

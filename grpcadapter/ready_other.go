@@ -2,7 +2,11 @@
 
 package grpcadapter
 
-import "net"
+import (
+	"net"
+
+	"github.com/lastcall-go/lastcall/internal/connset"
+)
 
 // newPoller returns nil: grpc itself does without a pool here.
-func newPoller(net.Conn) onReady { return nil }
+func newPoller(*connset.Conn, net.Conn) onReady { return nil }

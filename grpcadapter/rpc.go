@@ -2,12 +2,15 @@ package grpcadapter
 
 import (
 	"context"
+	"runtime/pprof"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/internal/inflight"
+	"github.com/lastcall-go/lastcall/internal/stacks"
 )
 
 // rpc is one RPC in flight: a record of the tracker, and the context that its handler
@@ -48,14 +51,38 @@ func newOwnContext(parent context.Context) *ownContext {
 
 func (r *rpc) label() inflight.Label { return r.method.label }
 
-// Value adds the Life to what grpc's context carries, without an allocation.
+// Value adds the Life to what grpc's context carries. It allocates one for an RPC that has
+// arrived after the trigger, and nothing for others.
 func (r *rpc) Value(key any) any {
-	if scope := r.method.server.scope.Load(); scope != nil {
+	s := r.method.server
+	if scope := s.scope.Load(); scope != nil {
 		if v := (*scope).Value(key); v != nil {
+			if life, ok := v.(lastcall.Life); ok {
+				return life.Arrived(s.tracker.Began(r))
+			}
 			return v
 		}
 	}
-	return r.Context.Value(key)
+	if v := r.Context.Value(key); v != nil || r.method.marks == nil {
+		return v
+	}
+	return r.method.marks.Value(key)
+}
+
+// mark labels the goroutine with the method, for the report to find the line of code where
+// it stands. Labels of the user's in the context stay; then it costs a context.
+func (r *rpc) mark() {
+	m := r.method
+	if m.marks == nil {
+		return
+	}
+	labels := m.marks
+	pprof.ForLabels(r.Context, func(string, string) bool {
+		r.Context = stacks.Of(r.Context, m.label.Name)
+		labels = r.Context
+		return false
+	})
+	pprof.SetGoroutineLabels(labels)
 }
 
 // handlerContext returns what the handler gets.

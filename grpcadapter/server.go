@@ -27,6 +27,7 @@ import (
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/inflight"
+	"github.com/lastcall-go/lastcall/internal/stacks"
 )
 
 // GRPCServer is what the adapter needs of a gRPC server. *grpc.Server and
@@ -124,7 +125,7 @@ func newServer(opts []Option) *Server {
 		forced:   make(chan struct{}),
 		stopping: make(chan struct{}),
 	}
-	s.other = &method{server: s, label: inflight.Label{Name: otherMethods, Kind: lastcall.WorkStream}}
+	s.other = &method{server: s, label: inflight.Label{Name: otherMethods, Kind: lastcall.WorkStream}, marks: stacks.Of(context.Background(), otherMethods)}
 	s.apply(opts)
 	if s.overHTTP && s.ready == nil { // its http.Server accepts
 		ready := make(chan struct{})

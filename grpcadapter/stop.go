@@ -103,7 +103,7 @@ func (s *Server) gracefulStop() {
 // to each of them, and Stop would have to wait its turn.
 func (s *Server) skipGoAways() {
 	at, known := s.timerAt()
-	if !known || time.Now().Before(at) || !s.isTracked() || !s.isQuiet() {
+	if !known || time.Now().Before(at) || !s.isQuiet() {
 		return
 	}
 	s.closeListener()

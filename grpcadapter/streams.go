@@ -15,13 +15,14 @@ import (
 // their way (RFC 9113, 4.1): they tell which streams are open, and no more is looked at.
 // What is not HTTP/2 in clear, as TLS without Credentials, is left to grpc.
 
-// The frames of RFC 9113, section 6, that begin and end streams, and the one that ends the
-// connection.
+// The frames of RFC 9113, section 6, that begin and end streams, and those that begin and end
+// the connection.
 const (
-	frameData    = 0x0
-	frameHeaders = 0x1
-	frameReset   = 0x3
-	frameGoAway  = 0x7
+	frameData     = 0x0
+	frameHeaders  = 0x1
+	frameReset    = 0x3
+	frameSettings = 0x4
+	frameGoAway   = 0x7
 
 	flagEndStream = 0x1
 
@@ -75,15 +76,28 @@ func (f *frames) scan(b []byte, frame func(kind, flags byte, id uint32)) {
 type streams struct {
 	mu      sync.Mutex
 	in, out frames
-	greeted int8 // bytes of the preface that have come
-	blind   bool // this is not HTTP/2 in clear
-	used    bool // there was a stream, since mark
-	highest uint32
-	open    map[uint32]struct{} // nil as long as there was none
+	greeted int8            // bytes of the preface that have come
+	spoke   bool            // the server has written a frame
+	blind   bool            // this is not HTTP/2 in clear
+	used    bool            // there was a stream, since mark
+	open    map[uint32]bool // whether an answer has begun on it; nil as long as there was none
 
 	*goingAway // nil: no GOAWAY was written
 
-	outer net.Conn // what Credentials have made of the connection; nil: nothing. Set before it is used
+	hidden *hidden // nil: what goes over the wire is HTTP/2 in clear, as far as is known
+}
+
+// hidden is what is needed of a connection whose HTTP/2 is not in clear on the wire.
+type hidden struct {
+	outer net.Conn // what Credentials have made of the connection; nil: nothing
+	sent  volume   // while streams are not known
+}
+
+// cover takes in what Credentials have made of the connection.
+func (s *streams) cover(outer net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hidden = &hidden{outer: outer}
 }
 
 // goingAway is what is known of a connection once a GOAWAY was written. Most never need it.
@@ -109,11 +123,12 @@ func (s *streams) wasIdle() bool {
 	return s.known() && !s.used
 }
 
-// none reports whether it is known that no stream is open.
+// none reports whether it is known that no stream is open, and that what was written last
+// ended with a frame.
 func (s *streams) none() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.known() && len(s.open) == 0
+	return s.known() && len(s.open) == 0 && s.out.skip == 0 && s.out.n == 0
 }
 
 // known reports whether the peer speaks HTTP/2 in clear. The mutex is held.
@@ -129,19 +144,24 @@ func (s *streams) read(b []byte) (idle bool) {
 		s.greeted++
 	}
 	if s.blind {
+		if s.hidden == nil {
+			s.hidden = &hidden{}
+		}
 		return false
 	}
 	s.in.scan(b, func(kind, _ byte, id uint32) {
 		switch {
 		case kind == frameReset:
 			delete(s.open, id)
-		case kind != frameHeaders || id <= s.highest: // these are trailers
+		case kind != frameHeaders:
 		case s.goingAway == nil || s.moved.IsZero() || id <= s.last: // others are refused, and the peer is told so
-			s.highest, s.used = id, true
+			s.used = true // also if there was one: grpc takes the number of a stream that it has reset as malformed
 			if s.open == nil {
-				s.open = map[uint32]struct{}{}
+				s.open = map[uint32]bool{}
 			}
-			s.open[id] = struct{}{}
+			if _, began := s.open[id]; !began { // otherwise these are trailers
+				s.open[id] = false
+			}
 		}
 	})
 	return s.moves()
@@ -152,13 +172,18 @@ func (s *streams) wrote(b []byte) (idle bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.blind {
+		s.hidden.sent.add(len(b))
 		return false
 	}
 	s.out.scan(b, func(kind, flags byte, id uint32) {
+		s.blind = s.blind || !s.spoke && kind != frameSettings // grpc begins with its settings, before it has read anything
+		s.spoke = true
 		switch kind {
 		case frameHeaders, frameData:
 			if flags&flagEndStream != 0 {
 				delete(s.open, id)
+			} else if answered, open := s.open[id]; open && !answered {
+				s.open[id] = true
 			}
 		case frameReset:
 			delete(s.open, id)
@@ -181,7 +206,7 @@ func (s *streams) goesAway(last uint32) {
 		return
 	}
 	s.last, s.moved, s.silence = last, now, max(quietTime, now.Sub(s.told))
-	maps.DeleteFunc(s.open, func(id uint32, _ struct{}) bool { return id > last })
+	maps.DeleteFunc(s.open, func(id uint32, _ bool) bool { return id > last })
 }
 
 // moves notes that something was read or written, and reports whether the connection is
@@ -212,7 +237,8 @@ func (c *conn) awaitQuiet() {
 // endIdle closes the connection. grpc's reader sees that, and takes it for the peer's. It
 // does not block.
 func (c *conn) endIdle() {
-	if outer := c.streams.outer; outer != nil { // it may say goodbye
+	if h := c.streams.hidden; h != nil { // TLS may say goodbye
+		outer := h.outer
 		c.listener.foreign.Run(callCloseConn, func() { _ = outer.Close() }) // nothing depends on its error
 		return
 	}

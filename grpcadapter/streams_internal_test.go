@@ -38,8 +38,8 @@ func TestStreams(t *testing.T) {
 		buf.WriteString(http2.ClientPreface)
 		must(framer.WriteSettings())
 		feed(s.read)
-		open, used, next, last := map[uint32]struct{}{}, false, uint32(1), uint32(maxID)
-		any := func() uint32 {
+		open, used, next, last := map[uint32]bool{}, false, uint32(1), uint32(maxID)
+		some := func() uint32 {
 			if ids := slices.Sorted(maps.Keys(open)); len(ids) > 0 {
 				return rapid.SampledFrom(ids).Draw(rt, "stream")
 			}
@@ -49,34 +49,49 @@ func TestStreams(t *testing.T) {
 			"begin": func() {
 				must(framer.WriteHeaders(http2.HeadersFrameParam{StreamID: next, BlockFragment: make([]byte, rapid.IntRange(0, 40).Draw(rt, "size")), EndHeaders: true, EndStream: rapid.Bool().Draw(rt, "end")}))
 				if next <= last {
-					open[next], used = struct{}{}, true
+					open[next], used = false, true
 				}
 				next += 2
 				feed(s.read)
 			},
 			"body": func() {
-				must(framer.WriteData(any(), rapid.Bool().Draw(rt, "end"), make([]byte, rapid.IntRange(0, 300).Draw(rt, "size"))))
+				must(framer.WriteData(some(), rapid.Bool().Draw(rt, "end"), make([]byte, rapid.IntRange(0, 300).Draw(rt, "size"))))
 				feed(s.read)
 			},
 			"client's trailers": func() {
 				if len(open) == 0 {
 					return
 				}
-				must(framer.WriteHeaders(http2.HeadersFrameParam{StreamID: any(), EndHeaders: true, EndStream: true}))
+				must(framer.WriteHeaders(http2.HeadersFrameParam{StreamID: some(), EndHeaders: true, EndStream: true}))
+				feed(s.read)
+			},
+			"a number again": func() { // of a stream that grpc has reset, or an error of the connection
+				if next == 1 || next-2 > last {
+					return
+				}
+				must(framer.WriteHeaders(http2.HeadersFrameParam{StreamID: next - 2, EndHeaders: true}))
+				if _, began := open[next-2]; !began {
+					open[next-2] = false
+				}
+				used = true
 				feed(s.read)
 			},
 			"cancel": func() {
-				id := any()
+				id := some()
 				must(framer.WriteRSTStream(id, http2.ErrCodeCancel))
 				delete(open, id)
 				feed(s.read)
 			},
 			"answer": func() {
-				must(framer.WriteData(any(), false, make([]byte, rapid.IntRange(0, 300).Draw(rt, "size"))))
+				id := some()
+				must(framer.WriteData(id, false, make([]byte, rapid.IntRange(0, 300).Draw(rt, "size"))))
+				if _, begun := open[id]; begun {
+					open[id] = true // the answer has begun
+				}
 				feed(s.wrote)
 			},
 			"trailers": func() {
-				id := any()
+				id := some()
 				must(framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: make([]byte, 10), EndHeaders: true, EndStream: true}))
 				delete(open, id)
 				feed(s.wrote)
@@ -97,11 +112,37 @@ func TestStreams(t *testing.T) {
 		names := slices.Sorted(maps.Keys(steps))
 		for range rapid.IntRange(0, 60).Draw(rt, "steps") {
 			steps[rapid.SampledFrom(names).Draw(rt, "step")]()
-			if s.none() != (len(open) == 0) || s.wasIdle() == used || !maps.Equal(s.open, open) {
+			owes := slices.Contains(slices.Collect(maps.Values(open)), true)
+			if s.none() != (len(open) == 0) || s.wasIdle() == used || s.owes() != owes || !maps.Equal(s.open, open) {
 				rt.Fatalf("open %v, used %v; want %v, %v", s.open, s.used, open, used)
 			}
 		}
 	})
+}
+
+// A stream has not ended while the kernel has only the beginning of its last frame.
+func TestStreamsHalfWritten(t *testing.T) {
+	var s streams
+	var last bytes.Buffer
+	framer := http2.NewFramer(&last, nil)
+	s.read([]byte(http2.ClientPreface))
+	if err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, EndHeaders: true, EndStream: true}); err != nil {
+		t.Fatal(err)
+	}
+	s.read(last.Bytes())
+	last.Reset()
+	if err := framer.WriteData(1, true, make([]byte, 10)); err != nil {
+		t.Fatal(err)
+	}
+	for i, b := range last.Bytes() {
+		if s.none() {
+			t.Fatalf("no stream is open after %d of %d bytes of the answer", i, last.Len())
+		}
+		s.wrote([]byte{b})
+	}
+	if !s.none() {
+		t.Error("a stream is open after its end")
+	}
 }
 
 // What is not HTTP/2 in clear is unknown for good.
@@ -112,6 +153,20 @@ func TestStreamsOfOthers(t *testing.T) {
 		s.read([]byte(http2.ClientPreface))
 		if s.none() || s.wasIdle() {
 			t.Errorf("%q is taken for HTTP/2", first)
+		}
+	}
+	for _, first := range []string{"hello\n", "220 mx.example.com ESMTP\r\n"} { // credentials that speak first
+		var s streams
+		var settings bytes.Buffer
+		if err := http2.NewFramer(&settings, nil).WriteSettings(); err != nil {
+			t.Fatal(err)
+		}
+		s.wrote([]byte(first))
+		s.wrote(settings.Bytes())
+		s.read([]byte(http2.ClientPreface))
+		s.wrote(settings.Bytes())
+		if s.none() || s.wasIdle() {
+			t.Errorf("after %q the server is taken to speak HTTP/2", first)
 		}
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lastcall-go/lastcall/internal/faults"
+	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 
 	"golang.org/x/sys/unix"
 

@@ -74,6 +74,7 @@ func (r *request) answer() {
 	interrupted := r.server.timeIsUp() || !r.State.CompareAndSwap(running, answered)
 	switch {
 	case r.Status == 0 && (interrupted || r.endless.told()):
+		r.events = r.events || isEvents(r.Header())
 		r.ends()
 		if interrupted {
 			r.State.Store(cancelled)
@@ -93,7 +94,7 @@ func (r *request) answer() {
 // isWhole reports whether the client cannot take a part of the answer for all of it.
 func (r *request) isWhole() bool {
 	h := r.Header()
-	return r.Written == 0 && !r.Flushed || r.method == http.MethodHead || hasNoBody(r.Status) ||
+	return r.Written == 0 && !r.Flushed && r.Status != http.StatusOK || r.method == http.MethodHead || hasNoBody(r.Status) ||
 		h.Get("Content-Length") == strconv.FormatInt(r.Written, 10) ||
 		r.server.leaveAnswers || r.endless != nil || endsAnywhere(h)
 }
@@ -108,9 +109,17 @@ func hasNoBody(status int) bool {
 // body, or behind it, how the call has ended.
 func endsAnywhere(h http.Header) bool {
 	kind := h.Get("Content-Type")
-	return slices.ContainsFunc([]string{"text/event-stream", "application/grpc", "application/connect+"}, func(prefix string) bool {
-		return strings.HasPrefix(kind, prefix)
-	})
+	return isEvents(h) || strings.HasPrefix(kind, "application/grpc") || strings.HasPrefix(kind, "application/connect+")
+}
+
+// events is the media type of event streams.
+const events = "text/event-stream"
+
+func isEvents(h http.Header) bool { return strings.HasPrefix(h.Get("Content-Type"), events) }
+
+// wantsEvents reports whether a request is that of an EventSource.
+func wantsEvents(req *http.Request) bool {
+	return req.Method == http.MethodGet && strings.HasPrefix(req.Header.Get("Accept"), events)
 }
 
 // The answer to a request that the shutdown ends or refuses, and after how many seconds it
@@ -121,34 +130,42 @@ const (
 )
 
 // unavailable answers that another server may be asked, at once, in the place of what the
-// handler may have prepared.
+// handler may have prepared. An EventSource comes back after the end of a stream, and after
+// no status but 200 (HTML standard, 9.2.2), so it gets a stream without an event.
 func (r *request) unavailable() {
 	h := r.Header()
+	status, kind, body := http.StatusServiceUnavailable, "text/plain; charset=utf-8", leaving
+	if r.events {
+		status, kind, body = http.StatusOK, events, ": "+leaving+"\n"
+	}
 	for key := range h {
 		about := []string{"Accept-Ranges", "Cache-Control", "Etag", "Expires", "Last-Modified", "Location", "Trailer", "Transfer-Encoding"}
 		if strings.HasPrefix(key, "Content-") || slices.Contains(about, key) {
 			delete(h, key)
 		}
 	}
-	h.Set("Content-Type", "text/plain; charset=utf-8")
-	h.Set("Content-Length", strconv.Itoa(len(leaving)))
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Type", kind)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Retry-After", retryAfter)
-	r.Status = http.StatusServiceUnavailable
+	r.Status = status
 	r.leaves(r.Status)
 	control := http.NewResponseController(r.ResponseWriter)
 	if r.State.Load() == cancelled {
 		_ = control.SetWriteDeadline(time.Time{}) // one of ours may have passed
 	}
 	r.ResponseWriter.WriteHeader(r.Status)
-	_, _ = io.WriteString(r.ResponseWriter, leaving) // errors: the peer may have gone
+	_, _ = io.WriteString(r.ResponseWriter, body) // errors: the peer may have gone
 	_ = control.Flush()
 }
 
 // leaves has the connection end with an answer. From the announcement on those of HTTP/1.x
 // do, and so do those that follow http.MaxBytesReader, which cannot tell net/http. On HTTP/2
-// that would make net/http send its only GOAWAY.
+// that would make net/http send its only GOAWAY. A client that pipelines would lose what it
+// has sent behind, once for each connection that it makes in settle: it is left to the drain.
 func (r *request) leaves(status int) {
-	leaves := r.server.counting() || status == http.StatusRequestEntityTooLarge
+	stage := r.server.tracker.Stage()
+	leaves := stage > inflight.Announced || stage == inflight.Announced && !r.conn.Pipelines() || status == http.StatusRequestEntityTooLarge
 	if r.http1 && leaves && status != http.StatusSwitchingProtocols {
 		r.Header().Set("Connection", "close")
 	}

@@ -7,7 +7,8 @@
 //
 // It covers HTTP/1.x and HTTP/2, with TLS and without (http.Server.Protocols):
 //
-//   - From the announcement on, HTTP/1.x answers carry "Connection: close".
+//   - From the announcement on, HTTP/1.x answers carry "Connection: close"; to a client
+//     that is seen to pipeline, from the drain on.
 //   - The drain closes the listener and idle HTTP/1.x connections. A request that net/http
 //     has begun to read is served, and so is one on a new connection that comes within the
 //     time of [WithHandshakeTime]. The rest of a body that its handler did not read has a
@@ -23,7 +24,9 @@
 //     while nothing of its answer is out, becomes 503 with Retry-After, but for a redirect,
 //     204, 304, a 503 of its own, and a success that declares its Content-Length. If a part
 //     of the answer was out, it is broken off. Event streams, gRPC and the streams of
-//     connect are left as they are; [WithAnswersLeft] leaves everything.
+//     connect are left as they are; [WithAnswersLeft] leaves everything. An EventSource
+//     (GET, with text/event-stream as what it accepts first) that has heard nothing gets an
+//     empty stream, and not 503, after which it would not come back.
 //   - The contexts of requests that [WithEndlessPaths] names end when phase drain begins.
 //
 // A request is not served if it arrives on an idle connection as that is closed, or after

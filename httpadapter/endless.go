@@ -22,7 +22,7 @@ import (
 // The contexts of such requests end when phase drain begins, also if the server is After
 // others, with the cause lastcall.ErrDraining; that of a request which comes later has ended
 // already. What the handler then answers is sent, and need not be complete. If it says
-// nothing, the answer is 503. A pattern that http.ServeMux does not take is an error from
+// nothing, the answer is 503, or an empty stream for an EventSource. A pattern that http.ServeMux does not take is an error from
 // controller.New; one for which the Handler, if it is a *http.ServeMux, has no route is an
 // error from Serve.
 func WithEndlessPaths(patterns ...string) Option {

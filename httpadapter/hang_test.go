@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall/controller"
-	"github.com/lastcall-go/lastcall/internal/faults"
+	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 	"github.com/lastcall-go/lastcall/report"
 )
 

@@ -62,11 +62,11 @@ func TestTimerFindsIdlePeers(t *testing.T) {
 			}
 			r := l.report(t)
 			if r.Took() < 350*time.Millisecond || r.Took() > 2*time.Second {
-				t.Errorf("took %v", r.Took())
+				t.Errorf("took %v: %v", r.Took(), r)
 			}
 			want := report.ExitOK
 			if tt.lost {
-				want = report.ExitForced
+				want = report.ExitInterrupted
 			}
 			peer := p.conn.LocalAddr().String() + " -> " + p.conn.RemoteAddr().String()
 			if r.ExitCode() != want || !tt.lost && (r.Outcome != report.OutcomeIdle || !strings.Contains(r.String(), peer)) {

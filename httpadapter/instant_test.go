@@ -15,7 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/lastcall-go/lastcall/internal/faults"
+	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 
 	"golang.org/x/net/http2"
 	xh2c "golang.org/x/net/http2/h2c" //nolint:staticcheck // people use it

@@ -145,9 +145,17 @@ func TestInterruptedAnswersThatStay(t *testing.T) {
 		"JSON":            {half("application/json"), nil, 200, true},
 		"JSON, left":      {half("application/json"), left, 200, false},
 		"an endless path": {half("application/json"), []httpadapter.Option{httpadapter.WithEndlessPaths("/nothing", "/{$}")}, 200, false},
-		"503":             {says(503), nil, 503, false},
-		"204":             {says(204), nil, 204, false},
-		"303":             {says(303), nil, 303, false},
+		"200 before its rows": {func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusOK)
+			<-r.Context().Done()
+		}, nil, 0, true},
+		"202 before": {func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusAccepted)
+			<-r.Context().Done()
+		}, nil, 202, false},
+		"503": {says(503), nil, 503, false},
+		"204": {says(204), nil, 204, false},
+		"303": {says(303), nil, 303, false},
 		"a failure that was said before": {func(w http.ResponseWriter, r *http.Request) { // of a gateway, as the timer fires
 			http.Error(w, "no", http.StatusBadGateway)
 			<-r.Context().Done()

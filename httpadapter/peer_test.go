@@ -38,7 +38,7 @@ func newH2Peer(t *testing.T, n *network) *h2Peer {
 }
 
 // request begins a GET on a stream.
-func (p *h2Peer) request(t *testing.T, stream uint32) {
+func (p *h2Peer) request(t *testing.T, stream uint32) { //nolint:unparam // others may come
 	t.Helper()
 	var header bytes.Buffer
 	enc := hpack.NewEncoder(&header)
@@ -53,7 +53,7 @@ func (p *h2Peer) request(t *testing.T, stream uint32) {
 }
 
 // answer reads until the end of a stream.
-func (p *h2Peer) answer(t *testing.T, stream uint32) {
+func (p *h2Peer) answer(t *testing.T, stream uint32) { //nolint:unparam // others may come
 	t.Helper()
 	for {
 		f, err := p.framer.ReadFrame()

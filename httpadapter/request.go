@@ -2,11 +2,13 @@ package httpadapter
 
 import (
 	"net/http"
+	"runtime/pprof"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/internal/httpconn"
 	"github.com/lastcall-go/lastcall/internal/inflight"
 	"github.com/lastcall-go/lastcall/internal/response"
@@ -26,6 +28,7 @@ type request struct {
 	path, rawPath      string
 	infra, body, http1 bool
 	untilClose         bool        // without a length the end of the connection ends the answer: HTTP/1.0
+	events             bool        // the client is an EventSource
 	early              bool        // the handler has said something before the timer fired
 	hijack             atomic.Bool // the handler has taken the connection over
 	endless            *endless    // nil: the request ends by itself
@@ -65,7 +68,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r := &request{
 		server: s, conn: c, method: req.Method, host: req.Host, peer: req.RemoteAddr,
 		path: req.URL.Path, rawPath: req.URL.RawPath, body: req.ContentLength != 0,
-		untilClose: !req.ProtoAtLeast(1, 1),
+		untilClose: !req.ProtoAtLeast(1, 1), events: wantsEvents(req),
 	}
 	r.ResponseWriter, r.Owner = w, r
 	r.http1 = r.IsHTTP1()
@@ -73,6 +76,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if !c.Serves(r.http1, r.body) {
 		panic(http.ErrAbortHandler) // the answer could not be sent
 	}
+	came := req
 	req = s.findEndless(r, req)
 	if !s.tracker.Begin(r, inflight.Sealed, !r.infra) {
 		if s.tracker.Stage() >= inflight.Refusing {
@@ -82,16 +86,30 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.answered()
 		return
 	}
-	defer r.returned(req)
+	req = s.noteArrival(r, req)
+	defer r.returned(came, req)
 	if r.endless != nil && s.drains.Load() { // it may have come too late for endEndless
 		r.endless.end()
 	}
+	pprof.SetGoroutineLabels(req.Context()) // which has those of the connection
 	next.ServeHTTP(r.Outside(), req)
 	r.answer()
 }
 
-// returned is called when the handler has returned, or has panicked.
-func (r *request) returned(req *http.Request) {
+// noteArrival gives a request that has arrived after the trigger a context that says so.
+func (s *Server) noteArrival(r *request, req *http.Request) *http.Request {
+	if life := s.life.Load(); life != nil {
+		if late := life.Arrived(s.tracker.Began(r)); late != *life {
+			return req.WithContext(lastcall.NewContext(req.Context(), late))
+		}
+	}
+	return req
+}
+
+// returned is called when the handler has returned, or has panicked, with the request as it
+// came, and as the handler got it.
+func (r *request) returned(came, req *http.Request) {
+	came.MultipartForm = req.MultipartForm // for net/http to remove its files
 	r.ends()
 	r.answered()
 	if r.endless != nil {

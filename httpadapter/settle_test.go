@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -75,6 +76,41 @@ func TestAnswersInSettleCloseTheConnection(t *testing.T) {
 			wantDrained(t, l.report(t))
 		})
 	})
+}
+
+// A client that pipelines keeps its connection in settle: an answer that closes it would
+// drop the requests behind.
+func TestPipeliningInSettle(t *testing.T) {
+	for _, how := range []string{h1, h1s} {
+		t.Run(how, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				n := on(t, memory(), how)
+				l := begin(t, n, setup{budget: lastcall.Budget{Total: 10 * time.Second, Settle: 4 * time.Second, Reserve: 2 * time.Second}, handler: func(w http.ResponseWriter, _ *http.Request) {
+					w.WriteHeader(http.StatusNoContent)
+				}})
+				c := n.speak(t)
+				br := bufio.NewReader(c)
+				ask := func(count, answered int) {
+					t.Helper()
+					raw(t, c, "%s", strings.Repeat("GET / HTTP/1.1\r\nHost: x\r\n\r\n", count))
+					for range answered {
+						if a := readAnswer(br); a.err != nil || a.status != http.StatusNoContent {
+							t.Errorf("%d, %v", a.status, a.err)
+						}
+					}
+				}
+				ask(2, 2)
+				l.trigger()
+				time.Sleep(time.Second)
+				ask(4, 4)
+				ask(1, 1)
+				wantDrained(t, l.report(t))
+				if a := readAnswer(br); a.err == nil {
+					t.Errorf("the connection is open after the drain: %d", a.status)
+				}
+			})
+		})
+	}
 }
 
 // InFlight tells what runs that should not: not the Serve of a server that serves.

@@ -20,7 +20,7 @@ import (
 func (r *Report) UnmarshalJSON(text []byte) error {
 	var in jsonReport
 	if err := json.Unmarshal(text, &in); err != nil {
-		return fmt.Errorf("report: %w", err)
+		return fmt.Errorf("report: %w", where(text, err))
 	}
 	if in.Version > Version || in.Version < 0 {
 		return fmt.Errorf("report: version %d is not one that this release reads, which is %d", in.Version, Version)
@@ -39,6 +39,19 @@ func (r *Report) UnmarshalJSON(text []byte) error {
 	rows(out.Steps)
 	*r = out
 	return nil
+}
+
+// where returns an error of json.Unmarshal with the number of the step that has it, as far as
+// it is one of a step.
+func where(text []byte, err error) error {
+	var parts struct{ Steps []json.RawMessage }
+	_ = json.Unmarshal(text, &parts)
+	for i, part := range parts.Steps {
+		if wrong := json.Unmarshal(part, new(jsonStep)); wrong != nil {
+			return fmt.Errorf("step %d: %w", i+1, wrong)
+		}
+	}
+	return err
 }
 
 // report returns the report without its steps.
@@ -75,7 +88,7 @@ func (in jsonReport) report() (Report, error) {
 		}
 		out.Work = append(out.Work, work)
 	}
-	out.Notes, out.Idle = in.Notes, in.Idle
+	out.Notes, out.Idle, out.Stacks = in.Notes, in.Idle, in.Stacks
 	for _, l := range in.Listeners {
 		out.Listeners = append(out.Listeners, Delivery(l))
 	}
@@ -86,7 +99,7 @@ func (j jsonStep) step() (Step, error) {
 	s := Step{
 		Kind: j.Kind, Name: j.Name, Op: j.Op, State: j.State, Phase: j.Phase, Start: j.Start,
 		Elapsed: seconds(j.Elapsed), Remaining: seconds(j.Remaining), Duration: seconds(j.Duration),
-		Text: j.Error + j.Text, Stack: j.Stack, Abandoned: j.Abandoned,
+		Text: j.Error + j.Text, Stack: j.Stack, Abandoned: j.Abandoned, Stacks: j.Stacks,
 	}
 	if j.Error != "" {
 		s.Err = errors.New(j.Error)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -136,7 +137,7 @@ func TestReadRefuses(t *testing.T) {
 		"an unknown state":   {`"state":"SERVING"`, `"state":"ASLEEP"`, `"ASLEEP" is not a state`},
 		"an unknown result":  {`"result":"timed out"`, `"result":"lost"`, `step 2: "lost" is not a result`},
 		"a wrong type":       {`"forced":false`, `"forced":"no"`, "forced"},
-		"half of it":         {text[len(text)/2:], "", "unexpected end"},
+		"half of it":         {text[strings.LastIndexByte(text[:len(text)/2], '"'):], "", "unexpected end"},
 	} {
 		r := report.Report{CauseText: "as it was"}
 		changed := strings.Replace(text, tt.old, tt.new, 1)
@@ -256,8 +257,14 @@ func TestLinesLimit(t *testing.T) {
 	if b.Len() > 2*limit {
 		t.Errorf("%d bytes, the limit is twice %d", b.Len(), limit)
 	}
-	if r, err := report.ReadRecord(strings.NewReader(b.String())); err != nil || r.Outcome != report.OutcomeDrained || len(r.Path) != 3 {
+	r, err := report.ReadRecord(strings.NewReader(b.String()))
+	if err != nil || r.Outcome != report.OutcomeDrained || len(r.Path) != 3 {
 		t.Errorf("error %v, read %v", err, r)
+	}
+	if !slices.ContainsFunc(r.Steps, func(s report.Step) bool {
+		return s.Kind == report.KindWarning && strings.Contains(s.Text, "the record is full")
+	}) {
+		t.Error("the lines do not say that some are left out")
 	}
 	if none := record(new(strings.Builder), -1, many); !errors.Is(none.Err(), report.ErrRecordFull) {
 		t.Errorf("with the limit -1: %v", none.Err())

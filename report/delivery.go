@@ -5,7 +5,7 @@ import "fmt"
 // Delivery says what an observer, or the logger, was told.
 type Delivery struct {
 	Op     Op     // OpObserve or OpLog; or OpStderr, only if it is Busy
-	Name   string // as registered; only observers have one
+	Name   string // as registered; stderr has none
 	Told   int    // how many Steps it took
 	Failed int    // during how many it panicked or called runtime.Goexit; of the logger also how many lines its writer refused
 	Missed int    // how many waited behind one that it had not finished when Run returned

@@ -1,7 +1,7 @@
 package report
 
 // Exit codes of [Report.ExitCode]. If more than one fits, the first in this order
-// is taken: ExitNotRun, ExitFailed, ExitAbandoned, ExitForced, ExitStep, ExitOK.
+// is taken: ExitNotRun, ExitFailed, ExitAbandoned, ExitInterrupted, ExitStep, ExitOK.
 // 2 is not used: it is what the Go runtime exits with after a panic and what
 // shells and flag parsers use for wrong usage.
 const (
@@ -14,10 +14,10 @@ const (
 	ExitFailed = 3
 	// ExitAbandoned: a server or worker had not ended when phase wait was over.
 	ExitAbandoned = 4
-	// ExitForced: the timer fired before everything had ended, by itself or because
+	// ExitInterrupted: the timer fired before everything had ended, by itself or because
 	// the shutdown was forced, and work may be lost. A second signal that comes before an idle server had
 	// the time to say that it is idle gives it, too.
-	ExitForced = 5
+	ExitInterrupted = 5
 	// ExitStep: as with ExitOK, but a step failed, panicked or took longer than it may. A
 	// question to a server (InFlight, Notes, LastArrival) that was not answered in time
 	// is in the report, and does not count.

@@ -34,6 +34,7 @@ type jsonReport struct {
 	Work      []jsonWork     `json:"work"`
 	Notes     []Note         `json:"notes"`
 	Idle      []Note         `json:"idle_peers,omitempty"`
+	Stacks    []Stack        `json:"stacks,omitempty"`
 	Steps     []jsonStep     `json:"steps"`
 	Listeners []jsonListener `json:"listeners"`
 }
@@ -72,13 +73,14 @@ type jsonStep struct {
 	Error     string         `json:"error,omitempty"`
 	Stack     string         `json:"stack,omitempty"`
 	Abandoned bool           `json:"abandoned,omitempty"`
+	Stacks    []Stack        `json:"stacks,omitempty"`
 }
 
 func jsonStepOf(s Step) jsonStep {
 	j := jsonStep{
 		Kind: s.Kind, Name: s.Name, Op: s.Op, State: s.State, Phase: s.Phase, Start: s.Start,
 		Elapsed: s.Elapsed.Seconds(), Remaining: s.Remaining.Seconds(), Duration: s.Duration.Seconds(),
-		Error: s.Text, Stack: s.Stack, Abandoned: s.Abandoned,
+		Error: s.Text, Stack: s.Stack, Abandoned: s.Abandoned, Stacks: s.Stacks,
 	}
 	if s.Kind == KindTransition {
 		j.Event = &s.Transition.Event
@@ -93,13 +95,8 @@ func jsonStepOf(s Step) jsonStep {
 }
 
 // MarshalJSON writes the whole report. Durations are numbers of seconds, instants
-// are RFC 3339, errors are their texts. The keys are version, outcome, exit_code, error (if
-// there is one), cause, forced, settle, path, budget (total_seconds,
-// settle_seconds, quiet_seconds, min_settle_seconds, reserve_seconds), begun,
-// triggered, timer, deadline, ended, took_seconds, abandoned (the calls that had not returned), work (server, name, kind, running,
-// oldest and peer if they are known, before, arrived, late, completed, cancelled,
-// cut), notes (server, text), idle_peers (the same, if there are any), steps and listeners. Keys may be added, and will not
-// be renamed without a new major version; controller/testdata has examples.
+// are RFC 3339, errors are their texts. docs/report.schema.json has the keys. Keys may be
+// added, and will not be renamed without a new major version.
 func (r Report) MarshalJSON() ([]byte, error) {
 	steps := []jsonStep{}
 	for _, s := range r.Steps {
@@ -115,7 +112,7 @@ func (r Report) json(steps []jsonStep) jsonReport {
 		Outcome: "none", ExitCode: r.ExitCode(), Cause: r.CauseText, Forced: r.Forced, Suspended: r.Suspended.Seconds(), Settle: r.Settle, Path: r.Path,
 		Budget: jsonBudget{r.Budget.Total.Seconds(), r.Budget.Settle.Seconds(), r.Budget.Quiet.Seconds(), r.Budget.MinSettle.Seconds(), r.Budget.Reserve.Seconds()},
 		Begun:  r.Begun, Triggered: r.Triggered, Timer: r.Timer, Deadline: r.Deadline, Ended: r.Ended, Took: r.Took().Seconds(),
-		Abandoned: []string{}, Work: jsonWorkOf(r.Work), Notes: append([]Note{}, r.Notes...), Idle: r.Idle, Steps: steps, Listeners: []jsonListener{},
+		Abandoned: []string{}, Work: jsonWorkOf(r.Work), Notes: append([]Note{}, r.Notes...), Idle: r.Idle, Stacks: r.Stacks, Steps: steps, Listeners: []jsonListener{},
 	}
 	if out.Path == nil {
 		out.Path = []fsm.State{}

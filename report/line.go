@@ -1,11 +1,8 @@
 package report
 
 import (
-	"encoding/json"
-	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
@@ -36,6 +33,8 @@ func (s Step) IsLogged() bool {
 		}
 		t := Sum(s.Work)
 		return t.Running+t.Infrastructure > 0
+	case KindProgress:
+		return len(StillRunning(s.Work)) > 0
 	default:
 		return s.Kind != 0
 	}
@@ -56,7 +55,7 @@ func (s Step) Line() Line {
 		l.where(s.Now)
 		l.text("event", s.Transition.Event.String())
 		if s.Settle != "" {
-			l.text("settle", string(s.Settle))
+			l.text("settle_end", string(s.Settle))
 		}
 	case KindPhase:
 		l.Message = "phase " + s.Phase.String()
@@ -65,6 +64,8 @@ func (s Step) Line() Line {
 		l.call(s)
 	case KindWork:
 		l.work(s)
+	case KindProgress:
+		l.progress(s)
 	case KindSummary:
 		l.summary(*s.Report)
 	case KindWarning:
@@ -143,6 +144,9 @@ func (l *Line) call(s Step) {
 	if s.Text != "" {
 		l.text("error", s.Text)
 	}
+	if len(s.Stacks) > 0 {
+		l.text("at", s.Stacks[0].Place())
+	}
 	if s.Stack != "" {
 		l.text("stack", s.Stack)
 	}
@@ -176,10 +180,31 @@ func (l *Line) work(s Step) {
 		return
 	}
 	l.Level, l.Message = slog.LevelWarn, "still in flight"
-	all := s.stillRunning()
+	l.running(s, s.stillRunning(), false)
+}
+
+// progress says what the shutdown waits for. Before the timer there is the time to it.
+func (l *Line) progress(s Step) {
+	t := Sum(s.Work)
+	l.Message = "progress"
+	l.where(s.Now)
+	if s.State == fsm.GracefulShutdown {
+		l.duration("timer_in", s.Now.Timer)
+	}
+	l.number("in_flight", t.Running)
+	l.number("streams", t.Streams)
+	l.number("infrastructure", t.Infrastructure)
+	l.running(s, StillRunning(s.Work), true)
+}
+
+// running lists the names with most work.
+func (l *Line) running(s Step, all []lastcall.Work, servers bool) {
 	var listed RunningWork
 	for _, w := range all[:min(len(all), maxListed)] {
-		one := Running{Name: w.Name, Running: w.Running, Peer: w.Peer, Path: w.Path}
+		one := Running{Name: w.Name, Kind: w.Kind, Running: w.Running, Peer: w.Peer, Path: w.Path, At: placesOf(s.Stacks, w)}
+		if servers {
+			one.Server = w.Server
+		}
 		if !w.Oldest.IsZero() {
 			one.Oldest = s.Now.At.Sub(w.Oldest)
 		}
@@ -194,7 +219,7 @@ func (l *Line) work(s Step) {
 func (l *Line) summary(r Report) {
 	switch r.ExitCode() {
 	case ExitOK:
-	case ExitForced, ExitStep:
+	case ExitInterrupted, ExitStep:
 		l.Level = slog.LevelWarn
 	default:
 		l.Level = slog.LevelError
@@ -218,64 +243,6 @@ func (l *Line) summary(r Report) {
 		l.number("cut", t.Cut)
 		l.number("abandoned", t.Running)
 	}
-}
-
-// RunningWork is the attribute "running" of a Line.
-type RunningWork []Running
-
-// Running is the work of one name that still runs.
-type Running struct {
-	Name    string
-	Running int
-	Oldest  time.Duration // the age of the oldest; 0 if it is not known
-	Peer    string        // whom that one serves, if that is known
-	Path    string        // what that one asks for, if the name does not say it
-}
-
-// String returns the list in one line.
-func (all RunningWork) String() string {
-	var b strings.Builder
-	for i, w := range all {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		fmt.Fprintf(&b, "%s x%d", oneLine(w.Name), w.Running)
-		if w.Oldest != 0 {
-			fmt.Fprintf(&b, " (oldest %s)", Round(w.Oldest))
-		}
-		if w.Peer != "" {
-			fmt.Fprintf(&b, " from %s", oneLine(w.Peer))
-		}
-		if w.Path != "" {
-			fmt.Fprintf(&b, " for %s", oneLine(w.Path))
-		}
-	}
-	return b.String()
-}
-
-// MarshalText returns what String does.
-func (all RunningWork) MarshalText() ([]byte, error) { return []byte(all.String()), nil }
-
-// MarshalJSON writes a list of objects with the keys name, running, oldest,
-// oldest_seconds, peer and path.
-func (all RunningWork) MarshalJSON() ([]byte, error) {
-	type one struct {
-		Name    string  `json:"name"`
-		Running int     `json:"running"`
-		Oldest  string  `json:"oldest,omitempty"`
-		Seconds float64 `json:"oldest_seconds,omitempty"`
-		Peer    string  `json:"peer,omitempty"`
-		Path    string  `json:"path,omitempty"`
-	}
-	out := make([]one, 0, len(all))
-	for _, w := range all {
-		o := one{Name: w.Name, Running: w.Running, Peer: w.Peer, Path: w.Path}
-		if w.Oldest != 0 {
-			o.Oldest, o.Seconds = Round(w.Oldest), Seconds(w.Oldest)
-		}
-		out = append(out, o)
-	}
-	return json.Marshal(out)
 }
 
 // Seconds returns a duration as logs have it in numbers: in seconds, to the microsecond.

@@ -19,6 +19,9 @@ const DefaultRecord = 1 << 20
 // ErrRecordFull is what Err of a Recorder returns when the limit was reached.
 var ErrRecordFull = errors.New("report: the limit of the record is reached, and steps are left out")
 
+// recordFull is the name of the warning that stands where the first Step is left out.
+const recordFull = "record"
+
 // Recorder writes Steps as JSON lines, one object a line: what happened, also if the process
 // does not live to make a report. Its Observe is for controller.WithObserver:
 //
@@ -34,7 +37,7 @@ type Recorder struct {
 }
 
 // NewRecorder returns a Recorder that writes to w, at most limit bytes of Steps; 0 is DefaultRecord,
-// and less is nothing. What does not fit is left out. The trigger, transitions and the
+// and less is nothing. What does not fit is left out, and a line says so. The trigger, transitions and the
 // summary, without which there is nothing to draw, may take as much again.
 func NewRecorder(w io.Writer, limit int) *Recorder {
 	limit = max(0, cmp.Or(limit, DefaultRecord))
@@ -55,7 +58,7 @@ type entry struct {
 	Version int `json:"version"`
 	jsonStep
 	At     time.Time   `json:"at"`               // when observers were told
-	Work   []jsonWork  `json:"work,omitempty"`   // of KindWork
+	Work   []jsonWork  `json:"work,omitempty"`   // of KindWork and KindProgress
 	Report *jsonReport `json:"report,omitempty"` // of KindTrigger and KindSummary, without its steps
 }
 
@@ -79,15 +82,17 @@ func (r *Recorder) Observe(s Step) {
 		return
 	}
 	text = append(text, '\n')
-	needed := s.Kind == KindTrigger || s.Kind == KindTransition || s.Kind == KindSummary
+	needed := s.Kind == KindWarning && s.Name == recordFull || s.Kind == KindTrigger || s.Kind == KindTransition || s.Kind == KindSummary
 	switch {
 	case len(text) <= r.left:
 		r.left -= len(text)
 	case needed && len(text) <= r.kept:
 		r.kept -= len(text)
 	default:
-		full := ErrRecordFull
-		r.err.CompareAndSwap(nil, &full)
+		err := ErrRecordFull
+		if r.err.CompareAndSwap(nil, &err) { // whoever reads the lines has to know
+			r.Observe(Step{Kind: KindWarning, Name: recordFull, Text: "the record is full, what follows is left out", State: s.State, Phase: s.Phase, Start: s.Now.At, Now: s.Now})
+		}
 		return
 	}
 	if n, err := r.w.Write(text); err != nil || n < len(text) {
@@ -191,7 +196,11 @@ func (g *reading) step(s Step) {
 			g.r.Steps[i] = s // it was late, and has come back
 			return
 		}
-	case KindTrigger, KindWork, KindSummary, KindWarning:
+	case KindWarning:
+		if s.Name != recordFull {
+			return
+		}
+	case KindTrigger, KindWork, KindSummary, KindProgress:
 		return
 	default:
 	}
@@ -201,7 +210,7 @@ func (g *reading) step(s Step) {
 // report returns what the lines come to.
 func (g *reading) report() (Report, error) {
 	if !g.trigger {
-		return Report{}, errors.New("report: the lines have no trigger: nothing was shut down")
+		return Report{}, errors.New("report: the lines have no trigger: nothing was shut down, or they end before")
 	}
 	r := g.r
 	for _, s := range g.begun {

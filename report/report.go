@@ -43,9 +43,13 @@ type Report struct {
 	// registration, and after that what the servers that stop last returned when they
 	// had ended. A server whose InFlight failed or took too long has none; that call is
 	// among the Failures.
-	Work  []lastcall.Work
-	Notes []Note // what Notes of each server returned, in the same order
-	Idle  []Note // the connections of idle peers that the timer found, of each server that had only those
+	Work []lastcall.Work
+	// Stacks is where goroutines stood, as far as that is known: of calls that timed out, of
+	// work that was cancelled, cut or abandoned, and of observers that are busy. Of each
+	// name it has what was seen last.
+	Stacks []Stack
+	Notes  []Note // what Notes of each server returned, in the same order
+	Idle   []Note // the connections of idle peers that the timer found, of each server that had only those
 
 	Budget    lastcall.Budget
 	Begun     time.Time // when Run was called
@@ -67,7 +71,7 @@ type Note struct {
 // Clone returns a copy that shares nothing that can be changed.
 func (r Report) Clone() Report {
 	r.Path, r.Steps, r.Listeners = slices.Clone(r.Path), slices.Clone(r.Steps), slices.Clone(r.Listeners)
-	r.Work, r.Notes, r.Idle = slices.Clone(r.Work), slices.Clone(r.Notes), slices.Clone(r.Idle)
+	r.Work, r.Notes, r.Idle, r.Stacks = slices.Clone(r.Work), slices.Clone(r.Notes), slices.Clone(r.Idle), slices.Clone(r.Stacks)
 	return r
 }
 
@@ -98,7 +102,7 @@ func (r Report) ExitCode() int {
 	case r.Outcome == OutcomeAbandoned:
 		return ExitAbandoned
 	case r.Outcome != OutcomeDrained && r.Outcome != OutcomeIdle:
-		return ExitForced
+		return ExitInterrupted
 	case slices.ContainsFunc(r.Steps, Step.Counts):
 		return ExitStep
 	default:

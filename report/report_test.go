@@ -69,9 +69,9 @@ func TestExitCode(t *testing.T) {
 		want   int
 	}{
 		"all well":                  {nil, report.ExitOK},
-		"cancelled":                 {[]func(*report.Report){outcome(report.OutcomeCancelled)}, report.ExitForced},
-		"stopped":                   {[]func(*report.Report){outcome(report.OutcomeStopped), closer}, report.ExitForced},
-		"cut":                       {[]func(*report.Report){outcome(report.OutcomeCut)}, report.ExitForced},
+		"cancelled":                 {[]func(*report.Report){outcome(report.OutcomeCancelled)}, report.ExitInterrupted},
+		"stopped":                   {[]func(*report.Report){outcome(report.OutcomeStopped), closer}, report.ExitInterrupted},
+		"cut":                       {[]func(*report.Report){outcome(report.OutcomeCut)}, report.ExitInterrupted},
 		"abandoned":                 {[]func(*report.Report){outcome(report.OutcomeAbandoned), closer}, report.ExitAbandoned},
 		"failed":                    {[]func(*report.Report){fail}, report.ExitFailed},
 		"failed and abandoned":      {[]func(*report.Report){fail, outcome(report.OutcomeAbandoned), closer}, report.ExitFailed},
@@ -213,7 +213,7 @@ func TestReportJSON(t *testing.T) {
 func TestWords(t *testing.T) {
 	for want, got := range map[string]fmt.Stringer{
 		"transition": report.KindTransition, "phase": report.KindPhase, "call": report.KindCall, "trigger": report.KindTrigger, "begin": report.KindBegin,
-		"work": report.KindWork, "summary": report.KindSummary, "warning": report.KindWarning, "request": report.KindRequest, "Kind(0)": report.Kind(0), "Kind(10)": report.Kind(10), "Kind(255)": report.Kind(255),
+		"work": report.KindWork, "summary": report.KindSummary, "warning": report.KindWarning, "request": report.KindRequest, "Kind(0)": report.Kind(0), "progress": report.KindProgress, "Kind(11)": report.Kind(11), "Kind(255)": report.Kind(255),
 		"ok": report.ResultOK, "failed": report.ResultFailed, "panicked": report.ResultPanicked, "called runtime.Goexit": report.ResultGoexit, "timed out": report.ResultTimedOut,
 		"Result(0)": report.Result(0), "Result(6)": report.Result(6),
 		"drained": report.OutcomeDrained, "cancelled": report.OutcomeCancelled, "stopped": report.OutcomeStopped, "cut": report.OutcomeCut, "abandoned": report.OutcomeAbandoned, "expired: idle peers": report.OutcomeIdle,

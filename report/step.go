@@ -38,12 +38,16 @@ const (
 	// KindRequest: a request came after the trigger. Name is what it was (signal, Force,
 	// Shorten), and Text tells what it has changed, or that it has changed nothing.
 	KindRequest
+	// KindProgress: Work is what the shutdown waits for: what servers have in flight, and
+	// calls into user code, of kind lastcall.WorkCall, with the name that Subject returns.
+	// One is told at most every few seconds, see controller.WithProgress.
+	KindProgress
 )
 
 // String returns the kind in one word, for example "transition", and "Kind(n)" for a
 // value that is not a kind.
 func (k Kind) String() string {
-	names := [...]string{"", "transition", "phase", "call", "trigger", "begin", "work", "summary", "warning", "request"}
+	names := [...]string{"", "transition", "phase", "call", "trigger", "begin", "work", "summary", "warning", "request", "progress"}
 	if k == 0 || int(k) >= len(names) {
 		return fmt.Sprintf("Kind(%d)", uint8(k))
 	}
@@ -81,8 +85,9 @@ type Step struct {
 	Stack      string         // where it panicked
 	Abandoned  bool           // it had not returned when Run did
 
-	// Observers share what these two point to, and must not change it.
-	Work   []lastcall.Work // of KindWork
+	// Observers share what these point to, and must not change it.
+	Stacks []Stack         // of a call that takes too long, of work and of progress: where the goroutines stand, as far as that is known
+	Work   []lastcall.Work // of KindWork and KindProgress
 	Report *Report         // of KindTrigger and KindSummary: what is known by then
 }
 
@@ -93,6 +98,7 @@ type Moment struct {
 	Phase     lastcall.Phase
 	Elapsed   time.Duration // from the trigger to At; 0 before the trigger
 	Remaining time.Duration // from At to the deadline; 0 before the trigger
+	Timer     time.Duration // from At to the timer; 0 before the trigger and after the timer
 }
 
 // Failed reports whether the step is a call that did not end well. A call that is
@@ -137,6 +143,8 @@ func (s Step) String() string {
 		return "warning: " + oneLine(s.Text)
 	case KindRequest:
 		return s.Name + ": " + oneLine(s.Text)
+	case KindProgress:
+		return "progress"
 	default:
 		return "no step"
 	}

@@ -39,11 +39,19 @@ func (r Report) String() string {
 		if s.Abandoned {
 			b.WriteString(", and has not returned")
 		}
+		if len(s.Stacks) > 0 {
+			fmt.Fprintf(&b, ", at %s", s.Stacks[0].Place())
+		}
 		b.WriteByte('\n')
 	}
 	for _, l := range r.Listeners {
 		if l.Missed > 0 || l.Failed > 0 || l.Busy {
-			fmt.Fprintf(&b, "  listener  %s\n", l)
+			fmt.Fprintf(&b, "  listener  %s", l)
+			subject := Step{Op: l.Op, Name: l.Name}.Subject()
+			if i := slices.IndexFunc(r.Stacks, func(s Stack) bool { return l.Busy && s.Of == subject }); i >= 0 {
+				fmt.Fprintf(&b, ", at %s", r.Stacks[i].Place())
+			}
+			b.WriteByte('\n')
 		}
 	}
 	return b.String()
@@ -70,6 +78,9 @@ func (r Report) writeWork(b *strings.Builder) {
 			}
 			if w.Path != "" {
 				fmt.Fprintf(b, ", path %s", oneLine(w.Path))
+			}
+			if at := placesOf(r.Stacks, w); at != "" {
+				fmt.Fprintf(b, ", at %s", at)
 			}
 			b.WriteByte('\n')
 		}

@@ -28,7 +28,7 @@ func listener(fd int) (net.Listener, error) {
 		return nil, err
 	}
 	f := os.NewFile(uintptr(dup), "")
-	defer f.Close() // FileListener has a duplicate of its own
+	defer func() { _ = f.Close() }() // FileListener has a duplicate of its own
 	return net.FileListener(f)
 }
 

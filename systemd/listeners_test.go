@@ -42,7 +42,7 @@ func activated() int {
 
 	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		time.Sleep(5 * time.Millisecond)
-		fmt.Fprint(w, os.Getpid())
+		_, _ = fmt.Fprint(w, os.Getpid())
 	})
 	opts := []controller.Option{controller.WithFlusher("stdin", func() { // so that it ends with the test
 		fmt.Println("done")
@@ -205,7 +205,7 @@ func TestListeners(t *testing.T) {
 // right is an error with the values.
 func TestListenersErrors(t *testing.T) {
 	t.Parallel()
-	datagram, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}) //nolint:noctx // on the loopback
+	datagram, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,6 +28,7 @@ func drawings() map[string]viz.Drawing {
 		"marked":   viz.Fenced("html", "<!-- lastcall:x -->"),
 		"picture":  viz.Machine{Initial: "a"}.In(viz.SVG),
 		"long":     viz.Machine{Initial: "a"}.Note("a", strings.Repeat("é", 50_000)),
+		"emoji":    viz.Machine{Initial: "a"}.Note("a", strings.Repeat("😀", 30_000)),
 		"nil":      nil,
 	}
 }
@@ -73,7 +74,7 @@ func TestRewrite(t *testing.T) {
 
 func TestRewriteRefuses(t *testing.T) {
 	tests := map[string]struct{ text, want string }{
-		"an unknown name":         {"a\n<!-- lastcall:bogus -->\n<!-- /lastcall:bogus -->\n", `line 2: block "bogus": there is no such drawing, only ["ascii" "broken" "long" "marked" "my own 1" "nil" "picture" "sequence" "state" "table"]`},
+		"an unknown name":         {"a\n<!-- lastcall:bogus -->\n<!-- /lastcall:bogus -->\n", `line 2: block "bogus": there is no such drawing, only ["ascii" "broken" "emoji" "long" "marked" "my own 1" "nil" "picture" "sequence" "state" "table"]`},
 		"a name with more":        {"<!-- lastcall:state LR -->\n<!-- /lastcall:state LR -->\n", `line 1: block "state LR": there is no such drawing`},
 		"no end":                  {"a\n\n<!-- lastcall:state -->\nb\n", `line 3: block "state" has no end marker`},
 		"no end, then another":    {"<!-- lastcall:state -->\n<!-- lastcall:table -->\n<!-- /lastcall:table -->\n", `line 2: block "table" begins before the end marker of block "state"`},
@@ -87,6 +88,7 @@ func TestRewriteRefuses(t *testing.T) {
 		"a drawing that fails":    {"a\n<!-- lastcall:broken -->\n<!-- /lastcall:broken -->\n", `line 2: block "broken": viz: the machine has no states`},
 		"a drawing with a marker": {"<!-- lastcall:marked -->\n<!-- /lastcall:marked -->\n", `would be read as a marker`},
 		"a long one":              {"<!-- lastcall:long -->\n<!-- /lastcall:long -->\n", `the diagram has 50053 characters, and mermaid draws at most 50000`},
+		"many emoji":              {"<!-- lastcall:emoji -->\n<!-- /lastcall:emoji -->\n", `the diagram has 60053 characters, and mermaid draws at most 50000`},
 		"a picture":               {"<!-- lastcall:picture -->\n<!-- /lastcall:picture -->\n", `an SVG cannot stand in a block`},
 		"no drawing":              {"<!-- lastcall:nil -->\n<!-- /lastcall:nil -->\n", `block "nil": there is no such drawing`},
 		"an error behind a block": {stateBlock + "<!-- /lastcall:table -->\n", `line 13: end marker`},

@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
-	"unicode/utf8"
+	"unicode/utf16"
 )
 
 // Format is a notation in which Draw writes a Machine. The zero Format is none.
@@ -28,36 +29,25 @@ const (
 	ASCII
 )
 
+// formats are their names, in the order of the constants.
+func formats() []string { return []string{"mermaid", "dot", "svg", "text", "ascii"} }
+
 // String returns the name of the format, as ParseFormat reads it, and "Format(n)" for
 // a value that is not a format.
 func (f Format) String() string {
-	switch f {
-	case Mermaid:
-		return "mermaid"
-	case DOT:
-		return "dot"
-	case SVG:
-		return "svg"
-	case Text:
-		return "text"
-	case ASCII:
-		return "ascii"
-	default:
-		return fmt.Sprintf("Format(%d)", uint8(f))
+	if Mermaid <= f && f <= ASCII {
+		return formats()[f-1]
 	}
+	return fmt.Sprintf("Format(%d)", uint8(f))
 }
 
 // ParseFormat returns the format of that name: mermaid, dot, svg, text or ascii. The
 // error quotes any other name.
 func ParseFormat(name string) (Format, error) {
-	var known []string
-	for f := Mermaid; f <= ASCII; f++ {
-		if f.String() == name {
-			return f, nil
-		}
-		known = append(known, f.String())
+	if i := slices.Index(formats(), name); i >= 0 {
+		return Format(i + 1), nil //nolint:gosec // there are five
 	}
-	return 0, fmt.Errorf("viz: format %q is none of %s", name, strings.Join(known, ", "))
+	return 0, fmt.Errorf("viz: format %q is none of %s", name, strings.Join(formats(), ", "))
 }
 
 // Draw writes the machine to w. Equal machines give equal bytes.
@@ -128,8 +118,8 @@ type Drawing interface {
 	Markdown() (string, error)
 }
 
-// mermaidLimit is mermaid's maxTextSize, as GitHub has it: of a longer text it shows an
-// error.
+// mermaidLimit is mermaid's maxTextSize, as GitHub has it, in characters of JavaScript, of
+// which an emoji has two. Of a longer text it shows an error.
 const mermaidLimit = 50_000
 
 type drawing func() (string, error)
@@ -149,7 +139,7 @@ func (m Machine) In(f Format) Drawing {
 		}
 		switch f {
 		case Mermaid:
-			if n := utf8.RuneCountInString(text); n > mermaidLimit {
+			if n := len(utf16.Encode([]rune(text))); n > mermaidLimit {
 				return "", fmt.Errorf("viz: the diagram has %d characters, and mermaid draws at most %d", n, mermaidLimit)
 			}
 			return fence(f.String(), text), nil

@@ -7,15 +7,18 @@ import (
 )
 
 // plain are the ASCII characters besides letters and digits that mermaid 10, 11
-// and 12 show as they are, except for the two cases in escape.
+// and 12 show as they are, except for the two cases in EscapeMermaid.
 const plain = " ()-_.,/"
 
 // direction is the word that mermaid's lexer looks for anywhere in a line, in any
 // case: with a TB, BT, LR or RL behind it, the whole line is a direction statement.
 const direction = "direction"
 
-// escape returns text so that mermaid shows it in a label, in a note and in the
-// title statement of a sequence diagram. An ASCII character that is not plain
+// EscapeMermaid returns text so that mermaid shows it as it is in a label, a message, a
+// note, a task, or the title statement of a sequence diagram. Drawings of this package are
+// escaped already.
+//
+// An ASCII character that is not plain
 // becomes #NN; with its decimal code, also a newline, which mermaid shows as white
 // space. Two more are escaped where mermaid would not show them:
 //   - an underscore that is not between letters or digits, since 11 and 12 read
@@ -24,7 +27,7 @@ const direction = "direction"
 //
 // Other characters stay as they are; bytes that are not UTF-8 become U+FFFD.
 // Mermaid shows NUL as U+FFFD.
-func escape(text string) string {
+func EscapeMermaid(text string) string {
 	var b strings.Builder
 	var before rune
 	for i, r := range text {
@@ -40,13 +43,9 @@ func escape(text string) string {
 	return b.String()
 }
 
-// EscapeMermaid returns text so that mermaid shows it as it is in a label, a message, a
-// note or a task of any of its diagrams. Drawings of this package are escaped already.
-func EscapeMermaid(text string) string { return escape(text) }
-
 // quoteYAML returns text as a double-quoted YAML scalar, for the title in a
 // diagram's front matter. Mermaid does not read #NN; there: it would show those
-// characters. Everything that escape writes with a code is written with YAML's.
+// characters. Everything that EscapeMermaid writes with a code is written with YAML's.
 //
 // Only < cannot be written that way: mermaid runs the title through an HTML
 // sanitizer, after which "a<b" is "a" and "a < b" is "a &lt; b". It gets the form

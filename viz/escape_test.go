@@ -20,7 +20,7 @@ func TestEscapeASCII(t *testing.T) {
 		if c == '<' {
 			yaml = "ﬂ°°60¶ß"
 		}
-		if got, want := escape("a"+string(c)+"b"), "a"+code+"b"; got != want {
+		if got, want := EscapeMermaid("a"+string(c)+"b"), "a"+code+"b"; got != want {
 			t.Errorf("escape of %q is %q, want %q", c, got, want)
 		}
 		if got, want := quoteYAML("a"+string(c)+"b"), `"a`+yaml+`b"`; got != want {
@@ -49,8 +49,8 @@ func TestEscapeWords(t *testing.T) {
 		"a\xffb\xc3":            "a\ufffdb\ufffd",
 	}
 	for text, want := range tests {
-		if got := escape(text); got != want {
-			t.Errorf("escape(%q) = %q, want %q", text, got, want)
+		if got := EscapeMermaid(text); got != want {
+			t.Errorf("EscapeMermaid(%q) = %q, want %q", text, got, want)
 		}
 	}
 }
@@ -88,13 +88,13 @@ func FuzzEscape(f *testing.F) {
 	const less = "ﬂ°°60¶ß"
 	f.Fuzz(func(t *testing.T, text string) {
 		valid := string([]rune(text))
-		got := escape(text)
+		got := EscapeMermaid(text)
 		if !safe.MatchString(got) || markdown.MatchString(got) || statement.MatchString(got) {
-			t.Errorf("escape(%q) = %q", text, got)
+			t.Errorf("EscapeMermaid(%q) = %q", text, got)
 		}
 		back := code.ReplaceAllStringFunc(got, func(s string) string { return decode(t, s[1:len(s)-1], 10) })
 		if back != valid {
-			t.Errorf("escape(%q) = %q, which says %q", text, got, back)
+			t.Errorf("EscapeMermaid(%q) = %q, which says %q", text, got, back)
 		}
 		got = quoteYAML(text)
 		if !safeYAML.MatchString(got) {

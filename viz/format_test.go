@@ -20,41 +20,14 @@ import (
 
 var update = flag.Bool("update", false, "rewrite testdata/golden")
 
-// everything has all that a machine can have.
-func everything() viz.Machine {
-	return viz.Machine{
-		Title: "All: at once", Initial: "a", Start: "begin",
-		States: []viz.State{
-			{Name: "a", Label: "An <b>a</b>", Notes: []string{"first", "second: x"}, Class: viz.Visited},
-			{Name: "outer", Label: "out er", Initial: "in 1", Class: viz.Current, Notes: []string{"around"}, States: []viz.State{
-				{Name: "in 1", Initial: "deep", States: []viz.State{{Name: "deep", Terminal: true}}},
-				{Name: "in2", Class: viz.Forced, Terminal: true},
-				{Name: "alone in here"},
-			}},
-			{Name: "alone"},
-			{Name: "end", Terminal: true},
-		},
-		Edges: []viz.Edge{
-			{From: "a", To: "outer", Label: "go", Class: viz.Visited},
-			{From: "a", To: "a", Label: "again"},
-			{From: "a", To: "a", Label: "and again", Class: viz.Visited},
-			{From: "in 1", To: "in2", Label: "deeper", Class: viz.Forced},
-			{From: "in2", To: "in2"},
-			{From: "outer", To: "end", Label: "enough"},
-			{From: "outer", To: "outer", Label: "stay"},
-			{From: "outer", To: "a"},
-		},
-	}
-}
-
 // samples are machines of 4, 6, 12 and 24 states, with and without all that one can have.
 func samples() map[string]viz.Machine {
 	all := map[string]viz.Machine{
 		"shutdown":   viz.FromTable(transitions.Shutdown(), viz.Calls),
 		"phases":     viz.FromTable(transitions.Shutdown(), viz.Phases),
 		"forced":     viz.FromTable(transitions.Shutdown()).Path("SERVING", "GRACEFUL_SHUTDOWN", "TIMER_EXPIRED", "TERMINATED").Mark(viz.Forced, "TIMER_EXPIRED"),
-		"everything": everything(),
-		"groups":     groups(),
+		"everything": machines.Everything(),
+		"groups":     machines.Groups(),
 	}
 	for _, m := range machines.All() {
 		all[m.Name] = viz.FromEvents(m.Initial, m.Events)
@@ -218,7 +191,7 @@ func says(t testing.TB, name string, m viz.Machine) {
 
 // TestClasses: what is visited, current or forced says so in every format.
 func TestClasses(t *testing.T) {
-	m := everything()
+	m := machines.Everything()
 	for f, marks := range map[viz.Format][]string{
 		viz.Mermaid: {"class state_2 visited", "class state_3 current", "class in2 forced", ": ✓ go", ": ⚡ deeper"},
 		viz.DOT:     {`"a" [label="An <b>a</b>", class="visited"`, `label="out er", class="current"`, `"in2" [label="in2", peripheries=2, class="forced"`, `[label="go", lhead="cluster\nouter", class="visited"`},
@@ -237,7 +210,7 @@ func TestClasses(t *testing.T) {
 // TestOneLine: edges between the same states in one direction share a line, and so do
 // loops, of whatever class.
 func TestOneLine(t *testing.T) {
-	if n := strings.Count(draw(t, everything(), viz.SVG), `class="lcv-edge`); n != 10 {
+	if n := strings.Count(draw(t, machines.Everything(), viz.SVG), `class="lcv-edge`); n != 10 {
 		t.Errorf("%d lines, want 10: three from starts, two between a and outer, one to end, one to in2, three loops", n)
 	}
 }

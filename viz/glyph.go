@@ -22,13 +22,17 @@ func visible(text string) string {
 			return '\u2400' + r
 		case r == 0x7f:
 			return '\u2421'
-		case r == '\u200d' || unicode.IsGraphic(r): // the first joins emoji
+		case zeroWidth(r) || unicode.IsGraphic(r):
 			return r
 		default:
 			return utf8.RuneError
 		}
 	}, text)
 }
+
+// zeroWidth reports whether a character only joins or parts its neighbours: those of emoji,
+// and of words in Persian or Hindi.
+func zeroWidth(r rune) bool { return r == '\u200c' || r == '\u200d' }
 
 // columns returns how many columns of a terminal a text takes: two for the wide characters
 // of East Asia and for emoji, none for those that combine with the one before them.
@@ -43,7 +47,7 @@ func runeColumns(r rune) int {
 	switch {
 	case r < 0x300:
 		return 1
-	case unicode.In(r, unicode.Mn, unicode.Me) || r == '\u200d':
+	case unicode.In(r, unicode.Mn, unicode.Me) || zeroWidth(r):
 		return 0
 	case 0x1100 <= r && r <= 0x115f, 0x2e80 <= r && r <= 0x303e, 0x3041 <= r && r <= 0xa4cf, 0xac00 <= r && r <= 0xd7a3,
 		0xf900 <= r && r <= 0xfaff, 0xfe30 <= r && r <= 0xfe6f, 0xff00 <= r && r <= 0xff60, 0xffe0 <= r && r <= 0xffe6,

@@ -31,3 +31,18 @@ func TestWrap(t *testing.T) {
 		}
 	}
 }
+
+// TestVisible: what joins the letters of a word or the parts of an emoji stays, what
+// turns the direction of a text or hides in it is shown.
+func TestVisible(t *testing.T) {
+	for text, want := range map[string]string{
+		"می\u200cخواهم": "می\u200cخواهم", "👩\u200d👧": "👩\u200d👧", "a\u200bb": "a\ufffdb", "\u202eabc": "\ufffdabc", "a\u2028b\tc": "a\nb c", "\x1b[0m": "␛[0m",
+	} {
+		if got := visible(text); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+	}
+	if n := columns("می\u200cخواهم"); n != 7 {
+		t.Errorf("%d columns", n)
+	}
+}

@@ -4,7 +4,7 @@
 // A [Machine] is a value. FromTable, FromEvents, FromFSM and From make one from
 // what a program has; a literal does as well. Draw writes it in a Format, Check
 // names what is suspicious in it, and Rewrite puts drawings into the marked blocks
-// of a markdown file (package viz/keep does so in a test).
+// of a markdown file (package viz/viztest does so in a test).
 //
 // No function starts a goroutine or keeps anything, so any number of goroutines may
 // call them, as long as none changes the Machine that another one reads.
@@ -79,18 +79,10 @@ const (
 // String returns the name of the class as drawings carry it, "" for Plain, and
 // "Class(n)" for a value that is not a class.
 func (c Class) String() string {
-	switch c {
-	case Plain:
-		return ""
-	case Visited:
-		return "visited"
-	case Current:
-		return "current"
-	case Forced:
-		return "forced"
-	default:
+	if c > Forced {
 		return fmt.Sprintf("Class(%d)", uint8(c))
 	}
+	return [...]string{"", "visited", "current", "forced"}[c]
 }
 
 // Direction says which way a drawing runs. The zero Direction leaves that to the

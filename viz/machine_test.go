@@ -13,6 +13,7 @@ import (
 	ours "github.com/lastcall-go/lastcall/fsm"
 	"github.com/lastcall-go/lastcall/transitions"
 	"github.com/lastcall-go/lastcall/viz"
+	"github.com/lastcall-go/lastcall/viz/testdata/machines"
 )
 
 // guide is the state diagram of the gRPC guide, byte for byte.
@@ -144,7 +145,7 @@ func TestCheck(t *testing.T) {
 		}
 	}
 	for name, fine := range map[string]viz.Machine{
-		"groups":           groups(),
+		"groups":           machines.Groups(),
 		"the shutdown":     viz.FromTable(transitions.Shutdown(), viz.Phases),
 		"runs for ever":    {Initial: "a", Edges: []viz.Edge{edge("a", "x", "b"), edge("b", "x", "a"), edge("b", "y", "b")}},
 		"two labels":       {Initial: "a", Edges: []viz.Edge{edge("a", "x", "b"), edge("a", "y", "b")}},
@@ -156,31 +157,15 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// groups has edges across the borders of states, and starts inside of one.
-func groups() viz.Machine {
-	return viz.Machine{
-		Initial: "working",
-		States: []viz.State{
-			{Name: "busy", States: []viz.State{{Name: "working"}, {Name: "slow", States: []viz.State{{Name: "waiting"}}}}},
-			{Name: "sick", Label: "not well", States: []viz.State{{Name: "bad"}, {Name: "worse"}}},
-			{Name: "killed"},
-		},
-		Edges: []viz.Edge{
-			edge("working", "block", "waiting"), edge("waiting", "wake", "working"), edge("waiting", "timeout", "bad"), edge("bad", "more", "worse"),
-			edge("worse", "heal", "busy"), edge("busy", "kill", "killed"), edge("sick", "kill", "killed"), edge("slow", "give up", "waiting"),
-		},
-	}
-}
-
 // TestAcross: an edge across a border is drawn to the border, and says where it leads.
 func TestAcross(t *testing.T) {
-	texts := svgText(t, draw(t, groups(), viz.SVG))
+	texts := svgText(t, draw(t, machines.Groups(), viz.SVG))
 	for _, want := range []string{"(→ working)", "(working → waiting)", "(waiting → bad)", "(worse → busy)", "(slow → waiting)"} {
 		if !slices.Contains(texts, want) {
 			t.Errorf("the SVG does not say %s: %q", want, texts)
 		}
 	}
-	unreached := groups()
+	unreached := machines.Groups()
 	unreached.Edges = unreached.Edges[:2]
 	for _, want := range []string{`"sick" cannot be reached`, `"bad" cannot be reached`, `"killed" cannot be reached`} {
 		if err := viz.Check(unreached); err == nil || !strings.Contains(err.Error(), want) {

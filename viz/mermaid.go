@@ -68,7 +68,7 @@ func (d *mermaidDiagram) region(indent string, in State, start string) {
 			as = id
 		}
 		if id != s.Name {
-			as = fmt.Sprintf("state \"%s\" as %s", escape(s.label()), id)
+			as = fmt.Sprintf("state \"%s\" as %s", EscapeMermaid(s.label()), id)
 		}
 		switch {
 		case len(s.States) > 0:
@@ -105,7 +105,7 @@ func (d *mermaidDiagram) region(indent string, in State, start string) {
 func (d *mermaidDiagram) arrow(indent, from, to, label string) {
 	d.printf("%s%s --> %s", indent, from, to)
 	if !blank(label) {
-		d.printf(" : %s", escape(label))
+		d.printf(" : %s", EscapeMermaid(label))
 	}
 	d.printf("\n")
 }
@@ -125,7 +125,7 @@ func (d *mermaidDiagram) notes(states []State, edges []Edge) {
 			notes = append(notes, "also to itself: "+strings.Join(loops[:n], ", "))
 		}
 		for _, note := range notes {
-			d.printf("    note right of %s : %s\n", d.ids[s.Name], escape(note))
+			d.printf("    note right of %s : %s\n", d.ids[s.Name], EscapeMermaid(note))
 		}
 	})
 }

@@ -6,7 +6,7 @@ package viz
 func GuideSequence(title string) string {
 	text := "sequenceDiagram\n"
 	if !blank(title) {
-		text += "    title " + escape(title) + "\n"
+		text += "    title " + EscapeMermaid(title) + "\n"
 	}
 	return text + exchange
 }

@@ -147,7 +147,7 @@ func TestTimer(t *testing.T) {
 		t.Errorf("the context of the stream's handler ended with %v", err)
 	}
 	r := await(t, "the report", h.report)
-	if r.Outcome != report.OutcomeCancelled || r.ExitCode() != report.ExitForced || !isClosed(h.lis) {
+	if r.Outcome != report.OutcomeCancelled || r.ExitCode() != report.ExitInterrupted || !isClosed(h.lis) {
 		t.Errorf("%v, exit code %d, listener closed: %v\n%v", r.Outcome, r.ExitCode(), isClosed(h.lis), r)
 	}
 	if timer := budget.Total - budget.Reserve; r.Took() < timer || r.Took() > budget.Total {

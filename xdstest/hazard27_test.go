@@ -72,7 +72,7 @@ func TestHazard27(t *testing.T) {
 		"Shutdown before Run": {early: true, adopt: report.OutcomeDrained, use: report.OutcomeDrained},
 		"Serve fails":         {lis: listenUnix, adopt: report.OutcomeDrained, use: report.OutcomeDrained, code: report.ExitFailed},
 		"drain":               {adopt: report.OutcomeDrained, use: report.OutcomeDrained},
-		"force":               {handler: obeys, adopt: report.OutcomeCancelled, use: report.OutcomeStopped, code: report.ExitForced},
+		"force":               {handler: obeys, adopt: report.OutcomeCancelled, use: report.OutcomeStopped, code: report.ExitInterrupted},
 		"force in vain":       {handler: ignores, adopt: report.OutcomeAbandoned, use: report.OutcomeAbandoned, code: report.ExitAbandoned},
 	} {
 		for shape, build := range shapes() {

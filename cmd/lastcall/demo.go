@@ -40,7 +40,7 @@ scenarios (-scenario) and what the demo then exits with:
 The exit code is that of the controller's report: %d drained and every step fine,
 %d a server or worker failed, %d abandoned, %d cancelled, stopped or cut, %d a step failed.
 %d is wrong usage, and %d that the demo itself could not be given.
-`, report.ExitOK, report.ExitFailed, report.ExitAbandoned, report.ExitForced, report.ExitStep, exitUsage, report.ExitNotRun)
+`, report.ExitOK, report.ExitFailed, report.ExitAbandoned, report.ExitInterrupted, report.ExitStep, exitUsage, report.ExitNotRun)
 	return b.String()
 }
 

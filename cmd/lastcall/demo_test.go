@@ -18,7 +18,7 @@ import (
 func TestDemoWithoutSignals(t *testing.T) {
 	t.Parallel()
 	code, stdout, stderr := runCommand(t.Context(), append([]string{"demo", "-scenario", "signal", "-draw", "path"}, roomy...)...)
-	if code != report.ExitForced || stderr != "" {
+	if code != report.ExitInterrupted || stderr != "" {
 		t.Errorf("exit code %d, stderr %q", code, stderr)
 	}
 	for _, want := range []string{

@@ -60,7 +60,7 @@ func (c *packagesConfig) run(ctx context.Context, sh shell, patterns []string, g
 		fmt.Fprintf(sh.stderr, "lastcall diagram: not drawn: %v\n", u)
 	}
 	if len(machines)+len(unknowns) == 0 {
-		return 0, usageError{fmt.Errorf("%s: no call of NewFSM of github.com/looplab/fsm", strings.Join(patterns, " "))}
+		return 0, usageError{fmt.Errorf("%s: no call of NewFSM of github.com/looplab/fsm (files of tests are not read)", strings.Join(patterns, " "))}
 	}
 	if given["machine"] {
 		all := machines
@@ -157,7 +157,10 @@ func (c *packagesConfig) print(sh shell, machines []source.Machine, format viz.F
 		b.WriteString(one.String())
 	}
 	if c.out != "" {
-		return 0, os.WriteFile(c.out, b.Bytes(), 0o644) //nolint:gosec // it is for everybody to read
+		if err := os.WriteFile(c.out, b.Bytes(), 0o644); err != nil { //nolint:gosec // it is for everybody to read
+			return 0, usageError{err}
+		}
+		return 0, nil
 	}
 	_, err := sh.stdout.Write(b.Bytes())
 	return 0, err
@@ -179,7 +182,7 @@ func (c *packagesConfig) document(sh shell, machines []source.Machine, format vi
 	want, err := viz.Rewrite(have, drawings)
 	switch {
 	case err != nil:
-		return 0, usageError{fmt.Errorf("%s: %w", file, err)}
+		return 0, usageError{fmt.Errorf("%s: %w\nname the packages of all its blocks; one that cannot be evaluated is named above", file, err)}
 	case drawn == 0:
 		name := machines[0].Name
 		return 0, usageError{fmt.Errorf("%s has no block for any of %s; a block is two lines such as\n<!-- lastcall:%s -->\n<!-- /lastcall:%s -->", file, strings.Join(machineNames(machines), ", "), name, name)}

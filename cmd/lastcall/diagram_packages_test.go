@@ -93,7 +93,8 @@ func TestDiagramOfPackagesRefuses(t *testing.T) {
 	}{
 		"no such folder":            {[]string{"./nowhere"}, `path "./nowhere"`},
 		"a compile error":           {[]string{"../../internal/source/testdata/broken"}, "broken.go:5: undefined: Missing"},
-		"no machine":                {[]string{"../../internal/source/testdata/none"}, "../../internal/source/testdata/none: no call of NewFSM"},
+		"no machine":                {[]string{"../../internal/source/testdata/none"}, "../../internal/source/testdata/none: no call of NewFSM of github.com/looplab/fsm (files of tests are not read)"},
+		"-o in no folder":           {[]string{"-machine", "machines.NewPod", "-o", "/no/such/folder/x", public}, "/no/such/folder/x"},
 		"a flag behind":             {[]string{public, "-check", "x"}, `"-check" stands behind the packages`},
 		"a flag of the other":       {[]string{"-calls", public}, "-calls is for the diagram of a shutdown"},
 		"a flag without packages":   {[]string{"-check", "x"}, "-check is for the machines in packages"},
@@ -107,6 +108,7 @@ func TestDiagramOfPackagesRefuses(t *testing.T) {
 		"-check of no file":         {[]string{"-check", "/no/such.md", public}, "/no/such.md"},
 		"a page without blocks":     {[]string{"-check", page, public}, page + " has no block for any of machines.NewBGP"},
 		"a block that has no match": {[]string{"-check", wrong, public}, `block "order.Gone"`},
+		"and what to do then":       {[]string{"-check", wrong, public}, "name the packages of all its blocks"},
 	} {
 		code, stdout, stderr := runCommand(t.Context(), append([]string{"diagram"}, tt.args...)...)
 		if code != exitUsage || stdout != "" || !strings.Contains(stderr, tt.want) {

@@ -1,14 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -19,8 +15,7 @@ import (
 
 const drawHelp = `usage: lastcall draw [flags] file
 
-Draws what happened in a shutdown, as mermaid text. The file is a report, as
-json.Marshal(report) writes it, or the JSON lines of report.Recorder; - is stdin.
+Draws what happened in a shutdown, as mermaid text. ` + fileHelp + `
 
   path      the state diagram, with the way that was taken and its times
   sequence  who called whom, when, and how that ended
@@ -49,21 +44,10 @@ func bindDraw(flags *flag.FlagSet) func(context.Context, shell, []string) (int, 
 			return 0, usageError{unknown("-as", *as, drawings())}
 		case err != nil:
 			return 0, usageError{err}
-		case len(args) != 1:
-			return 0, usageError{errors.New("name one file, or - for stdin")}
 		}
-		var text []byte
-		if args[0] == "-" {
-			text, err = io.ReadAll(os.Stdin)
-		} else {
-			text, err = os.ReadFile(args[0])
-		}
+		r, err := readFile(args)
 		if err != nil {
-			return 0, usageError{err}
-		}
-		r, err := readReport(text)
-		if err != nil {
-			return 0, usageError{fmt.Errorf("%s: %w", args[0], err)}
+			return 0, err
 		}
 		drawn, err := drawReport(r, *as, f)
 		if err != nil {
@@ -72,24 +56,6 @@ func bindDraw(flags *flag.FlagSet) func(context.Context, shell, []string) (int, 
 		_, err = io.WriteString(sh.stdout, drawn)
 		return 0, err
 	}
-}
-
-// readReport reads a report, or lines of Steps.
-func readReport(text []byte) (r report.Report, err error) {
-	var one struct {
-		Outcome *string
-		Kind    *string
-	}
-	switch err := json.NewDecoder(bytes.NewReader(text)).Decode(&one); {
-	case err != nil:
-		return r, fmt.Errorf("it is neither a report nor lines of steps: %w", err)
-	case one.Kind != nil:
-		return report.ReadRecord(bytes.NewReader(text))
-	case one.Outcome == nil:
-		return r, errors.New("it is neither a report, which has an outcome, nor lines of steps, which have a kind")
-	}
-	err = json.Unmarshal(text, &r)
-	return r, err
 }
 
 // drawReport draws a report in one of the kinds of drawings.

@@ -54,6 +54,7 @@ func TestDrawLines(t *testing.T) {
 		line + `{"version":1,"kind":"transition","state":"GRACEFUL_SHUTDOWN","phase":"drain","event":"graceful_shutdown","start":"2026-01-01T12:00:05Z","at":"2026-01-01T12:00:05Z"}` + "\n": "+5000 ms GRACEFUL_SHUTDOWN (graceful_shutdown)\n",
 		line + line:                "run.jsonl: report: line 2: a second trigger",
 		`{"kind":"phase"}`:         "run.jsonl: report: ",
+		"":                         "run.jsonl: it is empty",
 		`{"cause":"?"}`:            "neither a report, which has an outcome",
 		`{"outcome":"none"}`:       "run.jsonl: draw: the report is not that of a shutdown",
 		`{"outcome":"vanished"}`:   `"vanished" is not an outcome`,

@@ -46,6 +46,7 @@ func commands() []command {
 		{name: "draw", says: "draw what happened in a shutdown, from its report", about: drawHelp, args: 1, bind: bindDraw},
 		{name: "help", says: "explain lastcall, or one command", about: helpHelp, args: 1, bind: bindHelp},
 		{name: "podspec", says: "print the pod spec that matches a budget, for Kubernetes", about: podspecHelp, bind: bindPodspec},
+		{name: "report", says: "print what happened in a shutdown, from its report", about: reportHelp, args: 1, bind: bindReport},
 		{name: "version", says: "print the version", about: versionHelp, bind: bindVersion},
 	}
 }

@@ -34,8 +34,8 @@ func TestWrongUsage(t *testing.T) {
 		args []string
 		want []string // in stderr
 	}{
-		"no command":          {nil, []string{"usage: lastcall <command>", "demo", "diagram", "draw", "help", "podspec", "version"}},
-		"unknown command":     {[]string{"dmeo"}, []string{`command "dmeo" is none of demo, diagram, draw, help, podspec, version`, `"lastcall help"`}},
+		"no command":          {nil, []string{"usage: lastcall <command>", "demo", "diagram", "draw", "help", "podspec", "report", "version"}},
+		"unknown command":     {[]string{"dmeo"}, []string{`command "dmeo" is none of demo, diagram, draw, help, podspec, report, version`, `"lastcall help"`}},
 		"unknown flag first":  {[]string{"-x"}, []string{`command "-x" is none of`}},
 		"unknown flag":        {[]string{"demo", "-speed", "3"}, []string{"-speed", "its flags are -draw, -load, -log, -report, -reserve, -scenario, -settle, -total", `"lastcall help demo"`}},
 		"extra argument":      {[]string{"demo", "stuck"}, []string{`"stuck"`, "-scenario"}},
@@ -47,6 +47,8 @@ func TestWrongUsage(t *testing.T) {
 		"an empty drawing":    {[]string{"demo", "-draw", ""}, []string{`-draw "" is none of`}},
 		"no file for it":      {[]string{"demo", "-report", ""}, []string{`-report "" is not a file`}},
 		"nothing to draw":     {[]string{"draw"}, []string{"name one file, or - for stdin"}},
+		"nothing to print":    {[]string{"report"}, []string{"name one file, or - for stdin"}},
+		"too narrow":          {[]string{"report", "-width", "12", "r.json"}, []string{"-width 12 is less than 40"}},
 		"draw two":            {[]string{"draw", "a", "b"}, []string{`"b" is one too many`}},
 		"no such report":      {[]string{"draw", "/no/such.json"}, []string{"/no/such.json"}},
 		"draw as a pie":       {[]string{"draw", "-as", "pie", "x"}, []string{`-as "pie" is none of path, sequence, gantt`}},
@@ -106,13 +108,14 @@ func TestHelp(t *testing.T) {
 		args []string
 		want []string // in stdout
 	}{
-		"of lastcall":          {[]string{"help"}, []string{"usage: lastcall <command>", "demo", "diagram", "draw", "help", "podspec", "version"}},
+		"of lastcall":          {[]string{"help"}, []string{"usage: lastcall <command>", "demo", "diagram", "draw", "help", "podspec", "report", "version"}},
 		"of lastcall, by -h":   {[]string{"-h"}, []string{"usage: lastcall <command>"}},
 		"of lastcall, by long": {[]string{"--help"}, []string{"usage: lastcall <command>"}},
 		"of demo":              {[]string{"help", "demo"}, []string{"usage: lastcall demo", "drain     0", "stream    5", "stuck     4", "silent    0", "closer    6", "signal    5", "deadline  4", "-total time", "(default 6s)", "-settle", "-reserve", "-load", "-log", "-draw kind", "-report file"}},
 		"of demo, by -h":       {[]string{"demo", "-h"}, []string{"usage: lastcall demo", "-scenario name"}},
 		"of diagram":           {[]string{"help", "diagram"}, []string{"usage: lastcall diagram", "-kind", "-direction", "-title", "-calls", "-phases", "-check file", "-update file", "-machine name", "-o file", "<!-- lastcall:order.New -->"}},
 		"of draw":              {[]string{"help", "draw"}, []string{"usage: lastcall draw", "-as kind", "sequence", "gantt", "-format"}},
+		"of report":            {[]string{"help", "report"}, []string{"usage: lastcall report", "NO_COLOR", "-width columns"}},
 		"of podspec":           {[]string{"help", "podspec"}, []string{"usage: lastcall podspec", "-kind", "-grace", "(default 30s)", "-prestop", "-exec", "-port", "(default 50051)", "-health ", "-health-port", "-name", "-image", "-headless", "-replicas", "(default 3)", "-startup"}},
 		"of podspec, by -h":    {[]string{"podspec", "-h"}, []string{"usage: lastcall podspec", "snippet", "deployment", "budget"}},
 		"of help":              {[]string{"help", "help"}, []string{"usage: lastcall help"}},

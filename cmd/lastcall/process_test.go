@@ -81,11 +81,11 @@ func TestScenarios(t *testing.T) {
 		reached bool // the deadline
 	}{
 		"drain":    {roomy, report.ExitOK, drained, []string{"none failed", work("0 cancelled, 0 cut, 0")}, nil, false},
-		"stream":   {brief, report.ExitForced, forced, []string{"cancelled in", work("2 cancelled, 0 cut, 0")}, endlessCut, false},
+		"stream":   {brief, report.ExitInterrupted, forced, []string{"cancelled in", work("2 cancelled, 0 cut, 0")}, endlessCut, false},
 		"stuck":    {brief, report.ExitAbandoned, forced, []string{", and has not returned", work("0 cancelled, 0 cut, 1"), "running   " + path(methodStuck) + " x1, oldest "}, stuckCut, false},
 		"silent":   {roomy, report.ExitOK, drained, []string{"none failed", work("0 cancelled, 0 cut, 0"), "note      \"replica a\": 1 connection had not finished its handshake and was closed"}, nil, false},
 		"closer":   {roomy, report.ExitStep, drained, []string{`closer "cache" timed out`, "none failed"}, nil, false},
-		"signal":   {roomy, report.ExitForced, forced, []string{"-> SIGINT", "forced in"}, endlessCut, false},
+		"signal":   {roomy, report.ExitInterrupted, forced, []string{"-> SIGINT", "forced in"}, endlessCut, false},
 		"deadline": {brief, report.ExitAbandoned, forced, []string{`closer "cache" timed out`, `flusher "telemetry" timed out`}, stuckCut, true},
 	}
 	if len(tests) != len(scenarios()) {

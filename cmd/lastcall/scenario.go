@@ -24,11 +24,11 @@ type scenario struct {
 func scenarios() []scenario {
 	return []scenario{
 		{name: "drain", exit: report.ExitOK, says: "everything finishes in time, and no RPC is lost"},
-		{name: "stream", exit: report.ExitForced, says: "streams that never end: the timer fires", trouble: methodEndless},
+		{name: "stream", exit: report.ExitInterrupted, says: "streams that never end: the timer fires", trouble: methodEndless},
 		{name: "stuck", exit: report.ExitAbandoned, says: "a handler that ignores its context: it is abandoned", trouble: methodStuck},
 		{name: "silent", exit: report.ExitOK, says: "a peer that connects and says nothing, as a port scanner: its connection is closed", silent: true},
 		{name: "closer", exit: report.ExitStep, says: "a closer that hangs: it gets its share of the time, not more", hungCloser: true},
-		{name: "signal", exit: report.ExitForced, says: "streams that never end, and then a SIGINT, which forces", trouble: methodEndless, interrupt: true},
+		{name: "signal", exit: report.ExitInterrupted, says: "streams that never end, and then a SIGINT, which forces", trouble: methodEndless, interrupt: true},
 		{name: "deadline", exit: report.ExitAbandoned, says: "handler, closer and flusher hang: Run returns at the deadline", trouble: methodStuck, hungCloser: true, hungFlusher: true},
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"time"
 
@@ -30,10 +31,19 @@ type config struct {
 	work, census                  time.Duration
 	goroutines                    string
 	token                         string
+
+	listen func(addr string) (net.Listener, error)
+	dial   func(ctx context.Context, addr string) (net.Conn, error) // from the REST API to the gRPC server
 }
 
 func main() {
-	c := config{token: os.Getenv("SHUTDOWN_TOKEN")}
+	c := config{
+		token:  os.Getenv("SHUTDOWN_TOKEN"),
+		listen: func(addr string) (net.Listener, error) { return net.Listen("tcp", addr) },
+		dial: func(ctx context.Context, addr string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", addr)
+		},
+	}
 	flag.StringVar(&c.grpcAddr, "addr", "127.0.0.1:50051", "address of the gRPC server")
 	flag.StringVar(&c.restAddr, "rest", "127.0.0.1:8080", "address of the REST server")
 	flag.StringVar(&c.adminAddr, "admin", "127.0.0.1:9090", "address of the admin server: /readyz, /livez, /metrics, and\nPOST /shutdown if the environment has a SHUTDOWN_TOKEN")

@@ -67,7 +67,7 @@ func (c config) open(ctx context.Context, ctl *controller.Controller, log zerolo
 
 // openServers opens what others connect to, when all that the handlers need is there.
 func (c config) openServers(ctl *controller.Controller, log zerolog.Logger, guests *guestBook, events *events, traces *traces) error {
-	lis, err := listenAll(c.grpcAddr, c.restAddr, c.adminAddr)
+	lis, err := c.listenAll(c.grpcAddr, c.restAddr, c.adminAddr)
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func (c config) openServers(ctl *controller.Controller, log zerolog.Logger, gues
 	})
 	echopb.RegisterEchoServer(srv, echo{})
 
-	conn, err := grpc.NewClient(lis[0].Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy())
+	conn, err := grpc.NewClient("passthrough:///"+lis[0].Addr().String(), grpc.WithContextDialer(c.dial), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy())
 	if err != nil {
 		return closeAll(lis, err)
 	}
@@ -110,10 +110,10 @@ func (c config) openServers(ctl *controller.Controller, log zerolog.Logger, gues
 }
 
 // listenAll opens all listeners or none.
-func listenAll(addrs ...string) ([]net.Listener, error) {
+func (c config) listenAll(addrs ...string) ([]net.Listener, error) {
 	var all []net.Listener
 	for _, addr := range addrs {
-		lis, err := net.Listen("tcp", addr)
+		lis, err := c.listen(addr)
 		if err != nil {
 			return nil, closeAll(all, err)
 		}

@@ -27,14 +27,15 @@ func main() {
 		log.Fatal().Err(err).Msg("controller")
 	}
 	// From here on a signal ends the context, and what is open is closed in Run.
-	if err := open(ctl.Starting(context.Background()), ctl, log, *file, *addr); err != nil {
+	listen := func() (net.Listener, error) { return net.Listen("tcp", *addr) }
+	if err := open(ctl.Starting(context.Background()), ctl, log, *file, listen); err != nil {
 		ctl.Fail(err) // exit code 3, unless a signal came first
 	}
 	os.Exit(ctl.Run(context.Background()).ExitCode())
 }
 
 // open opens one thing after the other, and adds each before it opens the next.
-func open(ctx context.Context, ctl *controller.Controller, log zerolog.Logger, file, addr string) error {
+func open(ctx context.Context, ctl *controller.Controller, log zerolog.Logger, file string, listen func() (net.Listener, error)) error {
 	log.Info().Str("file", file).Msg("opening the database")
 	db, err := openDatabase(ctx, file)
 	if err != nil {
@@ -43,7 +44,7 @@ func open(ctx context.Context, ctl *controller.Controller, log zerolog.Logger, f
 	if err := ctl.Add(controller.WithCloser("database", db.Close)); err != nil {
 		return err
 	}
-	lis, err := net.Listen("tcp", addr)
+	lis, err := listen()
 	if err != nil {
 		return err
 	}

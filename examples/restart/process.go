@@ -84,12 +84,12 @@ func (r *restarter) listen(text string) error {
 	if !ok || name == "" || strings.Contains(name, ":") {
 		return errors.New("it must be a name and an address, such as grpc=127.0.0.1:50051")
 	}
-	lis, err := net.Listen("tcp", addr) //nolint:noctx // it takes no time
+	lis, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err
 	}
-	defer lis.Close()
-	raw, err := lis.(*net.TCPListener).SyscallConn()
+	defer func() { _ = lis.Close() }()
+	raw, err := lis.(*net.TCPListener).SyscallConn() //nolint:forcetypeassert // of "tcp" it is one
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ func startHAProxy(t *testing.T, backend string) string {
 		t.Fatal(err)
 	}
 	defer lis.Close()
-	file, err := lis.(*net.TCPListener).File() //nolint:forcetypeassert // it is one
+	file, err := lis.(*net.TCPListener).File()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -119,7 +119,7 @@ func TestTimerFindsIdlePeers(t *testing.T) {
 			code := report.ExitOK
 			switch {
 			case tt.lost:
-				code = report.ExitForced
+				code = report.ExitInterrupted
 			case len(r.Failures()) > 0:
 				code = report.ExitStep
 			}

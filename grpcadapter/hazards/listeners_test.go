@@ -20,7 +20,7 @@ import (
 
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/grpcadapter"
-	"github.com/lastcall-go/lastcall/internal/faults"
+	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 	"github.com/lastcall-go/lastcall/internal/mempipe"
 )
 

@@ -34,7 +34,12 @@ const maxWakes = 5
 // The file of a unix socket is removed only if it is still the one that was there when
 // the Listener was made, or at the first Accept if the listener inside is not of package
 // net. If the user has called SetUnlinkOnClose(false), it stays.
+//
+// The kernel resets connections that wait in the backlog when the listener is closed, so
+// Close lets Accept take them first, for closeTime at most, if Accept was ever called and
+// the listener is one of package net.
 func (l *Listener) Close() error {
+	l.takeBacklog()
 	l.mu.Lock()
 	first := !l.closed
 	l.closed = true
@@ -56,6 +61,17 @@ func (l *Listener) Close() error {
 		await(accepted, acceptTime)
 	}
 	return nil
+}
+
+// takeBacklog blocks until no connection waits to be accepted, for closeTime at most.
+func (l *Listener) takeBacklog() {
+	if !l.isNet() || !await(l.accepting, 0) || l.Closed() {
+		return
+	}
+	lis := l.inner.(syscall.Conn) //nolint:forcetypeassert // as those of package net are
+	for began := time.Now(); sock.Waits(lis) && time.Since(began) < closeTime; {
+		time.Sleep(closeTime / 100)
+	}
 }
 
 // await waits for a channel to be closed, for d at most, and reports whether it is.

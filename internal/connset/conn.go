@@ -20,19 +20,23 @@ const (
 // Conn is a connection of a [Set]. Methods that are not described here are those of the
 // connection inside. All may be called concurrently.
 type Conn struct {
-	net.Conn  // as the listener returned it
-	set       *Set
-	outside   net.Conn      // what Options.Wrap returned
-	accepted  time.Duration // since the Set was made
-	heard     atomic.Bool   // something was read
-	lingering atomic.Bool   // see Linger
-	closing   atomic.Bool   // it is not open any more; set with the set's mutex held
+	net.Conn // as the listener returned it
+	set      *Set
+	outside  net.Conn      // what Options.Wrap returned
+	accepted time.Duration // since the Set was made
+	state    atomic.Uint32 // of the bits below
 
 	// guarded by the set's mutex
 	handshaking bool
 	gone        bool          // Close of the connection inside has returned
 	done        chan struct{} // see Done; nil as long as no caller has asked for it
 }
+
+const (
+	heard     = 1 << iota // something was read
+	lingering             // see Linger
+	closing               // it is not open any more; set with the set's mutex held
+)
 
 // NetConn returns the connection as the listener returned it.
 func (c *Conn) NetConn() net.Conn { return c.Conn }
@@ -48,16 +52,16 @@ func (c *Conn) Read(b []byte) (int, error) {
 
 // Received notes that something has come, for types that read without Read.
 func (c *Conn) Received() {
-	if !c.heard.Load() { // so that the line of the cache stays shared
-		c.heard.Store(true)
+	if !c.Heard() { // so that the line of the cache stays shared
+		c.state.Or(heard)
 	}
 }
 
 // Heard reports whether anything was read.
-func (c *Conn) Heard() bool { return c.heard.Load() }
+func (c *Conn) Heard() bool { return c.state.Load()&heard != 0 }
 
 // Closing reports whether the connection was closed, by whomever, or is being closed.
-func (c *Conn) Closing() bool { return c.closing.Load() }
+func (c *Conn) Closing() bool { return c.state.Load()&closing != 0 }
 
 // Done returns a channel that is closed when Close of the connection inside has
 // returned. It is always the same channel.
@@ -80,7 +84,7 @@ func (c *Conn) HandshakeOver() bool {
 	s := c.set
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.closing.Load() {
+	if c.Closing() {
 		return false
 	}
 	s.shaken(c)
@@ -94,7 +98,7 @@ func (c *Conn) HandshakeAgain() {
 	s := c.set
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.closing.Load() || c.handshaking {
+	if c.Closing() || c.handshaking {
 		return
 	}
 	c.handshaking = true
@@ -161,7 +165,7 @@ const (
 // or has gone on for most. Until then another way to close it ends this at once. Of several
 // calls the first counts. It does not block.
 func (c *Conn) Linger(tcp *net.TCPConn, hold, most time.Duration) {
-	if !c.lingering.CompareAndSwap(false, true) {
+	if c.state.Or(lingering)&lingering != 0 {
 		return
 	}
 	c.set.opts.Calls.Run(callLinger, func() {

@@ -117,7 +117,7 @@ func (s *Set) admit(inner net.Conn) net.Conn {
 	defer s.mu.Unlock()
 	s.conns[c] = struct{}{}
 	if s.closed || s.refusing {
-		c.closing.Store(true)
+		c.state.Or(closing)
 		s.opts.Calls.Run(callCloseConn, c.close) // starts a goroutine, and returns
 		return nil
 	}
@@ -256,10 +256,10 @@ func (s *Set) Finished() <-chan struct{} { return s.finished }
 // leave takes a connection out of those that are open, and reports whether it was one.
 // The mutex is held, and settle comes next.
 func (s *Set) leave(c *Conn) bool {
-	if c.closing.Load() {
+	if c.Closing() {
 		return false
 	}
-	c.closing.Store(true)
+	c.state.Or(closing)
 	s.counts.Open--
 	s.shaken(c)
 	return true

@@ -45,7 +45,7 @@ type host struct {
 }
 
 func (h *host) Life() lastcall.Life {
-	return lastcall.NewLife(h.draining, func() (time.Time, bool) { return h.timer, true })
+	return lastcall.NewLife(h.draining, func() (lastcall.Times, bool) { return lastcall.Times{Timer: h.timer}, true })
 }
 func (h *host) Ready() bool                 { return true }
 func (h *host) ProbesReady() bool           { return false }

@@ -3,7 +3,9 @@
 package foreign
 
 import (
+	"context"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"sync"
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/stacks"
 )
 
 // Calls runs calls into code that is not ours on goroutines of their own, and
@@ -83,6 +86,7 @@ func (f *Calls) RunAll(name string, calls []func()) <-chan struct{} {
 }
 
 func (f *Calls) watch(c *running, call func()) {
+	pprof.SetGoroutineLabels(stacks.Of(context.Background(), c.name))
 	returned := false
 	defer func() {
 		_ = recover() // counted: whoever wants to know the value recovers it inside call

@@ -34,6 +34,8 @@ type Conn struct {
 	asked    bool // whether TLS speaks HTTP/2 is known
 	matched  int  // how many bytes of the preface of HTTP/2 it has begun with; -1: it is known
 	sends    bool // the peer may be sending a body that is not read
+	fed      bool // something was read since the last request
+	piped    bool // see Pipelines
 	answered bool // see Answered
 	bodyEnd  *time.Timer
 	hijacked func() // called when it is closed, after a handler has hijacked it
@@ -104,6 +106,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 	n, err := c.Wire.Read(b)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.fed = c.fed || n > 0
 	for i := 0; i < n && c.matched >= 0; i++ {
 		if b[i] != preface[c.matched] {
 			c.matched = -1
@@ -173,10 +176,19 @@ func (c *Conn) Serves(http1, body bool) bool {
 		c.stopBody()
 		c.mu.Lock()
 		c.phase, c.used = busy, true
+		c.piped, c.fed = c.piped || !c.fed && !c.through, false
 		c.sends = body && c.secured.Load() != nil // without TLS net/http calls CloseWrite
 		c.mu.Unlock()
 	}
 	return c.shaken() && !c.Claimed()
+}
+
+// Pipelines reports whether a request of HTTP/1.1 was read together with the one before it:
+// its client sends requests before it has the answers. Not every such client is found.
+func (c *Conn) Pipelines() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.piped
 }
 
 func (c *Conn) set(to phase) {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/lastcall-go/lastcall/internal/connset"
 	"github.com/lastcall-go/lastcall/internal/foreign"
+	"github.com/lastcall-go/lastcall/internal/stacks"
 )
 
 // Options configure [Conns]. All are required, but LeaveHijacked.
@@ -77,7 +78,7 @@ func (s *Conns) Hook(srv *http.Server) {
 				return nil // net/http says what is wrong
 			}
 		}
-		return context.WithValue(ctx, key{}, c) // last: the user's may not be made from ctx
+		return context.WithValue(stacks.Of(ctx, stacks.HTTP), key{}, c) // last: the user's may not be made from ctx
 	}
 	if next := maps.Clone(srv.TLSNextProto); len(next) > 0 {
 		for proto, serve := range next {

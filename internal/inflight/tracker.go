@@ -61,6 +61,9 @@ func New[T Record[T]](label func(T) Label) *Tracker[T] {
 // Stage returns how far the shutdown is.
 func (t *Tracker[T]) Stage() Stage { return Stage(t.stage.Load()) }
 
+// Began returns when Begin took in a record.
+func (t *Tracker[T]) Began(x T) time.Time { return t.made.Add(x.item().began) }
+
 // Begin takes in a record and reports whether its work may run: only before the stage
 // limit. Work that may not run is not counted; see Refuse. With arrives the instant
 // counts for LastArrival.

@@ -11,16 +11,21 @@ import (
 // 40 states.
 const starts, sweeps = 8, 12
 
+// enough is how many vertices all starts may sort together before the last one begins:
+// a graph that is so large is a mesh, which more starts cannot untangle.
+const enough = 50_000
+
 // order puts the vertices of each layer into an order with few crossings: the best that
 // the sweeps come across.
 func (l *layout) order() {
 	r := rand.New(rand.NewPCG(1, 1)) //nolint:gosec // it has to be the same each time
 	var best [][]int
 	fewest := math.MaxInt
-	for start := 0; start < starts && fewest > 0; start++ {
+	for start := 0; start < starts && start*len(l.verts) < enough && fewest > 0; start++ {
 		l.firstOrder(start, r)
+		pos := l.positions()
 		for sweep := 0; sweep <= sweeps && fewest > 0; sweep++ {
-			if n := l.crossings(); n < fewest {
+			if n := l.crossings(pos); n < fewest {
 				best, fewest = cloneRanks(l.ranks), n
 			}
 			down := (sweep+start)%2 == 0
@@ -29,9 +34,9 @@ func (l *layout) order() {
 				if !down {
 					r = len(l.ranks) - 1 - i
 				}
-				l.byBarycenter(r, down)
+				l.byBarycenter(pos, r, down)
 			}
-			l.swap()
+			l.swap(pos)
 		}
 	}
 	if best != nil {
@@ -95,8 +100,7 @@ func (v *vertex) neighbours(up bool) []int {
 
 // byBarycenter sorts a layer by the mean place of the neighbours on one side. A vertex
 // without any keeps its place.
-func (l *layout) byBarycenter(r int, up bool) {
-	pos := l.positions()
+func (l *layout) byBarycenter(pos []int, r int, up bool) {
 	key := make(map[int]float64)
 	for i, v := range l.ranks[r] {
 		near := l.verts[v].neighbours(up)
@@ -110,11 +114,13 @@ func (l *layout) byBarycenter(r int, up bool) {
 		}
 	}
 	slices.SortStableFunc(l.ranks[r], func(a, b int) int { return cmp.Compare(key[a], key[b]) })
+	for i, v := range l.ranks[r] {
+		pos[v] = i
+	}
 }
 
 // swap exchanges neighbours in a layer as long as that saves crossings.
-func (l *layout) swap() {
-	pos := l.positions()
+func (l *layout) swap(pos []int) {
 	for round, better := 0, true; better && round < 10; round++ {
 		better = false
 		for _, rank := range l.ranks {
@@ -145,20 +151,17 @@ func (l *layout) pair(pos []int, a, b int) (n int) {
 }
 
 // crossings counts all of them.
-func (l *layout) crossings() (n int) {
-	pos := l.positions()
+func (l *layout) crossings(pos []int) (n int) {
 	for _, rank := range l.ranks {
-		var ends [][2]int
+		var before []int // where the edges of what is to the left end, in order
 		for _, v := range rank {
 			for _, d := range l.verts[v].down {
-				ends = append(ends, [2]int{pos[v], pos[d]})
+				i, _ := slices.BinarySearch(before, pos[d]+1)
+				n += len(before) - i
 			}
-		}
-		for i, a := range ends {
-			for _, b := range ends[:i] {
-				if (a[0]-b[0])*(a[1]-b[1]) < 0 {
-					n++
-				}
+			for _, d := range l.verts[v].down {
+				i, _ := slices.BinarySearch(before, pos[d])
+				before = slices.Insert(before, i, pos[d])
 			}
 		}
 	}

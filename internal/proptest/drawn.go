@@ -228,7 +228,7 @@ func trueGantt(r report.Report) error {
 			last, _ := strconv.ParseInt(b[3], 10, 64)
 			seen := last - int64(to.Sub(r.Triggered)/unit)
 			if strings.HasPrefix(b[0], name) && strings.HasSuffix(b[0], want) && first == int64(from.Sub(r.Triggered)/unit) &&
-				seen >= 0 && seen <= int64(longer(r)/unit)/200 && strings.HasPrefix(b[1], tag) {
+				seen >= 0 && seen <= max(1, int64(longer(r)/unit)/200) && strings.HasPrefix(b[1], tag) {
 				bars = slices.Delete(bars, i, i+1)
 				return nil
 			}

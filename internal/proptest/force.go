@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -95,16 +96,25 @@ func IdleIsTrue(r *Run) error {
 	if r.Report.Outcome != report.OutcomeIdle {
 		return nil
 	}
+	var work []lastcall.Work
+	for _, w := range r.Report.Work {
+		if !r.server(w.Server).Last {
+			work = append(work, w)
+		}
+	}
 	forced := !r.force.IsZero() && r.force.Before(r.terminated)
-	if lost := report.Sum(r.Report.Work); forced || lost.Running+lost.Cancelled+lost.Cut > 0 {
-		return fmt.Errorf("only idle peers: forced %v, and the work says %+v", forced, lost)
+	if lost := report.Sum(work); forced || lost.Running+lost.Cancelled+lost.Cut > 0 {
+		return fmt.Errorf("only idle peers: forced in time %v, and the work says %+v", forced, lost)
 	}
 	if r.lastWorker().After(r.expiry) {
 		return fmt.Errorf("only idle peers, and a worker returned at %s, after the timer", r.since(r.lastWorker()))
 	}
 	for _, s := range r.servers(false) {
-		said := r.first(opIdlePeers, s.Name)
-		if r.gone(s.Name).After(r.expiry) && (said == nil || said.Value != true) {
+		idle := false
+		if said := r.first(opIdlePeers, s.Name); said != nil {
+			idle, _ = said.Value.(bool)
+		}
+		if r.gone(s.Name).After(r.expiry) && !idle {
 			return fmt.Errorf("only idle peers, and %s, which was up until %s, has not said so", s.Name, r.since(r.gone(s.Name)))
 		}
 	}

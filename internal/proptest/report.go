@@ -201,7 +201,7 @@ func ExitCodeIsTrue(r *Run) error {
 		}
 	}
 	if r.expired && r.Report.Outcome != report.OutcomeIdle { // see IdleIsTrue
-		want = report.ExitForced
+		want = report.ExitInterrupted
 	}
 	if r.Report.Outcome == report.OutcomeAbandoned { // see OutcomeIsTrue
 		want = report.ExitAbandoned

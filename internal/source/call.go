@@ -26,13 +26,16 @@ func (p *program) call(e *ast.CallExpr, f *frame) (value, *unknown) {
 		return nil, because(e, "%s is not evaluated", types.ExprString(e))
 	}
 	if lit, ok := fun.(*ast.FuncLit); ok {
-		return p.run(e, lit.Type, nil, lit.Body, f)
+		if sig, ok := p.info.TypeOf(lit).(*types.Signature); ok {
+			return p.run(e, sig, lit.Body, f)
+		}
 	}
-	decl := p.function(fun)
+	fn := p.callee(fun)
+	decl := p.functions[fn]
 	if decl == nil || decl.Body == nil {
 		return nil, because(e, "the call of %s is not evaluated", types.ExprString(fun))
 	}
-	return p.run(e, decl.Type, decl.Recv, decl.Body, f)
+	return p.run(e, fn.Signature(), decl.Body, f)
 }
 
 func (p *program) convert(e *ast.CallExpr, to types.Type, f *frame) (value, *unknown) {
@@ -86,36 +89,13 @@ func (p *program) length(e *ast.CallExpr, f *frame) (value, *unknown) {
 	return nil, because(e, "%s is not evaluated", types.ExprString(e))
 }
 
-// function returns the declaration of the function or method that an expression names,
-// nil if there is none to read.
-func (p *program) function(fun ast.Expr) *ast.FuncDecl {
-	switch x := fun.(type) {
-	case *ast.IndexExpr: // of a generic function
-		fun = ast.Unparen(x.X)
-	case *ast.IndexListExpr:
-		fun = ast.Unparen(x.X)
-	}
-	var obj types.Object
-	switch x := fun.(type) {
-	case *ast.Ident:
-		obj = p.info.Uses[x]
-	case *ast.SelectorExpr:
-		obj = p.info.Uses[x.Sel]
-	}
-	fn, ok := obj.(*types.Func)
-	if !ok {
-		return nil
-	}
-	return p.functions[fn.Origin()]
-}
-
 // run evaluates a function with what the call hands it.
-func (p *program) run(e *ast.CallExpr, typ *ast.FuncType, recv *ast.FieldList, body *ast.BlockStmt, f *frame) (value, *unknown) {
+func (p *program) run(e *ast.CallExpr, sig *types.Signature, body *ast.BlockStmt, f *frame) (value, *unknown) {
 	inner := &frame{vars: maps.Clone(f.vars), depth: f.depth + 1}
 	if inner.vars == nil {
 		inner.vars = make(map[types.Object]value)
 	}
-	p.bind(e, recv, typ, f, inner)
+	p.bind(e, sig, f, inner)
 	v, done, err := p.statements(body.List, inner)
 	switch {
 	case err != nil:
@@ -131,35 +111,26 @@ func (p *program) run(e *ast.CallExpr, typ *ast.FuncType, recv *ast.FieldList, b
 
 // bind gives each parameter the value of its argument, and the receiver that of what the
 // method is called on.
-func (p *program) bind(e *ast.CallExpr, recv *ast.FieldList, typ *ast.FuncType, outer, inner *frame) {
-	if recv != nil && len(recv.List[0].Names) > 0 {
-		obj := p.info.Defs[recv.List[0].Names[0]]
-		inner.vars[obj] = opaque{because(e, "the call of %s is not evaluated", types.ExprString(e.Fun))}
+func (p *program) bind(e *ast.CallExpr, sig *types.Signature, outer, inner *frame) {
+	if recv := sig.Recv(); recv != nil {
+		inner.vars[recv] = opaque{because(e, "the call of %s is not evaluated", types.ExprString(e.Fun))}
 		if sel, ok := ast.Unparen(e.Fun).(*ast.SelectorExpr); ok {
 			if s := p.info.Selections[sel]; s != nil && s.Kind() == types.MethodVal && len(s.Index()) == 1 {
-				inner.vars[obj] = p.lazy(sel.X, outer)
+				inner.vars[recv] = p.lazy(sel.X, outer)
 			}
 		}
 	}
-	i := 0
-	for _, field := range typ.Params.List {
-		_, variadic := field.Type.(*ast.Ellipsis)
-		for _, name := range field.Names {
-			obj := p.info.Defs[name]
-			switch {
-			case variadic && !e.Ellipsis.IsValid():
-				rest := list{}
-				for ; i < len(e.Args); i++ {
-					rest = append(rest, p.lazy(e.Args[i], outer))
-				}
-				inner.vars[obj] = rest
-			case i < len(e.Args):
-				inner.vars[obj] = p.lazy(e.Args[i], outer)
+	for i := range sig.Params().Len() {
+		obj := sig.Params().At(i)
+		switch {
+		case sig.Variadic() && i == sig.Params().Len()-1 && !e.Ellipsis.IsValid():
+			rest := list{}
+			for _, arg := range e.Args[min(i, len(e.Args)):] {
+				rest = append(rest, p.lazy(arg, outer))
 			}
-			i++
-		}
-		if len(field.Names) == 0 {
-			i++
+			inner.vars[obj] = rest
+		case i < len(e.Args):
+			inner.vars[obj] = p.lazy(e.Args[i], outer)
 		}
 	}
 }

@@ -108,7 +108,7 @@ type place struct {
 // search finds the machines of one program.
 func (f *finding) search(p *program) {
 	for fn, sites := range p.calls {
-		if fn.Name() != "NewFSM" || fn.Pkg() == nil || !isLooplab(fn.Pkg().Path()) {
+		if !isNewFSM(fn) {
 			continue
 		}
 		for _, s := range sites {
@@ -116,7 +116,15 @@ func (f *finding) search(p *program) {
 			f.evaluate(p, s, s, &frame{})
 		}
 	}
-	f.values(p)
+	for fn := range p.values {
+		if isNewFSM(fn) {
+			f.indirect(p, fn)
+		}
+	}
+}
+
+func isNewFSM(fn *types.Func) bool {
+	return fn.Name() == "NewFSM" && fn.Pkg() != nil && isLooplab(fn.Pkg().Path())
 }
 
 // isLooplab reports whether this is the package, in whichever major version.
@@ -141,6 +149,9 @@ func (f *finding) evaluate(p *program, made, at site, fr *frame) {
 		if sites == nil || made != at {
 			f.add(p, at, m, err)
 		}
+		if len(sites) > 0 && made == at {
+			f.indirect(p, p.around(made))
+		}
 		for _, s := range sites {
 			if made == at {
 				f.evaluate(p, made, s, p.bound(made, s))
@@ -158,7 +169,7 @@ func (f *finding) evaluate(p *program, made, at site, fr *frame) {
 // bound returns the frame of the function around a call of NewFSM for one call of it.
 func (p *program) bound(made, s site) *frame {
 	inner := &frame{vars: make(map[types.Object]value), depth: 1}
-	p.bind(s.call, made.in.Recv, made.in.Type, &frame{}, inner)
+	p.bind(s.call, p.around(made).Signature(), &frame{}, inner)
 	return inner
 }
 
@@ -168,6 +179,9 @@ func (p *program) initial(e ast.Expr, made site, fr *frame) (string, *unknown) {
 	state, err := p.text(e, fr)
 	if err == nil {
 		return state, nil
+	}
+	if len(p.indirect(p.around(made))) > 0 {
+		return "", err
 	}
 	for i, s := range p.callers(made, err) {
 		other, unknown := p.text(e, p.bound(made, s))
@@ -193,26 +207,19 @@ func (p *program) text(e ast.Expr, f *frame) (string, *unknown) {
 // callers returns the calls of the function around a call of NewFSM, if the events are
 // unknown because they are one of its parameters; nil if nothing calls it.
 func (p *program) callers(made site, err *unknown) []site {
-	if made.in == nil {
+	fn := p.around(made)
+	if fn == nil {
 		return nil
 	}
-	fields := made.in.Type.Params.List
-	if made.in.Recv != nil {
-		fields = slices.Concat(made.in.Recv.List, fields)
+	vars := slices.AppendSeq([]*types.Var{fn.Signature().Recv()}, fn.Signature().Params().Variables())
+	if !slices.ContainsFunc(vars, func(v *types.Var) bool { return v != nil && v.Pos() == err.pos }) {
+		return nil
 	}
-	for _, field := range fields {
-		for _, name := range field.Names {
-			if name.Pos() != err.pos {
-				continue
-			}
-			fn, _ := p.info.Defs[made.in.Name].(*types.Func)
-			sites := slices.DeleteFunc(slices.Clone(p.calls[fn]), func(s site) bool { return !p.isTarget(s.pkg) })
-			if len(sites) > 0 {
-				return sites
-			}
-		}
+	sites := slices.DeleteFunc(slices.Clone(p.calls[fn]), func(s site) bool { return !p.isTarget(s.pkg) })
+	if len(sites) == 0 {
+		return nil
 	}
-	return nil
+	return sites
 }
 
 // events evaluates an expression to a slice of EventDesc.
@@ -266,35 +273,6 @@ func (f *finding) add(p *program, at site, m Machine, err *unknown) {
 		pl.u = &Unknown{Why: p.because(err)}
 	}
 	f.places = append(f.places, pl)
-}
-
-// values adds the places where NewFSM is used as a value: who calls that is not known.
-func (f *finding) values(p *program) {
-	called := make(map[*ast.Ident]bool)
-	for _, sites := range p.calls {
-		for _, s := range sites {
-			switch fun := ast.Unparen(s.call.Fun).(type) {
-			case *ast.Ident:
-				called[fun] = true
-			case *ast.SelectorExpr:
-				called[fun.Sel] = true
-			}
-		}
-	}
-	for id, obj := range p.info.Uses {
-		fn, ok := obj.(*types.Func)
-		if !ok || called[id] || fn.Name() != "NewFSM" || fn.Pkg() == nil || !isLooplab(fn.Pkg().Path()) {
-			continue
-		}
-		for _, pkg := range p.targets {
-			for _, file := range p.files[pkg] {
-				if file.FileStart <= id.Pos() && id.Pos() < file.FileEnd {
-					f.places = append(f.places, place{pkg: pkg, name: "NewFSM", pos: p.fset.Position(id.Pos()),
-						u: &Unknown{Why: p.because(because(id, "NewFSM is used as a value: what it is called with is not known"))}})
-				}
-			}
-		}
-	}
 }
 
 func (p *program) because(err *unknown) string {

@@ -52,13 +52,14 @@ type program struct {
 	errs    []error // what is wrong with the targets, and with the rest of the module
 
 	// What the evaluation needs to know of variables and functions: see scan.
-	defined   map[types.Object]definition
+	defined   map[types.Object]ast.Expr // where a variable gets its first value; nil if it is the zero value
 	written   map[types.Object]token.Pos
 	deep      map[types.Object]token.Pos // written to through an index, a field or a pointer
-	params    map[types.Object]bool
 	owner     map[types.Object]owner
 	functions map[*types.Func]*ast.FuncDecl
 	calls     map[*types.Func][]site
+	direct    map[*ast.Ident]bool // the functions in calls
+	values    map[*types.Func][]use
 	steps     int // how many expressions were evaluated for the machine in hand
 }
 
@@ -67,10 +68,11 @@ type program struct {
 func load(ctx context.Context, dir string, patterns []string) (*program, error) {
 	p := &program{
 		fset: token.NewFileSet(), listed: make(map[string]*listed), checked: make(map[string]*types.Package),
-		files: make(map[*types.Package][]*ast.File), defined: make(map[types.Object]definition),
-		written: make(map[types.Object]token.Pos), params: make(map[types.Object]bool),
-		deep: make(map[types.Object]token.Pos), owner: make(map[types.Object]owner),
+		files: make(map[*types.Package][]*ast.File), defined: make(map[types.Object]ast.Expr),
+		written: make(map[types.Object]token.Pos),
+		deep:    make(map[types.Object]token.Pos), owner: make(map[types.Object]owner),
 		functions: make(map[*types.Func]*ast.FuncDecl), calls: make(map[*types.Func][]site),
+		direct: make(map[*ast.Ident]bool), values: make(map[*types.Func][]use),
 		info: types.Info{
 			Types: make(map[ast.Expr]types.TypeAndValue), Defs: make(map[*ast.Ident]types.Object),
 			Uses: make(map[*ast.Ident]types.Object), Selections: make(map[*ast.SelectorExpr]*types.Selection),

@@ -9,9 +9,6 @@ import (
 	"slices"
 )
 
-// definition is where a variable gets its first value; expr is nil if it is the zero value.
-type definition struct{ expr ast.Expr }
-
 // site is a call, in the function or variable around it.
 type site struct {
 	call *ast.CallExpr
@@ -53,8 +50,7 @@ func (p *program) declaration(pkg *types.Package, decl ast.Decl) {
 		}
 		if fn, ok := p.info.Defs[d.Name].(*types.Func); ok && p.listed[pkg.Path()].whole() {
 			p.functions[fn] = d
-			p.parameters(d.Recv)
-			p.owners(fn, d)
+			p.owners(fn)
 			p.inspect(d, site{pkg: pkg, in: d, name: name})
 		}
 	}
@@ -72,17 +68,6 @@ func receiver(e ast.Expr) string {
 		return e.Name
 	}
 	return "?"
-}
-
-func (p *program) parameters(fields *ast.FieldList) {
-	if fields == nil {
-		return
-	}
-	for _, field := range fields.List {
-		for _, name := range field.Names {
-			p.params[p.info.Defs[name]] = true
-		}
-	}
 }
 
 func (p *program) inspect(root ast.Node, where site) {
@@ -118,12 +103,15 @@ func (p *program) inspect(root ast.Node, where site) {
 			if n.Op == token.AND {
 				p.write(n.X)
 			}
-		case *ast.FuncType:
-			p.parameters(n.Params)
+		case *ast.Ident: // visited after the call that it may name
+			if fn, ok := p.info.Uses[n].(*types.Func); ok && !p.direct[n] {
+				p.values[fn.Origin()] = append(p.values[fn.Origin()], use{where.pkg, n, "is used as a value"})
+			}
 		case *ast.CallExpr:
 			p.builtin(n)
 			p.dynamic(n)
-			if fn := p.callee(n); fn != nil {
+			if fn := p.callee(n.Fun); fn != nil {
+				p.direct[p.named(n.Fun)] = true
 				at := where
 				at.call = n
 				p.calls[fn] = append(p.calls[fn], at)
@@ -133,24 +121,9 @@ func (p *program) inspect(root ast.Node, where site) {
 	})
 }
 
-// callee returns the function that a call names; nil if it is a value.
-func (p *program) callee(call *ast.CallExpr) *types.Func {
-	var fn *types.Func
-	switch fun := ast.Unparen(call.Fun).(type) {
-	case *ast.Ident:
-		fn, _ = p.info.Uses[fun].(*types.Func)
-	case *ast.SelectorExpr:
-		fn, _ = p.info.Uses[fun.Sel].(*types.Func)
-	}
-	if fn == nil {
-		return nil
-	}
-	return fn.Origin()
-}
-
 func (p *program) define(name *ast.Ident, e ast.Expr) {
 	if obj := p.info.Defs[name]; obj != nil {
-		p.defined[obj] = definition{e}
+		p.defined[obj] = e
 	}
 }
 
@@ -172,7 +145,7 @@ func (p *program) dynamic(call *ast.CallExpr) {
 	if tv := p.info.Types[ast.Unparen(call.Fun)]; tv.IsType() || tv.IsBuiltin() {
 		return
 	}
-	if fn := p.callee(call); fn != nil {
+	if fn := p.callee(call.Fun); fn != nil {
 		recv := fn.Signature().Recv()
 		if recv == nil || !types.IsInterface(recv.Type()) {
 			return
@@ -242,18 +215,13 @@ type owner struct {
 	index int
 }
 
-func (p *program) owners(fn *types.Func, d *ast.FuncDecl) {
-	if d.Recv != nil {
-		for _, name := range d.Recv.List[0].Names {
-			p.owner[p.info.Defs[name]] = owner{fn, -1}
-		}
+func (p *program) owners(fn *types.Func) {
+	if recv := fn.Signature().Recv(); recv != nil {
+		p.owner[recv] = owner{fn, -1}
 	}
-	i := 0
-	for _, field := range d.Type.Params.List {
-		for _, name := range field.Names {
-			p.owner[p.info.Defs[name]] = owner{fn, i}
-			i++
-		}
+	params := fn.Signature().Params()
+	for i := range params.Len() {
+		p.owner[params.At(i)] = owner{fn, i}
 	}
 }
 
@@ -271,8 +239,8 @@ func (p *program) spread() {
 			continue
 		}
 		var sources []ast.Expr
-		if def := p.defined[obj]; def.expr != nil {
-			sources = append(sources, def.expr)
+		if def := p.defined[obj]; def != nil {
+			sources = append(sources, def)
 		}
 		if own, ok := p.owner[obj]; ok {
 			for _, s := range p.calls[own.fn] {

@@ -111,11 +111,11 @@ func (p *program) object(e ast.Expr, obj types.Object, f *frame) (value, *unknow
 		}
 		def, ok := p.defined[obj]
 		switch {
-		case ok && def.expr == nil:
+		case ok && def == nil:
 			return zero(obj.Type(), e)
 		case ok:
-			return p.eval(def.expr, &frame{vars: f.vars, depth: f.depth + 1})
-		case p.params[obj]:
+			return p.eval(def, &frame{vars: f.vars, depth: f.depth + 1})
+		case obj.Kind() == types.ParamVar || obj.Kind() == types.RecvVar:
 			return nil, &unknown{obj.Pos(), name + " is a parameter: its value depends on the caller"}
 		case obj.Pkg() != nil && p.files[obj.Pkg()] == nil:
 			return nil, because(e, "%s is a variable of the standard library", name)

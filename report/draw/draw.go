@@ -19,7 +19,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/lastcall-go/lastcall/report"
-	"github.com/lastcall-go/lastcall/viz"
 )
 
 // Limits of a drawing: how long mermaid lets a text be before it refuses it, how many
@@ -75,6 +74,15 @@ func clip(text string, limit int) string {
 	return string([]rune(text)[:limit-1]) + "…"
 }
 
+// short shortens a name. Names that are alike often differ at the end, so that stays.
+func short(name string) string {
+	text := []rune(strings.Join(strings.Fields(name), " "))
+	if len(text) <= maxName {
+		return string(text)
+	}
+	return string(text[:maxName*2/3]) + "…" + string(text[len(text)-maxName/3+1:])
+}
+
 // headline says what the shutdown came to.
 func headline(r report.Report) string {
 	text := "no outcome yet"
@@ -84,12 +92,21 @@ func headline(r report.Report) string {
 	if r.Forced {
 		text += ", forced"
 	}
+	if r.Suspended > 0 {
+		text += ", suspended for " + ms(r.Suspended)
+	}
 	return fmt.Sprintf("%s, %s of %s (%s)", text, ms(r.Took()), ms(r.Budget.Total), clip(r.CauseText, maxText))
 }
 
 // subject names a call: "closer postgres".
 func subject(s report.Step) string {
-	return strings.TrimSpace(string(s.Op) + " " + clip(s.Name, maxName))
+	return strings.TrimSpace(string(s.Op) + " " + short(s.Name))
+}
+
+// ofServer reports whether a call is one of a server.
+func ofServer(op report.Op) bool {
+	return slices.Contains([]report.Op{report.OpAttach, report.OpServe, report.OpAnnounce, report.OpGracefulStop, report.OpCancel, report.OpStop,
+		report.OpCut, report.OpInFlight, report.OpNotes, report.OpLastArrival}, op)
 }
 
 // how says how a call ended.
@@ -97,7 +114,7 @@ func how(s report.Step) string {
 	text := s.Result.String()
 	switch {
 	case s.Result == 0:
-		text = "has not ended"
+		text = "no end is recorded"
 	case s.Abandoned:
 		text += ", has not returned"
 	}
@@ -170,6 +187,3 @@ func later(a, b time.Time) time.Time {
 	}
 	return b
 }
-
-// esc escapes a text for mermaid.
-func esc(text string) string { return viz.EscapeMermaid(text) }

@@ -201,6 +201,53 @@ func jumped() report.Report {
 	return r
 }
 
+// TestAlike: long names that differ at the end are drawn as two, and can be told apart.
+func TestAlike(t *testing.T) {
+	r := stopped(0, strings.Repeat("the same ", 20)+"one", strings.Repeat("the same ", 20)+"other")
+	for kind, drawn := range map[string]func(report.Report) (string, error){"sequence": draw.Sequence, "gantt": draw.Gantt} {
+		text, err := drawn(r)
+		for _, want := range []string{"the same one", "the same other"} {
+			if err != nil || !strings.Contains(text, want) {
+				t.Errorf("%s: error %v, %q is not there:\n%s", kind, err, want, text)
+			}
+		}
+	}
+}
+
+// TestTold: what the report says beside its steps is drawn as well.
+func TestTold(t *testing.T) {
+	r := stopped(0, "grpc")
+	r.Suspended = 1406 * time.Millisecond
+	r.Notes = []report.Note{{Server: "grpc", Text: "1 connection had not finished its handshake"}}
+	r.Idle = []report.Note{{Server: "grpc", Text: "2 peers were idle"}}
+	sequence, err := draw.Sequence(r)
+	gantt, err2 := draw.Gantt(r)
+	for _, want := range []string{"Note over P3: 1 connection had not", "Note over P3: 2 peers were idle", "the process was suspended for 1406 ms"} {
+		if err != nil || !strings.Contains(sequence, want) {
+			t.Errorf("error %v, %q is not in\n%s", err, want, sequence)
+		}
+	}
+	if err2 != nil || !strings.Contains(gantt, ", suspended for 1406 ms, ") {
+		t.Errorf("error %v\n%s", err2, gantt)
+	}
+}
+
+// TestShortBars: no bar has no length, however long the axis is.
+func TestShortBars(t *testing.T) {
+	for _, took := range []time.Duration{time.Millisecond, 59 * time.Millisecond, 61 * time.Millisecond, 281 * time.Millisecond, time.Second, time.Minute} {
+		r := stopped(1, "grpc")
+		r.Ended = r.Triggered.Add(took)
+		r.Timer, r.Deadline = r.Ended.Add(20*took), r.Ended.Add(20*took)
+		for i := range r.Steps {
+			r.Steps[i].Start, r.Steps[i].Duration = r.Triggered, 0
+		}
+		text, err := draw.Gantt(r)
+		if short := regexp.MustCompile(`b\d+, (\d+), (\d+)\n`).FindAllStringSubmatch(text, -1); err != nil || len(short) == 0 || short[0][1] == short[0][2] {
+			t.Errorf("%v: error %v\n%s", took, err, text)
+		}
+	}
+}
+
 // TestForcedLooksForced: the forced way differs from the clean one in every kind.
 func TestForcedLooksForced(t *testing.T) {
 	r := stopped(1, "grpc")
@@ -272,10 +319,10 @@ func TestSameInstant(t *testing.T) {
 func TestUnfinished(t *testing.T) {
 	r := stopped(0, "grpc")
 	r.Steps[1].Result, r.Steps[1].Abandoned = 0, true
-	if text, err := draw.Sequence(r); err != nil || !strings.Contains(text, "GracefulStop has not ended") || strings.Contains(text, "--x") {
+	if text, err := draw.Sequence(r); err != nil || !strings.Contains(text, "GracefulStop#58; no end is recorded") || strings.Contains(text, "--x") {
 		t.Errorf("error %v\n%s", err, text)
 	}
-	if text, err := draw.Gantt(r); err != nil || !strings.Contains(text, "GracefulStop grpc#58; has not ended") {
+	if text, err := draw.Gantt(r); err != nil || !strings.Contains(text, "GracefulStop grpc#58; no end is recorded") {
 		t.Errorf("error %v\n%s", err, text)
 	}
 }

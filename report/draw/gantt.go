@@ -7,6 +7,7 @@ import (
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/report"
+	"github.com/lastcall-go/lastcall/viz"
 )
 
 // Gantt returns a mermaid gantt chart: the phases, a bar for every call of a server, worker,
@@ -63,7 +64,7 @@ func (g *gantt) draw(n int) string {
 	if g.unit == time.Millisecond && g.length() >= time.Minute {
 		axis = "%M:%S"
 	}
-	fmt.Fprintf(&g.out, "gantt\n    title %s\n    dateFormat x\n    axisFormat %s\n    todayMarker off\n", esc(headline(g.r)), axis)
+	fmt.Fprintf(&g.out, "gantt\n    title %s\n    dateFormat x\n    axisFormat %s\n    todayMarker off\n", viz.EscapeMermaid(headline(g.r)), axis)
 	g.section("phases")
 	for _, s := range g.r.Steps {
 		if s.Kind == report.KindPhase && !end(s).Before(g.r.Triggered) && s.Phase >= lastcall.PhaseAnnounce {
@@ -107,9 +108,6 @@ func (g *gantt) draw(n int) string {
 
 func sectionOf(op report.Op) string {
 	switch op {
-	case report.OpAttach, report.OpServe, report.OpAnnounce, report.OpGracefulStop, report.OpCancel, report.OpStop, report.OpCut,
-		report.OpInFlight, report.OpNotes, report.OpLastArrival:
-		return "servers"
 	case report.OpWork:
 		return "workers"
 	case report.OpAnnouncer:
@@ -119,6 +117,9 @@ func sectionOf(op report.Op) string {
 	case report.OpFlush:
 		return "flushers"
 	default:
+		if ofServer(op) {
+			return "servers"
+		}
 		return "others"
 	}
 }
@@ -133,7 +134,7 @@ func (g *gantt) running(n int) {
 			g.bar(fmt.Sprintf("%d more names of work are left out", len(report.StillRunning(g.r.Work))-i), "crit, active, ", g.r.Triggered, g.r.Ended)
 			return
 		}
-		g.bar(fmt.Sprintf("%s of %s, %d running", clip(w.Name, maxName), clip(w.Server, maxName), w.Running), "crit, active, ", w.Oldest, g.r.Ended)
+		g.bar(fmt.Sprintf("%s of %s, %d running", short(w.Name), short(w.Server), w.Running), "crit, active, ", w.Oldest, g.r.Ended)
 	}
 }
 
@@ -149,7 +150,7 @@ func (g *gantt) marks() {
 			text, when = text+" (beyond this axis)", g.r.Ended
 		}
 		g.bars++
-		fmt.Fprintf(&g.out, "    %s :milestone, b%d, %d, 0ms\n", esc(text), g.bars, g.scale(when))
+		fmt.Fprintf(&g.out, "    %s :milestone, b%d, %d, 0ms\n", viz.EscapeMermaid(text), g.bars, g.scale(when))
 	}
 }
 
@@ -164,8 +165,8 @@ func (g *gantt) bar(name, tags string, from, to time.Time) {
 		begin, since = g.r.Triggered, "before"
 	}
 	first := g.scale(begin)
-	last := max(g.scale(to), first+int64(g.length()/g.unit)/visible)
-	fmt.Fprintf(&g.out, "    %s :%sb%d, %d, %d\n", esc(fmt.Sprintf("%s (%s to %s)", name, since, at(g.r, to))), tags, g.bars, first, last)
+	last := max(g.scale(to), first+max(1, int64(g.length()/g.unit)/visible))
+	fmt.Fprintf(&g.out, "    %s :%sb%d, %d, %d\n", viz.EscapeMermaid(fmt.Sprintf("%s (%s to %s)", name, since, at(g.r, to))), tags, g.bars, first, last)
 }
 
 func (g *gantt) scale(t time.Time) int64 {

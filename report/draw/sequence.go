@@ -9,6 +9,7 @@ import (
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/fsm"
 	"github.com/lastcall-go/lastcall/report"
+	"github.com/lastcall-go/lastcall/viz"
 )
 
 // Sequence returns a mermaid sequence diagram of who called whom, when, and how that
@@ -109,7 +110,17 @@ func (d *sequence) draw() string {
 		d.note("lastcall", leftOut(d.folded))
 	}
 	for _, s := range d.open {
-		d.note(who(s), string(s.Op)+" has not ended")
+		d.note(who(s), string(s.Op)+": no end is recorded")
+	}
+	for i, n := range slices.Concat(d.r.Notes, d.r.Idle) {
+		if i == maxItems/4 {
+			d.note("lastcall", fmt.Sprintf("%d more notes are left out", len(d.r.Notes)+len(d.r.Idle)-i))
+			break
+		}
+		d.note(participant("server", n.Server), clip(n.Text, maxText))
+	}
+	if d.r.Suspended > 0 {
+		d.note("lastcall", "the process was suspended for "+ms(d.r.Suspended))
 	}
 	last := fmt.Sprintf("%s %s", at(d.r, d.r.Ended), "no outcome yet")
 	if d.r.Outcome != 0 {
@@ -119,7 +130,7 @@ func (d *sequence) draw() string {
 	var head strings.Builder
 	head.WriteString("sequenceDiagram\n")
 	for _, p := range d.participants {
-		fmt.Fprintf(&head, "    participant %s as %s\n", d.ids[p], esc(p))
+		fmt.Fprintf(&head, "    participant %s as %s\n", d.ids[p], viz.EscapeMermaid(short(p)))
 	}
 	return head.String() + d.out.String()
 }
@@ -153,6 +164,8 @@ func (d *sequence) message(m message) {
 			text += ", not ready"
 		}
 		d.note("lastcall", text)
+	case s.Kind == report.KindWarning:
+		d.note("lastcall", when+" "+clip(s.Text, maxText))
 	case s.Kind != report.KindCall:
 		d.line("Trigger", "->>", "lastcall", when+" "+clip(s.String(), maxText))
 	case m.both:
@@ -205,17 +218,14 @@ func arrow(well, badly string, s report.Step) string {
 
 // who names whom a call goes to.
 func who(s report.Step) string {
-	switch s.Op {
-	case report.OpAttach, report.OpServe, report.OpAnnounce, report.OpGracefulStop, report.OpCancel, report.OpStop, report.OpCut,
-		report.OpInFlight, report.OpNotes, report.OpLastArrival:
+	if ofServer(s.Op) {
 		return participant("server", s.Name)
-	default:
-		return participant(string(s.Op), s.Name)
 	}
+	return participant(string(s.Op), s.Name)
 }
 
 func participant(what, name string) string {
-	return strings.TrimSpace(what + " " + clip(name, maxName))
+	return strings.TrimSpace(what + " " + name)
 }
 
 func (d *sequence) id(name string) string {
@@ -228,9 +238,9 @@ func (d *sequence) id(name string) string {
 
 func (d *sequence) line(from, arrow, to, text string) {
 	a, b := d.id(from), d.id(to)
-	fmt.Fprintf(&d.out, "    %s%s%s: %s\n", a, arrow, b, esc(text))
+	fmt.Fprintf(&d.out, "    %s%s%s: %s\n", a, arrow, b, viz.EscapeMermaid(text))
 }
 
 func (d *sequence) note(over, text string) {
-	fmt.Fprintf(&d.out, "    Note over %s: %s\n", d.id(over), esc(text))
+	fmt.Fprintf(&d.out, "    Note over %s: %s\n", d.id(over), viz.EscapeMermaid(text))
 }

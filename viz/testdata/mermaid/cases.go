@@ -90,8 +90,8 @@ func cases() []Case {
 		state("path so far", shutdown.Path("SERVING")),
 		state("calls", viz.FromTable(transitions.Shutdown(), viz.Calls)),
 		state("phases", viz.FromTable(transitions.Shutdown(), viz.Phases)),
-		state("everything", everything()),
-		state("groups", groups()),
+		state("everything", machines.Everything()),
+		state("groups", machines.Groups()),
 		sequence("the guide's sequence", ""),
 		sequence("sequence with a title", "Who says what"),
 		state("no labels", hostile("")),
@@ -218,48 +218,6 @@ func state(name string, m viz.Machine) Case {
 
 func sequence(name, title string) Case {
 	return Case{Name: name, Text: viz.GuideSequence(title), Guide: guideSequence, Title: title}
-}
-
-// everything has all that a machine can have.
-func everything() viz.Machine {
-	return viz.Machine{
-		Title: "All: at once", Direction: viz.RightLeft, Initial: "a", Start: "begin",
-		States: []viz.State{
-			{Name: "a", Label: "An <b>a</b>", Notes: []string{"first", "second: x"}, Class: viz.Visited},
-			{Name: "outer", Label: "out er", Initial: "in 1", Class: viz.Current, Notes: []string{"around"}, States: []viz.State{
-				{Name: "in 1", Initial: "deep", States: []viz.State{{Name: "deep", Terminal: true}}},
-				{Name: "in2", Class: viz.Forced, Terminal: true},
-				{Name: "alone in here"},
-			}},
-			{Name: "alone"},
-			{Name: "end", Terminal: true},
-		},
-		Edges: []viz.Edge{
-			{From: "a", To: "outer", Label: "go", Class: viz.Visited},
-			{From: "a", To: "a", Label: "again"},
-			{From: "a", To: "a", Label: "and again"},
-			{From: "in 1", To: "in2", Label: "deeper", Class: viz.Forced},
-			{From: "in2", To: "in2"},
-			{From: "outer", To: "end", Label: "enough"},
-			{From: "outer", To: "outer", Label: "stay"},
-			{From: "outer", To: "a"},
-		},
-	}
-}
-
-// groups has edges across the borders of states, and starts inside of one.
-func groups() viz.Machine {
-	return viz.Machine{
-		Initial: "working",
-		States: []viz.State{
-			{Name: "busy", States: []viz.State{{Name: "working"}, {Name: "slow", States: []viz.State{{Name: "waiting"}}}}},
-			{Name: "sick", States: []viz.State{{Name: "not well"}, {Name: "worse"}}},
-		},
-		Edges: []viz.Edge{
-			{From: "working", To: "waiting", Label: "block"}, {From: "waiting", To: "working", Label: "wake"}, {From: "waiting", To: "not well", Label: "timeout"},
-			{From: "not well", To: "worse", Label: "more"}, {From: "worse", To: "busy", Label: "heal"}, {From: "sick", To: "killed", Label: "kill"},
-		},
-	}
 }
 
 // ids has names that mean something to mermaid or to JavaScript, or that mermaid makes.

@@ -127,7 +127,15 @@ func All() map[string]*fsm.FSM {
 		"idioms.Twice": one, "idioms.Twice-2": two, "idioms.Restored": Restored(""), "idioms.order.Method": new(order).Method(),
 		"idioms.NoEvents": NoEvents(), "idioms.agreed": agreed("idle"), "idioms.Dot": Dot(),
 		"idioms.Generated": Generated(), "idioms.Built": Built(), "idioms.disagreed": disagreed(""),
+		"idioms.Explicit": Explicit(), "idioms.started": start(""), "idioms.Direct": Direct(), "idioms.Method": Method(), "idioms.Unshifted": Unshifted(),
 	}
 }
 
 var _, _ = agreed("i" + "dle"), disagreed("idle")
+
+func generic[S ~string](events fsm.Events) *fsm.FSM { return fsm.NewFSM("idle", events, nil) }
+
+// Explicit names the type of a generic function.
+func Explicit() *fsm.FSM { return generic[string](base) }
+
+var _, start = started("idle"), started

@@ -107,3 +107,33 @@ func Given(h hook) *fsm.FSM {
 	h.change(given) // Given
 	return fsm.NewFSM("idle", given, nil)
 }
+
+func lent(events fsm.Events) *fsm.FSM { return fsm.NewFSM("idle", events, nil) }
+
+func Direct() *fsm.FSM { return lent(fsm.Events{{Name: "x", Src: all, Dst: "y"}}) }
+
+var maker = lent // lent
+
+type shop struct{}
+
+func (shop) through(events fsm.Events) *fsm.FSM { return fsm.NewFSM("idle", events, nil) }
+
+func Method() *fsm.FSM { return shop{}.through(fsm.Events{{Name: "x", Src: all, Dst: "y"}}) }
+
+func Interface(b interface {
+	through(events fsm.Events) *fsm.FSM
+},
+) *fsm.FSM {
+	return b.through(fsm.Events{{Name: "lost", Src: all, Dst: "y"}}) // through
+}
+
+func (shop) shifted(_, events fsm.Events) *fsm.FSM { return fsm.NewFSM("idle", events, nil) }
+
+func Unshifted() *fsm.FSM { return shop{}.shifted(nil, base) }
+
+func Shifted() *fsm.FSM {
+	return shop.shifted(shop{}, nil, fsm.Events{{Name: "x", Src: all, Dst: "y"}}) // shifted
+}
+
+// started is called with "idle" by name, and as a value with another state.
+func started(initial string) *fsm.FSM { return fsm.NewFSM(initial, base, nil) }

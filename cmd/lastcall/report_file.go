@@ -1,0 +1,77 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/lastcall-go/lastcall/report"
+)
+
+// fileHelp says what the commands read.
+const fileHelp = `The file is a report, as
+json.Marshal(report) writes it, or the JSON lines of report.Recorder; - is stdin.`
+
+// readFile reads the one file that is named, or stdin. What is wrong with it is wrong usage.
+func readFile(args []string) (report.Report, error) {
+	if len(args) != 1 {
+		return report.Report{}, usageError{errors.New("name one file, or - for stdin")}
+	}
+	name := args[0]
+	var text []byte
+	var err error
+	if name == "-" {
+		name = "stdin"
+		text, err = io.ReadAll(os.Stdin)
+	} else {
+		text, err = os.ReadFile(name)
+	}
+	if err != nil {
+		return report.Report{}, usageError{err}
+	}
+	r, err := readReport(text)
+	if err != nil {
+		return r, usageError{fmt.Errorf("%s: %w", name, err)}
+	}
+	return r, nil
+}
+
+// readReport reads a report, or lines of Steps.
+func readReport(text []byte) (r report.Report, err error) {
+	var one struct {
+		Outcome *string
+		Kind    *string
+	}
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	switch err := json.NewDecoder(bytes.NewReader(text)).Decode(&one); {
+	case len(bytes.TrimSpace(text)) == 0:
+		return r, errors.New("it is empty")
+	case err != nil:
+		return r, fmt.Errorf("it is neither a report nor lines of steps: %w", located(text, err))
+	case one.Kind != nil:
+		return report.ReadRecord(bytes.NewReader(text))
+	case one.Outcome == nil:
+		return r, errors.New("it is neither a report, which has an outcome, nor lines of steps, which have a kind")
+	}
+	err = json.Unmarshal(text, &r)
+	return r, located(text, err)
+}
+
+// located adds to an error of JSON where it is.
+func located(text []byte, err error) error {
+	offset := int64(-1)
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		offset = syntax.Offset
+	} else if errors.Is(err, io.ErrUnexpectedEOF) {
+		offset = int64(len(text))
+	}
+	if offset < 0 || offset > int64(len(text)) {
+		return err
+	}
+	before := text[:offset]
+	return fmt.Errorf("line %d, column %d: %w", bytes.Count(before, []byte("\n"))+1, max(1, len(before)-bytes.LastIndexByte(before, '\n')-1), err)
+}

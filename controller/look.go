@@ -1,0 +1,164 @@
+package controller
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/stacks"
+	"github.com/lastcall-go/lastcall/report"
+)
+
+// manyGoroutines is with how many goroutines a look at a force would delay Stop: each of them
+// writes down its own stack when it runs, and all of them run as they are cancelled.
+const manyGoroutines = 1000
+
+// sight is what the loop knows of where goroutines stand. Looking is done on a goroutine of
+// its own, for which nothing waits.
+type sight struct {
+	looking bool
+	again   bool                    // to look once more when the present look is over
+	leaks   bool                    // and to have the runtime look for goroutines that never come back
+	began   time.Time               // the present look, or the last one
+	found   atomic.Pointer[finding] // what a look has found, until the loop takes it in
+	known   []report.Stack          // of each name what was found last
+}
+
+// look begins a look at where goroutines stand. The loop takes in later what that has found.
+func (r *run) look(leaks bool) {
+	v := &r.sight
+	if r.config.see.noStacks {
+		return
+	}
+	v.leaks = v.leaks || leaks
+	if v.looking {
+		v.again = true
+		return
+	}
+	v.looking, v.began = true, time.Now()
+	leaks, v.leaks = v.leaks, false
+	r.beside(func() {
+		all, _ := stacks.Take() // without it the report names what hangs without the line
+		r.found(all, !leaks || len(all) == 0)
+		if !leaks || len(all) == 0 {
+			return
+		}
+		lost, _ := stacks.TakeLeaked() // a garbage collection: it may take a while
+		all = slices.Clone(all)
+		for i, s := range all {
+			all[i].Leaked = slices.ContainsFunc(lost, s.SamePlace)
+		}
+		r.found(all, true)
+	})
+}
+
+// finding is what a look has found.
+type finding struct {
+	stacks []stacks.Stack
+	over   bool // the look is
+}
+
+// found hands over what a look has found.
+func (r *run) found(all []stacks.Stack, over bool) {
+	r.sight.found.Store(&finding{all, over})
+	r.inbox.poke()
+}
+
+// see takes in what a look has found.
+func (r *run) see() {
+	v := &r.sight
+	found := v.found.Swap(nil)
+	if found == nil {
+		return
+	}
+	v.looking = !found.over
+	for i, s := range found.stacks { // what was lost is lost
+		found.stacks[i].Leaked = s.Leaked || slices.ContainsFunc(v.known, func(old report.Stack) bool {
+			return old.Leaked && s.SamePlace(stacks.Stack(old))
+		})
+	}
+	v.known = slices.DeleteFunc(v.known, func(old report.Stack) bool {
+		return slices.ContainsFunc(found.stacks, func(s stacks.Stack) bool { return s.Of == old.Of })
+	})
+	for _, s := range found.stacks {
+		v.known = append(v.known, report.Stack(s))
+	}
+	for _, c := range r.calls {
+		if c.told && !c.over {
+			c.step.Stacks = r.stacksOf(c.step.Subject())
+		}
+	}
+	if v.again && found.over {
+		v.again = false
+		r.look(false)
+	}
+}
+
+// stacksOf returns where the goroutines of a call or of some work stood when they were
+// looked at last.
+func (r *run) stacksOf(what string) (all []report.Stack) {
+	for _, s := range r.sight.known {
+		if s.Of == what {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// stacksOfWork returns the same of all of some work that has one.
+func (r *run) stacksOfWork(work []lastcall.Work, has func(lastcall.Work) bool) (all []report.Stack) {
+	var names []string
+	for _, w := range work {
+		what := report.StackOf(w)
+		if has(w) && !slices.Contains(names, what) {
+			names = append(names, what)
+			all = append(all, r.stacksOf(what)...)
+		}
+	}
+	return all
+}
+
+// runs reports whether some of the work runs.
+func runs(w lastcall.Work) bool { return w.Running > 0 }
+
+// stacksFor returns what a report has of the stacks.
+func (r *run) stacksFor(made report.Report) []report.Stack {
+	all := r.stacksOfWork(made.Work, func(w lastcall.Work) bool { return w.Running+w.Cancelled+w.Cut > 0 })
+	for _, s := range made.Steps {
+		all = append(all, s.Stacks...)
+	}
+	for _, l := range made.Listeners {
+		if l.Busy {
+			all = append(all, r.stacksOf(report.Step{Op: l.Op, Name: l.Name}.Subject())...)
+		}
+	}
+	return all
+}
+
+// lookAtObservers begins a look if an observer, or the logger, is at one step for longer
+// than that should take.
+func (r *run) lookAtObservers() {
+	if slices.ContainsFunc(r.record.feeds, (*feed).stuck) {
+		r.look(false)
+	}
+}
+
+// nextLook returns when to look at calls that may last until one of these instants: before
+// that, so that what a line says when their time is over has the line of code; and after
+// the last look.
+func nextLook(start, last time.Time, ends ...time.Time) time.Time {
+	var next time.Time
+	for _, end := range ends {
+		if at := before(start, end); at.After(last) {
+			next = soonest(next, at)
+		}
+	}
+	return next
+}
+
+// labelled returns the context of a call into user code, which labels its goroutine.
+func (r *run) labelled(op report.Op, name string) context.Context {
+	return stacks.Of(r.base, report.Step{Op: op, Name: name}.Subject())
+}

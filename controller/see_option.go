@@ -1,0 +1,64 @@
+package controller
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// leastProgress is the least that WithProgress takes.
+const leastProgress = 100 * time.Millisecond
+
+// seeing is what of a shutdown can be seen.
+type seeing struct {
+	every    *time.Duration // how often progress is told; nil: the default
+	noStacks bool
+	noPeers  bool
+}
+
+func (s *seeing) join(more seeing) {
+	if more.every != nil {
+		s.every = more.every
+	}
+	s.noStacks, s.noPeers = s.noStacks || more.noStacks, s.noPeers || more.noPeers
+}
+
+// WithProgress sets how often a Step of kind [report.KindProgress] is told at most while the
+// drain lasts: once in 5 seconds without this option. 0 turns progress off. There is one
+// only if something has changed since the last one, and always one right before the
+// timer. After the timer, while dependencies close, and if the trigger was a Ctrl-C
+// typed at a terminal, there is one each second, or as often as here if that is more
+// often. Servers are asked InFlight for it. Less than 100 ms is an error.
+func WithProgress(every time.Duration) Option {
+	return func(c *config) error {
+		if every != 0 && every < leastProgress {
+			return fmt.Errorf("controller: WithProgress: %v is less than %v; 0 turns progress off", every, leastProgress)
+		}
+		if c.see.every != nil {
+			return errTwoProgresses
+		}
+		c.see.every = &every
+		return nil
+	}
+}
+
+var errTwoProgresses = errors.New("controller: WithProgress was given twice")
+
+// WithoutStacks has no goroutine looked at: log and report name what hangs without the
+// line of code. A look takes a goroutine profile, for which the program stands still for
+// some milliseconds; it is taken once right before the timer, and then for what hangs.
+func WithoutStacks() Option {
+	return func(c *config) error {
+		c.see.noStacks = true
+		return nil
+	}
+}
+
+// WithoutPeers leaves out of steps and the report whom work in flight serves, and what it
+// asks for: the fields Peer and Path of [lastcall.Work], and the names of idle connections.
+func WithoutPeers() Option {
+	return func(c *config) error {
+		c.see.noPeers = true
+		return nil
+	}
+}

@@ -1,0 +1,90 @@
+package stacks
+
+import (
+	"bytes"
+	"context"
+	"runtime/pprof"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A goroutine is found by its label and named with the line of the program's own code, and
+// one that it has started is not.
+func TestTake(t *testing.T) {
+	p := &profile{
+		strings:   []string{"", Label, "closer", "main.run", "/src/main.go", "sync.(*Mutex).Lock", "/go/sync/mutex.go", "github.com/lastcall-go/lastcall/controller.guard", "guard.go", "runtime.goexit", "database/sql.(*DB).Close"},
+		functions: map[uint64]function{1: {3, 4}, 2: {5, 6}, 3: {7, 8}, 4: {9, 8}, 5: {10, 6}},
+		locations: map[uint64][]line{1: {{2, 90}, {1, 42}}, 2: {{3, 7}}, 3: {{4, 1}}, 4: {{2, 90}}, 5: {{5, 100}}},
+		samples: []sample{
+			{[]uint64{1, 2, 3}, 2, [][2]uint64{{1, 2}}},
+			{[]uint64{4, 5, 2, 3}, 1, [][2]uint64{{1, 2}}},
+			{[]uint64{1, 3}, 1, [][2]uint64{{1, 2}}}, // started by the call
+			{[]uint64{1, 2, 3}, 1, nil},
+		},
+	}
+	got := p.stacks(nil)
+	if len(got) != 2 || got[0].Count != 2 || got[0].Func != "main.run" || got[0].Line != 42 || got[0].In != "sync.(*Mutex).Lock" || got[0].Of != "closer" ||
+		got[1].Func != "database/sql.(*DB).Close" || got[1].In != "sync.(*Mutex).Lock" || len(got[0].Frames) != 2 {
+		t.Errorf("found %+v", got)
+	}
+}
+
+// The profile of the running program is read whole: each of its goroutines has frames.
+func TestParseOwnProfile(t *testing.T) {
+	stop := make(chan struct{})
+	defer close(stop)
+	for range 100 {
+		go func() {
+			pprof.SetGoroutineLabels(Of(context.Background(), "waits"))
+			<-stop
+		}()
+	}
+	for {
+		out := &limited{left: maxProfile}
+		if err := pprof.Lookup("goroutine").WriteTo(out, 0); err != nil {
+			t.Fatal(err)
+		}
+		p, err := parse(&out.buffer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, frames := int64(0), ""
+		for _, s := range p.samples {
+			what, ok := p.what(s)
+			if !ok || what != "waits" {
+				continue
+			}
+			found += s.count
+			for _, id := range s.locations {
+				for _, l := range p.locations[id] {
+					frames += p.text(p.functions[l.function].name) + "\n"
+				}
+			}
+		}
+		if found == 100 && strings.Contains(frames, "stacks.TestParseOwnProfile.func1") && strings.Contains(frames, "runtime.gopark") {
+			return
+		}
+		time.Sleep(time.Millisecond) // some have not begun
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	out := &limited{left: maxProfile}
+	if err := pprof.Lookup("goroutine").WriteTo(out, 0); err != nil {
+		f.Fatal(err)
+	}
+	p := out.buffer.Bytes()
+	f.Add(p)
+	f.Add(p[:len(p)/2])
+	f.Add([]byte{8, 1, 0x12, 5, 10, 3, 1, 2, 3})
+	f.Fuzz(func(_ *testing.T, text []byte) {
+		if p, err := parse(bytes.NewReader(text)); err == nil {
+			p.stacks(nil)
+		}
+		p := &profile{locations: map[uint64][]line{}, functions: map[uint64]function{}}
+		if message(text, p.field) == nil {
+			p.stacks([]string{"example.com/x"})
+		}
+	})
+}

@@ -1,0 +1,103 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/lastcall-go/lastcall"
+)
+
+// Stack is where goroutines stood that worked at the same thing and stood at the same
+// line: one, or several.
+type Stack struct {
+	// Of is what they worked at: of a call the text of [Step.Subject], for example
+	// `closer "postgres"`, of work in flight the Name of the lastcall.Work. RPCs are known
+	// by their method, HTTP requests together as "HTTP".
+	Of    string `json:"of"`
+	Count int    `json:"count,omitempty"` // how many goroutines; 0 counts as 1
+
+	Func string `json:"func"` // the innermost function of the program's own, or of a library if there is none
+	File string `json:"file"`
+	Line int    `json:"line"`
+	In   string `json:"in,omitempty"` // the function that it has called and that has not returned, for example "sync.(*Mutex).Lock"; "" if it runs
+
+	// Leaked: the runtime has found that no goroutine can wake it any more. False is
+	// not a verdict: it may be lost all the same. Go 1.27 knows, and Go 1.26 does not.
+	Leaked bool `json:"leaked,omitempty"`
+
+	Frames []string `json:"frames,omitempty"` // the whole stack, innermost first: "function file:line"; at most 32
+}
+
+// Place returns where it stands in one line: "/src/watch.go:42 (main.watch, in
+// sync.(*Mutex).Lock)".
+func (s Stack) Place() string {
+	text := fmt.Sprintf("%s:%d (%s", s.File, s.Line, path.Base(s.Func))
+	if s.In != "" {
+		text += ", in " + waiting(s.In)
+	}
+	text += ")"
+	if s.Leaked {
+		text += ", which never comes back"
+	}
+	return oneLine(text)
+}
+
+// waiting returns the operation of the language for which a function of package runtime
+// stands, or the function.
+func waiting(in string) string {
+	switch in {
+	case "runtime.chanrecv", "runtime.chanrecv1", "runtime.chanrecv2":
+		return "channel receive"
+	case "runtime.chansend", "runtime.chansend1":
+		return "channel send"
+	case "runtime.selectgo", "runtime.block":
+		return "select"
+	}
+	return path.Base(in)
+}
+
+// maxPlaces is how many lines of code stand in a text about one name at most.
+const maxPlaces = 3
+
+// placesOf returns where the goroutines of some work stand: the lines with most of
+// them, and the one with least, which is the one that is unlike the others.
+func placesOf(all []Stack, w lastcall.Work) string {
+	var here []Stack
+	for _, s := range all {
+		if s.Of == StackOf(w) {
+			here = append(here, s)
+		}
+	}
+	slices.SortStableFunc(here, func(a, b Stack) int { return cmp.Compare(b.Count, a.Count) })
+	more := len(here) - maxPlaces
+	if more > 0 {
+		here = append(here[:maxPlaces-1], here[len(here)-1])
+	}
+	var texts []string
+	for _, s := range here {
+		text := s.Place()
+		if s.Count != w.Running && s.Count > 0 {
+			text += fmt.Sprintf(" x%d", s.Count)
+		}
+		texts = append(texts, text)
+	}
+	if more > 0 {
+		texts = append(texts, fmt.Sprintf("and %d more lines", more))
+	}
+	return strings.Join(texts, "; ")
+}
+
+// StackHTTP is Of of the stacks of HTTP requests: their patterns are known only when
+// they end.
+const StackHTTP = "HTTP"
+
+// StackOf returns Of of the stacks of some work.
+func StackOf(w lastcall.Work) string {
+	if w.Kind == lastcall.WorkRequest {
+		return StackHTTP
+	}
+	return w.Name
+}

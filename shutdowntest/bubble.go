@@ -1,0 +1,176 @@
+package shutdowntest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"os/signal"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// result is what a check comes to.
+type result struct {
+	seen  *seen
+	err   error
+	stays bool // the bubble cannot end
+}
+
+// bubble runs a check in a bubble, or in real time. calm is called when the service is
+// ready, instead of random load.
+//
+// A goroutine that the service has left would keep the bubble from ending, and one that
+// ticks would do so at full speed. So the check hands its result out, and a bubble that
+// cannot end stays behind, frozen: its first goroutine waits for something outside, for
+// which virtual time stands still. That is why rapid.SyncTest is not used here.
+func (k *kit) bubble(t *testing.T, p *plan, calm func(*world) error) (*seen, error) {
+	over := false
+	results := make(chan result, 1)
+	never := make(chan struct{})
+	if k.real != "" {
+		k.inside(p, calm, results, nil)
+	} else {
+		// Package os/signal starts a goroutine that never ends: not in the bubble.
+		ch := make(chan os.Signal, 1)
+		signal.Notify(ch, os.Interrupt)
+		signal.Stop(ch)
+		ended := make(chan struct{})
+		go func() {
+			synctest.Test(t, func(*testing.T) { k.inside(p, calm, results, never) })
+			close(ended)
+		}()
+		defer func() {
+			if over {
+				<-ended
+			}
+		}()
+	}
+	select {
+	case r := <-results:
+		over = !r.stays
+		return r.seen, r.err
+	case <-time.After(stuckTime):
+		stacks := make([]byte, 1<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		return nil, fmt.Errorf("the check has not ended after %v: it seems that the service waits for something outside of its bubble, such as a socket, a pipe, or a channel or a mutex that others hold, or that it never rests: time passes only while all of its goroutines wait; "+
+			"give it listeners and connections of the Env only, or use RealTime\n%s", stuckTime, stuck(stacks))
+	}
+}
+
+// stuckTime is how long a check in virtual time may take in real time.
+const stuckTime = 30 * time.Second
+
+// stuck returns the goroutines that a bubble waits for, or the first ones.
+func stuck(stacks []byte) string {
+	var all []string
+	for g := range strings.SplitSeq(string(stacks), "\n\n") {
+		first, _, _ := strings.Cut(g, "\n")
+		if strings.Contains(first, "synctest bubble") && !strings.Contains(first, "(durable)") {
+			all = append(all, g)
+		}
+	}
+	return strings.Join(all, "\n\n")
+}
+
+func (k *kit) inside(p *plan, calm func(*world) error, results chan<- result, never <-chan struct{}) {
+	s := &seen{plan: p, calm: k.calm()}
+	env := &Env{seen: s, plan: p, real: k.real != "", signals: make(chan os.Signal, 8), lis: map[string]*listener{}}
+	w := &world{kit: k, env: env, seen: s, plan: p, fail: make(chan error, 1), calm: calm}
+	w.clients, w.leave = context.WithCancel(context.Background())
+	before := goroutines(k.real == "")
+	err := w.build()
+	if err == nil {
+		err = w.run()
+		k.settled()
+		s.do(func() {
+			s.judgeBy(p.budget)
+			s.listeners = w.listeners()
+			s.open = slices.DeleteFunc(slices.Clone(s.conns), func(c *serverConn) bool { return !c.closed.IsZero() })
+		})
+	}
+	w.end()
+	k.settled()
+	left := k.left(before)
+	if err == nil {
+		s.left = left
+	}
+	stays := len(left) > 0
+	results <- result{s, err, stays}
+	if stays && never != nil {
+		<-never
+	}
+}
+
+// settled waits until everything that is under way has happened.
+func (k *kit) settled() {
+	if k.real == "" {
+		synctest.Wait()
+		return
+	}
+	time.Sleep(settleTime)
+}
+
+// settleTime is what goroutines that are ending may take in real time.
+const settleTime = 50 * time.Millisecond
+
+// left returns the goroutines that were not there before.
+func (k *kit) left(before map[string]string) (left []string) {
+	for range 10 {
+		left = nil
+		for id, stack := range goroutines(k.real == "") {
+			if _, was := before[id]; !was {
+				left = append(left, stack)
+			}
+		}
+		if len(left) == 0 || k.real == "" {
+			break
+		}
+		time.Sleep(settleTime)
+	}
+	// When net/http has refused the rest of a request, its goroutine waits half a second
+	// after it has closed the connection for writing, and nothing can end that.
+	lingers := func(stack string) bool { return strings.Contains(stack, "created by net/http.(*Server).Serve in") }
+	if k.real == "" && slices.ContainsFunc(left, lingers) {
+		time.Sleep(lingerTime)
+		still := slices.Collect(maps.Keys(goroutines(true)))
+		left = slices.DeleteFunc(left, func(stack string) bool {
+			return lingers(stack) && !slices.ContainsFunc(still, func(id string) bool { return strings.HasPrefix(stack, id+" ") })
+		})
+	}
+	slices.Sort(left)
+	return left
+}
+
+// lingerTime is longer than net/http waits.
+const lingerTime = time.Second
+
+// goroutines returns the stacks of the goroutines of the caller's bubble, or of all, but
+// for the caller's own.
+func goroutines(bubbled bool) map[string]string {
+	buf := make([]byte, 1<<16)
+	n := runtime.Stack(buf, true)
+	for n == len(buf) {
+		buf = make([]byte, 2*len(buf))
+		n = runtime.Stack(buf, true)
+	}
+	stacks := bytes.Split(buf[:n], []byte("\n\n"))
+	bubble := regexp.MustCompile(`synctest bubble \d+`)
+	own := bubble.Find(stacks[0]) // the caller's stack comes first
+	all := map[string]string{}
+	for _, stack := range stacks[1:] {
+		first, _, _ := bytes.Cut(stack, []byte("\n"))
+		if bubbled && !bytes.Equal(bubble.Find(first), own) || bytes.Contains(stack, []byte("testing/synctest.Test(")) || bytes.Contains(stack, []byte("testing.tRunner(")) {
+			continue
+		}
+		id, _, _ := bytes.Cut(first, []byte(" ["))
+		all[string(id)] = string(stack)
+	}
+	return all
+}

@@ -1,0 +1,354 @@
+package shutdowntest
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"net"
+	"net/http"
+
+	"google.golang.org/grpc"
+
+	"pgregory.net/rapid"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/report/draw"
+)
+
+// Load is a kind of call that clients make, or a setting of the check.
+type Load func(*kit)
+
+// GRPC returns a load: calls on a connection to the listener of that name. One call of
+// the function is one call of a client; it returns what the client got. The clients may
+// share a connection, and the function runs on many goroutines. It passes its context on.
+// A call that takes the same time each time is judged best: give each kind of call a load
+// of its own.
+func GRPC(listener string, call func(ctx context.Context, cc *grpc.ClientConn) error) Load {
+	return func(k *kit) { k.add(&load{listener: listener, grpc: call}) }
+}
+
+// HTTP is GRPC for requests. Hosts do not matter: each URL gets to the listener.
+func HTTP(listener string, call func(ctx context.Context, c *http.Client) error) Load {
+	return func(k *kit) { k.add(&load{listener: listener, http: call}) }
+}
+
+// Raw is GRPC for a protocol of its own: each call has a connection, which is closed
+// after it. An error says that the client did not get its whole answer, and knows it.
+func Raw(listener string, call func(ctx context.Context, conn net.Conn) error) Load {
+	return func(k *kit) { k.add(&load{listener: listener, raw: call}) }
+}
+
+// Probe asks a path for readiness over HTTP, all the time, as Kubernetes does. grpc.health.v1 of a
+// listener with a GRPC load is watched without that.
+func Probe(listener, path string) Load {
+	return func(k *kit) { k.add(&load{listener: listener, probe: path}) }
+}
+
+// Without leaves a rule out, and says why. A name that is not one of a rule, or no reason,
+// fails the test.
+func Without(rule, reason string) Load {
+	return func(k *kit) {
+		known := slices.ContainsFunc(k.rules, isRule(rule))
+		if !known || reason == "" {
+			k.wrong = append(k.wrong, fmt.Sprintf("Without(%q, %q): want the name of a rule (%s), and a reason", rule, reason, names(k.rules)))
+		}
+		k.rules = slices.DeleteFunc(k.rules, isRule(rule))
+		k.without = append(k.without, fmt.Sprintf("%s (%s)", rule, reason))
+	}
+}
+
+// WithBudget sets the budget of every check, which is drawn without it; that of
+// [CheckServer] is then [lastcall.DefaultBudget].
+func WithBudget(b lastcall.Budget) Load {
+	return func(k *kit) {
+		if err := b.Validate(); err != nil {
+			k.wrong = append(k.wrong, err.Error())
+		}
+		k.budget = &b
+	}
+}
+
+// WithTLS has the clients of a listener speak TLS, and HTTP/2 if the server does. An HTTP
+// load then asks for https URLs.
+func WithTLS(listener string, config *tls.Config) Load {
+	return func(k *kit) { k.tls[listener] = config }
+}
+
+// RealTime has the checks run over TCP and in real time, and says why: the service does
+// something that no bubble of testing/synctest can hold. Without -rapid.checks there are
+// then 10 of them. Such a test must not run in parallel to others.
+func RealTime(reason string) Load {
+	return func(k *kit) {
+		if k.real = reason; reason == "" {
+			k.wrong = append(k.wrong, "RealTime needs a reason")
+		}
+	}
+}
+
+// Check shuts the service down in random ways, under random load, and fails the test when
+// a rule is broken. build is called once for each check, perhaps in a bubble of
+// testing/synctest; it must make everything anew, on the listeners of the Env, and return
+// the controller before Run. Check adds an observer, a worker, a closer and the source of
+// signals to it. It returns when all checks are over.
+func Check(t *testing.T, build func(*Env) *controller.Controller, loads ...Load) {
+	t.Helper()
+	newKit(loads, func(k *kit) { k.build = build }).check(t, t)
+}
+
+// CheckServer is Check for a service without a controller. build starts it, and returns
+// what its main calls when it is told to go. That is given a context with the budget as its
+// deadline, and has to return by then: that of [lastcall.DefaultBudget], or of [WithBudget].
+func CheckServer(t *testing.T, build func(*Env) (stop func(context.Context)), loads ...Load) {
+	t.Helper()
+	newKit(loads, ofServer(build)).check(t, t)
+}
+
+func ofServer(build func(*Env) func(context.Context)) func(*kit) {
+	return func(k *kit) {
+		b := lastcall.DefaultBudget()
+		k.buildServer, k.budget = build, &b
+	}
+}
+
+// kit is one call of Check.
+type kit struct {
+	build       func(*Env) *controller.Controller
+	buildServer func(*Env) func(context.Context)
+	loads       []*load
+	rules       []rule
+	without     []string
+	wrong       []string
+	real        string           // why real time; "": virtual time
+	budget      *lastcall.Budget // the service's own; nil: that of Env
+	tls         map[string]*tls.Config
+}
+
+func newKit(loads []Load, build func(*kit)) *kit {
+	k := &kit{rules: rules(), tls: map[string]*tls.Config{}}
+	build(k)
+	for _, l := range loads {
+		l(k)
+	}
+	return k
+}
+
+func (k *kit) add(l *load) {
+	kind := "raw"
+	switch {
+	case l.grpc != nil:
+		kind = "gRPC"
+	case l.http != nil:
+		kind = "HTTP"
+	case l.probe != "":
+		kind = "probe " + l.probe
+	}
+	l.name = fmt.Sprintf("%d: %s to %s", len(k.loads)+1, kind, l.listener)
+	k.loads = append(k.loads, l)
+}
+
+func isRule(name string) func(rule) bool { return func(r rule) bool { return r.name == name } }
+
+func names(rules []rule) string {
+	var all []string
+	for _, r := range rules {
+		all = append(all, r.name)
+	}
+	return strings.Join(all, ", ")
+}
+
+// check calibrates, and then has rapid draw checks. Failures go to tb; t is what bubbles
+// need.
+func (k *kit) check(tb rapid.TB, t *testing.T) {
+	tb.Helper()
+	if len(k.wrong) > 0 {
+		tb.Fatalf("shutdowntest: %s", strings.Join(k.wrong, "; "))
+	}
+	how := "in virtual time, on listeners in memory"
+	if k.real != "" {
+		how = "over TCP, in real time: " + k.real
+		if !checksGiven() {
+			how += fmt.Sprintf("; of the checks that rapid counts only the first %d run (-rapid.checks runs all)", realChecks)
+		}
+	}
+	for _, w := range k.without {
+		how += "; without the rule " + w
+	}
+	tb.Logf("shutdowntest: %s", how)
+	if err := k.calibrate(t); err != nil {
+		tb.Fatalf("shutdowntest: in calm, before any random shutdown: %v", err)
+	}
+	ran, failed := 0, map[string]failure{}
+	rapid.Check(tb, func(rt *rapid.T) {
+		p := drawPlan(rt, k)
+		if ran++; k.real != "" && ran > realChecks && !checksGiven() {
+			return
+		}
+		// What happens in the same instant happens in any order, so the same plan may end in
+		// another way the next time. One that has failed once has failed.
+		key := fmt.Sprintf("%+v", *p)
+		if _, before := failed[key]; !before {
+			if f := k.one(t, p); f != (failure{}) {
+				failed[key] = f
+			}
+		}
+		if f, ok := failed[key]; ok {
+			rt.Log(f.story)
+			rt.Fatalf("shutdowntest: %s\n(If it does not fail again, its order within an instant was rare: repeat it with -count=100)", f.text)
+		}
+	})
+}
+
+// failure is how a check has failed.
+type failure struct{ text, story string }
+
+// one runs one check and judges it.
+func (k *kit) one(t *testing.T, p *plan) (f failure) {
+	s, err := k.bubble(t, p, nil)
+	if err != nil {
+		return failure{text: err.Error()}
+	}
+	s.do(func() {
+		s.learn()
+		if broken := k.judge(s); len(broken) > 0 {
+			f = failure{strings.Join(broken, "\n"), k.tell(s)}
+		}
+	})
+	return f
+}
+
+// realChecks is how many checks there are in real time.
+const realChecks = 10
+
+// judge returns the rules that are broken.
+func (k *kit) judge(s *seen) (broken []string) {
+	for _, r := range k.rules {
+		if wrong := r.holds(s); wrong != "" {
+			broken = append(broken, fmt.Sprintf("rule %q (%s): %s", r.name, r.means, wrong))
+		}
+	}
+	return broken
+}
+
+// tell says what was asked, and what happened.
+func (k *kit) tell(s *seen) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "what was asked:\n%s", s.plan)
+	for _, c := range s.plan.clients {
+		fmt.Fprintf(&b, "  a %s client of load %s\n", c.Temper, k.loads[c.Load].name)
+	}
+	fmt.Fprintf(&b, "what happened:\n%s\n", strings.Join(s.story(), "\n"))
+	for _, n := range s.notes {
+		fmt.Fprintf(&b, "note: %s\n", n)
+	}
+	if s.report != nil {
+		fmt.Fprintf(&b, "the report:\n%v\n", s.report)
+		if picture, err := draw.Sequence(*s.report); err == nil {
+			fmt.Fprintf(&b, "the report as a picture, for any page that draws mermaid:\n%s", picture)
+		}
+	}
+	return b.String()
+}
+
+// How many calls are made in calm for each load, and for how long one may last that ends by itself.
+const (
+	calmCalls = 2
+	calmTime  = time.Minute
+	calmReal  = 2 * time.Second
+)
+
+// calibrate learns, in one service that is then shut down, how long the calls of each load
+// take, what they answer, and whether they end by themselves.
+func (k *kit) calibrate(t *testing.T) error {
+	limit := calmTime
+	if k.real != "" {
+		limit = calmReal
+	}
+	budget := lastcall.Budget{Total: 2*limit + time.Nanosecond, Reserve: limit} // one that no service has
+	if k.budget != nil {
+		budget = *k.budget
+	}
+	p := &plan{trigger: byShutdown, budget: budget, late: k.late()}
+	s, err := k.bubble(t, p, func(w *world) error {
+		for _, l := range k.loads {
+			for i := 0; i < calmCalls && l.probe == ""; i++ {
+				c, err := w.newClient("calm", l, w.env.listener(l.listener), clientPlan{Temper: normal})
+				if err != nil {
+					return err
+				}
+				ctx, cancel := context.WithCancel(w.clients) // a deadline would be told to the server
+				timer := time.AfterFunc(limit, cancel)
+				one := c.do(ctx)
+				timer.Stop()
+				cancel()
+				c.close()
+				l.calm = append(l.calm, one)
+				if one.over && !one.ok() {
+					return fmt.Errorf("a call of load %s failed with status %d: %w", l.name, one.heard.status, errors.Join(one.err, one.heard.broken))
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	s.learn()
+	if s.ended.IsZero() {
+		return fmt.Errorf("the service did not stop:\n%s", strings.Join(s.story(), "\n"))
+	}
+	if s.report != nil && s.report.Budget != budget {
+		k.budget = &s.report.Budget
+	}
+	return nil
+}
+
+// patience is how long the kit waits for what should not take long.
+func (k *kit) patience() time.Duration {
+	if k.real != "" {
+		return 5 * time.Second
+	}
+	return 5 * time.Minute
+}
+
+// longer is for how long after the deadline the kit waits, to tell when it came back.
+func (k *kit) longer() time.Duration {
+	if k.real != "" {
+		return time.Second
+	}
+	return 5 * time.Minute
+}
+
+// late is how late things may be.
+func (k *kit) late() time.Duration {
+	if k.real != "" {
+		return 200 * time.Millisecond
+	}
+	return 0
+}
+
+// calm is the time before the trigger in which calls may begin.
+func (k *kit) calm() time.Duration {
+	if k.real != "" {
+		return 100 * time.Millisecond
+	}
+	longest := time.Second
+	for _, l := range k.loads {
+		if !l.endless() {
+			longest = max(longest, l.longest)
+		}
+	}
+	return cmp.Or(2*longest, time.Second)
+}
+
+func checksGiven() bool {
+	return os.Getenv("RAPID_CHECKS") != "" || slices.ContainsFunc(os.Args, func(a string) bool { return strings.Contains(a, "rapid.checks") })
+}

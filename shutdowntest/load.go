@@ -1,0 +1,276 @@
+package shutdowntest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/stats"
+	"google.golang.org/grpc/status"
+)
+
+// Ended returns nil for io.EOF, with which Recv ends when the server has ended a stream
+// well, and other errors as they are.
+func Ended(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// load is a kind of call.
+type load struct {
+	name, listener string
+	grpc           func(context.Context, *grpc.ClientConn) error
+	http           func(context.Context, *http.Client) error
+	raw            func(context.Context, net.Conn) error
+	probe          string
+
+	calm    []*call       // what the calls came to that were made while nothing else happened
+	longest time.Duration // of those that came to an end before a trigger, in any check
+}
+
+// endless reports whether the calls do not end by themselves.
+func (l *load) endless() bool {
+	for _, c := range l.calm {
+		if !c.over {
+			return true
+		}
+	}
+	return false
+}
+
+// learn takes in how long calls take that end before the trigger.
+func (s *seen) learn() {
+	for _, c := range s.calls {
+		if c.client.Temper == normal && c.ok() && (s.asked.IsZero() || c.ended.Before(s.asked)) {
+			c.load.longest = max(c.load.longest, c.ended.Sub(c.begun))
+		}
+	}
+}
+
+// call is one call of a client.
+type call struct {
+	load         *load
+	client       *client
+	name         string
+	begun, ended time.Time
+	over         bool
+	err          error
+	heard        heard
+}
+
+// heard is what came over the wire for a call: how many messages and bytes, the last
+// status of HTTP, and whether an answer broke off.
+type heard struct {
+	messages, size, status int
+	broken                 error
+}
+
+// ok reports whether a call succeeded.
+func (c *call) ok() bool { return c.over && c.err == nil && c.heard.broken == nil && !c.failed() }
+
+// failed reports whether the status is that of an error, and is not so in calm.
+func (c *call) failed() bool {
+	return c.heard.status >= http.StatusBadRequest && (len(c.load.calm) == 0 || c.load.calm[0].heard.status != c.heard.status)
+}
+
+// whole reports whether an answer has as much as those in calm have, if those agree.
+func (c *call) whole() bool {
+	if c.load.endless() || len(c.load.calm) < calmCalls {
+		return true
+	}
+	a, b := c.load.calm[0].heard, c.load.calm[1].heard
+	return a != b || c.heard.messages >= a.messages && c.heard.size >= a.size
+}
+
+// dishonest returns what is wrong with the way in which a call failed, or "".
+func (c *call) dishonest() string {
+	switch {
+	case !c.over:
+		return ""
+	case c.ok():
+		if !c.whole() {
+			return fmt.Sprintf("it ended as a success with %d messages and %d bytes, and in calm there are %d and %d",
+				c.heard.messages, c.heard.size, c.load.calm[0].heard.messages, c.load.calm[0].heard.size)
+		}
+		return ""
+	case c.load.grpc != nil:
+		if c.load.endless() && errors.Is(c.err, io.EOF) {
+			return ""
+		}
+		if code := status.Code(c.err); code != codes.Unavailable && code != codes.DeadlineExceeded {
+			return fmt.Sprintf("it ended with %v, which clients do not retry: %v", code, c.err)
+		}
+	case c.load.http != nil:
+		switch {
+		case c.heard.broken != nil || c.heard.status == http.StatusServiceUnavailable || c.load.endless():
+		case c.failed():
+			return fmt.Sprintf("it was answered with %d, which clients do not retry", c.heard.status)
+		case c.heard.status != 0:
+			return fmt.Sprintf("its answer was %d, whole, and wrong: %v", c.heard.status, c.err)
+		}
+	}
+	return ""
+}
+
+// client makes the calls of one plan, on connections of its own.
+type client struct {
+	clientPlan
+	name   string
+	load   *load
+	lis    *listener
+	seen   *seen
+	turned chan struct{} // closed when a deaf client stops to read
+
+	mu    sync.Mutex
+	conns []*clientConn
+	rpc   *grpc.ClientConn
+	web   *http.Client
+}
+
+func (w *world) newClient(name string, l *load, lis *listener, p clientPlan) (*client, error) {
+	c := &client{clientPlan: p, name: name, load: l, lis: lis, seen: w.seen, turned: make(chan struct{})}
+	secret := w.kit.tls[l.listener].Clone() // net/http changes it
+	dial := func(ctx context.Context) (net.Conn, error) { return c.dial(ctx, lis) }
+	switch {
+	case l.grpc != nil:
+		creds := insecure.NewCredentials()
+		if secret != nil {
+			creds = credentials.NewTLS(secret)
+		}
+		var err error
+		c.rpc, err = grpc.NewClient("passthrough:///"+l.listener,
+			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx) }),
+			grpc.WithTransportCredentials(creds), grpc.WithStatsHandler(counter{}), grpc.WithNoProxy())
+		return c, err
+	case l.http != nil:
+		c.web = &http.Client{Transport: counting{&http.Transport{
+			TLSClientConfig: secret, ForceAttemptHTTP2: secret != nil,
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
+		}}}
+	}
+	return c, nil
+}
+
+// do makes one call, and blocks until it is over.
+func (c *client) do(ctx context.Context) *call {
+	one := &call{load: c.load, client: c, begun: time.Now()}
+	c.seen.do(func() {
+		one.name = fmt.Sprintf("%s, call %d", c.name, len(c.seen.calls)+1)
+		c.seen.calls = append(c.seen.calls, one)
+		c.seen.event("%s begins", one.name)
+	})
+	h := &heardBy{}
+	err := c.once(context.WithValue(ctx, heardKey{}, h))
+	c.seen.do(func() {
+		if ctx.Err() != nil {
+			return // the check is over
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		one.ended, one.over, one.err, one.heard = time.Now(), true, err, h.heard
+		text := "succeeds"
+		if !one.ok() {
+			text = fmt.Sprintf("fails: status %d, %v", one.heard.status, errors.Join(err, one.heard.broken))
+		}
+		c.seen.event("%s %s", one.name, text)
+	})
+	return one
+}
+
+func (c *client) once(ctx context.Context) error {
+	switch {
+	case c.rpc != nil:
+		return c.load.grpc(ctx, c.rpc)
+	case c.web != nil:
+		return c.load.http(ctx, c.web)
+	}
+	conn, err := c.dial(ctx, c.lis)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	return c.load.raw(ctx, conn)
+}
+
+// close ends a client for good.
+func (c *client) close() {
+	if c.rpc != nil {
+		_ = c.rpc.Close()
+	}
+	if c.web != nil {
+		c.web.CloseIdleConnections()
+	}
+	c.leave()
+}
+
+// heardBy collects what a call hears.
+type heardBy struct {
+	mu    sync.Mutex
+	heard heard
+}
+
+type heardKey struct{}
+
+// hear changes what the call of a context has heard.
+func hear(ctx context.Context, f func(h *heard)) {
+	if h, ok := ctx.Value(heardKey{}).(*heardBy); ok {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		f(&h.heard)
+	}
+}
+
+// counter counts the messages of RPCs.
+type counter struct{}
+
+func (counter) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }
+func (counter) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+func (counter) HandleConn(context.Context, stats.ConnStats)                       {}
+func (counter) HandleRPC(ctx context.Context, s stats.RPCStats) {
+	if in, ok := s.(*stats.InPayload); ok {
+		hear(ctx, func(h *heard) { h.messages++; h.size += in.Length })
+	}
+}
+
+// counting counts the bytes of answers.
+type counting struct{ *http.Transport }
+
+func (t counting) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := t.Transport.RoundTrip(req)
+	if err != nil {
+		hear(req.Context(), func(h *heard) { h.broken = err })
+		return nil, err
+	}
+	hear(req.Context(), func(h *heard) { h.status, h.broken = res.StatusCode, nil; h.messages++ })
+	res.Body = countedBody{res.Body, req.Context()}
+	return res, nil
+}
+
+type countedBody struct {
+	io.ReadCloser
+	ctx context.Context //nolint:containedctx // it is the request's
+}
+
+func (b countedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	hear(b.ctx, func(h *heard) {
+		h.size += n
+		if err != nil && !errors.Is(err, io.EOF) {
+			h.broken = err
+		}
+	})
+	return n, err
+}

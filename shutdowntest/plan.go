@@ -1,0 +1,160 @@
+package shutdowntest
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/lastcall-go/lastcall"
+)
+
+// plan is what a check does: who asks for the shutdown, and which clients there are.
+// Instants are thousandths: of the calm before the trigger (negative), and of Total after
+// it.
+type plan struct {
+	budget  lastcall.Budget
+	trigger trigger
+	more    []again
+	clients []clientPlan
+	peers   []peer
+	watch   bool // a client watches grpc.health.v1
+	late    time.Duration
+}
+
+// trigger is what begins the shutdown.
+type trigger string
+
+// The triggers; the simplest one first, for shrinking.
+const (
+	byShutdown trigger = "Shutdown"
+	byStop     trigger = "the stop function"
+	bySignal   trigger = "SIGTERM"
+	byContext  trigger = "the end of Run's context"
+	byFail     trigger = "Fail"
+	byWorker   trigger = "a worker that fails"
+	byForce    trigger = "Force"
+	early      trigger = "Shutdown before Run"
+)
+
+// again is what happens after the trigger.
+type again struct {
+	What string
+	At   int
+}
+
+// What may happen again. A repeated signal comes right after the first one, as from a
+// wrapper that passes it on; an impatient one comes later, and forces.
+const (
+	repeatTERM = "SIGTERM right again"
+	repeatINT  = "SIGINT right after"
+	laterTERM  = "SIGTERM again"
+	laterINT   = "SIGINT, which may force"
+	laterForce = "Force"
+	laterAsk   = "Shutdown again"
+	laterCut   = "Shorten, to half of what is left"
+)
+
+// temper is how a client behaves.
+type temper string
+
+// The tempers.
+const (
+	normal   temper = "normal"
+	slow     temper = "slow"
+	deaf     temper = "deaf from the trigger on"
+	vanishes temper = "vanishing"
+)
+
+type clientPlan struct {
+	Load   int
+	Temper temper
+	Calls  []int
+	Leaves int // when a vanishing client closes its connection
+}
+
+// peer connects and says nothing, or not all of it.
+type peer struct {
+	Listener string
+	Says     string
+	At       int
+}
+
+// drawPlan draws one check.
+func drawPlan(t *rapid.T, k *kit) *plan {
+	p := &plan{trigger: byStop}
+	if k.build != nil {
+		p.trigger = rapid.SampledFrom([]trigger{byShutdown, byShutdown, bySignal, bySignal, byContext, byFail, byWorker, byForce, early}).Draw(t, "trigger")
+		p.more = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) again {
+			return again{
+				rapid.SampledFrom([]string{laterAsk, repeatTERM, repeatINT, laterTERM, laterINT, laterCut, laterForce}).Draw(t, "what"),
+				rapid.IntRange(200, 1000).Draw(t, "at"),
+			}
+		}), 0, 2).Draw(t, "then")
+	}
+	if p.late = k.late(); k.budget != nil {
+		p.budget = *k.budget
+	} else {
+		p.budget = drawBudget(t, k.real != "")
+	}
+	for i, l := range k.loads {
+		if l.probe != "" {
+			continue
+		}
+		clients := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) clientPlan {
+			return clientPlan{
+				Load:   i,
+				Temper: rapid.SampledFrom([]temper{normal, normal, normal, slow, deaf, vanishes}).Draw(t, "temper"),
+				Calls:  rapid.SliceOfN(drawInstant(), 1, 4).Draw(t, "calls"),
+				Leaves: drawInstant().Draw(t, "leaves"),
+			}
+		}), 0, 3).Draw(t, l.name)
+		p.clients = append(p.clients, clients...)
+		p.peers = append(p.peers, rapid.SliceOfN(rapid.Custom(func(t *rapid.T) peer {
+			return peer{
+				l.listener,
+				rapid.SampledFrom([]string{"", "GET / HTTP/1.1\r\nHo", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "x"}).Draw(t, "says"),
+				drawInstant().Draw(t, "at"),
+			}
+		}), 0, 1).Draw(t, "peer of "+l.name)...)
+	}
+	p.watch = rapid.Bool().Draw(t, "watch health")
+	return p
+}
+
+// drawInstant draws before, around and after the trigger.
+func drawInstant() *rapid.Generator[int] {
+	return rapid.OneOf(rapid.IntRange(-1000, -1), rapid.IntRange(-100, 250), rapid.IntRange(0, 1100), rapid.Just(0))
+}
+
+func drawBudget(t *rapid.T, quick bool) lastcall.Budget {
+	unit := 100 * time.Millisecond
+	if quick {
+		unit = 10 * time.Millisecond
+	}
+	b := lastcall.Budget{
+		Reserve: time.Duration(rapid.IntRange(10, 50).Draw(t, "reserve")) * unit,
+		Settle:  time.Duration(rapid.IntRange(0, 50).Draw(t, "settle")) * unit,
+	}
+	b.Total = b.Reserve + b.Settle + time.Duration(rapid.IntRange(20, 200).Draw(t, "drain"))*unit
+	return b
+}
+
+// at returns the instant that a number of thousandths stands for.
+func (s *seen) at(n int, budget lastcall.Budget) time.Time {
+	if n < 0 {
+		return s.planned.Add(time.Duration(n) * s.calm / 1000)
+	}
+	return s.planned.Add(time.Duration(n) * budget.Total / 1000)
+}
+
+// String says what was asked.
+func (p *plan) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "  %s (Env.Budget: total %v, settle %v, reserve %v)\n", p.trigger, p.budget.Total, p.budget.Settle, p.budget.Reserve)
+	for _, m := range p.more {
+		fmt.Fprintf(&b, "  then %s\n", m.What)
+	}
+	return b.String()
+}

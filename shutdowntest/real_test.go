@@ -1,0 +1,73 @@
+package shutdowntest
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/controller"
+)
+
+const overTCP = "the test shows this mode"
+
+// Over TCP correct services raise no alarm, and bugs are found as well.
+func TestRealTime(t *testing.T) {
+	quick := func(ctx context.Context) error {
+		select {
+		case <-time.After(10 * time.Millisecond):
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	t.Run("correct", func(t *testing.T) {
+		Check(t, onGRPC(&rpcs{unary: quick, stream: ticks}), GRPC("grpc", unary), GRPC("grpc", stream), RealTime(overTCP))
+	})
+	t.Run("a leaked goroutine", func(t *testing.T) {
+		over := make(chan struct{})
+		defer close(over)
+		found(t, "empty", newKit([]Load{GRPC("grpc", unary), RealTime(overTCP)}, func(k *kit) {
+			k.build = onGRPC(&rpcs{unary: func(context.Context) error { go func() { <-over }(); return nil }})
+		}))
+	})
+	t.Run("bare GracefulStop with an endless stream", func(t *testing.T) {
+		found(t, "bounded", newKit([]Load{GRPC("grpc", stream), RealTime(overTCP), WithBudget(lastcall.Budget{Total: time.Second, Reserve: 100 * time.Millisecond})},
+			ofServer(func(e *Env) func(context.Context) {
+				srv := bare(e, &rpcs{stream: endless})
+				e.Cleanup(srv.Stop)
+				return func(context.Context) { srv.GracefulStop() }
+			})))
+	})
+}
+
+// What is wrong with the call of Check fails the test, with a text that says so.
+func TestWrongCalls(t *testing.T) {
+	call := func(context.Context, *grpc.ClientConn) error { return nil }
+	nothing := func(e *Env) *controller.Controller { return newController(e) }
+	for name, tt := range map[string]struct {
+		build build
+		load  Load
+		want  string
+	}{
+		"no such rule":       {nothing, Without("punctual", "why not"), "want the name of a rule"},
+		"no reason":          {nothing, Without("honest", ""), "and a reason"},
+		"no such listener":   {nothing, GRPC("grpc", call), `Env.Listen("grpc")`},
+		"a nil controller":   {func(*Env) *controller.Controller { return nil }, Without("honest", "x"), "the controller is nil"},
+		"it cannot be built": {func(e *Env) *controller.Controller { e.Fatal("no database"); return nil }, Without("honest", "x"), "no database"},
+		"a call that fails":  {onGRPC(&rpcs{unary: func(context.Context) error { return errAsked }}), GRPC("grpc", unary), "in calm"},
+		"it never accepts": {func(e *Env) *controller.Controller {
+			return newController(e, controller.WithServer("grpc", grpc.NewServer(), controller.ServedElsewhere(make(chan struct{}))))
+		}, Without("honest", "x"), "not ready after"},
+		"a budget that is no": {nothing, WithBudget(lastcall.Budget{}), "zero Budget"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if text := fails(t, newKit([]Load{tt.load}, func(k *kit) { k.build = tt.build })); !strings.Contains(text, tt.want) {
+				t.Errorf("it says %q, want %q", text, tt.want)
+			}
+		})
+	}
+}

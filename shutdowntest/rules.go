@@ -1,0 +1,215 @@
+package shutdowntest
+
+import (
+	"fmt"
+	"time"
+)
+
+// A rule is a part of what a service is promised, or has to keep.
+type rule struct {
+	name  string
+	means string
+	holds func(*seen) string // what is wrong, or ""
+}
+
+// rules returns all rules, in the order of a shutdown.
+func rules() []rule {
+	return []rule{
+		{"bounded", "Run has returned by the deadline", bounded},
+		{"ready", "not ready before every server accepts; probes are down after announce, or, if the policy says so, when the drain begins", ready},
+		{"not lost", "a call that began before the drain and could end before the timer has succeeded", notLost},
+		{"honest", "an interrupted call got a status that clients retry; none succeeded without its whole answer", honest},
+		{"drained", "a stream that does not end by itself ends when the drain begins, and does not hold it until the timer", drained},
+		{"ordered", "nothing was closed under a handler or worker that used it", ordered},
+		{"quiet", "no work was claimed after announce", quiet},
+		{"empty", "no goroutine, connection or dependency was left", empty},
+		{"told", "telemetry was flushed, after everything that it tells of", told},
+	}
+}
+
+// late is how much later than in virtual time things may be.
+func (s *seen) late() time.Duration { return s.plan.late }
+
+func bounded(s *seen) string {
+	switch at := s.deadline(); {
+	case s.ended.IsZero():
+		return fmt.Sprintf("it has not returned; the deadline was %s", s.since(at))
+	case s.ended.After(at.Add(s.late())):
+		return fmt.Sprintf("it returned at %s; the deadline was %s", s.since(s.ended), s.since(at))
+	}
+	return ""
+}
+
+func ready(s *seen) string {
+	up := s.ready // health and probes may say so before
+	whose := "the process was ready"
+	for _, p := range append(s.health, s.probes...) {
+		if p.up && (up.IsZero() || p.at.Before(up)) {
+			up, whose = p.at, "the probe of "+p.name+" said ready"
+		}
+		if p.up && p.at.After(s.drain().Add(s.late())) {
+			return fmt.Sprintf("the probe of %s said ready at %s; the drain began at %s", p.name, s.since(p.at), s.since(s.drain()))
+		}
+	}
+	for _, p := range s.probes {
+		if p.up && p.down && !s.settling.IsZero() && p.at.After(s.settling.Add(s.late())) {
+			return fmt.Sprintf("the probe of %s said ready at %s; the controller takes probes down when it announces, which was over at %s", p.name, s.since(p.at), s.since(s.settling))
+		}
+	}
+	for _, l := range s.listeners {
+		if !up.IsZero() && (l.accepted.IsZero() || l.accepted.After(up.Add(s.late()))) {
+			return fmt.Sprintf("%s at %s, and %s accepted at %s", whose, s.since(up), l.name, s.since(l.accepted))
+		}
+	}
+	return healthDown(s)
+}
+
+// healthDown: whoever watches grpc.health.v1 is told NOT_SERVING by the begin of the drain.
+func healthDown(s *seen) string {
+	if s.hurry() && !s.timer().After(s.drain()) {
+		return ""
+	}
+	was := map[string]bool{}
+	for _, p := range s.health {
+		drain := s.drain()
+		for _, l := range s.listeners {
+			if l.name == p.name && l.closed.After(drain) { // others are stopped before this server
+				drain = l.closed
+			}
+		}
+		switch {
+		case p.over && was[p.name] && !p.at.Before(s.asked):
+			return fmt.Sprintf("the health of %s was SERVING until its stream ended at %s", p.name, s.since(p.at))
+		case !p.over && !p.up && p.at.After(drain.Add(s.late())):
+			return fmt.Sprintf("the health of %s became NOT_SERVING at %s; its drain began at %s", p.name, s.since(p.at), s.since(drain))
+		}
+		was[p.name] = p.up
+	}
+	for name, up := range was {
+		if up {
+			return fmt.Sprintf("the health of %s was SERVING to the end", name)
+		}
+	}
+	return ""
+}
+
+// fair reports whether a call is one of a client that behaves, from before the drain.
+func (s *seen) fair(c *call) bool {
+	return c.client.Temper == normal && c.begun.Add(s.late()).Before(s.drain()) && !s.ready.IsZero()
+}
+
+func notLost(s *seen) string {
+	for _, c := range s.calls {
+		if !s.fair(c) || c.load.endless() {
+			continue
+		}
+		needs := c.load.longest * time.Duration(len(s.calls)+1) // they may wait for each other
+		if end := c.begun.Add(needs + s.late()); end.Before(s.timer()) && !c.ok() {
+			what := "has no answer"
+			if c.over {
+				what = fmt.Sprintf("failed at %s: status %d, %v %v", s.since(c.ended), c.heard.status, c.err, c.heard.broken)
+			}
+			return fmt.Sprintf("%s began at %s, before the drain at %s, takes %v and had until the timer at %s; it %s",
+				c.name, s.since(c.begun), s.since(s.drain()), c.load.longest, s.since(s.timer()), what)
+		}
+	}
+	return ""
+}
+
+func honest(s *seen) string {
+	for _, c := range s.calls {
+		if c.client.Temper == vanishes {
+			continue
+		}
+		if wrong := c.dishonest(); wrong != "" {
+			return fmt.Sprintf("%s began at %s; at %s %s", c.name, s.since(c.begun), s.since(c.ended), wrong)
+		}
+	}
+	return ""
+}
+
+func drained(s *seen) string {
+	if s.hurry() {
+		return ""
+	}
+	for _, c := range s.calls {
+		if s.fair(c) && c.load.endless() && (!c.over || !c.ended.Before(s.timer())) {
+			return fmt.Sprintf("%s does not end by itself, and did not end at the drain at %s, but at %s; the timer was at %s",
+				c.name, s.since(s.drain()), s.since(c.ended), s.since(s.timer()))
+		}
+	}
+	return ""
+}
+
+func ordered(s *seen) string {
+	for _, w := range s.watched {
+		switch {
+		case w.under > 0:
+			return fmt.Sprintf("%s was closed at %s, under %d uses", w.name, s.since(w.closed), w.under)
+		case len(w.after) > 0:
+			return fmt.Sprintf("%s was closed at %s, and used at %s", w.name, s.since(w.closed), s.since(w.after[0]))
+		case w.closed.IsZero():
+			continue
+		}
+		at := w.closed.Add(s.late())
+		for _, c := range s.calls {
+			if s.fair(c) && c.begun.Before(w.closed) && (!c.over || c.ended.After(at)) && at.Before(s.timer()) {
+				return fmt.Sprintf("%s was closed at %s, under %s, which ended at %s", w.name, s.since(w.closed), c.name, s.since(c.ended))
+			}
+		}
+		for _, c := range s.claims {
+			if c.begun.Before(w.closed) && (c.ended.IsZero() || c.ended.After(at)) {
+				return fmt.Sprintf("%s was closed at %s, under the work of %s, claimed at %s and done at %s", w.name, s.since(w.closed), c.name, s.since(c.begun), s.since(c.ended))
+			}
+		}
+	}
+	return ""
+}
+
+func quiet(s *seen) string {
+	for _, c := range s.claims {
+		if c.late && !s.announced.IsZero() && c.begun.After(s.announced.Add(s.late())) {
+			return fmt.Sprintf("%s was claimed at %s; announce was at %s", c.name, s.since(c.begun), s.since(s.announced))
+		}
+	}
+	return ""
+}
+
+func empty(s *seen) string {
+	for _, c := range s.open {
+		return fmt.Sprintf("%d connections were open when it returned, the first one to %s, accepted at %s", len(s.open), c.listener, s.since(c.opened))
+	}
+	for _, g := range s.left {
+		return fmt.Sprintf("%d goroutines were left, the first one of them:\n%s", len(s.left), g)
+	}
+	for _, w := range s.watched {
+		if w.closed.IsZero() || w.closed.After(s.ended) && !s.ended.IsZero() {
+			return fmt.Sprintf("%s was not closed when it returned", w.name)
+		}
+	}
+	return ""
+}
+
+func told(s *seen) string {
+	for _, f := range s.flushes {
+		if f.begun.IsZero() || f.begun.After(s.ended) && !s.ended.IsZero() {
+			return fmt.Sprintf("%s was not flushed when it returned", f.name)
+		}
+		for _, w := range s.watched {
+			if w.closed.After(f.begun) {
+				return fmt.Sprintf("%s was flushed at %s, and %s closed at %s", f.name, s.since(f.begun), w.name, s.since(w.closed))
+			}
+		}
+		for _, c := range s.calls {
+			if at := f.begun.Add(s.late()); s.fair(c) && c.begun.Before(f.begun) && (!c.over || c.ended.After(at)) && at.Before(s.timer()) {
+				return fmt.Sprintf("%s was flushed at %s, under %s, which ended at %s", f.name, s.since(f.begun), c.name, s.since(c.ended))
+			}
+		}
+		for _, c := range s.claims {
+			if c.begun.Before(f.begun) && (c.ended.IsZero() || c.ended.After(f.begun.Add(s.late()))) {
+				return fmt.Sprintf("%s was flushed at %s, under the work of %s, claimed at %s", f.name, s.since(f.begun), c.name, s.since(c.begun))
+			}
+		}
+	}
+	return ""
+}
