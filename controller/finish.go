@@ -68,7 +68,7 @@ func (r *run) flush() {
 	}
 	told := r.share(n)
 	if len(r.record.feeds) > 0 {
-		half := r.share(n + 1) // a flusher needs some of what is left
+		half := r.share(n + 1)                                                               // a flusher needs some of what is left
 		r.await(r.nothingFresh, func() time.Time { return earlier(r.freshUntil(), half()) }) // the summary tells what they did
 	}
 	r.expireOld(r.calls)
