@@ -40,6 +40,7 @@ var floors = map[string][]string{
 	"internal/connset":  {"internal/foreign", "internal/sock"},
 	"internal/layered":  {},
 	"internal/httpconn": {"internal/foreign", "internal/connset", "internal/stacks"},
+	"internal/numbers":  {"", "fsm", "report"},
 	"internal/pid1":     {},
 	"internal/response": {},
 	"internal/sock":     {},

@@ -87,7 +87,7 @@ type FullServer interface {
 	// when the drain begins, every few seconds while it lasts, when the timer fires and when
 	// phase close begins; a call may begin while one before it still runs. The shutdown waits for an answer at most
 	// 10 ms. The report has what the last call returned. A server that stops last is
-	// asked once, when it has ended.
+	// asked once, when it has ended. Controller.InFlight asks at any time, for metrics.
 	InFlight() []Work
 
 	// Notes returns what an operator should know of the server's end that is not a

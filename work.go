@@ -7,17 +7,26 @@ type WorkKind string
 
 // The kinds of work.
 const (
-	WorkUnary   WorkKind = "unary"          // RPCs with one request and one answer
-	WorkStream  WorkKind = "stream"         // RPCs that are streams
-	WorkRequest WorkKind = "request"        // HTTP requests
-	WorkConn    WorkKind = "connection"     // connections of other protocols, or that an HTTP handler has taken over
-	WorkTask    WorkKind = "task"           // pieces of work in the background
-	WorkInfra   WorkKind = "infrastructure" // health, reflection and the like: not what the service is for
-	WorkCall    WorkKind = "call"           // calls that the server has made into user code
+	WorkUnary        WorkKind = "unary"          // RPCs with one request and one answer
+	WorkClientStream WorkKind = "client_stream"  // RPCs with a stream of requests
+	WorkServerStream WorkKind = "server_stream"  // RPCs with a stream of answers
+	WorkBidiStream   WorkKind = "bidi_stream"    // RPCs with both
+	WorkRequest      WorkKind = "request"        // HTTP requests
+	WorkConn         WorkKind = "connection"     // connections of other protocols, or that an HTTP handler has taken over
+	WorkTask         WorkKind = "task"           // pieces of work in the background
+	WorkInfra        WorkKind = "infrastructure" // health, reflection and the like: not what the service is for
+	WorkCall         WorkKind = "call"           // calls that the server has made into user code
 )
 
+// IsStream reports whether work of the kind is an RPC that is a stream.
+func (k WorkKind) IsStream() bool {
+	return k == WorkClientStream || k == WorkServerStream || k == WorkBidiStream
+}
+
 // Work is the work of one kind and name: for a gRPC server that of one method. The
-// numbers add up: Before + Arrived = Completed + Cancelled + Cut + Running; of calls
+// numbers add up: once the shutdown has begun, Before + Arrived = Completed + Cancelled +
+// Cut + Running. Before that there are Served and Running only, so at any time
+// Served + Completed + Cancelled + Cut + Running have begun in all. Of calls
 // (WorkCall) there is Running only. In a report Running is what had not come back when
 // phase wait was over.
 type Work struct {
@@ -30,6 +39,7 @@ type Work struct {
 	Peer    string    // whom that one serves, if that is known
 	Path    string    // what that one asks for, if the name does not say it: the path of an HTTP request
 
+	Served    int // how many had ended when the shutdown began
 	Before    int // how many ran when the shutdown began
 	Arrived   int // how many have begun since
 	Late      int // how many of those began after GracefulStop was called

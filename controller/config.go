@@ -51,6 +51,7 @@ type observerConfig struct {
 	op      report.Op // OpObserve or OpLog
 	name    string
 	observe func(report.Step) error
+	attach  func(*Controller) error // of a Monitor
 }
 
 // stepConfig is an announcer, a closer or a flusher.

@@ -99,6 +99,7 @@ func New(budget lastcall.Budget, opts ...Option) (*Controller, error) {
 // while no lock is held.
 func (c *Controller) Add(opts ...Option) error {
 	more, errs := gather(opts)
+	errs = append(errs, c.attach(more)...)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {

@@ -47,7 +47,7 @@ func (s *telling) Notes() []string {
 
 // numbered returns work that tells one call from another.
 func numbered(n int) []lastcall.Work {
-	return []lastcall.Work{{Server: "?", Name: "/a.B/C", Kind: lastcall.WorkUnary, Completed: n}, {Name: "/a.B/D", Kind: lastcall.WorkStream, Cut: n}}
+	return []lastcall.Work{{Server: "?", Name: "/a.B/C", Kind: lastcall.WorkUnary, Completed: n}, {Name: "/a.B/D", Kind: lastcall.WorkBidiStream, Cut: n}}
 }
 
 // InFlight is called at the drain, right before the timer, at the timer and the end, Notes at the end, and the

@@ -121,6 +121,7 @@ type serverConfig struct {
 	accepting <-chan struct{}
 	after     []string
 	last      bool
+	asking    *asking
 	how       int    // how many options have said how it is served
 	noQuiet   string // why Budget.Quiet cannot work with it; "": it can
 	errs      []error
@@ -188,7 +189,7 @@ func (s *serverConfig) ask(full lastcall.FullServer) {
 		s.errs = append(s.errs, fmt.Errorf("%w", err)) // the text is taken here, once
 		return
 	}
-	s.full, s.serve = full, full.Serve
+	s.full, s.serve, s.asking = full, full.Serve, new(asking)
 	asked = "StopsLast"
 	s.last = full.StopsLast()
 	asked = "Accepting"

@@ -81,7 +81,7 @@ func TestTranscripts(t *testing.T) {
 			grpc.stop = func() { time.Sleep(10 * time.Millisecond) } // so that not all of it comes back in one instant
 			grpc.inFlight = func(n int) []lastcall.Work {
 				unary := lastcall.Work{Name: "/orders.Orders/Get", Kind: lastcall.WorkUnary, Before: 12, Arrived: 30, Late: 2}
-				stream := lastcall.Work{Name: "/orders.Orders/Watch", Kind: lastcall.WorkStream, Before: 4}
+				stream := lastcall.Work{Name: "/orders.Orders/Watch", Kind: lastcall.WorkBidiStream, Before: 4}
 				infra := lastcall.Work{Name: "/grpc.health.v1.Health/Watch", Kind: lastcall.WorkInfra, Before: 1, Running: 1, Oldest: start, Peer: "10.0.0.9:4321"}
 				call := lastcall.Work{Name: "net.Listener.Close", Kind: lastcall.WorkCall, Arrived: 1, Running: 1, Oldest: start.Add(62 * time.Second)}
 				switch n {

@@ -106,7 +106,7 @@ func TestDone(t *testing.T) {
 		if r.took != 3*time.Second {
 			t.Errorf("Run returned after %v, want 3s", r.took)
 		}
-		wantWork(t, r.report.Work, lastcall.Work{Name: "work", Kind: lastcall.WorkTask, Before: 1, Completed: 1})
+		wantWork(t, r.report.Work, lastcall.Work{Name: "work", Kind: lastcall.WorkTask, Served: 1, Before: 1, Completed: 1})
 	})
 }
 
@@ -168,7 +168,7 @@ func TestCountsAndRefusals(t *testing.T) {
 		}
 		second.Done()
 		wantOutcome(t, r.wait(t), report.OutcomeDrained, report.ExitOK)
-		wantWork(t, r.report.Work, lastcall.Work{Name: "work", Kind: lastcall.WorkTask, Before: 1, Arrived: 1, Completed: 2})
+		wantWork(t, r.report.Work, lastcall.Work{Name: "work", Kind: lastcall.WorkTask, Served: 1, Before: 1, Arrived: 1, Completed: 2})
 		wantNotes(t, r.report, "2 pieces of work came after the group was closed and were refused")
 		if r.took != 3*time.Second {
 			t.Errorf("Run returned after %v", r.took)
@@ -265,7 +265,7 @@ func TestTell(t *testing.T) {
 		}
 		wantOutcome(t, got, report.OutcomeDrained, report.ExitOK)
 		wantWork(t, got.Work,
-			lastcall.Work{Name: "over", Kind: lastcall.WorkTask, Before: 1, Completed: 1},
+			lastcall.Work{Name: "over", Kind: lastcall.WorkTask, Served: 1, Before: 1, Completed: 1},
 			lastcall.Work{Name: "work", Kind: lastcall.WorkTask, Before: 1, Completed: 1},
 			lastcall.Work{Name: "Tell of work", Kind: lastcall.WorkCall, Running: 1})
 		for _, want := range []string{"Tell of work panicked: asked for", "Tell of work called runtime.Goexit", "Tell of work was given a nil function"} {
@@ -439,10 +439,17 @@ func TestManyNames(t *testing.T) {
 			t.Errorf("%d names, the first is %+v", len(work), work[0])
 		}
 		for _, h := range all {
-			h.Done()
+			h.Done() // those of the rounds before do nothing
 		}
-		if work := g.InFlight(); len(work) != 0 {
-			t.Errorf("%d names are left", len(work))
+		served := 0
+		for _, w := range g.InFlight() {
+			served += w.Served
+			if w.Running != 0 {
+				t.Errorf("%+v is left", w)
+			}
+		}
+		if served != len(all) {
+			t.Errorf("%d are served, want %d", served, len(all))
 		}
 	}
 }

@@ -229,7 +229,7 @@ func TestChecklist_InFlightIsVisible(t *testing.T) {
 	if e.Server != "grpc" || e.Streams != 1 {
 		t.Errorf("the log says %+v, want one stream", e)
 	}
-	want := fmt.Sprintf("in_flight{server=%q,kind=%q,name=%q} 1", "grpc", lastcall.WorkStream, echopb.Echo_ClientStreamingEcho_FullMethodName)
+	want := fmt.Sprintf("lastcall_work_in_flight{method=%q,server=%q,type=%q} 1", echopb.Echo_ClientStreamingEcho_FullMethodName, "grpc", lastcall.WorkClientStream)
 	if page := g.page(t, "/metrics"); !strings.Contains(page, want) {
 		t.Errorf("the page says %s, want %s", page, want)
 	}
@@ -277,8 +277,8 @@ func TestChecklist_LogsAndTracesFlush(t *testing.T) {
 		}
 		spans[span.Name]++
 	}
-	if spans["open the guest book"] != 1 || spans["SayHello"] != guests {
-		t.Errorf("spans %v, want one of the start and %d of SayHello", spans, guests)
+	if spans["open the guest book"] != 1 || spans["shutdown"] != 1 || spans["phase drain"] != 1 || spans["SayHello"] != guests {
+		t.Errorf("spans %v, want one of the start, of the shutdown and of its drain, and %d of SayHello", spans, guests)
 	}
 }
 

@@ -6,6 +6,7 @@ package examples_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -55,7 +56,7 @@ func build(run func() int) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	out, err := exec.CommandContext(context.Background(), "go", append(args, "./minimal", "./full", "./activated", "./restart")...).CombinedOutput()
+	out, err := exec.CommandContext(context.Background(), "go", append(args, "./minimal", "./full", "./activated", "./restart", "./observed")...).CombinedOutput()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s%v\n", out, err)
 		return 1
@@ -67,6 +68,7 @@ func build(run func() int) int {
 type entry struct {
 	Level   string
 	Message string
+	Msg     string // of slog
 	Addr    string
 	Rest    string
 	Admin   string
@@ -78,6 +80,7 @@ type entry struct {
 	Streams int
 	Pid     int
 	Code    int `json:"exit_code"`
+	told        // of the summary
 }
 
 // child is a running example.
@@ -144,6 +147,7 @@ func (c *child) read(stderr io.Reader) {
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
 			e.Message = "no JSON: " + lines.Text()
 		}
+		e.Message = cmp.Or(e.Message, e.Msg)
 		c.entries <- e
 	}
 }

@@ -32,7 +32,7 @@ func (s *busyStream) SendMsg(any) error { return nil }
 func newBusyStream(t *testing.T, asks bool) (*endlessStream, *busyStream) {
 	t.Helper()
 	inner := &busyStream{}
-	m := &method{server: newServer(nil), label: inflight.Label{Kind: lastcall.WorkStream}, endless: true}
+	m := &method{server: newServer(nil), label: inflight.Label{Kind: lastcall.WorkBidiStream}, endless: true}
 	r := &rpc{Context: context.Background(), method: m}
 	r.own = newOwnContext(r)
 	return newEndlessStream(&stream{ServerStream: inner, rpc: r}, asks), inner

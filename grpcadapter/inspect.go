@@ -14,8 +14,7 @@ import (
 // worth a note.
 const idleTime = 500 * time.Millisecond
 
-// InFlight returns the RPCs of each method, as far as there were any in flight when
-// the shutdown began or afterwards, and the calls into user code that have not returned,
+// InFlight returns the RPCs of each method that has had any, and the calls into user code that have not returned,
 // of statuses those that have taken over 10 ms.
 // A server from [Use] has only these. The numbers of a method belong to one instant. It
 // does not block, and may be called at any time, for metrics, too.

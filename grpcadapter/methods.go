@@ -42,6 +42,20 @@ func isInfrastructure(service string) bool {
 // otherMethods is the name of the methods that the server does not have.
 const otherMethods = "(methods that the server does not know)"
 
+// kindOf returns the kind of the RPCs of a method.
+func kindOf(m grpc.MethodInfo) lastcall.WorkKind {
+	switch {
+	case m.IsClientStream && m.IsServerStream:
+		return lastcall.WorkBidiStream
+	case m.IsClientStream:
+		return lastcall.WorkClientStream
+	case m.IsServerStream:
+		return lastcall.WorkServerStream
+	default:
+		return lastcall.WorkUnary
+	}
+}
+
 // freeze takes in the methods that the server has, and returns them. grpc allows none to
 // be added once it serves, so the map never changes and needs no lock.
 func (s *Server) freeze(services map[string]grpc.ServiceInfo) map[string]*method {
@@ -49,16 +63,13 @@ func (s *Server) freeze(services map[string]grpc.ServiceInfo) map[string]*method
 	for service, info := range services {
 		for _, m := range info.Methods {
 			name := "/" + service + "/" + m.Name
-			streams := m.IsClientStream || m.IsServerStream
-			kind := lastcall.WorkUnary
-			switch {
-			case isInfrastructure(service):
+			kind := kindOf(m)
+			streams := kind.IsStream()
+			if isInfrastructure(service) {
 				kind = lastcall.WorkInfra
-			case streams:
-				kind = lastcall.WorkStream
 			}
 			methods[name] = &method{
-				server: s, label: inflight.Label{Name: name, Kind: kind}, marks: stacks.Of(context.Background(), name),
+				server: s, label: s.tracker.Keep(inflight.Label{Name: name, Kind: kind}), marks: stacks.Of(context.Background(), name),
 				endless: streams && slices.Contains(s.endless, name),
 				health:  service == healthService, watch: name == watchMethod,
 			}

@@ -125,7 +125,7 @@ func newServer(opts []Option) *Server {
 		forced:   make(chan struct{}),
 		stopping: make(chan struct{}),
 	}
-	s.other = &method{server: s, label: inflight.Label{Name: otherMethods, Kind: lastcall.WorkStream}, marks: stacks.Of(context.Background(), otherMethods)}
+	s.other = &method{server: s, label: inflight.Label{Name: otherMethods, Kind: lastcall.WorkBidiStream}, marks: stacks.Of(context.Background(), otherMethods)}
 	s.apply(opts)
 	if s.overHTTP && s.ready == nil { // its http.Server accepts
 		ready := make(chan struct{})

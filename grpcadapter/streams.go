@@ -93,6 +93,14 @@ type hidden struct {
 	sent  volume   // while streams are not known
 }
 
+// hide returns what is needed as nothing can be told from the bytes.
+func (s *streams) hide() *hidden {
+	if s.hidden == nil {
+		s.hidden = &hidden{}
+	}
+	return s.hidden
+}
+
 // cover takes in what Credentials have made of the connection.
 func (s *streams) cover(outer net.Conn) {
 	s.mu.Lock()
@@ -144,9 +152,7 @@ func (s *streams) read(b []byte) (idle bool) {
 		s.greeted++
 	}
 	if s.blind {
-		if s.hidden == nil {
-			s.hidden = &hidden{}
-		}
+		s.hide()
 		return false
 	}
 	s.in.scan(b, func(kind, _ byte, id uint32) {
@@ -172,7 +178,7 @@ func (s *streams) wrote(b []byte) (idle bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.blind {
-		s.hidden.sent.add(len(b))
+		s.hide().sent.add(len(b))
 		return false
 	}
 	s.out.scan(b, func(kind, flags byte, id uint32) {
@@ -191,6 +197,9 @@ func (s *streams) wrote(b []byte) (idle bool) {
 			s.goesAway(id)
 		}
 	})
+	if s.blind { // only now
+		s.hide().sent.add(len(b))
+	}
 	return s.moves()
 }
 

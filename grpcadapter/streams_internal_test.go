@@ -126,6 +126,11 @@ func TestStreamsHalfWritten(t *testing.T) {
 	var last bytes.Buffer
 	framer := http2.NewFramer(&last, nil)
 	s.read([]byte(http2.ClientPreface))
+	if err := framer.WriteSettings(); err != nil {
+		t.Fatal(err)
+	}
+	s.wrote(last.Bytes())
+	last.Reset()
 	if err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, EndHeaders: true, EndStream: true}); err != nil {
 		t.Fatal(err)
 	}

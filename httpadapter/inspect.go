@@ -14,8 +14,7 @@ import (
 // worth a note.
 const idleTime = 500 * time.Millisecond
 
-// InFlight returns the requests by the pattern of their route, as far as any were in
-// flight when the shutdown began or have come since, and the calls into user code and
+// InFlight returns the requests by the pattern of their route, and the calls into user code and
 // net/http that have not returned. A request whose handler has taken the connection over is
 // a lastcall.WorkConn until that is closed and the handler has returned. Where no pattern is
 // known, the path of the oldest request is given, without its query. It may be called

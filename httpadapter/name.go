@@ -114,7 +114,7 @@ func knownMethods() []string {
 
 // patternOf asks the function of the user for the pattern of a request, and blocks for at
 // most a moment. A function that panics or ends its goroutine has none. One that hangs is
-// not asked again.
+// not asked again until it has returned.
 func (s *Server) patternOf(r *request) string {
 	s.mu.Lock()
 	route := s.route
@@ -131,6 +131,7 @@ func (s *Server) patternOf(r *request) string {
 	})
 	if !s.await(asked) {
 		s.mute.Store(true)
+		go func() { <-asked; s.mute.Store(false) }() // it did not hang, but had to wait for a processor
 		return noPattern
 	}
 	if found == "" {

@@ -115,7 +115,7 @@ func (r *request) returned(came, req *http.Request) {
 	if r.endless != nil {
 		r.endless.cancel(nil)
 	}
-	if r.server.counting() && req.Pattern != "" { // that of a ServeMux behind the handler
+	if req.Pattern != "" { // that of a ServeMux behind the handler
 		if known := r.pattern.Load(); known == nil || *known == noPattern {
 			r.pattern.Store(&req.Pattern)
 		}

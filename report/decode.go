@@ -81,7 +81,7 @@ func (in jsonReport) report() (Report, error) {
 	for _, w := range in.Work {
 		work := lastcall.Work{
 			Server: w.Server, Name: w.Name, Kind: w.Kind, Running: w.Running, Peer: w.Peer, Path: w.Path,
-			Before: w.Before, Arrived: w.Arrived, Late: w.Late, Completed: w.Completed, Cancelled: w.Cancelled, Cut: w.Cut,
+			Served: w.Served, Before: w.Before, Arrived: w.Arrived, Late: w.Late, Completed: w.Completed, Cancelled: w.Cancelled, Cut: w.Cut,
 		}
 		if at, err := time.Parse(time.RFC3339Nano, w.Oldest); err == nil { // one that a server made up may not be RFC 3339
 			work.Oldest = at

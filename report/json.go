@@ -141,6 +141,7 @@ type jsonWork struct {
 	Oldest    string            `json:"oldest,omitempty"`
 	Peer      string            `json:"peer,omitempty"`
 	Path      string            `json:"path,omitempty"`
+	Served    int               `json:"served"`
 	Before    int               `json:"before"`
 	Arrived   int               `json:"arrived"`
 	Late      int               `json:"late"`
@@ -158,7 +159,7 @@ func jsonWorkOf(all []lastcall.Work) []jsonWork {
 		}
 		out = append(out, jsonWork{
 			Server: w.Server, Name: w.Name, Kind: w.Kind, Running: w.Running, Oldest: oldest, Peer: w.Peer, Path: w.Path,
-			Before: w.Before, Arrived: w.Arrived, Late: w.Late, Completed: w.Completed, Cancelled: w.Cancelled, Cut: w.Cut,
+			Served: w.Served, Before: w.Before, Arrived: w.Arrived, Late: w.Late, Completed: w.Completed, Cancelled: w.Cancelled, Cut: w.Cut,
 		})
 	}
 	return out

@@ -34,8 +34,8 @@ func drained() report.Report {
 			{Kind: report.KindPhase, Name: "close", State: fsm.Terminated, Phase: lastcall.PhaseClose, Start: at(3500 * time.Millisecond), Duration: time.Millisecond},
 		},
 		Work: []lastcall.Work{
-			{Server: "grpc", Name: "/a.B/Get", Kind: lastcall.WorkUnary, Before: 3, Arrived: 4, Late: 1, Completed: 5, Running: 2, Oldest: trigger, Peer: "10.0.0.1:80"},
-			{Server: "grpc", Name: "/a.B/Watch", Kind: lastcall.WorkStream, Before: 2, Cancelled: 1, Cut: 1},
+			{Server: "grpc", Name: "/a.B/Get", Kind: lastcall.WorkUnary, Served: 9, Before: 3, Arrived: 4, Late: 1, Completed: 5, Running: 2, Oldest: trigger, Peer: "10.0.0.1:80"},
+			{Server: "grpc", Name: "/a.B/Watch", Kind: lastcall.WorkBidiStream, Before: 2, Cancelled: 1, Cut: 1},
 			{Server: "grpc", Name: "/health", Kind: lastcall.WorkInfra, Before: 1, Running: 1},
 			{Server: "web", Name: "GET /", Kind: lastcall.WorkRequest, Arrived: 1, Completed: 1},
 		},
@@ -197,7 +197,7 @@ func TestReportJSON(t *testing.T) {
 	for _, want := range []string{
 		`{"kind":"phase","name":"settle","state":"SERVING","phase":"settle","start":"2026-08-01T12:00:00Z","elapsed_seconds":0,"remaining_seconds":0,"duration_seconds":2}`,
 		`{"kind":"call","name":"db","op":"closer","state":"TERMINATED","phase":"close","start":"2026-08-01T12:00:03.5Z","elapsed_seconds":0,"remaining_seconds":0,"duration_seconds":0.02,"result":"failed","error":"disk full"}`,
-		`{"server":"grpc","name":"/a.B/Get","kind":"unary","running":2,"oldest":"2026-08-01T12:00:00Z","peer":"10.0.0.1:80","before":3,"arrived":4,"late":1,"completed":5,"cancelled":0,"cut":0}`,
+		`{"server":"grpc","name":"/a.B/Get","kind":"unary","running":2,"oldest":"2026-08-01T12:00:00Z","peer":"10.0.0.1:80","served":9,"before":3,"arrived":4,"late":1,"completed":5,"cancelled":0,"cut":0}`,
 		`{"op":"logger","told":3,"failed":0,"missed":2,"busy":true}`,
 	} {
 		if !strings.Contains(string(text), want) {
@@ -273,7 +273,7 @@ var _ os.Signal = fakeSignal{}
 func TestSum(t *testing.T) {
 	got := report.Sum([]lastcall.Work{
 		{Kind: lastcall.WorkUnary, Before: 1, Arrived: 2, Late: 3, Completed: 4, Cancelled: 5, Cut: 6, Running: 7},
-		{Kind: lastcall.WorkStream, Before: 10, Running: 20},
+		{Kind: lastcall.WorkBidiStream, Before: 10, Running: 20},
 		{Kind: lastcall.WorkRequest, Arrived: 100}, {Kind: lastcall.WorkConn, Running: 200}, {Kind: lastcall.WorkTask, Cut: 300},
 		{Kind: lastcall.WorkInfra, Before: 1000, Running: 2000}, {Kind: lastcall.WorkCall, Running: 5000},
 	})

@@ -28,7 +28,7 @@ func Sum(all []lastcall.Work) Total {
 			t.Before, t.Arrived, t.Late = t.Before+w.Before, t.Arrived+w.Arrived, t.Late+w.Late
 			t.Completed, t.Cancelled, t.Cut = t.Completed+w.Completed, t.Cancelled+w.Cancelled, t.Cut+w.Cut
 			t.Running += w.Running
-			if w.Kind == lastcall.WorkStream {
+			if w.Kind.IsStream() {
 				t.Streams += w.Running
 			}
 		}

@@ -111,7 +111,7 @@ func TestDrain(t *testing.T) {
 	wantWork(t, r,
 		lastcall.Work{Name: csds.ClientStatusDiscoveryService_StreamClientStatus_FullMethodName, Kind: lastcall.WorkInfra, Before: 1, Completed: 1},
 		lastcall.Work{Name: healthpb.Health_Watch_FullMethodName, Kind: lastcall.WorkInfra, Before: 1, Completed: 1},
-		lastcall.Work{Name: testgrpc.TestService_FullDuplexCall_FullMethodName, Kind: lastcall.WorkStream, Before: 1, Completed: 1},
+		lastcall.Work{Name: testgrpc.TestService_FullDuplexCall_FullMethodName, Kind: lastcall.WorkBidiStream, Before: 1, Completed: 1},
 		lastcall.Work{Name: testgrpc.TestService_UnaryCall_FullMethodName, Kind: lastcall.WorkUnary, Before: 1, Completed: 1},
 	)
 }
@@ -154,7 +154,7 @@ func TestTimer(t *testing.T) {
 		t.Errorf("it took %v, the timer is at %v", r.Took(), timer)
 	}
 	wantWork(t, r,
-		lastcall.Work{Name: testgrpc.TestService_FullDuplexCall_FullMethodName, Kind: lastcall.WorkStream, Before: 1, Cancelled: 1},
+		lastcall.Work{Name: testgrpc.TestService_FullDuplexCall_FullMethodName, Kind: lastcall.WorkBidiStream, Before: 1, Cancelled: 1},
 		lastcall.Work{Name: testgrpc.TestService_UnaryCall_FullMethodName, Kind: lastcall.WorkUnary, Before: 1, Cancelled: 1},
 	)
 }

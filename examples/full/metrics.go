@@ -1,33 +1,39 @@
 package main
 
 import (
-	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 
-	"github.com/lastcall-go/lastcall"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/lastcall-go/lastcall/promadapter"
 )
 
-// metrics is a page that tells how much work each server has in flight, and how long
-// the worker's queue is, in the text format of Prometheus.
-type metrics struct {
-	servers map[string]lastcall.FullServer
-	guests  *guestBook
+// newMetrics returns the metrics of the shutdown and of the work in flight, and a page for
+// Prometheus with them and the length of the worker's queue.
+func newMetrics(guests *guestBook) (*promadapter.Metrics, http.Handler, error) {
+	m := promadapter.New()
+	reg := prometheus.NewRegistry()
+	if err := reg.Register(m); err != nil {
+		return nil, nil, err
+	}
+	return m, promhttp.HandlerFor(reg, promhttp.HandlerOpts{}), reg.Register(queue{
+		guests:  guests,
+		waiting: prometheus.NewDesc("unthanked", "Guests who wait for their thanks.", nil, nil),
+	})
 }
 
-func (m metrics) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; version=0.0.4")
-	line := func(format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\n", args...) } // the client has gone if this fails
-	// The guest book closes before this server does.
-	if waiting, err := m.guests.waiting(); err == nil {
-		line("# TYPE unthanked gauge")
-		line("unthanked %d", waiting)
-	}
-	line("# TYPE in_flight gauge")
-	for _, name := range slices.Sorted(maps.Keys(m.servers)) {
-		for _, work := range m.servers[name].InFlight() {
-			line("in_flight{server=%q,kind=%q,name=%q} %d", name, work.Kind, work.Name, work.Running)
-		}
+// queue is the length of the worker's queue. The guest book closes before the admin
+// server does; from then on there is none.
+type queue struct {
+	guests  *guestBook
+	waiting *prometheus.Desc
+}
+
+func (q queue) Describe(to chan<- *prometheus.Desc) { to <- q.waiting }
+
+func (q queue) Collect(to chan<- prometheus.Metric) {
+	if n, err := q.guests.waiting(); err == nil {
+		to <- prometheus.MustNewConstMetric(q.waiting, prometheus.GaugeValue, float64(n))
 	}
 }

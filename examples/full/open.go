@@ -12,12 +12,12 @@ import (
 	echopb "google.golang.org/grpc/examples/features/proto/echo"
 	hellopb "google.golang.org/grpc/examples/helloworld/helloworld"
 
-	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/admin"
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/drain"
 	"github.com/lastcall-go/lastcall/grpcadapter"
 	"github.com/lastcall-go/lastcall/httpadapter"
+	"github.com/lastcall-go/lastcall/oteladapter"
 )
 
 // open opens one thing after the other. Each is given to the controller before the
@@ -90,12 +90,17 @@ func (c config) openServers(ctl *controller.Controller, log zerolog.Logger, gues
 	rest := httpadapter.New(lis[1], &http.Server{Handler: api, ReadHeaderTimeout: 5 * time.Second},
 		httpadapter.WithPattern(patterns(api)))
 
-	page := metrics{guests: guests, servers: map[string]lastcall.FullServer{"grpc": g, "rest": rest, "background": background}}
+	metrics, page, err := newMetrics(guests)
+	if err != nil {
+		return closeAll(lis, err)
+	}
 	options := []admin.Option{admin.Handle("GET /metrics", page)}
 	if c.token != "" {
 		options = append(options, admin.WithTrigger("POST /shutdown", admin.Token(c.token)))
 	}
 	err = ctl.Add(
+		metrics.Option(),
+		oteladapter.New(oteladapter.WithTracerProvider(traces.provider)).Option(),
 		controller.WithServer("rest", rest),
 		controller.WithServer("grpc", g, controller.After("rest")),
 		controller.WithServer("background", background, controller.After("grpc", "rest")),

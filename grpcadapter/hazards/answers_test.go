@@ -310,8 +310,8 @@ func TestHazard25_BlockedSendAndRecv(t *testing.T) {
 		wantLeaving(t, "RecvMsg", err)
 		// Its status waits behind what the client has not read, until Stop.
 		wantEnd(t, r, report.OutcomeStopped, usualTimer+fullCancel, late)
-		wantWork(t, r, lastcall.Work{Name: duplexMethod, Kind: lastcall.WorkStream, Before: 1, Cancelled: 1})
-		wantWork(t, r, lastcall.Work{Name: outputMethod, Kind: lastcall.WorkStream, Before: 1, Cancelled: 1})
+		wantWork(t, r, lastcall.Work{Name: duplexMethod, Kind: lastcall.WorkBidiStream, Before: 1, Cancelled: 1})
+		wantWork(t, r, lastcall.Work{Name: outputMethod, Kind: lastcall.WorkServerStream, Before: 1, Cancelled: 1})
 		wantNoServer(t, r)
 	})
 	inVirtualTime(t, "lastcall/the client reads at last", func(t *testing.T, _ <-chan struct{}) {
@@ -574,7 +574,7 @@ func TestHazard28_HalfSentRequest(t *testing.T) {
 		},
 		"of a stream": { // whose interceptors have run
 			method: duplexMethod, took: usualTimer, out: report.OutcomeCancelled,
-			work:   lastcall.Work{Name: duplexMethod, Kind: lastcall.WorkStream, Before: 1, Cancelled: 1},
+			work:   lastcall.Work{Name: duplexMethod, Kind: lastcall.WorkBidiStream, Before: 1, Cancelled: 1},
 			client: codes.Unavailable, failed: []string{late},
 		},
 	} {
@@ -663,7 +663,7 @@ func TestHazard29_LateRPC(t *testing.T) {
 				t.Errorf("its handler ran %d times", runs)
 			}
 			wantEnd(t, r, report.OutcomeStopped, timer+cancelShare, late)
-			kind := map[string]lastcall.WorkKind{unaryMethod: lastcall.WorkUnary, duplexMethod: lastcall.WorkStream}[method]
+			kind := map[string]lastcall.WorkKind{unaryMethod: lastcall.WorkUnary, duplexMethod: lastcall.WorkBidiStream}[method]
 			wantWork(t, r, lastcall.Work{Name: method, Kind: kind, Arrived: 1, Late: 1, Cancelled: 1})
 			wantNoServer(t, r)
 		})
@@ -819,7 +819,7 @@ func TestHazard31_ReturnsContextError(t *testing.T) {
 			wantLeaving(t, "stream", stream.result())
 			wantEnd(t, r, report.OutcomeCancelled, usualTimer, late)
 			wantWork(t, r, lastcall.Work{Name: unaryMethod, Kind: lastcall.WorkUnary, Before: 1, Cancelled: 1})
-			wantWork(t, r, lastcall.Work{Name: duplexMethod, Kind: lastcall.WorkStream, Before: 1, Cancelled: 1})
+			wantWork(t, r, lastcall.Work{Name: duplexMethod, Kind: lastcall.WorkBidiStream, Before: 1, Cancelled: 1})
 			wantNoServer(t, r)
 		})
 	}

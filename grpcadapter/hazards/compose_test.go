@@ -316,7 +316,7 @@ func shutNetworks(t *testing.T, until func(context.Context) <-chan struct{}, shu
 	for _, name := range names {
 		work.Server, work.Name, work.Kind = name, unaryMethod, lastcall.WorkUnary
 		wantWork(t, r, work)
-		work.Name, work.Kind = duplexMethod, lastcall.WorkStream
+		work.Name, work.Kind = duplexMethod, lastcall.WorkBidiStream
 		wantWork(t, r, work)
 	}
 	wantLeft(t, "", 0, r)

@@ -65,10 +65,8 @@ func kinds() map[string]func(*grpc.ClientConn) func() error {
 
 // work is what a report has of an RPC's method.
 func work(method string, w lastcall.Work) lastcall.Work {
-	w.Name, w.Kind = method, lastcall.WorkStream
-	if method == unaryMethod {
-		w.Kind = lastcall.WorkUnary
-	}
+	w.Name = method
+	w.Kind = map[string]lastcall.WorkKind{unaryMethod: lastcall.WorkUnary, outputMethod: lastcall.WorkServerStream, duplexMethod: lastcall.WorkBidiStream}[method]
 	return w
 }
 

@@ -110,7 +110,7 @@ func TestHazard26_PanicInTheDrain(t *testing.T) {
 			}
 			tt.work.Name, tt.work.Kind = unaryMethod, lastcall.WorkUnary
 			wantWork(t, r, tt.work)
-			tt.work.Name, tt.work.Kind = duplexMethod, lastcall.WorkStream
+			tt.work.Name, tt.work.Kind = duplexMethod, lastcall.WorkBidiStream
 			wantWork(t, r, tt.work)
 			wantNoServer(t, r)
 		})

@@ -2,6 +2,7 @@ package inflight
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -39,11 +40,45 @@ func settle(w *lastcall.Work, fate Fate, stage Stage) {
 	}
 }
 
+// kept is how many records of one label ended in stage Serving, by shard.
+type kept struct{ served []int }
+
+// Keep returns the label with counters of its own, so that End needs no look-up. It is for
+// labels that are few and known in advance, and need not be called.
+func (t *Tracker[T]) Keep(l Label) Label {
+	l.kept = &kept{make([]int, len(t.shards))}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.kept = append(t.kept, l)
+	return l
+}
+
+// bare returns the label as a key.
+func (l Label) bare() Label { return Label{Name: l.Name, Kind: l.Kind} }
+
+// serve counts a record that ends in stage Serving. The shard, which has this number, is
+// locked.
+func (s *shard[T]) serve(l Label, number uint8) {
+	if l.kept != nil {
+		l.kept.served[number]++
+		return
+	}
+	n, known := s.served[l]
+	if !known && len(s.served) >= maxNames {
+		l.Name = OtherNames
+		n = s.served[l]
+	}
+	if s.served == nil {
+		s.served = map[Label]int{}
+	}
+	s.served[l] = n + 1
+}
+
 // add adds numbers to those of a label.
 func (t *Tracker[T]) add(l Label, w lastcall.Work) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	merge(t.counts, l, w)
+	merge(t.counts, l.bare(), w)
 }
 
 func merge(counts map[Label]*lastcall.Work, l Label, w lastcall.Work) *lastcall.Work {
@@ -57,6 +92,7 @@ func merge(counts map[Label]*lastcall.Work, l Label, w lastcall.Work) *lastcall.
 		counts[l] = sum
 	}
 	sum.Running += w.Running
+	sum.Served += w.Served
 	sum.Before += w.Before
 	sum.Arrived += w.Arrived
 	sum.Late += w.Late
@@ -67,7 +103,7 @@ func merge(counts map[Label]*lastcall.Work, l Label, w lastcall.Work) *lastcall.
 }
 
 // Work returns the numbers of each label, in the order of names and kinds, as far as
-// anything has run since the shutdown began or runs now. The numbers belong to one
+// anything has run. The numbers belong to one
 // instant. It calls label and about for records in flight, with no lock held; about
 // fills in whom a record serves, and is called for the oldest of each label only.
 func (t *Tracker[T]) Work(about func(T, *lastcall.Work)) []lastcall.Work {
@@ -86,20 +122,34 @@ func (t *Tracker[T]) Work(about func(T, *lastcall.Work)) []lastcall.Work {
 		}
 		inFlight = append(inFlight, now)
 	}
+	served := map[Label]int{}
+	for i := range t.shards {
+		for l, n := range t.shards[i].served {
+			served[l] += n
+		}
+	}
 	t.mu.Lock()
+	for _, l := range t.kept {
+		for _, n := range l.kept.served {
+			served[l.bare()] += n
+		}
+	}
 	for l, w := range t.counts {
-		sum := *w
-		counts[l] = &sum
+		merge(counts, l, *w)
 	}
 	t.mu.Unlock()
 	t.unlock()
 
 	oldest := map[*lastcall.Work]running{}
 	for _, now := range inFlight {
-		w := merge(counts, t.label(now.record), now.count)
+		w := merge(counts, t.label(now.record).bare(), now.count)
 		if o, ok := oldest[w]; !ok || now.began < o.began {
 			oldest[w] = now
 		}
+	}
+	maps.DeleteFunc(served, func(_ Label, n int) bool { return n == 0 })
+	for l, n := range served { // last: what is over takes no name from what runs
+		merge(counts, l, lastcall.Work{Served: n})
 	}
 	all := make([]lastcall.Work, 0, len(counts))
 	for _, w := range counts {

@@ -13,7 +13,7 @@ type Stage uint32
 
 // The stages of a server.
 const (
-	Serving   Stage = iota + 1 // nothing is counted
+	Serving   Stage = iota + 1 // what ends was served
 	Announced                  // work is counted
 	Draining                   // work that begins now is late
 	Sealed                     // the drain is over, and new work is refused
@@ -37,6 +37,7 @@ const (
 type Label struct {
 	Name string
 	Kind lastcall.WorkKind
+	kept *kept // see Keep
 }
 
 // Record is a type of the caller's that embeds an [Item] of itself.

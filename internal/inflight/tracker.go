@@ -1,5 +1,5 @@
-// Package inflight knows the work that a server has in flight, and counts it once the
-// shutdown has begun. One tracker serves RPCs, HTTP requests, connections and tasks.
+// Package inflight knows the work that a server has in flight, and counts it: what became
+// of it in full once the shutdown has begun. One tracker serves RPCs, HTTP requests, connections and tasks.
 //
 // A record of work embeds [Item]. Begin and End take one of several locks for a few
 // statements and allocate nothing.
@@ -33,18 +33,21 @@ type Tracker[T Record[T]] struct {
 
 	mu     sync.Mutex // guards what is below; taken after a shard's
 	counts map[Label]*lastcall.Work
+	kept   []Label // see Keep
 }
 
 type shard[T any] struct {
 	mu    sync.Mutex
 	head  T
 	ended time.Duration // see LastEnd, counted from made
-	_     [32]byte      // a cache line for each
+	// served is how many records of each label ended in stage Serving.
+	served map[Label]int
+	_      [32]byte // a cache line for each
 }
 
 // New returns a Tracker in stage Serving. It calls label for a record that ends, or
-// that Work lists, once the shutdown has begun, with no lock held and while the record
-// is in flight; a label that is slow delays its caller alone.
+// that Work lists, with no lock held and while the record is in flight; a label that is
+// slow delays its caller alone.
 func New[T Record[T]](label func(T) Label) *Tracker[T] {
 	t := &Tracker[T]{
 		made:    time.Now(),
@@ -142,7 +145,8 @@ func (t *Tracker[T]) Release(x T) {
 func (t *Tracker[T]) End(x T, fate Fate) {
 	it := x.item()
 	sh := &t.shards[it.shard]
-	label := t.lockLabelled(sh, x)
+	label := t.label(x)
+	sh.mu.Lock()
 	it.holds--
 	if it.holds > 0 {
 		sh.mu.Unlock()
@@ -151,7 +155,9 @@ func (t *Tracker[T]) End(x T, fate Fate) {
 	unlink(sh, it)
 	sh.ended = time.Since(t.made)
 	stage := t.Stage()
-	if stage > Serving {
+	if stage == Serving {
+		sh.serve(label, it.shard)
+	} else {
 		var w lastcall.Work
 		appear(&w, it)
 		settle(&w, fate, stage)
@@ -167,22 +173,6 @@ func (t *Tracker[T]) End(x T, fate Fate) {
 	}
 	if last {
 		t.trySeal()
-	}
-}
-
-// lockLabelled locks a shard, and returns the label of a record in it if the shutdown
-// has begun. It asks for the label before it locks.
-func (t *Tracker[T]) lockLabelled(sh *shard[T], x T) (label Label) {
-	for {
-		counts := t.Stage() > Serving
-		if counts {
-			label = t.label(x)
-		}
-		sh.mu.Lock()
-		if counts || t.Stage() == Serving {
-			return label
-		}
-		sh.mu.Unlock() // the shutdown began in between
 	}
 }
 

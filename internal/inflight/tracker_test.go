@@ -59,8 +59,8 @@ func isClosed(c <-chan struct{}) bool {
 func TestCounts(t *testing.T) {
 	tr := newTracker()
 	tr.End(begin(t, tr, "x"), inflight.ByStage)
-	if all := tr.Work(noPeer); len(all) != 0 {
-		t.Fatalf("in service: %+v", all)
+	if got, want := one(t, tr), (lastcall.Work{Name: "x", Kind: lastcall.WorkTask, Served: 1}); got != want {
+		t.Fatalf("in service: %+v, want %+v", got, want)
 	}
 	before := begin(t, tr, "x")
 	tr.Enter(inflight.Announced)
@@ -79,7 +79,7 @@ func TestCounts(t *testing.T) {
 	tr.Refuse(refused, inflight.Cancelled)
 	tr.End(cancelled, inflight.Cancelled)
 	tr.Enter(inflight.Stopped)
-	want := lastcall.Work{Name: "x", Kind: lastcall.WorkTask, Running: 1, Before: 1, Arrived: 4, Late: 3, Completed: 2, Cancelled: 2}
+	want := lastcall.Work{Name: "x", Kind: lastcall.WorkTask, Running: 1, Served: 1, Before: 1, Arrived: 4, Late: 3, Completed: 2, Cancelled: 2}
 	if got := one(t, tr); got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}

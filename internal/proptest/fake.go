@@ -88,7 +88,7 @@ func (s *fake) InFlight() []work {
 	s.does(s.plan.InFlight)
 	return []work{
 		{Server: "somebody else", Name: "/s/" + s.plan.Name, Kind: lastcall.WorkUnary, Completed: n, Running: n, Oldest: s.made, Peer: "p"},
-		{Name: "/t/" + s.plan.Name, Kind: lastcall.WorkStream, Cancelled: n},
+		{Name: "/t/" + s.plan.Name, Kind: lastcall.WorkBidiStream, Cancelled: n},
 	}
 }
 

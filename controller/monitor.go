@@ -1,0 +1,121 @@
+package controller
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
+)
+
+// Monitor is an observer that also looks at the controller, at any time, as metrics do.
+type Monitor interface {
+	// Attach hands over the controller. New and Add call it on their caller's goroutine,
+	// with no lock held, and return its error. It must return at once.
+	Attach(*Controller) error
+	// Observe is called as the function of [WithObserver] is.
+	Observe(report.Step)
+}
+
+// WithMonitor registers a monitor, under a name among those of observers. A nil Monitor
+// is an error from New. If New or Add return an error, Attach may have been called.
+func WithMonitor(name string, m Monitor) Option {
+	return func(c *config) error {
+		if isNilPointer(m) {
+			return fmt.Errorf("controller: monitor %q is nil", name)
+		}
+		o := observerConfig{op: report.OpObserve, name: name, attach: m.Attach}
+		o.observe = func(s report.Step) error { m.Observe(s); return nil }
+		c.observers = append(c.observers, o)
+		return nil
+	}
+}
+
+// attach hands the controller to the monitors in more.
+func (c *Controller) attach(more config) (errs []error) {
+	for _, o := range more.observers {
+		if o.attach != nil {
+			errs = append(errs, o.attach(c))
+		}
+	}
+	return errs
+}
+
+// InFlight returns the work of every server that counts it, in the order of registration,
+// as its InFlight returns it. It may be called at any time, and blocks for at most 10 ms:
+// of a server that has not answered by then it returns the last answer, if there was one.
+// A server is asked by one goroutine at a time, so one that hangs holds one goroutine.
+func (c *Controller) InFlight() []lastcall.Work {
+	c.mu.Lock()
+	servers := slices.Clone(c.config.servers)
+	c.mu.Unlock()
+	limit := time.NewTimer(grace)
+	defer limit.Stop()
+	var answers []<-chan struct{}
+	for _, s := range servers {
+		if s.full != nil {
+			answers = append(answers, s.asking.ask(s.name, s.full))
+		}
+	}
+	late := false
+	for _, answered := range answers {
+		if late {
+			break
+		}
+		select {
+		case <-answered:
+		case <-limit.C:
+			late = true
+		}
+	}
+	var all []lastcall.Work
+	for _, s := range servers {
+		if s.full != nil {
+			all = append(all, s.asking.answer()...)
+		}
+	}
+	return all
+}
+
+// asking is a question to a server that anyone may ask at any time.
+type asking struct {
+	mu   sync.Mutex
+	done chan struct{} // closed when the question is answered; nil: none is under way
+	last []lastcall.Work
+}
+
+// ask asks the server, unless that is happening already.
+func (a *asking) ask(name string, server lastcall.FullServer) <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.done != nil {
+		return a.done
+	}
+	done := make(chan struct{})
+	a.done = done
+	var work []lastcall.Work
+	go guard(func() error {
+		work = slices.Clone(server.InFlight())
+		for i := range work {
+			work[i].Server = name
+		}
+		return nil
+	}, func(r result) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if r.result == report.ResultOK {
+			a.last = work
+		}
+		a.done = nil
+		close(done)
+	})
+	return done
+}
+
+func (a *asking) answer() []lastcall.Work {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.last
+}

@@ -1,0 +1,123 @@
+// Package promadapter tells Prometheus what a server is doing, in service and while it
+// shuts down: [Metrics] is a prometheus.Collector.
+//
+//	m := promadapter.New()
+//	ctl, err := controller.New(budget,
+//		m.Option(),
+//		controller.WithServer("grpc", g),
+//		controller.WithServer("admin", admin.New(lis, admin.Handle("GET /metrics", promhttp.Handler()))),
+//		controller.WithFlusher("last scrape", m.LastScrape(15*time.Second)),
+//	)
+//	prometheus.MustRegister(m)
+//
+// It opens no port and costs a request nothing: servers count anyway, and are asked when
+// Prometheus asks. docs/metrics.md lists the metrics; rules.yml and dashboard.json beside
+// this file are alerts and a dashboard for them.
+package promadapter
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/internal/numbers"
+	"github.com/lastcall-go/lastcall/report"
+)
+
+// Metrics are the metrics of one controller. Make one with [New]. Its methods may be
+// called by any number of goroutines.
+type Metrics struct {
+	numbers numbers.Numbers
+	metrics map[string]metric // by what collect calls them; they do not change
+
+	mu      sync.Mutex
+	summed  bool          // the summary was observed
+	scraped chan struct{} // closed when a scrape that began after that is over
+}
+
+// New returns Metrics for a controller that is given their Option.
+func New() *Metrics { return &Metrics{metrics: all(), scraped: make(chan struct{})} }
+
+// Option gives the metrics to a controller, as an observer with the name "prometheus". To
+// give it to a second controller is an error from controller.New.
+func (m *Metrics) Option() controller.Option {
+	return controller.WithMonitor("prometheus", (*monitor)(m))
+}
+
+// monitor keeps what the controller calls out of the way of users.
+type monitor Metrics
+
+func (m *monitor) Attach(c *controller.Controller) error {
+	if m.metrics == nil {
+		return errors.New("promadapter: Metrics that New did not make")
+	}
+	return m.numbers.Attach("promadapter", c)
+}
+
+func (m *monitor) Observe(s report.Step) {
+	m.numbers.Observe(s)
+	if s.Kind == report.KindSummary {
+		m.mu.Lock()
+		m.summed = true
+		m.mu.Unlock()
+	}
+}
+
+// Describe sends the descriptions of all metrics.
+func (m *Metrics) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range m.metrics {
+		to <- d.Desc
+	}
+}
+
+// Collect sends the metrics. It blocks for as long as servers need to answer, at most 10 ms.
+// Before there is a controller there are none.
+func (m *Metrics) Collect(to chan<- prometheus.Metric) {
+	m.mu.Lock()
+	last := m.summed
+	m.mu.Unlock()
+	if r, ok := m.numbers.Read(); ok {
+		m.collect(r, to)
+	}
+	if !last {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	select {
+	case <-m.scraped:
+	default:
+		close(m.scraped)
+	}
+}
+
+// LastScrape returns a function for controller.WithFlusher that waits for one more scrape, so
+// that Prometheus learns the final numbers: at most for d, which is usually the scrape
+// interval, and never past nine tenths of the time that the flusher has. It is not an error
+// if none comes. With d of 0 or less it waits for none.
+//
+// The scrape has to be answered by a server that is still there: admin.New makes one that
+// stops last.
+func (m *Metrics) LastScrape(d time.Duration) func(context.Context) error {
+	return func(ctx context.Context) error {
+		d := d
+		if end, ok := ctx.Deadline(); ok {
+			d = min(d, time.Until(end)*9/10) // a flusher that takes all its time counts as late
+		}
+		if d <= 0 {
+			return nil
+		}
+		limit := time.NewTimer(d)
+		defer limit.Stop()
+		select {
+		case <-m.scraped:
+		case <-limit.C:
+		case <-ctx.Done():
+		}
+		return nil
+	}
+}

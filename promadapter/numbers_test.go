@@ -1,0 +1,212 @@
+package promadapter_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/metadata"
+	"pgregory.net/rapid"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/drain"
+	"github.com/lastcall-go/lastcall/grpcadapter"
+	"github.com/lastcall-go/lastcall/internal/mempipe"
+	"github.com/lastcall-go/lastcall/promadapter"
+	"github.com/lastcall-go/lastcall/report"
+)
+
+// piece is an RPC or, of kind task, a piece of work in the background.
+type piece struct {
+	kind         string
+	starts, for_ time.Duration
+	deaf         bool // it does not end with its context, and not before Run does
+}
+
+// plan is a shutdown in which all of that happens.
+type plan struct {
+	pieces  []piece
+	trigger time.Duration
+	budget  lastcall.Budget
+	every   time.Duration // between two scrapes
+	force   bool
+}
+
+func draw(t *rapid.T) plan {
+	span := func(name string, most time.Duration) time.Duration {
+		return time.Duration(rapid.Int64Range(0, int64(most/time.Millisecond)).Draw(t, name)) * time.Millisecond
+	}
+	p := plan{
+		trigger: span("trigger", 10*time.Second),
+		budget:  lastcall.Budget{Total: 20 * time.Second, Settle: span("settle", 3*time.Second), Reserve: 6 * time.Second},
+		every:   50*time.Millisecond + span("every", 2*time.Second),
+		force:   rapid.Bool().Draw(t, "force"),
+	}
+	kinds := append(slices.Sorted(maps.Keys(kinds())), "task")
+	for range rapid.IntRange(0, 12).Draw(t, "pieces") {
+		p.pieces = append(p.pieces, piece{
+			kind: rapid.SampledFrom(kinds).Draw(t, "kind"), starts: span("starts", 20*time.Second),
+			for_: span("for", 20*time.Second), deaf: rapid.IntRange(0, 5).Draw(t, "deaf") == 0,
+		})
+	}
+	return p
+}
+
+// outcome is what the pieces themselves have seen.
+type seen struct {
+	begun, answered, deaf atomic.Int64
+}
+
+// run makes a plan come true, and returns the last scrape.
+func (p plan) run(t rapid.TB, s *seen) (last series, r report.Report) {
+	over := make(chan struct{})
+	handle := func(ctx context.Context, one piece) error {
+		s.begun.Add(1)
+		if one.deaf {
+			s.deaf.Add(1)
+			<-over
+			return nil
+		}
+		select {
+		case <-time.After(one.for_):
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	lis := mempipe.Listen(1 << 16)
+	g, background := grpcadapter.New(lis, grpcadapter.WithUnaryContexts()), drain.New()
+	testgrpc.RegisterTestServiceServer(g.NewServer(), &service{handle: func(ctx context.Context) error {
+		number, err := strconv.Atoi(strings.Join(metadata.ValueFromIncomingContext(ctx, "piece"), ""))
+		if err != nil {
+			return err
+		}
+		return handle(ctx, p.pieces[number])
+	}})
+
+	m := promadapter.New()
+	reg := prometheus.NewPedanticRegistry()
+	reg.MustRegister(m)
+	var flushed series
+	ctl, err := controller.New(p.budget, m.Option(), controller.WithSignals(),
+		controller.WithServer("grpc", g), controller.WithServer("background", background),
+		controller.WithFlusher("last scrape", m.LastScrape(time.Second)),
+		controller.WithFlusher("scrape", func() { flushed = gather(t, reg) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, conn := dial(t, lis)
+	var running sync.WaitGroup
+	run := make(chan report.Report, 1)
+	go func() { run <- ctl.Run(context.Background()) }()
+	<-ctl.Serving()
+
+	for i, one := range p.pieces {
+		running.Go(func() {
+			time.Sleep(one.starts)
+			if one.kind == "task" {
+				_ = background.Watcher().Go(context.Background(), "mail", func(ctx context.Context) { _ = handle(ctx, one) }) // an error: it is too late
+				return
+			}
+			ctx := metadata.AppendToOutgoingContext(context.Background(), "piece", strconv.Itoa(i))
+			if kinds()[one.kind](ctx, client) == nil {
+				s.answered.Add(1)
+			}
+		})
+	}
+	running.Go(func() {
+		before := series{}
+		for {
+			select {
+			case <-ctl.Done():
+				return
+			case <-time.After(p.every):
+			}
+			now := gather(t, reg)
+			now.addsUp(t)
+			now.grewFrom(t, before)
+			before = now
+		}
+	})
+	running.Go(func() {
+		time.Sleep(p.trigger)
+		ctl.Shutdown(errors.New("asked for"))
+		if p.force {
+			time.Sleep(p.budget.Settle / 2)
+			ctl.Force()
+		}
+	})
+	r = <-run
+	last = gather(t, reg)
+	last.addsUp(t)
+	last.grewFrom(t, flushed)
+	flushed.addsUp(t)
+	close(over)
+	conn.Close()
+	running.Wait()
+	return last, r
+}
+
+// grewFrom checks that no counter went down.
+func (s series) grewFrom(t rapid.TB, before series) {
+	t.Helper()
+	for name, old := range before {
+		metric, _, _ := strings.Cut(name, "{")
+		if now, there := s[name]; strings.HasSuffix(metric, "_total") && (!there || now < old) {
+			t.Errorf("%s was %v, and is %v", name, old, now)
+		}
+	}
+}
+
+// At every scrape, in service and in the shutdown, what has begun has ended or is in
+// flight; in the end it is completed, cancelled, cut or abandoned, as the report says and
+// as the handlers have seen it.
+func TestPropertyNumbersAddUp(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := draw(t)
+		rapid.SyncTest(t, func(t *rapid.T) {
+			var s seen
+			last, r := p.run(t, &s)
+			for _, server := range []string{"grpc", "background"} {
+				label := `server="` + server + `"`
+				var want lastcall.Work
+				for _, w := range r.Work {
+					if w.Server == server && w.Kind != lastcall.WorkCall {
+						want.Completed += w.Served + w.Completed
+						want.Cancelled += w.Cancelled
+						want.Cut += w.Cut
+						want.Running += w.Running
+					}
+				}
+				for outcome, n := range map[string]int{"completed": want.Completed, "cancelled": want.Cancelled, "cut": want.Cut, "abandoned": want.Running} {
+					if got := last.sum("work_ended_total", label, `outcome="`+outcome+`"`); got != float64(n) {
+						t.Errorf("%s: %v %s, but the report has %d\n%v", server, got, outcome, n, r)
+					}
+				}
+				if n := last.sum("work_in_flight", label); n != 0 {
+					t.Errorf("%s: %v in flight in the end", server, n)
+				}
+			}
+			begun := last.sum("work_begun_total")
+			if refused := last.sum("work_ended_total", `outcome="cancelled"`); begun < float64(s.begun.Load()) || begun-refused > float64(s.begun.Load()) {
+				t.Errorf("%v have begun, of which %v cancelled or refused; %d handlers ran", begun, refused, s.begun.Load())
+			}
+			if completed := last.sum("work_ended_total", `outcome="completed"`); completed < float64(s.answered.Load()) {
+				t.Errorf("%v completed, but %d clients have an answer", completed, s.answered.Load())
+			}
+			if abandoned := last.sum("work_ended_total", `outcome="abandoned"`); abandoned != float64(s.deaf.Load()) {
+				t.Errorf("%v abandoned, but %d were deaf", abandoned, s.deaf.Load())
+			}
+		})
+	})
+}
