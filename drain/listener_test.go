@@ -13,8 +13,8 @@ import (
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/drain"
-	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 	"github.com/lastcall-go/lastcall/report"
+	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 )
 
 // idleConn is a connection on which nothing happens.

@@ -19,8 +19,8 @@ import (
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/drain"
-	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 	"github.com/lastcall-go/lastcall/report"
+	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 )
 
 // spin lets others run for a while that is different each time.

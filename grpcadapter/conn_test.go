@@ -16,8 +16,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/lastcall-go/lastcall/grpcadapter"
-	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 	"github.com/lastcall-go/lastcall/internal/mempipe"
+	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 )
 
 // slowCloses returns a listener whose connections take their time to close.

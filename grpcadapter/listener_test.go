@@ -21,9 +21,9 @@ import (
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 
 	"github.com/lastcall-go/lastcall/grpcadapter"
-	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 	"github.com/lastcall-go/lastcall/internal/mempipe"
 	"github.com/lastcall-go/lastcall/internal/tlstest"
+	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 )
 
 // answers returns to every request what it has.

@@ -17,8 +17,8 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 	"github.com/lastcall-go/lastcall/report"
+	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall/controller"
-	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 	"github.com/lastcall-go/lastcall/report"
+	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 )
 
 // Connections whose methods hang hold up nothing but themselves: the phases take their

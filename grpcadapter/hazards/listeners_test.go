@@ -20,8 +20,8 @@ import (
 
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/grpcadapter"
-	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 	"github.com/lastcall-go/lastcall/internal/mempipe"
+	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 )
 
 // moment is what the adapter gives calls of the listener to return, before the

@@ -16,8 +16,8 @@ import (
 	"golang.org/x/net/netutil"
 
 	"github.com/lastcall-go/lastcall/internal/connset"
-	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 	"github.com/lastcall-go/lastcall/internal/foreign"
+	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 )
 
 // listenOn returns a listener on a socket of this machine.

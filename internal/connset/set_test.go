@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall/internal/connset"
-	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/mempipe"
+	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 )
 
 // fixture is a Set on a listener in memory, and those who have dialled it.

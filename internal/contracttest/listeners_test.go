@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 	"github.com/lastcall-go/lastcall/report"
+	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 )
 
 // misbehave are faults of listeners, and what a report names of them: nothing, if the
