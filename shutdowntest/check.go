@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -347,8 +346,4 @@ func (k *kit) calm() time.Duration {
 		}
 	}
 	return cmp.Or(2*longest, time.Second)
-}
-
-func checksGiven() bool {
-	return os.Getenv("RAPID_CHECKS") != "" || slices.ContainsFunc(os.Args, func(a string) bool { return strings.Contains(a, "rapid.checks") })
 }

@@ -2,6 +2,8 @@ package shutdowntest
 
 import (
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -157,4 +159,8 @@ func (p *plan) String() string {
 		fmt.Fprintf(&b, "  then %s\n", m.What)
 	}
 	return b.String()
+}
+
+func checksGiven() bool {
+	return os.Getenv("RAPID_CHECKS") != "" || slices.ContainsFunc(os.Args, func(a string) bool { return strings.Contains(a, "rapid.checks") })
 }
