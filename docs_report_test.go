@@ -126,9 +126,7 @@ func TestDocsWords(t *testing.T) {
 	enumerate(words, report.Outcome.String)
 	enumerate(words, report.Result.String)
 	for file, types := range map[string][]string{"report/op.go": {"Op"}, "report/settle.go": {"SettleEnd"}, "work.go": {"WorkKind"}} {
-		for word, name := range constants(t, file, types) {
-			words[word] = name
-		}
+		maps.Copy(words, constants(t, file, types))
 	}
 	for _, name := range exits(t) {
 		words[name] = "exit code"
@@ -136,7 +134,7 @@ func TestDocsWords(t *testing.T) {
 	if len(words) < 50 {
 		t.Fatalf("only %d words were found: %v", len(words), words)
 	}
-	rows := regexp.MustCompile("(?m)^\\|.*$").FindAllString(page, -1)
+	rows := regexp.MustCompile(`(?m)^\|.*$`).FindAllString(page, -1)
 	for word, what := range words {
 		if !slices.ContainsFunc(rows, func(row string) bool { return strings.Contains(row, "`"+word+"`") }) {
 			t.Errorf("docs/report.md does not explain %q, %s", word, what)

@@ -52,7 +52,7 @@ func writeBroken() {
 		}
 		broken := false
 		_ = raw.Control(func(fd uintptr) {
-			one := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+			one := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}} //nolint:gosec // descriptors are small
 			n, err := unix.Poll(one, 0)
 			broken = err == nil && n > 0 && one[0].Revents&(unix.POLLERR|unix.POLLHUP) != 0
 		})

@@ -287,7 +287,7 @@ func exportedTrace(t *testing.T, file string, r report.Report) (root told) {
 // decode calls one until the end of the file.
 func decode(t *testing.T, file string, one func(*json.Decoder) error) {
 	t.Helper()
-	f, err := os.Open(file) //nolint:gosec // the test's own
+	f, err := os.Open(file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,7 @@ func (p *poller) ReadOnReady(size int, pool mem.BufferPool) (*[]byte, int, error
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.size, p.pool = int32(min(size, math.MaxInt32)), pool //nolint:gosec // it is at most that
+	p.size, p.pool = int32(min(size, math.MaxInt32)), pool
 	defer p.reset()
 	if err := p.raw.Read(p.read); err != nil { // closed, or the deadline has passed
 		p.release()

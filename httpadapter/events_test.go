@@ -1,6 +1,7 @@
 package httpadapter_test
 
 import (
+	"context"
 	"net/http"
 	"testing"
 	"time"
@@ -50,12 +51,12 @@ func TestSilentEventStreams(t *testing.T) {
 						c := n.client(t, how)
 						came := make(chan *http.Response, 1)
 						go func() {
-							req, _ := http.NewRequest(tt.method, "http://x/events", nil)
+							req, _ := http.NewRequestWithContext(context.Background(), tt.method, "http://x/events", nil)
 							req.Header.Set("Accept", tt.accept)
 							if tt.last != "" {
 								req.Header.Set("Last-Event-ID", tt.last)
 							}
-							resp, err := c.Do(req)
+							resp, err := c.Do(req) //nolint:bodyclose // who takes it closes it
 							if err != nil {
 								t.Error(err)
 							}

@@ -32,7 +32,7 @@ func TestLate(t *testing.T) {
 						t.Errorf("%d files, %v: the upload is not in one", len(files), err)
 					}
 					after, share, ok := lastcall.Late(r.Context())
-					fmt.Fprint(w, after, share, ok)
+					_, _ = fmt.Fprint(w, after, share, ok)
 				})
 				l := begin(t, n, setup{handler: mux.ServeHTTP, budget: lastcall.Budget{Total: 20 * time.Second, Settle: 10 * time.Second, Reserve: 2 * time.Second}})
 				c := n.client(t, how)

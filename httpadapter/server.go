@@ -124,9 +124,6 @@ func (s *Server) Accepting() <-chan struct{} {
 	return s.conns.Accepting()
 }
 
-// counting reports whether the shutdown has begun.
-func (s *Server) counting() bool { return s.tracker.Stage() > inflight.Serving }
-
 // Addr returns the address of the listener.
 func (s *Server) Addr() net.Addr {
 	if s.isZero() {

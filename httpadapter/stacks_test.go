@@ -47,7 +47,7 @@ func TestG15_DeafHandler(t *testing.T) {
 	var lines [2]int
 	go func() {
 		go func() {
-			resp, err := http.Get("http://" + lis.Addr().String() + "/deaf/7")
+			resp, err := http.Get("http://" + lis.Addr().String() + "/deaf/7") //nolint:noctx // the server ends it
 			if err == nil {
 				resp.Body.Close()
 			}

@@ -27,7 +27,7 @@ func readFile(args []string) (report.Report, error) {
 		name = "stdin"
 		text, err = io.ReadAll(os.Stdin)
 	} else {
-		text, err = os.ReadFile(name)
+		text, err = os.ReadFile(name) //nolint:gosec // the user names it
 	}
 	if err != nil {
 		return report.Report{}, usageError{err}
@@ -63,8 +63,7 @@ func readReport(text []byte) (r report.Report, err error) {
 // located adds to an error of JSON where it is.
 func located(text []byte, err error) error {
 	offset := int64(-1)
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		offset = syntax.Offset
 	} else if errors.Is(err, io.ErrUnexpectedEOF) {
 		offset = int64(len(text))

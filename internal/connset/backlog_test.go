@@ -63,7 +63,7 @@ func leftInBacklog(t *testing.T, network string) int {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close()
+		t.Cleanup(func() { _ = c.Close() })
 	}
 	<-came
 	close(busy)
@@ -83,7 +83,7 @@ func TestBacklogThatStays(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close()
+		t.Cleanup(func() { _ = c.Close() })
 	}
 	c, err := set.Accept()
 	if err != nil {

@@ -4,6 +4,7 @@ package numbers
 
 import (
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -66,7 +67,7 @@ type Reading struct {
 
 // Work is the work of one server, kind and name. Running is what the shutdown may wait
 // for: what it does not wait for any more is Abandoned.
-type Work struct {
+type Work struct { //nolint:recvcheck // embeds a value
 	lastcall.Work
 	Abandoned int
 }
@@ -143,9 +144,7 @@ func (n *Numbers) Read() (Reading, bool) {
 	if last := len(r.Phases) - 1; last >= 0 {
 		r.Phases[last].Duration = max(0, r.At.Sub(r.Phases[last].Start))
 	}
-	for c, count := range n.calls {
-		r.Calls[c] = count
-	}
+	maps.Copy(r.Calls, n.calls)
 	switch {
 	case n.final != nil:
 		r.take(live, n.final.Work, true)

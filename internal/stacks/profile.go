@@ -76,7 +76,7 @@ func parse(r io.Reader) (*profile, error) {
 	return p, message(text, p.field)
 }
 
-func (p *profile) field(number int, value uint64, text []byte) error {
+func (p *profile) field(number int, _ uint64, text []byte) error {
 	switch number {
 	case profileSample:
 		var s sample
@@ -182,7 +182,7 @@ func message(b []byte, f func(number int, value uint64, text []byte) error) erro
 			}
 		case 2:
 			length, m := binary.Uvarint(b)
-			if m <= 0 || length > uint64(len(b)-m) {
+			if m <= 0 || length > uint64(len(b)-m) { //nolint:gosec // m is at most len(b)
 				return errFormat
 			}
 			n = m + int(length) //nolint:gosec // not longer than b

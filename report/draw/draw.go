@@ -34,7 +34,7 @@ const (
 func check(r report.Report) error {
 	switch {
 	case r.NotRun != nil:
-		return fmt.Errorf("draw: the report is not that of a shutdown: %s", clip(r.NotRun.Error(), maxText))
+		return fmt.Errorf("draw: the report is not that of a shutdown: %s", clip(r.NotRun.Error()))
 	case r.Triggered.IsZero():
 		return errors.New("draw: the report is not that of a shutdown")
 	}
@@ -66,7 +66,8 @@ func ms(d time.Duration) string {
 }
 
 // clip shortens a text, and takes it into one line.
-func clip(text string, limit int) string {
+func clip(text string) string {
+	const limit = maxText
 	text = strings.Join(strings.Fields(text), " ")
 	if utf8.RuneCountInString(text) <= limit {
 		return text
@@ -95,7 +96,7 @@ func headline(r report.Report) string {
 	if r.Suspended > 0 {
 		text += ", suspended for " + ms(r.Suspended)
 	}
-	return fmt.Sprintf("%s, %s of %s (%s)", text, ms(r.Took()), ms(r.Budget.Total), clip(r.CauseText, maxText))
+	return fmt.Sprintf("%s, %s of %s (%s)", text, ms(r.Took()), ms(r.Budget.Total), clip(r.CauseText))
 }
 
 // subject names a call: "closer postgres".
@@ -119,7 +120,7 @@ func how(s report.Step) string {
 		text += ", has not returned"
 	}
 	if s.Text != "" {
-		text += ": " + clip(s.Text, maxText)
+		text += ": " + clip(s.Text)
 	}
 	return text
 }
@@ -174,7 +175,7 @@ func leftOut(folded []report.Step) string {
 	for i, op := range ops {
 		ops[i] = fmt.Sprintf("%d %s", count[report.Op(op)], op)
 	}
-	text := fmt.Sprintf("%d calls are left out (%s)", len(folded), clip(strings.Join(ops, ", "), maxText))
+	text := fmt.Sprintf("%d calls are left out (%s)", len(folded), clip(strings.Join(ops, ", ")))
 	if wrong > 0 {
 		text += fmt.Sprintf(", %d of them went wrong", wrong)
 	}

@@ -99,7 +99,7 @@ func (d *sequence) draw() string {
 	d.join()
 	d.id("Trigger")
 	d.id("lastcall")
-	d.line("Trigger", "->>", "lastcall", signed(0)+" "+clip(d.r.CauseText, maxText))
+	d.line("Trigger", "->>", "lastcall", signed(0)+" "+clip(d.r.CauseText))
 	d.work(func(t report.Total) (string, bool) {
 		return fmt.Sprintf("%s %d in flight", signed(0), t.Before), t.Before > 0
 	})
@@ -117,7 +117,7 @@ func (d *sequence) draw() string {
 			d.note("lastcall", fmt.Sprintf("%d more notes are left out", len(d.r.Notes)+len(d.r.Idle)-i))
 			break
 		}
-		d.note(participant("server", n.Server), clip(n.Text, maxText))
+		d.note(participant("server", n.Server), clip(n.Text))
 	}
 	if d.r.Suspended > 0 {
 		d.note("lastcall", "the process was suspended for "+ms(d.r.Suspended))
@@ -165,9 +165,9 @@ func (d *sequence) message(m message) {
 		}
 		d.note("lastcall", text)
 	case s.Kind == report.KindWarning:
-		d.note("lastcall", when+" "+clip(s.Text, maxText))
+		d.note("lastcall", when+" "+clip(s.Text))
 	case s.Kind != report.KindCall:
-		d.line("Trigger", "->>", "lastcall", when+" "+clip(s.String(), maxText))
+		d.line("Trigger", "->>", "lastcall", when+" "+clip(s.String()))
 	case m.both:
 		if s.Duration > 0 {
 			when += " to " + at(d.r, end(s))
