@@ -3,6 +3,7 @@ package oteladapter
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -83,7 +84,7 @@ func register(meter metric.Meter, n *numbers.Numbers) error {
 		for _, w := range r.Work {
 			labels := labelsOf(w.Work)
 			for result, n := range map[string]int{"completed": w.Ended(), "cancelled": w.Cancelled, "cut": w.Cut, "abandoned": w.Abandoned} {
-				o.ObserveInt64(ended, int64(n), with(append(labels[:len(labels):len(labels)], attribute.String("lastcall.work.outcome", result))...))
+				o.ObserveInt64(ended, int64(n), with(append(slices.Clip(labels), attribute.String("lastcall.work.outcome", result))...))
 			}
 			set := with(labels...)
 			o.ObserveInt64(flight, int64(w.Running), set)

@@ -31,7 +31,7 @@ func points[N int64 | float64](c *collected, name string, all []metricdata.DataP
 	for _, p := range all {
 		var attrs []string
 		for _, a := range p.Attributes.ToSlice() {
-			attrs = append(attrs, fmt.Sprintf("%s=%s", a.Key, a.Value.Emit()))
+			attrs = append(attrs, fmt.Sprintf("%s=%s", a.Key, a.Value.String()))
 			if key := string(a.Key); !slices.Contains(keys, key) {
 				keys = append(keys, key)
 			}

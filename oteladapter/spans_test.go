@@ -179,7 +179,7 @@ func TestTrace(t *testing.T) {
 }
 
 func has(s sdktrace.ReadOnlySpan, key, value string) bool {
-	return slices.ContainsFunc(s.Attributes(), func(a attribute.KeyValue) bool { return string(a.Key) == key && a.Value.Emit() == value })
+	return slices.ContainsFunc(s.Attributes(), func(a attribute.KeyValue) bool { return string(a.Key) == key && a.Value.String() == value })
 }
 
 // What cannot work is an error of controller.New.

@@ -29,7 +29,7 @@ import (
 // piece is an RPC or, of kind task, a piece of work in the background.
 type piece struct {
 	kind         string
-	starts, for_ time.Duration
+	starts, length time.Duration
 	deaf         bool // it does not end with its context, and not before Run does
 }
 
@@ -56,7 +56,7 @@ func draw(t *rapid.T) plan {
 	for range rapid.IntRange(0, 12).Draw(t, "pieces") {
 		p.pieces = append(p.pieces, piece{
 			kind: rapid.SampledFrom(kinds).Draw(t, "kind"), starts: span("starts", 20*time.Second),
-			for_: span("for", 20*time.Second), deaf: rapid.IntRange(0, 5).Draw(t, "deaf") == 0,
+			length: span("for", 20*time.Second), deaf: rapid.IntRange(0, 5).Draw(t, "deaf") == 0,
 		})
 	}
 	return p
@@ -78,7 +78,7 @@ func (p plan) run(t rapid.TB, s *seen) (last series, r report.Report) {
 			return nil
 		}
 		select {
-		case <-time.After(one.for_):
+		case <-time.After(one.length):
 			return nil
 		case <-ctx.Done():
 			return context.Cause(ctx)
