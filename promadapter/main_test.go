@@ -8,7 +8,7 @@ import (
 
 // checks is how many shutdowns the property tries unless a flag or RAPID_CHECKS says
 // otherwise.
-const checks = "1000"
+const checks = "200"
 
 func TestMain(m *testing.M) {
 	flag.Parse()

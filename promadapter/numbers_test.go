@@ -28,9 +28,9 @@ import (
 
 // piece is an RPC or, of kind task, a piece of work in the background.
 type piece struct {
-	kind         string
+	kind           string
 	starts, length time.Duration
-	deaf         bool // it does not end with its context, and not before Run does
+	deaf           bool // it does not end with its context, and not before Run does
 }
 
 // plan is a shutdown in which all of that happens.
