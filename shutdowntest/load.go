@@ -49,6 +49,18 @@ func (l *load) endless() bool {
 	return false
 }
 
+// varies reports whether calls that nothing disturbed have not taken the same time: then a
+// few of them do not tell how long one may take.
+func (l *load) varies() bool {
+	var shortest time.Duration
+	for i, c := range l.calm {
+		if took := c.ended.Sub(c.begun); i == 0 || took < shortest {
+			shortest = took
+		}
+	}
+	return l.longest > 2*shortest+10*time.Millisecond
+}
+
 // learn takes in how long calls take that end before the trigger.
 func (s *seen) learn() {
 	for _, c := range s.calls {

@@ -103,6 +103,9 @@ func notLost(s *seen) string {
 		if !s.fair(c) || c.load.endless() {
 			continue
 		}
+		if c.load.varies() {
+			continue
+		}
 		needs := c.load.longest * time.Duration(len(s.calls)+1) // they may wait for each other
 		if end := c.begun.Add(needs + s.late()); end.Before(s.timer()) && !c.ok() {
 			what := "has no answer"
