@@ -109,7 +109,9 @@ func (s *Server) noteArrival(r *request, req *http.Request) *http.Request {
 // returned is called when the handler has returned, or has panicked, with the request as it
 // came, and as the handler got it.
 func (r *request) returned(came, req *http.Request) {
-	came.MultipartForm = req.MultipartForm // for net/http to remove its files
+	if form := req.MultipartForm; form != nil { // net/http removes those of its own request, and Go 1.27 none of HTTP/2
+		_ = form.RemoveAll() // what is left is in the temporary folder
+	}
 	r.ends()
 	r.answered()
 	if r.endless != nil {
