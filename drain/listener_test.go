@@ -57,6 +57,7 @@ func TestListenersThatHang(t *testing.T) {
 			}
 		}
 		r := beginWith(t, usual, controller.WithServer("g", g, controller.Serving(serve, nil)))
+		synctest.Wait() // it is in Accept
 		got := r.shutdown(t)
 		wantOutcome(t, got, report.OutcomeDrained, report.ExitOK)
 		wantWork(t, got.Work,

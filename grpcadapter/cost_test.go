@@ -111,13 +111,17 @@ func TestUnaryAllocations(t *testing.T) {
 			calls(t, a, 500)
 			calls(t, b, 500)
 			var allocs, bytes []float64
-			for range 9 {
-				a1, b1 := calls(t, a, 400)
-				a2, b2 := calls(t, b, 400)
-				allocs, bytes = append(allocs, a2-a1), append(bytes, b2-b1)
+			// On a busy machine grpc's pools are emptied more often on one side: up to three times.
+			for try := 0; try < 3 && (try == 0 || allocs[4] > tt.allocs+0.3 || bytes[4] > tt.bytes+16); try++ {
+				allocs, bytes = nil, nil
+				for range 9 {
+					a1, b1 := calls(t, a, 400)
+					a2, b2 := calls(t, b, 400)
+					allocs, bytes = append(allocs, a2-a1), append(bytes, b2-b1)
+				}
+				slices.Sort(allocs)
+				slices.Sort(bytes)
 			}
-			slices.Sort(allocs)
-			slices.Sort(bytes)
 			t.Logf("more allocations per RPC: %.2f (%.2f to %.2f), more bytes: %.0f (%.0f to %.0f)",
 				allocs[4], allocs[0], allocs[8], bytes[4], bytes[0], bytes[8])
 			if allocs[4] > tt.allocs+0.3 { // a background allocation in every third RPC is noise

@@ -320,7 +320,7 @@ func ConnectionsClosed(r *Run) error {
 		if out.After(r.Ended) && c.In.Before(gs.In) {
 			return fmt.Errorf("a connection to %s, over %s, is open", c.Name, c.Text)
 		}
-		limit := earlier(gs.In.Add(on.Handshake), later(gs.In, r.expiry)).Add(moment)
+		limit := earlier(gs.In.Add(on.Handshake), later(gs.In, r.cancelled(c.Name))).Add(moment)
 		if c.Value == nil && c.In.Before(gs.In) && (out.After(limit) || !out.Before(r.natural) && r.natural.After(gs.In.Add(moment))) {
 			return fmt.Errorf("a silent connection to %s was closed only at %s, the drain of the server had begun at %s", c.Name, r.since(out), r.since(gs.In))
 		}
