@@ -134,7 +134,9 @@ func (r *run) finish() report.Report {
 	}
 	r.takeIn()
 	for _, c := range r.calls {
-		r.expire(c)
+		if fresh := c.quiet && c.lasts && time.Since(c.since) < grace; !fresh { // a question of progress that was asked just now
+			r.expire(c)
+		}
 	}
 	r.lookAtObservers()
 	r.record.start()
