@@ -2,6 +2,7 @@ package controller_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,12 +14,12 @@ import (
 // asked is a server that does not come back from the question for its work at the end.
 type asked struct {
 	full
-	n    int
+	n    atomic.Int32
 	hang func()
 }
 
 func (s *asked) InFlight() []lastcall.Work {
-	if s.n++; s.n > 1 {
+	if s.n.Add(1) > 1 {
 		s.hang()
 	}
 	return nil

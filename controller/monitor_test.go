@@ -97,10 +97,12 @@ func TestInFlightIsBounded(t *testing.T) {
 			}
 		}
 		check(9 * time.Millisecond)
+		synctest.Wait()
 		first = false
 		for range 3 {
 			check(10 * time.Millisecond)
 		}
+		synctest.Wait()
 		if asked != 2 {
 			t.Errorf("asked %d times, want once before it hung and once since", asked)
 		}

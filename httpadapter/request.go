@@ -76,7 +76,6 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if !c.Serves(r.http1, r.body) {
 		panic(http.ErrAbortHandler) // the answer could not be sent
 	}
-	came := req
 	req = s.findEndless(r, req)
 	if !s.tracker.Begin(r, inflight.Sealed, !r.infra) {
 		if s.tracker.Stage() >= inflight.Refusing {
@@ -87,7 +86,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	req = s.noteArrival(r, req)
-	defer r.returned(came, req)
+	defer r.returned(req)
 	if r.endless != nil && s.drains.Load() { // it may have come too late for endEndless
 		r.endless.end()
 	}
@@ -107,8 +106,8 @@ func (s *Server) noteArrival(r *request, req *http.Request) *http.Request {
 }
 
 // returned is called when the handler has returned, or has panicked, with the request as it
-// came, and as the handler got it.
-func (r *request) returned(came, req *http.Request) {
+// got it.
+func (r *request) returned(req *http.Request) {
 	if form := req.MultipartForm; form != nil { // net/http removes those of its own request, and Go 1.27 none of HTTP/2
 		_ = form.RemoveAll() // what is left is in the temporary folder
 	}
