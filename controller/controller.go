@@ -138,7 +138,7 @@ func (c *Controller) Add(opts ...Option) error {
 // the platform's again 10 ms after Run has returned; one that comes in those is raised
 // again then, so that it cannot replace the exit code of a process that is exiting.
 //
-// From the trigger until the process ends, a write to a standard output or error that nobody
+// From the trigger until the process ends, a write to a standard output or error that no process
 // reads fails and does not end it (SIGPIPE); lost log lines are counted in the report. Before
 // the trigger it ends the process a second later, unless the trigger comes in that second.
 func (c *Controller) Run(ctx context.Context) report.Report {

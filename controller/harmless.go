@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"reflect"
 	"runtime"
 	"slices"
 	"syscall"
@@ -22,13 +21,20 @@ import (
 func Harmless(errs ...error) StepOption {
 	return func(s *stepConfig) {
 		for _, err := range errs {
-			if err == nil || !reflect.TypeOf(err).Comparable() {
+			if err == nil || !canCompare(err) {
 				s.errs = append(s.errs, fmt.Errorf("Harmless was given %#v, which no error can be compared with", err)) //nolint:errorlint // it is not what went wrong
 				return
 			}
 		}
 		s.harmless = append(s.harmless, errs...)
 	}
+}
+
+// canCompare reports whether == works for the error: its type may hold a slice.
+func canCompare(err error) (ok bool) {
+	defer func() { ok = recover() == nil }()
+	_ = map[error]bool{err: true}
+	return ok
 }
 
 // closedBefore are the errors of a closer that mean that there is nothing left to close.

@@ -42,7 +42,7 @@ func TestProcessBrokenPipeJustBeforeTheTrigger(t *testing.T) {
 	}
 }
 
-// Without a trigger a pipe that nobody reads ends the process, as it ends any other,
+// Without a trigger a pipe without a reader ends the process, as it ends any other,
 // unless main has that ignored.
 func TestProcessBrokenPipeBeforeTheTrigger(t *testing.T) {
 	t.Parallel()

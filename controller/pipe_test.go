@@ -166,7 +166,7 @@ func (p *talker) request() {
 	p.until("handler")
 }
 
-// brokenPipe returns the end of a pipe that nobody reads.
+// brokenPipe returns the end of a pipe without a reader.
 func brokenPipe(t *testing.T) *os.File {
 	t.Helper()
 	read, write, err := os.Pipe()
@@ -178,7 +178,7 @@ func brokenPipe(t *testing.T) *os.File {
 	return write
 }
 
-// From the trigger on the process lives when nobody reads what it writes: everything is
+// From the trigger on the process lives when what it writes has no reader: everything is
 // closed and flushed, the request in flight is answered, the exit code is the right one,
 // and the report counts the lines that were lost.
 func TestProcessBrokenPipe(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// keepPipes has writes to a standard output or error that nobody reads any more fail,
+// keepPipes has writes to a standard output or error that has no reader left fail,
 // from now on. Without it package os ends the process at the first one (SIGPIPE), and
 // what has to be closed stays open. It lasts until the process ends: what is written
 // after Run must not change the exit code.

@@ -10,7 +10,7 @@ import (
 	"github.com/mattn/go-isatty"
 )
 
-// brokenPipe is none: a write to a pipe that nobody reads only fails here.
+// brokenPipe is none: a write to a pipe without a reader only fails here.
 const brokenPipe = syscall.Signal(0)
 
 // catchable reports whether the platform lets a process catch the signal.

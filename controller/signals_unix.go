@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// brokenPipe is the signal of a write to a pipe that nobody reads.
+// brokenPipe is the signal of a write to a pipe without a reader.
 const brokenPipe = syscall.SIGPIPE
 
 // catchable reports whether a Go program can hear the signal, and only when it was sent to it:
@@ -42,7 +42,7 @@ func systemClock() (time.Time, bool) {
 	return time.Unix(now.Unix()), true
 }
 
-// writeBroken writes to standard output and error if nobody reads them: that ends the
+// writeBroken writes to standard output and error if they have no reader: that ends the
 // process, unless SIGPIPE is heard or ignored.
 func writeBroken() {
 	for _, f := range []*os.File{os.Stdout, os.Stderr} {

@@ -14,7 +14,7 @@ const beginTime = 100 * time.Millisecond
 type waiting struct {
 	mu   sync.Mutex
 	n    int
-	none chan struct{} // closed when n is 0; nil: nobody waits for it
+	none chan struct{} // closed when n is 0; nil: no drain waits for it
 }
 
 func (w *waiting) add(n int) {

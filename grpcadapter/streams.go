@@ -11,7 +11,7 @@ import (
 // After its last GOAWAY grpc waits a second for a peer without streams to close the
 // connection, as a close with something unread would be a reset. Peers that leave the
 // closing to the server (HAProxy, grpc-java, Caddy) make each drain a second long. grpc
-// tells nobody which connections those are, so the headers of the HTTP/2 frames are read on
+// does not tell which connections those are, so the headers of the HTTP/2 frames are read on
 // their way (RFC 9113, 4.1): they tell which streams are open, and no more is looked at.
 // What is not HTTP/2 in clear, as TLS without Credentials, is left to grpc.
 

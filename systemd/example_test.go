@@ -29,7 +29,7 @@ func ExampleNotify() {
 	// exit code 0
 }
 
-// The socket unit has FileDescriptorName=grpc. Here nobody has passed a socket.
+// The socket unit has FileDescriptorName=grpc. No socket was passed here.
 func ExampleListeners() {
 	passed, err := systemd.Listeners()
 	if err != nil {

@@ -48,7 +48,7 @@ func (r *Run) tie(at time.Time) bool {
 }
 
 // rushed reports whether Shorten has left next to nothing of the time, in all or for what
-// comes last: then what is begun is begun at the deadline, and nobody has time to listen.
+// comes last: then what is begun is begun at the deadline, and observers have no time left.
 func (r *Run) rushed() bool {
 	if r.shortened(r.Ended) && r.deadline(r.Ended).Sub(r.terminated) < unit {
 		return true
