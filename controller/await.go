@@ -61,6 +61,7 @@ func (b *inbox) take() []result {
 // done returned true. It is the only place where the loop blocks.
 func (r *run) await(done func() bool, bound func() time.Time) bool {
 	for {
+		awake := time.Now()
 		r.takeIn()
 		r.noticeSuspension()
 		if done() {
@@ -68,6 +69,9 @@ func (r *run) await(done func() bool, bound func() time.Time) bool {
 		}
 		at := bound()
 		if !at.IsZero() && time.Until(at) <= 0 {
+			if r.stoppedSince(awake) {
+				continue // and the bound is a later one
+			}
 			return false
 		}
 		at = soonest(soonest(at, r.endContexts()), soonest(r.giveBackAt, r.beat()))
@@ -79,7 +83,7 @@ func (r *run) await(done func() bool, bound func() time.Time) bool {
 		} else {
 			r.alarm.Reset(time.Until(at))
 		}
-		r.alarmAt, r.asleep = at, time.Now()
+		r.alarmAt, r.asleep = at, awake
 		r.record.start() // as late as this: the goroutine then begins at once, on this processor
 		select {
 		case <-r.inbox.wake:

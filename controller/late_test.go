@@ -47,3 +47,31 @@ func TestG8_LateOnlyIfItHasBegun(t *testing.T) {
 		}
 	})
 }
+
+// G1: the process is stopped while the loop is at work: steps that run get back their time,
+// as they do if it is stopped while the loop sleeps.
+func TestG1_StoppedAtWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := New(lastcall.Budget{Total: time.Minute, Reserve: time.Second}, WithSignals(), WithoutStderr(), WithoutStacks())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := newRun(context.Background(), c, c.config, heard{signals: signals{stop: func() {}}})
+		c.Shutdown(nil)
+		r.takeIn()
+		start := time.Now()
+		hangs := func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }
+		step := r.step(report.OpClose, stepConfig{name: "hung", timeout: time.Second, run: hangs}, start.Add(time.Minute), nil)
+		stopped := false
+		r.awaitSteps([]*call{step}, func() time.Time { return start.Add(time.Minute) }, func() bool {
+			if !stopped {
+				stopped = true
+				time.Sleep(5 * time.Second)
+			}
+			return false
+		})
+		if took := time.Since(start); took != 6*time.Second || r.suspended != 5*time.Second {
+			t.Errorf("its time was over after %v, suspended for %v", took, r.suspended)
+		}
+	})
+}

@@ -19,7 +19,7 @@ type run struct {
 	config  config
 	alarm   *time.Timer // wakes await
 	alarmAt time.Time   // when it should; zero: it is not set
-	asleep  time.Time   // since when it waits for that
+	asleep  time.Time   // when it last woke before it waited for that
 	signals signals
 	pipes   <-chan os.Signal // see hearPipes; nil once there is a trigger
 	ended   <-chan struct{}  // the end of Run's context; nil once there is a trigger
