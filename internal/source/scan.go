@@ -114,6 +114,10 @@ func (p *program) inspect(root ast.Node, where site) {
 				p.direct[p.named(n.Fun)] = true
 				at := where
 				at.call = n
+				if spec, ok := root.(*ast.ValueSpec); ok && len(spec.Values) == len(spec.Names) {
+					i, _ := slices.BinarySearchFunc(spec.Values, n.End(), func(v ast.Expr, end token.Pos) int { return cmp.Compare(v.End(), end) })
+					at.name = spec.Names[i].Name
+				}
 				p.calls[fn] = append(p.calls[fn], at)
 			}
 		}
