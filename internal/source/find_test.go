@@ -98,18 +98,19 @@ func draw(t *testing.T, m viz.Machine) string {
 	return b.String()
 }
 
-// testNamed: what cannot be evaluated is named with its line. In unknown.go the line that
+// testNamed: what cannot be evaluated is named with its line. In these files the line that
 // is to blame ends in a comment with the function's name.
 func testNamed(t *testing.T, unknowns []source.Unknown) {
-	const file = "testdata/idioms/unknown.go"
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
 	want := make(map[string]string)
-	for i, line := range strings.Split(string(text), "\n") {
-		if m := regexp.MustCompile(`// (\w+)$`).FindStringSubmatch(line); m != nil {
-			want["idioms."+m[1]] = fmt.Sprintf("%s:%d: ", file, i+1)
+	for _, file := range []string{"testdata/idioms/unknown.go", "testdata/idioms/shared.go"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, line := range strings.Split(string(text), "\n") {
+			if m := regexp.MustCompile(`// (\w+)$`).FindStringSubmatch(line); m != nil {
+				want["idioms."+m[1]] = fmt.Sprintf("%s:%d: ", file, i+1)
+			}
 		}
 	}
 	for _, u := range unknowns {
