@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -273,6 +274,24 @@ func TestG1_CauseAndForce(t *testing.T) {
 		synctest.Wait()
 		wantTook(t, r.Took(), 2*time.Millisecond)
 		wantCauseFirst(t, told, r, "(its Error method has not returned)", time.Millisecond)
+	})
+}
+
+// G9: a text that comes after the summary is not in the report either.
+func TestG9_CauseAfterTheSummary(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, _ func()) {
+		told := &listeningTo{}
+		c := mustNew(t, budget, noSignals, controller.WithObserver("o", told.observe), controller.WithFlusher("f", func() { time.Sleep(2 * time.Second) }))
+		time.AfterFunc(time.Minute, func() {
+			c.Shutdown(&pointed{textError(func() string { time.Sleep(time.Second); return "after all" })})
+		})
+		r := c.Run(context.Background())
+		synctest.Wait()
+		wantCauseFirst(t, told, r, "(its Error method has not returned)", 10*time.Millisecond)
+		at := slices.IndexFunc(told.steps, func(s report.Step) bool { return s.Kind == report.KindSummary })
+		if at < 0 || told.steps[at].Report.CauseText != r.CauseText {
+			t.Errorf("the report has the cause %q, the summary is %v", r.CauseText, told.steps[at])
+		}
 	})
 }
 

@@ -229,8 +229,12 @@ func (r *run) causeIsLate() bool {
 }
 
 // tellCause takes in the text of the cause, and tells observers why the shutdown
-// began, once, and then what has happened since.
+// began, once, and then what has happened since. A text that is late is in the summary; one
+// that comes after that is nowhere, so that the report says what observers were told.
 func (r *run) tellCause(text string) {
+	if r.record.summed {
+		return
+	}
 	r.record.causeText = text
 	s := r.record.cause
 	if s == nil {
