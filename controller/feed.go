@@ -90,7 +90,7 @@ func (f *feed) count(r result) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.inHand = false
-	f.slow = f.slow || r.at.Sub(f.since) > grace
+	f.slow = f.slow || r.at.Sub(f.since) > tellTime
 	if r.result == report.ResultOK {
 		f.told++
 	} else {
@@ -127,7 +127,7 @@ func (f *feed) freshUntil() time.Time {
 	if f.slow || !f.running {
 		return time.Time{}
 	}
-	return f.since.Add(grace)
+	return f.since.Add(tellTime)
 }
 
 // close lets no further step reach the observer, and returns what became of those
