@@ -68,8 +68,9 @@ func (r *run) flush() {
 	}
 	told := r.share(n)
 	if len(r.record.feeds) > 0 || r.record.cause != nil {
-		half := r.share(n + 1)                                                               // a flusher needs some of what is left
-		r.await(r.nothingFresh, func() time.Time { return earlier(r.freshUntil(), half()) }) // the summary tells what they did
+		half := r.share(n + 1)                                                    // a flusher needs some of what is left
+		fresh := func() time.Time { return later(r.freshUntil(), r.textUntil()) } // the summary tells what they did, and why
+		r.await(func() bool { return !time.Now().Before(fresh()) }, func() time.Time { return earlier(fresh(), half()) })
 	}
 	r.expireOld(r.calls)
 	if r.record.cause != nil { // the deadline is sooner than its text
