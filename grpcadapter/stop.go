@@ -107,7 +107,8 @@ func (s *Server) skipGoAways() {
 		return
 	}
 	s.closeListener()
-	s.listener.closeAll()
+	pause(moment, s.listener.set.FinishAll())
+	s.skipped.Store(true)
 }
 
 // Cancel gives every RPC in flight the status Unavailable and ends its context with
@@ -184,7 +185,7 @@ func (s *Server) Stop() {
 	}
 	s.tracker.Enter(inflight.Stopped)
 	if s.listener != nil {
-		s.listener.closeAll() // side by side, where grpc closes one after the other
+		s.listener.set.FinishAll() // side by side, where grpc closes one after the other
 	}
 	if srv != nil {
 		srv.Stop()
