@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/inflight"
 )
 
@@ -107,7 +108,7 @@ func (s *Server) skipGoAways() {
 		return
 	}
 	s.closeListener()
-	pause(moment, s.listener.set.FinishAll())
+	foreign.Within(s.listener.set.FinishAll(), moment)
 	s.skipped.Store(true)
 }
 
@@ -148,17 +149,7 @@ func (s *Server) Cancel(ctx context.Context, cause error) {
 	case <-ctx.Done():
 	}
 	if overHTTP { // the handlers have returned: net/http is writing their answers
-		pause(moment, ctx.Done())
-	}
-}
-
-// pause blocks for a while, or until the channel is closed.
-func pause(d time.Duration, over <-chan struct{}) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-over:
+		foreign.Within(ctx.Done(), moment)
 	}
 }
 

@@ -144,6 +144,23 @@ func (f *Calls) Await(d time.Duration) {
 	}
 }
 
+// Within waits for a channel to be closed, for d at most, and reports whether it is.
+func Within(done <-chan struct{}, d time.Duration) bool {
+	select {
+	case <-done:
+		return true
+	default:
+	}
+	limit := time.NewTimer(d)
+	defer limit.Stop()
+	select {
+	case <-done:
+		return true
+	case <-limit.C:
+		return false
+	}
+}
+
 // any returns a call that is running, or nil.
 func (f *Calls) any() *running {
 	f.mu.Lock()
