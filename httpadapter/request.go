@@ -27,9 +27,12 @@ type request struct {
 	method, host, peer string
 	path, rawPath      string
 	infra, body, http1 bool
-	untilClose         bool        // without a length the end of the connection ends the answer: HTTP/1.0
+	http10             bool        // the client knows no other end of an answer without a length than that of the connection
 	events             bool        // the client is an EventSource
 	early              bool        // the handler has said something before the timer fired
+	anywhere           bool        // see endsAnywhere; like the next two since the header is fixed
+	length             string      // Content-Length
+	untilClose         atomic.Bool // the end of the connection is that of the answer
 	hijack             atomic.Bool // the handler has taken the connection over
 	endless            *endless    // nil: the request ends by itself
 	pattern            atomic.Pointer[string]
@@ -68,7 +71,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r := &request{
 		server: s, conn: c, method: req.Method, host: req.Host, peer: req.RemoteAddr,
 		path: req.URL.Path, rawPath: req.URL.RawPath, body: req.ContentLength != 0,
-		untilClose: !req.ProtoAtLeast(1, 1), events: wantsEvents(req),
+		http10: !req.ProtoAtLeast(1, 1), events: wantsEvents(req),
 	}
 	r.ResponseWriter, r.Owner = w, r
 	r.http1 = r.IsHTTP1()
