@@ -93,9 +93,6 @@ func (r *request) answer() {
 		r.leaves(http.StatusOK)
 	case interrupted && r.early && r.Status < http.StatusBadRequest && !r.isWhole():
 		r.State.Store(cancelled)
-		if r.untilClose.Load() {
-			r.conn.Reset()
-		}
 		panic(http.ErrAbortHandler)
 	}
 }

@@ -212,19 +212,29 @@ func TestAnsweredBeforeTheTimer(t *testing.T) {
 }
 
 // Where the end of the connection is that of an answer (HTTP/1.0, and HTTP/1.1 without
-// chunks), a part of one ends with a reset, over TCP, with TLS or without, and also if its
-// handler never returns. An answer with its length needs none.
+// chunks), a part of one ends with a reset, over TCP, with TLS or without, and however its
+// handler ends. An answer with its length needs none.
 func TestInterruptedAnswersUntilTheClose(t *testing.T) {
+	type end func(w http.ResponseWriter, read <-chan struct{})
+	returns := func(http.ResponseWriter, <-chan struct{}) {}
+	deaf := func(_ http.ResponseWriter, read <-chan struct{}) { <-read }
 	for _, how := range []string{h1, h1s, "TLS of the listener"} {
 		for name, tt := range map[string]struct {
 			version, header, value string
-			deaf                   bool
+			ends                   end
 		}{
-			"no length":             {"1.0", "Etag", "1", false},
-			"a length":              {"1.0", "Content-Length", "1000", false},
-			"a deaf handler":        {"1.0", "Etag", "1", true},
-			"identity":              {"1.1", "Transfer-Encoding", "identity", false},
-			"identity, and is deaf": {"1.1", "Transfer-Encoding", "identity", true},
+			"no length":                     {"1.0", "Etag", "1", returns},
+			"a length":                      {"1.0", "Content-Length", "1000", returns},
+			"a deaf handler":                {"1.0", "Etag", "1", deaf},
+			"identity":                      {"1.1", "Transfer-Encoding", "identity", returns},
+			"identity, and is deaf":         {"1.1", "Transfer-Encoding", "identity", deaf},
+			"a panic, as of a ReverseProxy": {"1.0", "Etag", "1", func(http.ResponseWriter, <-chan struct{}) { panic(http.ErrAbortHandler) }},
+			"one that goes on": {"1.0", "Etag", "1", func(w http.ResponseWriter, read <-chan struct{}) { // until its writes fail
+				for http.NewResponseController(w).Flush() == nil {
+					time.Sleep(time.Millisecond)
+				}
+				<-read
+			}},
 		} {
 			t.Run(how+" "+name, func(t *testing.T) {
 				n := on(t, tcp(t), how)
@@ -242,9 +252,8 @@ func TestInterruptedAnswersUntilTheClose(t *testing.T) {
 						w.Header().Set(tt.header, tt.value)
 						_, _ = io.WriteString(w, "a part")
 						_ = http.NewResponseController(w).Flush()
-						if <-r.Context().Done(); tt.deaf {
-							<-read
-						}
+						<-r.Context().Done()
+						tt.ends(w, read)
 					},
 				})
 				c := n.connect(t)

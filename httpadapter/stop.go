@@ -182,7 +182,7 @@ func (s *Server) Stop() {
 	s.conns.RefuseHandshakes()
 	for _, r := range s.tracker.InFlight() {
 		if r.untilClose.Load() {
-			r.conn.Reset() // what the client has would look complete
+			r.conn.Resets(true) // what the client has would look complete
 		}
 	}
 	closing := s.conns.Held(false)
