@@ -27,8 +27,9 @@ func rules() []rule {
 	}
 }
 
-// late is how much later than in virtual time things may be.
-func (s *seen) late() time.Duration { return s.plan.late }
+// late is how much later than in virtual time things may be: nothing there, and in real
+// time some more than the machine itself was late.
+func (s *seen) late() time.Duration { return s.plan.late + s.starved }
 
 func bounded(s *seen) string {
 	switch at := s.deadline(); {
