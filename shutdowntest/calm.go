@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc/status"
 
 	"github.com/lastcall-go/lastcall"
 )
@@ -17,6 +20,7 @@ import (
 const (
 	calmCalls = 2
 	sureCalls = 100
+	burst     = 8 // calls at once, to learn what is refused then
 	calmTime  = time.Minute
 	calmReal  = 2 * time.Second
 )
@@ -40,20 +44,12 @@ func (k *kit) calibrate(t *testing.T, calls int) error {
 				if i >= calmCalls && (l.endless() || k.real != "" && time.Since(began) > limit) {
 					break
 				}
-				c, err := w.newClient("calm", l, w.env.listener(l.listener), clientPlan{Temper: normal})
-				if err != nil {
+				if err := w.inCalm(l, limit, 1); err != nil && i < calmCalls {
 					return err
 				}
-				ctx, cancel := context.WithCancel(w.clients) // a deadline would be told to the server
-				timer := time.AfterFunc(limit, cancel)
-				one := c.do(ctx)
-				timer.Stop()
-				cancel()
-				c.close()
-				l.calm = append(l.calm, one)
-				if one.over && !one.ok() {
-					return fmt.Errorf("a call of load %s failed with status %d: %w", l.name, one.heard.status, errors.Join(one.err, one.heard.broken))
-				}
+			}
+			if calls > calmCalls && l.probe == "" && !l.endless() {
+				_ = w.inCalm(l, limit, burst)
 			}
 		}
 		return nil
@@ -67,6 +63,31 @@ func (k *kit) calibrate(t *testing.T, calls int) error {
 	}
 	if s.report != nil && s.report.Budget != budget {
 		k.budget = &s.report.Budget
+	}
+	return nil
+}
+
+// inCalm makes calls of a load at once, and returns how one of them failed.
+func (w *world) inCalm(l *load, limit time.Duration, n int) error {
+	ctx, cancel := context.WithCancel(w.clients) // a deadline would be told to the server
+	defer cancel()
+	defer time.AfterFunc(limit, cancel).Stop()
+	made := make(chan *call, n)
+	for range n {
+		c, err := w.newClient("calm", l, w.env.listener(l.listener), clientPlan{Temper: normal})
+		if err != nil {
+			return err
+		}
+		w.wg.Go(func() { made <- c.do(ctx); c.close() })
+	}
+	for range n {
+		one := <-made
+		if one.calm, one.crowded = true, n > 1; n == 1 {
+			l.calm = append(l.calm, one)
+		}
+		if one.over && (one.err != nil || one.heard.broken != nil) {
+			return fmt.Errorf("a call of load %s failed with status %d: %w", l.name, one.heard.status, errors.Join(one.err, one.heard.broken))
+		}
 	}
 	return nil
 }
@@ -90,19 +111,44 @@ func (l *lengths) add(took time.Duration) {
 // not tell how long another one takes.
 func (l *lengths) vary() bool { return l.longest > 2*l.shortest+10*time.Millisecond }
 
-// learn takes in how long calls take that end before the trigger.
+// learn takes in how long calls take, and how they fail, that end before the trigger.
 func (s *seen) learn() {
 	for _, c := range s.calls {
-		if c.client.Temper == normal && c.ok() && (s.asked.IsZero() || c.ended.Before(s.asked)) {
-			c.load.took.add(c.ended.Sub(c.begun))
+		switch l := c.load; {
+		case c.client.Temper != normal || !c.over || !c.calm && !s.asked.IsZero() && !c.ended.Before(s.asked):
+		case !c.ok():
+			l.fails = append(l.fails, c.outcome())
+		case !c.crowded:
+			l.took.add(c.ended.Sub(c.begun))
 		}
 	}
 }
 
-// endless reports whether the calls do not end by themselves.
-func (l *load) endless() bool {
-	return slices.ContainsFunc(l.calm, func(c *call) bool { return !c.over })
+// outcome is how a call ended, as its client sees it.
+func (c *call) outcome() string {
+	switch {
+	case c.load.grpc != nil:
+		return status.Code(c.err).String()
+	case c.heard.broken != nil:
+		return "broken"
+	case c.err != nil:
+		return c.err.Error()
+	}
+	return http.StatusText(c.heard.status)
 }
+
+// usual reports whether calls end like this when there is no shutdown.
+func (c *call) usual() bool { return slices.Contains(c.load.fails, c.outcome()) }
+
+// endless reports whether the calls do not end by themselves.
+func (l *load) endless() bool { return len(l.calm) > 0 && !slices.ContainsFunc(l.calm, ended) }
+
+// varies reports whether calls that nothing disturbed tell how long another one takes.
+func (l *load) varies() bool {
+	return l.took.vary() || slices.ContainsFunc(l.calm, func(c *call) bool { return !c.over })
+}
+
+func ended(c *call) bool { return c.over }
 
 // whole reports whether an answer has as much as those in calm have, if those agree.
 func (c *call) whole() bool {

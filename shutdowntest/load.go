@@ -35,8 +35,9 @@ type load struct {
 	raw            func(context.Context, net.Conn) error
 	probe          string
 
-	calm []*call // undisturbed: nothing else happened
-	took lengths // of the calls that succeeded before a trigger, in any check
+	calm  []*call  // undisturbed: nothing else happened
+	took  lengths  // of the calls that succeeded before a trigger, in any check
+	fails []string // outcomes of those that did not
 }
 
 // call is one call of a client.
@@ -46,6 +47,8 @@ type call struct {
 	name         string
 	begun, ended time.Time
 	over         bool
+	calm         bool // nothing else happened
+	crowded      bool // but others like it
 	err          error
 	heard        heard
 }
@@ -68,7 +71,7 @@ func (c *call) failed() bool {
 // dishonest returns what is wrong with the way in which a call failed, or "".
 func (c *call) dishonest() string {
 	switch {
-	case !c.over:
+	case !c.over || c.usual():
 		return ""
 	case c.ok():
 		if !c.whole() {
@@ -102,6 +105,7 @@ type client struct {
 	load   *load
 	lis    *listener
 	seen   *seen
+	addrs  []string      // of its connections; guarded by seen
 	turned chan struct{} // closed when a deaf client stops to read
 
 	mu    sync.Mutex

@@ -2,6 +2,7 @@ package shutdowntest
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -99,16 +100,24 @@ func (s *seen) fair(c *call) bool {
 	return c.client.Temper == normal && c.begun.Add(s.late()).Before(s.drain()) && !s.ready.IsZero()
 }
 
+// serves reports whether the service did something for the client of a call after an
+// instant: a client may have its answer and take its time with it.
+func (s *seen) serves(c *call, at time.Time) bool {
+	return slices.ContainsFunc(s.conns, func(sc *serverConn) bool {
+		return sc.listener == c.load.listener && slices.Contains(c.client.addrs, sc.peer) && (sc.closed.IsZero() || sc.closed.After(at) || sc.wrote.After(at))
+	})
+}
+
 func notLost(s *seen) string {
 	for _, c := range s.calls {
-		if !s.fair(c) || c.load.endless() {
+		if !s.fair(c) || c.load.endless() || c.over && c.usual() {
 			continue
 		}
-		if c.load.took.vary() && !(c.over && c.ended.Before(s.timer())) {
+		if c.load.varies() && !(c.over && c.ended.Before(s.timer())) {
 			continue // it may be one that needs longer; cut before the timer, it was not given what others need
 		}
 		needs := c.load.took.longest * time.Duration(len(s.calls)+1) // they may wait for each other
-		if end := c.begun.Add(needs + s.late()); end.Before(s.timer()) && !c.ok() {
+		if end := c.begun.Add(needs + s.late()); end.Before(s.timer()) && !c.ok() && (c.over || s.serves(c, s.timer())) {
 			what := "has no answer"
 			if c.over {
 				what = fmt.Sprintf("failed at %s: status %d, %v %v", s.since(c.ended), c.heard.status, c.err, c.heard.broken)
@@ -137,7 +146,7 @@ func drained(s *seen) string {
 		return ""
 	}
 	for _, c := range s.calls {
-		if s.fair(c) && c.load.endless() && (!c.over || !c.ended.Before(s.timer())) {
+		if s.fair(c) && c.load.endless() && (!c.over || !c.ended.Before(s.timer())) && s.serves(c, s.timer().Add(-1)) {
 			return fmt.Sprintf("%s does not end by itself, and did not end at the drain at %s, but at %s; the timer was at %s",
 				c.name, s.since(s.drain()), s.since(c.ended), s.since(s.timer()))
 		}
@@ -157,7 +166,7 @@ func ordered(s *seen) string {
 		}
 		at := w.closed.Add(s.late())
 		for _, c := range s.calls {
-			if s.fair(c) && c.begun.Before(w.closed) && (!c.over || c.ended.After(at)) && at.Before(s.timer()) {
+			if s.fair(c) && c.begun.Before(w.closed) && (!c.over || c.ended.After(at)) && at.Before(s.timer()) && s.serves(c, at) {
 				return fmt.Sprintf("%s was closed at %s, under %s, which ended at %s", w.name, s.since(w.closed), c.name, s.since(c.ended))
 			}
 		}
@@ -172,7 +181,7 @@ func ordered(s *seen) string {
 
 func quiet(s *seen) string {
 	for _, c := range s.claims {
-		if c.late && !s.announced.IsZero() && c.begun.After(s.announced.Add(s.late())) {
+		if c.late && (c.until == nil || c.begun.After(c.until.Add(s.late()))) && !s.announced.IsZero() && c.begun.After(s.announced.Add(s.late())) {
 			return fmt.Sprintf("%s was claimed at %s; announce was at %s", c.name, s.since(c.begun), s.since(s.announced))
 		}
 	}
@@ -205,7 +214,7 @@ func told(s *seen) string {
 			}
 		}
 		for _, c := range s.calls {
-			if at := f.begun.Add(s.late()); s.fair(c) && c.begun.Before(f.begun) && (!c.over || c.ended.After(at)) && at.Before(s.timer()) {
+			if at := f.begun.Add(s.late()); s.fair(c) && c.begun.Before(f.begun) && (!c.over || c.ended.After(at)) && at.Before(s.timer()) && s.serves(c, at) {
 				return fmt.Sprintf("%s was flushed at %s, under %s, which ended at %s", f.name, s.since(f.begun), c.name, s.since(c.ended))
 			}
 		}
