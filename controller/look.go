@@ -108,13 +108,16 @@ func (r *run) stacksOf(what string) (all []report.Stack) {
 
 // stacksOfWork returns the same of all of some work that has one.
 func (r *run) stacksOfWork(work []lastcall.Work, has func(lastcall.Work) bool) (all []report.Stack) {
-	var names []string
+	known := map[string]bool{} // of what all is
 	for _, w := range work {
-		what := report.StackOf(w)
-		if has(w) && !slices.Contains(names, what) {
-			names = append(names, what)
-			all = append(all, r.stacksOf(what)...)
+		if !has(w) {
+			continue
 		}
+		found := slices.DeleteFunc(report.StacksOf(r.sight.known, w), func(s report.Stack) bool { return known[s.Of] })
+		for _, s := range found {
+			known[s.Of] = true
+		}
+		all = append(all, found...)
 	}
 	return all
 }
