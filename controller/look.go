@@ -142,8 +142,25 @@ func (r *run) stacksFor(made report.Report) []report.Stack {
 // lookAtObservers begins a look if an observer, or the logger, is at one step for longer
 // than that should take.
 func (r *run) lookAtObservers() {
-	if slices.ContainsFunc(r.record.feeds, (*feed).stuck) {
+	if slices.ContainsFunc(r.record.feeds, func(f *feed) bool { return f.stuck() >= grace }) {
 		r.look(false)
+	}
+}
+
+// tellOfObservers tells the others of observers and logs that do not come back from a step.
+// It waits a moment for the look that has their lines of code.
+func (r *run) tellOfObservers() {
+	hung := slices.DeleteFunc(slices.Clone(r.record.feeds), func(f *feed) bool { return f.stuck() < toldTime })
+	if len(hung) == 0 {
+		return
+	}
+	limit := earlier(time.Now().Add(grace), r.share(2)())
+	r.await(func() bool { return !r.sight.looking }, func() time.Time { return limit })
+	for _, f := range hung {
+		what := report.Step{Op: f.op, Name: f.name}.Subject()
+		s := r.newStep(report.KindWarning, what)
+		s.Text, s.Stacks = what+" has not returned for "+report.Round(f.stuck()), r.stacksOf(what)
+		r.tell(*s)
 	}
 }
 

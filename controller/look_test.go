@@ -186,3 +186,26 @@ func TestG15_Leaked(t *testing.T) {
 		t.Errorf("the runtime knows of leaks: %v; the report has\n%v\n%+v", knowsLeaks(), r, r.Stacks)
 	}
 }
+
+// G15: a log that hangs is named, with its line, by one that does not.
+func TestG15_HungLogInTheOther(t *testing.T) {
+	bubble(t, func(t *testing.T, _ *diary, hang func()) {
+		var log bytes.Buffer
+		c := mustNew(t, long, noSignals, controller.WithLogger(zerolog.New(&log)), controller.WithLog("pipe", func(report.Line) error {
+			hang()
+			return nil
+		}), controller.WithLog("slow", func(report.Line) error {
+			time.Sleep(100 * time.Millisecond)
+			return nil
+		}), controller.WithCloser("c", func() { time.Sleep(3 * time.Second) }))
+		r, _ := runAfter(c, time.Minute)
+		for _, want := range []string{`"level":"warn","state":"TERMINATED","phase":"flush"`, `(controller_test.bubble.func1.2, in channel receive)"`, `"message":"logger \"pipe\" has not returned for 1m3s"`} {
+			if strings.Count(log.String(), want) != 1 {
+				t.Errorf("the log does not have %s once:\n%s", want, &log)
+			}
+		}
+		if !strings.Contains(r.String(), `logger "pipe" has not returned, missed `) || strings.Contains(log.String(), "slow") {
+			t.Errorf("the report is\n%v\nand the log\n%s", r, &log)
+		}
+	})
+}
