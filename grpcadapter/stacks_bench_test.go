@@ -40,8 +40,10 @@ func BenchmarkStopWithStacks(b *testing.B) {
 		reports := make(chan report.Report, 1)
 		go func() { reports <- c.Run(context.Background()) }()
 		d.in.Add(streams)
+		ctx, cancel := context.WithCancel(b.Context()) // the client's goroutines are not there in the next run
+		defer cancel()
 		for range streams {
-			if _, err := client.FullDuplexCall(b.Context(), grpc.WaitForReady(true)); err != nil {
+			if _, err := client.FullDuplexCall(ctx, grpc.WaitForReady(true)); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -71,6 +73,7 @@ func BenchmarkStopWithStacks(b *testing.B) {
 					}
 				}
 			}
+			b.Logf("with %v\nwithout %v", with, without)
 			b.ReportMetric(float64(median(with).Microseconds())/1e3, "ms/with")
 			b.ReportMetric(float64(median(without).Microseconds())/1e3, "ms/without")
 			b.ReportMetric(float64(median(with))/float64(median(without)), "ratio")
