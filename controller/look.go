@@ -164,13 +164,13 @@ func (r *run) tellOfObservers() {
 	}
 }
 
-// nextLook returns when to look at calls that may last until one of these instants: before
-// that, so that what a line says when their time is over has the line of code; and after
-// the last look.
+// nextLook returns when to look at calls that may last until one of these instants: when half
+// of their time is over, or a moment before that, so that what a line says then has the line
+// of code; and after the last look.
 func nextLook(start, last time.Time, ends ...time.Time) time.Time {
 	var next time.Time
 	for _, end := range ends {
-		if at := before(start, end); at.After(last) {
+		if at := end.Add(-min(lastLook, end.Sub(start)/2)); at.After(last) {
 			next = soonest(next, at)
 		}
 	}
