@@ -151,13 +151,14 @@ func TestWithoutStacksAndPeers(t *testing.T) {
 		s := draining(d, func(time.Duration) []lastcall.Work {
 			return []lastcall.Work{{Name: "/a.B/C", Kind: lastcall.WorkUnary, Running: 1, Peer: "10.0.0.1:7", Path: "/secret"}}
 		})
-		r, _ := runAfter(mustNew(t, long, noSignals, withServer("s", s), controller.WithoutStacks(), controller.WithoutPeers(),
-			controller.WithLogger(zerolog.New(&log)), controller.WithCloser("hangs", hang)), time.Minute)
+		c := mustNew(t, long, noSignals, withServer("s", s), controller.WithoutStacks(), controller.WithoutPeers(),
+			controller.WithLogger(zerolog.New(&log)), controller.WithCloser("hangs", hang))
+		r, _ := runAfter(c, time.Minute)
 		text, err := r.MarshalJSON()
 		if err != nil {
 			t.Fatal(err)
 		}
-		all := log.String() + r.String() + string(text)
+		all := log.String() + r.String() + string(text) + fmt.Sprint(c.InFlight())
 		for _, not := range []string{"10.0.0.1", "/secret", "_test.go", "stacks"} {
 			if strings.Contains(all, not) {
 				t.Errorf("%q is in\n%s", not, all)
