@@ -21,7 +21,10 @@ const (
 // through.
 type Conn struct {
 	*connset.Wire
-	conns   *Conns
+	conns *Conns
+	// Labelled: the user's ConnContext or BaseContext has goroutine labels.
+	Labelled bool
+
 	through bool                     // net/http has the *tls.Conn of the listener: no method here is called
 	secured atomic.Pointer[tls.Conn] // that net/http has; nil: none
 	ending  atomic.Bool              // endHere has called Close of that
