@@ -182,7 +182,11 @@ func (c *packagesConfig) document(sh shell, machines []source.Machine, format vi
 	want, err := viz.Rewrite(have, drawings)
 	switch {
 	case err != nil:
-		return 0, usageError{fmt.Errorf("%s: %w\nname the packages of all its blocks; one that cannot be evaluated is named above", file, err)}
+		with := ""
+		if c.machine != "" {
+			with = ", and leave out -machine"
+		}
+		return 0, usageError{fmt.Errorf("%s: %w\nname the packages of all its blocks%s; one that cannot be evaluated is named above", file, err, with)}
 	case drawn == 0:
 		name := machines[0].Name
 		return 0, usageError{fmt.Errorf("%s has no block for any of %s; a block is two lines such as\n<!-- lastcall:%s -->\n<!-- /lastcall:%s -->", file, strings.Join(machineNames(machines), ", "), name, name)}
