@@ -81,18 +81,28 @@ func stuck(stacks []byte) string {
 
 func (k *kit) inside(p *plan, calm func(*world) error, results chan<- result, never <-chan struct{}) {
 	s := &seen{plan: p, calm: k.calm()}
-	env := &Env{seen: s, plan: p, real: k.real != "", signals: make(chan os.Signal, 8), lis: map[string]*listener{}}
+	env := &Env{seen: s, plan: p, real: k.real != "", signals: make(chan os.Signal, 8), lis: map[string]*listener{}, until: map[context.Context]*time.Time{}}
 	w := &world{kit: k, env: env, seen: s, plan: p, fail: make(chan error, 1), calm: calm}
 	w.clients, w.leave = context.WithCancel(context.Background())
+	if k.real != "" {
+		over := make(chan struct{})
+		defer close(over)
+		go s.clock(over)
+	}
 	before := goroutines(k.real == "")
 	err := w.build()
 	if err == nil {
 		err = w.run()
 		k.settled()
+		for range settleTimes {
+			if s.closed(); len(s.open) == 0 || k.real == "" {
+				break
+			}
+			k.settled()
+		}
 		s.do(func() {
 			s.judgeBy(p.budget)
 			s.listeners = w.listeners()
-			s.open = slices.DeleteFunc(slices.Clone(s.conns), func(c *serverConn) bool { return !c.closed.IsZero() })
 		})
 	}
 	w.end()
@@ -117,12 +127,39 @@ func (k *kit) settled() {
 	time.Sleep(settleTime)
 }
 
-// settleTime is what goroutines that are ending may take in real time.
-const settleTime = 50 * time.Millisecond
+// closed takes in which connections are open.
+func (s *seen) closed() {
+	s.do(func() {
+		s.open = slices.DeleteFunc(slices.Clone(s.conns), func(c *serverConn) bool { return !c.closed.IsZero() })
+	})
+}
+
+// clock measures for how long the machine was too busy to run timers.
+func (s *seen) clock(over <-chan struct{}) {
+	for {
+		began := time.Now()
+		select {
+		case <-time.After(beat):
+		case <-over:
+			return
+		}
+		if more := time.Since(began) - beat; more > beat {
+			s.do(func() { s.starved += more })
+		}
+	}
+}
+
+// In real time: what goroutines that are ending may take, how often, and how often the
+// clock looks.
+const (
+	settleTime  = 50 * time.Millisecond
+	settleTimes = 10
+	beat        = 5 * time.Millisecond
+)
 
 // left returns the goroutines that were not there before.
 func (k *kit) left(before map[string]string) (left []string) {
-	for range 10 {
+	for range settleTimes {
 		left = nil
 		for id, stack := range goroutines(k.real == "") {
 			if _, was := before[id]; !was {

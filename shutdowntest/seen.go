@@ -41,6 +41,7 @@ type seen struct {
 	open      []*serverConn
 	notes     []string
 	events    []event
+	starved   time.Duration // in real time: for how long the machine ran no timers
 }
 
 type event struct {

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/sock"
 )
 
@@ -58,37 +59,20 @@ func (l *Listener) Close() error {
 	}
 	accepted := l.calls.Run(callAccept, l.awaitAccept) // names an Accept that does not return
 	closed := l.calls.Run(callClose, l.closeInner)
-	if l.isNet() && await(closed, acceptTime) {
-		await(accepted, acceptTime)
+	if l.isNet() && foreign.Within(closed, acceptTime) {
+		foreign.Within(accepted, acceptTime)
 	}
 	return nil
 }
 
 // takeBacklog blocks until no connection waits to be accepted, for closeTime at most.
 func (l *Listener) takeBacklog() {
-	if !l.isNet() || !await(l.accepting, 0) || l.Closed() {
+	if !l.isNet() || !foreign.Within(l.accepting, 0) || l.Closed() {
 		return
 	}
 	lis := l.inner.(syscall.Conn) //nolint:forcetypeassert // as those of package net are
 	for began := time.Now(); sock.Waits(lis) && time.Since(began) < closeTime; {
 		time.Sleep(closeTime / 100)
-	}
-}
-
-// await waits for a channel to be closed, for d at most, and reports whether it is.
-func await(done <-chan struct{}, d time.Duration) bool {
-	select {
-	case <-done:
-		return true
-	default:
-	}
-	limit := time.NewTimer(d)
-	defer limit.Stop()
-	select {
-	case <-done:
-		return true
-	case <-limit.C:
-		return false
 	}
 }
 
@@ -126,8 +110,8 @@ func (l *Listener) closeBeside(path string) {
 		return
 	}
 	closed := l.calls.Run(callClose, func() { _ = l.inner.Close() })
-	await(closed, closeTime)  // the file goes first
-	_ = os.Link(second, path) // fails if it is still there
+	foreign.Within(closed, closeTime) // the file goes first
+	_ = os.Link(second, path)         // fails if it is still there
 	_ = os.Remove(second)
 }
 
@@ -140,13 +124,13 @@ func (l *Listener) blocks() bool {
 	}
 	var blocks bool
 	asked := l.calls.Run(callSyscallConn, func() { blocks = sock.Blocks(s) })
-	return await(asked, closeTime) && blocks
+	return foreign.Within(asked, closeTime) && blocks
 }
 
 // awaitAccept blocks until every call of the inner Accept has returned. A listener that
 // does not show its descriptor may hang in the system call all the same.
 func (l *Listener) awaitAccept() {
-	if !await(l.left, 2*closeTime) {
+	if !foreign.Within(l.left, 2*closeTime) {
 		l.wake()
 		<-l.left
 	}
@@ -163,7 +147,7 @@ func (l *Listener) wake() {
 	l.waking.Store(true)
 	dialer := net.Dialer{Timeout: closeTime}
 	for range maxWakes {
-		if await(l.left, 0) {
+		if foreign.Within(l.left, 0) {
 			return
 		}
 		l.dialing.Lock()
@@ -175,7 +159,7 @@ func (l *Listener) wake() {
 		if err != nil {
 			return
 		}
-		await(l.left, closeTime)
+		foreign.Within(l.left, closeTime)
 		_ = c.Close() // it has served
 	}
 }
@@ -226,7 +210,7 @@ func (l *Listener) begin() {
 		defer l.mu.Unlock()
 		l.place = p
 	})
-	await(asked, closeTime)
+	foreign.Within(asked, closeTime)
 }
 
 func (l *Listener) where() place {
