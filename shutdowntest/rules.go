@@ -24,7 +24,7 @@ func rules() []rule {
 		{"ordered", "nothing was closed under a handler or worker that used it", ordered},
 		{"quiet", "no work was claimed after announce", quiet},
 		{"empty", "no goroutine, connection, file or dependency was left", empty},
-		{"told", "telemetry was flushed, after everything that it tells of", told},
+		{"told", "telemetry was flushed, after everything that it tells of, and in time", told},
 	}
 }
 
