@@ -63,6 +63,7 @@ type Server struct {
 	complained    atomic.Bool   // Announce has returned errOverHTTP
 	drains        atomic.Bool   // endEndless was called
 	draining      atomic.Bool   // GracefulStop was called
+	skipped       atomic.Bool   // see skipGoAways
 	lateness      atomic.Int64  // from the last RPC's end to that of GracefulStop, in nanoseconds
 	begun         chan struct{} // closed right before grpc's GracefulStop is called
 	stopped       chan struct{} // closed when GracefulStop has returned

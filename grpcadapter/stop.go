@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/inflight"
 )
 
@@ -107,7 +108,8 @@ func (s *Server) skipGoAways() {
 		return
 	}
 	s.closeListener()
-	s.listener.closeAll()
+	foreign.Within(s.listener.set.FinishAll(), moment)
+	s.skipped.Store(true)
 }
 
 // Cancel gives every RPC in flight the status Unavailable and ends its context with
@@ -147,17 +149,7 @@ func (s *Server) Cancel(ctx context.Context, cause error) {
 	case <-ctx.Done():
 	}
 	if overHTTP { // the handlers have returned: net/http is writing their answers
-		pause(moment, ctx.Done())
-	}
-}
-
-// pause blocks for a while, or until the channel is closed.
-func pause(d time.Duration, over <-chan struct{}) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-over:
+		foreign.Within(ctx.Done(), moment)
 	}
 }
 
@@ -184,7 +176,7 @@ func (s *Server) Stop() {
 	}
 	s.tracker.Enter(inflight.Stopped)
 	if s.listener != nil {
-		s.listener.closeAll() // side by side, where grpc closes one after the other
+		s.listener.set.FinishAll() // side by side, where grpc closes one after the other
 	}
 	if srv != nil {
 		srv.Stop()
