@@ -173,7 +173,7 @@ func (r *request) leaves(status int) {
 
 // timeIsUp reports whether the timer has fired. A server that stops last serves on.
 func (s *Server) timeIsUp() bool {
-	if s.last.Load() || s.tracker.Stage() < inflight.Draining {
+	if s.last.Load() {
 		return false
 	}
 	if l := s.life.Load(); l != nil {
