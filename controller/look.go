@@ -27,7 +27,33 @@ type sight struct {
 }
 
 // look begins a look at where goroutines stand. The loop takes in later what that has found.
-func (r *run) look(leaks bool) {
+func (r *run) look(leaks bool) { r.lookIf(leaks, func() bool { return true }) }
+
+// lookIfBusy begins a look that takes place when the function that it returns has been
+// called with true, on any goroutine; or if after grace it has not been called n times. With
+// nothing in flight there is nothing to name, and a look costs more than Stop.
+func (r *run) lookIfBusy(n int) (busy func(bool)) {
+	answers := make(chan bool, n)
+	r.lookIf(false, func() bool {
+		limit := time.NewTimer(grace)
+		defer limit.Stop()
+		for range n {
+			select {
+			case is := <-answers:
+				if is {
+					return true
+				}
+			case <-limit.C:
+				return true
+			}
+		}
+		return false
+	})
+	return func(is bool) { answers <- is }
+}
+
+// lookIf is look for one that takes place if a function returns true, which it does soon.
+func (r *run) lookIf(leaks bool, wanted func() bool) {
 	v := &r.sight
 	if r.config.see.noStacks {
 		return
@@ -40,6 +66,10 @@ func (r *run) look(leaks bool) {
 	v.looking, v.began = true, time.Now()
 	leaks, v.leaks = v.leaks, false
 	r.beside(func() {
+		if !wanted() {
+			r.found(nil, true)
+			return
+		}
 		all, _ := stacks.Take()                             // without it the report names what hangs without the line
 		r.found(slices.Clone(all), !leaks || len(all) == 0) // the loop writes into what it is given
 		if !leaks || len(all) == 0 {
@@ -124,6 +154,10 @@ func (r *run) stacksOfWork(work []lastcall.Work, has func(lastcall.Work) bool) (
 
 // runs reports whether some of the work runs.
 func runs(w lastcall.Work) bool { return w.Running > 0 }
+
+// interrupted reports whether it runs and is not a call of the server's own: it may be
+// closing connections just now.
+func interrupted(w lastcall.Work) bool { return runs(w) && w.Kind != lastcall.WorkCall }
 
 // stacksFor returns what a report has of the stacks.
 func (r *run) stacksFor(made report.Report) []report.Stack {

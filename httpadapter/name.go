@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/inflight"
 	"github.com/lastcall-go/lastcall/internal/response"
 	"github.com/lastcall-go/lastcall/internal/stacks"
@@ -188,7 +189,7 @@ func (s *Server) patternOf(r *request) string {
 			Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{},
 		})
 	})
-	if !s.await(asked) {
+	if !foreign.Within(asked, moment) {
 		s.mute.Store(true)
 		go func() { <-asked; s.mute.Store(false) }() // it did not hang, but had to wait for a processor
 		return noPattern

@@ -315,21 +315,6 @@ func (c *Conn) tell(wrote bool) {
 	}
 }
 
-// Reset closes the connection, over TCP so that the peer sees a reset: where the end of the
-// connection is that of the answer, it could take a part for all of it. What was written and
-// has not arrived is lost. It does not block.
-func (c *Conn) Reset() {
-	nc := c.NetConn()
-	if secured, ok := nc.(*tls.Conn); ok {
-		nc = secured.NetConn()
-	}
-	if tcp, ok := nc.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // fails if the peer has gone
-		_ = tcp.Close()      // here: net/http goes on to say goodbye over a TLS of the listener
-	}
-	c.Finish()
-}
-
 func (c *Conn) isShaking() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

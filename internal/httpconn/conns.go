@@ -184,12 +184,7 @@ func (s *Conns) Drain(most time.Duration) {
 			c.end()
 		}
 	}
-	limit := time.NewTimer(most)
-	defer limit.Stop()
-	select {
-	case <-s.opts.Calls.RunAll(callClose, idle):
-	case <-limit.C:
-	}
+	foreign.Within(s.opts.Calls.RunAll(callClose, idle), most)
 }
 
 // Shaken reports whether no connection is in its handshake, or idle with something that has
