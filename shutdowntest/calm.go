@@ -44,7 +44,7 @@ func (k *kit) calibrate(t *testing.T, calls int) error {
 				if i >= calmCalls && (l.endless() || k.real != "" && time.Since(began) > limit) {
 					break
 				}
-				if err := w.inCalm(l, limit, 1); err != nil && i < calmCalls {
+				if err := w.inCalm(l, limit, 1); err != nil && calls == calmCalls {
 					return err
 				}
 			}

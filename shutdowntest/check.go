@@ -126,6 +126,7 @@ type kit struct {
 	without     []string
 	wrong       []string
 	sure        bool             // enough calls were made in calm to call a failure one
+	alone       bool             // no other test runs
 	real        string           // why real time; "": virtual time
 	budget      *lastcall.Budget // the service's own; nil: that of Env
 	tls         map[string]*tls.Config
@@ -182,6 +183,7 @@ func (k *kit) check(tb rapid.TB, t *testing.T) {
 		how += "; without the rule " + w
 	}
 	tb.Logf("shutdowntest: %s", how)
+	k.alone = alone(t)
 	if err := k.calibrate(t, calmCalls); err != nil {
 		tb.Fatalf("shutdowntest: %s", inCalm(err))
 	}

@@ -208,6 +208,8 @@ func (e *Env) Claim(ctx context.Context, name string) (done func()) {
 type flush struct {
 	name  string
 	begun time.Time
+	err   error
+	cut   bool // its context had ended when it returned
 }
 
 // Flush returns a function that notes when telemetry is flushed, and calls f, unless that
@@ -227,6 +229,8 @@ func (e *Env) Flush(name string, f func(context.Context) error) func(context.Con
 		if f == nil {
 			return nil
 		}
-		return f(ctx)
+		err := f(ctx)
+		e.seen.do(func() { fl.err, fl.cut = err, err != nil && ctx.Err() != nil })
+		return err
 	}
 }

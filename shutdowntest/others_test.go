@@ -7,6 +7,11 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,6 +20,7 @@ import (
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/admin"
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/httpadapter"
@@ -77,6 +83,7 @@ func onDB(s *rpcs) build {
 // Clients that take their time with an answer, services that refuse or vary, and chains of
 // servers raise no alarm.
 func TestCorrectOthers(t *testing.T) {
+	var calls atomic.Int64 // of random grpc errors: those in calm succeed
 	for name, tt := range map[string]struct {
 		build build
 		loads []Load
@@ -99,7 +106,7 @@ func TestCorrectOthers(t *testing.T) {
 			_, _ = fmt.Fprint(w, "xxxxxxxxxxxxx")
 		}), []Load{HTTP("web", get)}},
 		"random grpc errors": {onDB(&rpcs{unary: func(context.Context) error {
-			if rand.N(20) == 0 {
+			if n := calls.Add(1); n > calmCalls && rand.N(20) == 0 {
 				return status.Error(codes.NotFound, "no")
 			}
 			return nil
@@ -152,5 +159,65 @@ func TestCorrectOthers(t *testing.T) {
 		}, []Load{HTTP("web", get)}},
 	} {
 		t.Run(name, func(t *testing.T) { Check(t, tt.build, tt.loads...) })
+	}
+}
+
+// More bugs that are found: what is left, and what is too late.
+func TestPlantedLeftovers(t *testing.T) {
+	var open []*os.File
+	for name, tt := range map[string]struct {
+		rule  string
+		build build
+		loads []Load
+	}{
+		"a file that is never closed": {"empty", func(e *Env) *controller.Controller {
+			f, err := os.Create(filepath.Join(e.TempDir(), "log"))
+			if err != nil {
+				e.Fatal(err)
+			}
+			open = append(open, f) // else it may be collected
+			return newController(e)
+		}, nil},
+		"a timer that uses what is closed": {"ordered", func(e *Env) *controller.Controller {
+			db := e.Watch("db", nil)
+			return newController(e, controller.WithCloser("db", db.Close), controller.WithServer("grpc", grpcServer(e, &rpcs{unary: func(context.Context) error {
+				time.AfterFunc(time.Minute, func() { db.Use()() })
+				return nil
+			}})))
+		}, []Load{GRPC("grpc", unary)}},
+		"a flush that needs more than it is given": {"told", func(e *Env) *controller.Controller {
+			return e.Must(controller.New(lastcall.Budget{Total: 5 * time.Second, Reserve: time.Second}, controller.WithFlusher("traces", e.Flush("traces", func(ctx context.Context) error {
+				select {
+				case <-time.After(2 * time.Second):
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}))))
+		}, nil},
+		"a worker of which the controller knows nothing": {"quiet", func(e *Env) *controller.Controller {
+			ctl := newController(e, controller.WithServer("grpc", grpcServer(e, &rpcs{})))
+			go func() {
+				for {
+					select {
+					case <-time.After(time.Second):
+						e.Claim(context.Background(), "jobs")()
+					case <-ctl.Done():
+						return
+					}
+				}
+			}()
+			return ctl
+		}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if strings.Contains(name, "file") && runtime.GOOS != "linux" {
+				t.Skip("the kit sees files on Linux only")
+			}
+			found(t, tt.rule, newKit(tt.loads, func(k *kit) { k.build = tt.build }))
+		})
+	}
+	for _, f := range open {
+		_ = f.Close()
 	}
 }

@@ -270,12 +270,14 @@ func foreignHealth(flip func(*health.Server)) build {
 // that hold GracefulStop and Stop.
 func found(t *testing.T, name string, k *kit) {
 	k.rules = slices.DeleteFunc(k.rules, func(r rule) bool { return r.name != name })
-	checks := flag.Lookup("rapid.checks").Value
-	given := checks.String()
-	_ = checks.Set("1000")
+	for name, value := range map[string]string{"rapid.checks": "1000", "rapid.shrinktime": "0s"} {
+		v := flag.Lookup(name).Value
+		given := v.String()
+		_ = v.Set(value)
+		defer func() { _ = v.Set(given) }()
+	}
 	began := time.Now()
 	text := fails(t, k)
-	_ = checks.Set(given)
 	took := time.Since(began)
 	if testing.Verbose() {
 		first, _, _ := strings.Cut(text[strings.Index(text, "[rapid]")+1:], "To reproduce")

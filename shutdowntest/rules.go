@@ -23,8 +23,8 @@ func rules() []rule {
 		{"drained", "a stream that does not end by itself ends when the drain begins, and does not hold it until the timer", drained},
 		{"ordered", "nothing was closed under a handler or worker that used it", ordered},
 		{"quiet", "no work was claimed after announce", quiet},
-		{"empty", "no goroutine, connection or dependency was left", empty},
-		{"told", "telemetry was flushed, after everything that it tells of", told},
+		{"empty", "no goroutine, connection, file or dependency was left", empty},
+		{"told", "telemetry was flushed, after everything that it tells of, and in time", told},
 	}
 }
 
@@ -195,6 +195,9 @@ func empty(s *seen) string {
 	for _, g := range s.left {
 		return fmt.Sprintf("%d goroutines were left, the first one of them:\n%s", len(s.left), g)
 	}
+	if len(s.files) > 0 {
+		return fmt.Sprintf("%d files were left open, the first one %s", len(s.files), s.files[0])
+	}
 	for _, w := range s.watched {
 		if w.closed.IsZero() || w.closed.After(s.ended) && !s.ended.IsZero() {
 			return fmt.Sprintf("%s was not closed when it returned", w.name)
@@ -207,6 +210,10 @@ func told(s *seen) string {
 	for _, f := range s.flushes {
 		if f.begun.IsZero() || f.begun.After(s.ended) && !s.ended.IsZero() {
 			return fmt.Sprintf("%s was not flushed when it returned", f.name)
+		}
+		// A budget that was drawn may be too short; that of the service may not.
+		if s.cut.IsZero() && (f.cut && s.plan.own || f.err != nil && !f.cut) {
+			return fmt.Sprintf("%s was flushed at %s, and failed: %v", f.name, s.since(f.begun), f.err)
 		}
 		for _, w := range s.watched {
 			if w.closed.After(f.begun) {

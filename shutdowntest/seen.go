@@ -38,6 +38,7 @@ type seen struct {
 	probes    []probed
 	health    []probed
 	left      []string // goroutines that were left
+	files     []string // that it has left open
 	open      []*serverConn
 	notes     []string
 	events    []event
