@@ -152,8 +152,11 @@ func (l *Listener) wake() {
 		}
 		l.dialing.Lock()
 		c, err := dialer.DialContext(context.Background(), at.network, at.address)
-		if err == nil {
+		switch {
+		case err == nil:
 			l.woken = append(l.woken, c.LocalAddr().String())
+		case os.IsTimeout(err): // the kernel may have completed it all the same
+			l.woken = append(l.woken, anyAddress)
 		}
 		l.dialing.Unlock()
 		if err != nil {
@@ -175,8 +178,11 @@ func (l *Listener) hasWoken(c net.Conn) bool {
 	}
 	l.dialing.Lock() // until the address is known
 	defer l.dialing.Unlock()
-	return slices.Contains(l.woken, c.RemoteAddr().String())
+	return slices.Contains(l.woken, c.RemoteAddr().String()) || slices.Contains(l.woken, anyAddress)
 }
+
+// anyAddress stands for an address that is not known.
+const anyAddress = "?"
 
 // place is where a listener listens, and the file of its socket at the time it was asked.
 type place struct {
