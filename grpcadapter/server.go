@@ -72,6 +72,8 @@ type Server struct {
 	shut          sync.Once     // Shutdown of the health service
 	stopping      chan struct{} // closed by Stop
 	halt          sync.Once
+	halted        chan struct{} // closed when grpc's Stop has returned
+	haltedOnce    sync.Once
 	left          sync.Once // see leaveRoom
 
 	mu      sync.Mutex // guards what is below; never held while user code runs
@@ -125,6 +127,7 @@ func newServer(opts []Option) *Server {
 		stopped:  make(chan struct{}),
 		forced:   make(chan struct{}),
 		stopping: make(chan struct{}),
+		halted:   make(chan struct{}),
 	}
 	s.other = &method{server: s, label: inflight.Label{Name: otherMethods, Kind: lastcall.WorkBidiStream}, marks: stacks.Of(context.Background(), otherMethods)}
 	s.apply(opts)

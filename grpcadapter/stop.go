@@ -12,6 +12,10 @@ import (
 // Accept whose listener was closed, a status for a stream that is over.
 const moment = 10 * time.Millisecond
 
+// stopTime bounds each wait of letStop: for what needs only the processor, also with thousands of
+// connections.
+const stopTime = 100 * time.Millisecond
+
 // callStatus names in a report what may hang while RPCs are given a status: nothing but
 // the user's stats handlers, which a status passes.
 const callStatus = "stats.Handler"
@@ -63,6 +67,9 @@ func (s *Server) GracefulStop() {
 	}
 	s.beginDrain()
 	close(s.begun)
+	if s.skipped.Load() {
+		s.letStop()
+	}
 	s.gracefulStop()
 	s.noteLateness()
 	close(s.stopped)
@@ -108,8 +115,23 @@ func (s *Server) skipGoAways() {
 		return
 	}
 	s.closeListener()
-	foreign.Within(s.listener.set.FinishAll(), moment)
+	s.listener.set.FinishAll()
 	s.skipped.Store(true)
+}
+
+// letStop blocks until the connections are closed, and if Stop was called by then, until grpc's
+// Stop has returned: its GracefulStop has nothing left to write GOAWAYs to then.
+func (s *Server) letStop() {
+	limit := time.NewTimer(stopTime)
+	defer limit.Stop()
+	select {
+	case <-s.listener.set.Finished():
+	case <-s.halted:
+	case <-limit.C:
+	}
+	if isClosed(s.stopping) {
+		foreign.Within(s.halted, stopTime)
+	}
 }
 
 // Cancel gives every RPC in flight the status Unavailable and ends its context with
@@ -181,6 +203,7 @@ func (s *Server) Stop() {
 	if srv != nil {
 		srv.Stop()
 	}
+	s.haltedOnce.Do(func() { close(s.halted) })
 	s.closeListener()
 	s.leaveRoom()
 }

@@ -61,7 +61,8 @@ func stopped(closers int, names ...string) report.Report {
 	transition(fsm.Serving, fsm.GracefulShutdown, fsm.GracefulShutdownCalled, lastcall.PhaseDrain, 0)
 	for i, name := range names {
 		add(report.Step{Kind: report.KindCall, Name: name, Op: report.OpGracefulStop, State: fsm.GracefulShutdown, Phase: lastcall.PhaseDrain, Duration: 7 * time.Second, Result: report.ResultFailed, Text: name}, time.Duration(i))
-		r.Work = append(r.Work, lastcall.Work{Server: name, Name: name, Kind: lastcall.WorkUnary, Before: 1, Running: 1, Oldest: at.Add(-time.Minute)})
+		r.Work = append(r.Work, lastcall.Work{Server: name, Name: name, Kind: lastcall.WorkUnary, Before: 1, Running: 1, Oldest: at.Add(-time.Minute),
+			Slowest: [3]lastcall.EndedWork{{Began: at.Add(-time.Minute), Ended: at.Add(5 * time.Second), Fate: name}}})
 	}
 	transition(fsm.GracefulShutdown, fsm.TimerExpired, fsm.Timeout, lastcall.PhaseCancel, 6*time.Second)
 	transition(fsm.TimerExpired, fsm.Terminated, fsm.Stopped, lastcall.PhaseClose, 7*time.Second)
@@ -360,7 +361,7 @@ func TestSameInstant(t *testing.T) {
 // TestUnfinished: a call whose end nothing tells, as in lines that end too soon.
 func TestUnfinished(t *testing.T) {
 	r := stopped(0, "grpc")
-	r.Steps[1].Result, r.Steps[1].Abandoned = 0, true
+	r.Steps[1].Result, r.Steps[1].Abandoned, r.Work = 0, true, nil
 	if text, err := draw.Sequence(r); err != nil || !strings.Contains(text, "GracefulStop#58; no end is recorded") || strings.Contains(text, "--x") {
 		t.Errorf("error %v\n%s", err, text)
 	}
