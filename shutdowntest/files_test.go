@@ -1,0 +1,21 @@
+package shutdowntest
+
+import "testing"
+
+// Files are judged only in tests that are not parallel.
+func TestAlone(t *testing.T) {
+	if !alone(t) || !alone(t) {
+		t.Error("it is alone")
+	}
+	t.Run("with others", func(t *testing.T) {
+		t.Run("parallel", parallel)
+		t.Run("parallel, too", parallel)
+	})
+}
+
+func parallel(t *testing.T) {
+	t.Parallel()
+	if alone(t) {
+		t.Error("it is parallel")
+	}
+}
