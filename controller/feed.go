@@ -105,11 +105,14 @@ func (f *feed) busy() bool {
 	return f.running || len(f.queue) > 0
 }
 
-// stuck reports whether the observer needs longer than grace for a step.
-func (f *feed) stuck() bool {
+// stuck returns for how long the observer has had the step that it has; 0 if it has none.
+func (f *feed) stuck() time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.inHand && time.Since(f.since) >= grace
+	if !f.inHand {
+		return 0
+	}
+	return time.Since(f.since)
 }
 
 // lastMove returns when the observer was last given a step; zero if it never was.

@@ -76,6 +76,7 @@ func (r *run) flush() {
 	if r.record.cause != nil { // the deadline is sooner than its text
 		r.giveUpCause()
 	}
+	r.tellOfObservers()
 	s := r.newStep(report.KindSummary, "summary")
 	known := r.report()
 	s.Report = &known

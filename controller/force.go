@@ -2,7 +2,6 @@ package controller
 
 import (
 	"context"
-	"runtime"
 	"slices"
 	"time"
 
@@ -17,9 +16,6 @@ import (
 func (r *run) force() {
 	row := r.fire(fsm.Timeout)
 	r.inspectInFlight(true)
-	if !r.pulse.looked && runtime.NumGoroutine() < manyGoroutines {
-		r.look(false)
-	}
 	r.inspectIdle()
 	r.expireOld(r.overtaken())
 	r.cancel()

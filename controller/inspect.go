@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -12,14 +13,21 @@ import (
 
 // inspect asks servers for their work in flight, and hands each answer to the loop.
 // The shutdown waits for none of them. At the timer Cancel and Stop of a server are called
-// when the goroutine that asks has come to the question.
+// when the goroutine that asks has come to the question, and if an answer has work that is
+// interrupted, goroutines are looked at.
 func (r *run) inspect(servers []*server, atTimer bool, then func(*server, []lastcall.Work)) {
+	busy := func(bool) {}
+	if atTimer && !r.pulse.looked && runtime.NumGoroutine() < manyGoroutines {
+		busy = r.lookIfBusy(len(servers))
+	}
 	for _, s := range servers {
 		if s.full == nil {
+			busy(false)
 			continue
 		}
 		var work []lastcall.Work
 		c := r.ask(report.OpInFlight, s.name, func() {
+			defer func() { busy(slices.ContainsFunc(work, interrupted)) }()
 			work = slices.Clone(s.full.InFlight())
 			for i := range work {
 				work[i].Server = s.name

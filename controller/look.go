@@ -27,7 +27,33 @@ type sight struct {
 }
 
 // look begins a look at where goroutines stand. The loop takes in later what that has found.
-func (r *run) look(leaks bool) {
+func (r *run) look(leaks bool) { r.lookIf(leaks, func() bool { return true }) }
+
+// lookIfBusy begins a look that takes place when the function that it returns has been
+// called with true, on any goroutine; or if after grace it has not been called n times. With
+// nothing in flight there is nothing to name, and a look costs more than Stop.
+func (r *run) lookIfBusy(n int) (busy func(bool)) {
+	answers := make(chan bool, n)
+	r.lookIf(false, func() bool {
+		limit := time.NewTimer(grace)
+		defer limit.Stop()
+		for range n {
+			select {
+			case is := <-answers:
+				if is {
+					return true
+				}
+			case <-limit.C:
+				return true
+			}
+		}
+		return false
+	})
+	return func(is bool) { answers <- is }
+}
+
+// lookIf is look for one that takes place if a function returns true, which it does soon.
+func (r *run) lookIf(leaks bool, wanted func() bool) {
 	v := &r.sight
 	if r.config.see.noStacks {
 		return
@@ -40,6 +66,10 @@ func (r *run) look(leaks bool) {
 	v.looking, v.began = true, time.Now()
 	leaks, v.leaks = v.leaks, false
 	r.beside(func() {
+		if !wanted() {
+			r.found(nil, true)
+			return
+		}
 		all, _ := stacks.Take()                             // without it the report names what hangs without the line
 		r.found(slices.Clone(all), !leaks || len(all) == 0) // the loop writes into what it is given
 		if !leaks || len(all) == 0 {
@@ -108,19 +138,26 @@ func (r *run) stacksOf(what string) (all []report.Stack) {
 
 // stacksOfWork returns the same of all of some work that has one.
 func (r *run) stacksOfWork(work []lastcall.Work, has func(lastcall.Work) bool) (all []report.Stack) {
-	var names []string
+	known := map[string]bool{} // of what all is
 	for _, w := range work {
-		what := report.StackOf(w)
-		if has(w) && !slices.Contains(names, what) {
-			names = append(names, what)
-			all = append(all, r.stacksOf(what)...)
+		if !has(w) {
+			continue
 		}
+		found := slices.DeleteFunc(report.StacksOf(r.sight.known, w), func(s report.Stack) bool { return known[s.Of] })
+		for _, s := range found {
+			known[s.Of] = true
+		}
+		all = append(all, found...)
 	}
 	return all
 }
 
 // runs reports whether some of the work runs.
 func runs(w lastcall.Work) bool { return w.Running > 0 }
+
+// interrupted reports whether it runs and is not a call of the server's own: it may be
+// closing connections just now.
+func interrupted(w lastcall.Work) bool { return runs(w) && w.Kind != lastcall.WorkCall }
 
 // stacksFor returns what a report has of the stacks.
 func (r *run) stacksFor(made report.Report) []report.Stack {
@@ -139,18 +176,35 @@ func (r *run) stacksFor(made report.Report) []report.Stack {
 // lookAtObservers begins a look if an observer, or the logger, is at one step for longer
 // than that should take.
 func (r *run) lookAtObservers() {
-	if slices.ContainsFunc(r.record.feeds, (*feed).stuck) {
+	if slices.ContainsFunc(r.record.feeds, func(f *feed) bool { return f.stuck() >= grace }) {
 		r.look(false)
 	}
 }
 
-// nextLook returns when to look at calls that may last until one of these instants: before
-// that, so that what a line says when their time is over has the line of code; and after
-// the last look.
+// tellOfObservers tells the others of observers and logs that do not come back from a step.
+// It waits a moment for the look that has their lines of code.
+func (r *run) tellOfObservers() {
+	hung := slices.DeleteFunc(slices.Clone(r.record.feeds), func(f *feed) bool { return f.stuck() < toldTime })
+	if len(hung) == 0 {
+		return
+	}
+	limit := earlier(time.Now().Add(grace), r.share(2)())
+	r.await(func() bool { return !r.sight.looking }, func() time.Time { return limit })
+	for _, f := range hung {
+		what := report.Step{Op: f.op, Name: f.name}.Subject()
+		s := r.newStep(report.KindWarning, what)
+		s.Text, s.Stacks = what+" has not returned for "+report.Round(f.stuck()), r.stacksOf(what)
+		r.tell(*s)
+	}
+}
+
+// nextLook returns when to look at calls that may last until one of these instants: when half
+// of their time is over, or a moment before that, so that what a line says then has the line
+// of code; and after the last look.
 func nextLook(start, last time.Time, ends ...time.Time) time.Time {
 	var next time.Time
 	for _, end := range ends {
-		if at := before(start, end); at.After(last) {
+		if at := end.Add(-min(lastLook, end.Sub(start)/2)); at.After(last) {
 			next = soonest(next, at)
 		}
 	}

@@ -73,8 +73,10 @@ func (c *config) silent() bool {
 
 // sayReason writes why the shutdown has not ended well, if nothing else tells.
 func (r *run) sayReason() (said *atomic.Bool) {
-	if known := r.report(); !r.config.silent() && known.ExitCode() != report.ExitOK {
-		return sayReason(known, r.inbox.poke)
+	if !r.config.silent() {
+		if known := r.report(); known.ExitCode() != report.ExitOK {
+			return sayReason(known, r.inbox.poke)
+		}
 	}
 	said = new(atomic.Bool)
 	said.Store(true)

@@ -3,6 +3,8 @@ package grpcadapter
 import (
 	"sync"
 	"time"
+
+	"github.com/lastcall-go/lastcall/internal/foreign"
 )
 
 // beginTime bounds how long the drain waits for grpc to begin the handshakes of the
@@ -40,7 +42,7 @@ func (w *waiting) await(d time.Duration) {
 	}
 	none := w.none
 	w.mu.Unlock()
-	pause(d, none)
+	foreign.Within(none, d)
 }
 
 // takeIn closes the listener and has grpc begin the handshakes of the connections that were

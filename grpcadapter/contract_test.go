@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"testing"
 	"time"
 
@@ -33,39 +34,66 @@ func (s jobs) StreamingOutputCall(_ *testgrpc.StreamingOutputCallRequest, stream
 	return nil
 }
 
-// TestContract: the adapter keeps the contract of its kind, with unary RPCs and with
-// streams, through each of its doors.
-func TestContract(t *testing.T) {
-	for name, build := range map[string]func(net.Listener, jobs) *grpcadapter.Server{
-		"NewServer": func(lis net.Listener, s jobs) *grpcadapter.Server {
+// door is one of the ways in which a server comes to the adapter.
+type door struct {
+	build  func(*testing.T, *mempipe.Listener, jobs) *grpcadapter.Server
+	silent bool // it has connections of its own, which may be silent
+	unseen bool
+}
+
+func doors() map[string]door {
+	return map[string]door{
+		"NewServer": {silent: true, build: func(_ *testing.T, lis *mempipe.Listener, s jobs) *grpcadapter.Server {
 			g := grpcadapter.New(lis, grpcadapter.WithUnaryContexts())
 			testgrpc.RegisterTestServiceServer(g.NewServer(), s)
 			return g
-		},
-		"Adopt": func(lis net.Listener, s jobs) *grpcadapter.Server {
+		}},
+		"Adopt": {silent: true, build: func(_ *testing.T, lis *mempipe.Listener, s jobs) *grpcadapter.Server {
 			g := grpcadapter.New(lis, grpcadapter.WithUnaryContexts())
 			srv := grpc.NewServer(g.ServerOptions()...)
 			testgrpc.RegisterTestServiceServer(srv, s)
 			g.Adopt(srv)
 			return g
-		},
-	} {
+		}},
+		"Use": {silent: true, unseen: true, build: func(_ *testing.T, lis *mempipe.Listener, s jobs) *grpcadapter.Server {
+			srv := grpc.NewServer()
+			testgrpc.RegisterTestServiceServer(srv, s)
+			return grpcadapter.Use(srv, grpcadapter.WithListener(lis))
+		}},
+		"OverHTTP": {build: func(t *testing.T, lis *mempipe.Listener, s jobs) *grpcadapter.Server {
+			g := grpcadapter.New(nil, grpcadapter.OverHTTP(), grpcadapter.WithUnaryContexts())
+			testgrpc.RegisterTestServiceServer(g.NewServer(), s)
+			front := &http.Server{Handler: g, Protocols: &http.Protocols{}, ReadHeaderTimeout: time.Minute}
+			front.Protocols.SetUnencryptedHTTP2(true)
+			go func() { _ = front.Serve(lis) }()
+			t.Cleanup(func() { front.Close() })
+			return g
+		}},
+	}
+}
+
+// TestContract: the adapter keeps the contract of its kind, with unary RPCs and with
+// streams, through each of its doors. A server from Use has no interceptors, so it does not
+// see its RPCs. Over HTTP an http.Server serves, and Serve returns lastcall.ErrServedElsewhere.
+func TestContract(t *testing.T) {
+	for name, door := range doors() {
 		for kind, call := range map[string]func(testgrpc.TestServiceClient) error{"unary": callUnary, "stream": callStream} {
 			t.Run(name+"/"+kind, func(t *testing.T) {
 				contracttest.TestContract(t, contracttest.Subject{
-					Zero: &grpcadapter.Server{},
+					Zero:   &grpcadapter.Server{},
+					Unseen: door.unseen,
 					New: func(t *testing.T) contracttest.Instance {
 						lis := mempipe.Listen(1 << 16)
 						s := jobs{handle: make(chan func(context.Context), 10)}
-						return contracttest.Instance{
-							Server: build(lis, s),
-							Begin:  begin(t, s, lis.DialContext, call),
-							Idle: func() {
+						i := contracttest.Instance{Server: door.build(t, lis, s), Begin: begin(t, s, lis.DialContext, call)}
+						if door.silent {
+							i.Idle = func() {
 								if c, err := lis.Dial(); err == nil {
 									t.Cleanup(func() { c.Close() })
 								}
-							},
+							}
 						}
+						return i
 					},
 				})
 			})

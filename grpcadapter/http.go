@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/inflight"
 )
 
@@ -134,7 +135,7 @@ func (s *Server) awaitHTTP() {
 
 	// If the last handler has just returned, net/http is writing the answer.
 	if left := time.Until(s.tracker.LastEnd().Add(moment)); s.sawHTTP.Load() && left > 0 {
-		pause(left, s.stopping)
+		foreign.Within(s.stopping, left)
 	}
 }
 

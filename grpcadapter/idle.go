@@ -105,6 +105,9 @@ func (l *Listener) noStreams() bool {
 // isQuiet reports whether only idle connections keep GracefulStop from returning, and no
 // answer is on its way.
 func (s *Server) isQuiet() bool {
+	if s.skipped.Load() {
+		return true
+	}
 	if s.listener == nil || s.usedHTTP() || len(s.tracker.InFlight()) > 0 {
 		return false
 	}

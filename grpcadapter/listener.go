@@ -139,14 +139,6 @@ func (l *Listener) limitAcks(c net.Conn) {
 	}
 }
 
-// closeAll closes every connection that is open as Cut does, but does not wait, and
-// counts none: it is a part of Stop. Writes that begin later fail at once.
-func (l *Listener) closeAll() {
-	for _, c := range l.set.Conns() {
-		tracked(c).Finish()
-	}
-}
-
 // Close makes Accept return and closes the listener inside. It waits at most 10 ms for
 // that, and only for one of package net. A listener whose descriptor was taken with
 // File().Fd() is closed, too. The file of a unix socket is removed with it, unless it is

@@ -63,6 +63,7 @@ type Server struct {
 	complained    atomic.Bool   // Announce has returned errOverHTTP
 	drains        atomic.Bool   // endEndless was called
 	draining      atomic.Bool   // GracefulStop was called
+	skipped       atomic.Bool   // see skipGoAways
 	lateness      atomic.Int64  // from the last RPC's end to that of GracefulStop, in nanoseconds
 	begun         chan struct{} // closed right before grpc's GracefulStop is called
 	stopped       chan struct{} // closed when GracefulStop has returned
@@ -71,6 +72,8 @@ type Server struct {
 	shut          sync.Once     // Shutdown of the health service
 	stopping      chan struct{} // closed by Stop
 	halt          sync.Once
+	halted        chan struct{} // closed when grpc's Stop has returned
+	haltedOnce    sync.Once
 	left          sync.Once // see leaveRoom
 
 	mu      sync.Mutex // guards what is below; never held while user code runs
@@ -124,6 +127,7 @@ func newServer(opts []Option) *Server {
 		stopped:  make(chan struct{}),
 		forced:   make(chan struct{}),
 		stopping: make(chan struct{}),
+		halted:   make(chan struct{}),
 	}
 	s.other = &method{server: s, label: inflight.Label{Name: otherMethods, Kind: lastcall.WorkBidiStream}, marks: stacks.Of(context.Background(), otherMethods)}
 	s.apply(opts)

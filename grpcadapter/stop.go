@@ -4,12 +4,17 @@ import (
 	"context"
 	"time"
 
+	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/inflight"
 )
 
 // moment is what calls may need to return when what they waited for has come: an
 // Accept whose listener was closed, a status for a stream that is over.
 const moment = 10 * time.Millisecond
+
+// stopTime bounds each wait of letStop: for what needs only the processor, also with thousands of
+// connections.
+const stopTime = 100 * time.Millisecond
 
 // callStatus names in a report what may hang while RPCs are given a status: nothing but
 // the user's stats handlers, which a status passes.
@@ -62,6 +67,9 @@ func (s *Server) GracefulStop() {
 	}
 	s.beginDrain()
 	close(s.begun)
+	if s.skipped.Load() {
+		s.letStop()
+	}
 	s.gracefulStop()
 	s.noteLateness()
 	close(s.stopped)
@@ -107,7 +115,23 @@ func (s *Server) skipGoAways() {
 		return
 	}
 	s.closeListener()
-	s.listener.closeAll()
+	s.listener.set.FinishAll()
+	s.skipped.Store(true)
+}
+
+// letStop blocks until the connections are closed, and if Stop was called by then, until grpc's
+// Stop has returned: its GracefulStop has nothing left to write GOAWAYs to then.
+func (s *Server) letStop() {
+	limit := time.NewTimer(stopTime)
+	defer limit.Stop()
+	select {
+	case <-s.listener.set.Finished():
+	case <-s.halted:
+	case <-limit.C:
+	}
+	if isClosed(s.stopping) {
+		foreign.Within(s.halted, stopTime)
+	}
 }
 
 // Cancel gives every RPC in flight the status Unavailable and ends its context with
@@ -147,17 +171,7 @@ func (s *Server) Cancel(ctx context.Context, cause error) {
 	case <-ctx.Done():
 	}
 	if overHTTP { // the handlers have returned: net/http is writing their answers
-		pause(moment, ctx.Done())
-	}
-}
-
-// pause blocks for a while, or until the channel is closed.
-func pause(d time.Duration, over <-chan struct{}) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-over:
+		foreign.Within(ctx.Done(), moment)
 	}
 }
 
@@ -184,11 +198,12 @@ func (s *Server) Stop() {
 	}
 	s.tracker.Enter(inflight.Stopped)
 	if s.listener != nil {
-		s.listener.closeAll() // side by side, where grpc closes one after the other
+		s.listener.set.FinishAll() // side by side, where grpc closes one after the other
 	}
 	if srv != nil {
 		srv.Stop()
 	}
+	s.haltedOnce.Do(func() { close(s.halted) })
 	s.closeListener()
 	s.leaveRoom()
 }

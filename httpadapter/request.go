@@ -2,7 +2,6 @@ package httpadapter
 
 import (
 	"net/http"
-	"runtime/pprof"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -94,7 +93,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if r.endless != nil && s.drains.Load() { // it may have come too late for endEndless
 		r.endless.end()
 	}
-	pprof.SetGoroutineLabels(req.Context()) // which has those of the connection
+	s.label(r, req)
 	next.ServeHTTP(r.Outside(), req)
 	r.answer()
 	r.complete = true

@@ -25,7 +25,9 @@ type Server struct {
 	lastcall.Unimplemented
 	settings
 	user    *http.Server
-	handler *handler // around the user's; not changed while it serves
+	handler *handler       // around the user's; not changed while it serves
+	mux     *http.ServeMux // its patterns name the requests; nil: there is none, or WithPattern names them; not changed while it serves
+	marks   atomic.Pointer[map[route]*mark]
 	conns   *httpconn.Conns
 	tracker *inflight.Tracker[*request]
 	calls   foreign.Calls
@@ -168,7 +170,7 @@ func (s *Server) Serve() error {
 	select {
 	case <-returned:
 	case <-s.conns.Closing():
-		if !s.await(returned) { // it is in a hook of the user, or asleep after an error of Accept
+		if !foreign.Within(returned, moment) { // it is in a hook of the user, or asleep after an error of Accept
 			return nil
 		}
 	}
@@ -176,18 +178,6 @@ func (s *Server) Serve() error {
 		return nil
 	}
 	return err
-}
-
-// await waits for a channel to be closed, and reports whether it was within a moment.
-func (s *Server) await(done <-chan struct{}) bool {
-	limit := time.NewTimer(moment)
-	defer limit.Stop()
-	select {
-	case <-done:
-		return true
-	case <-limit.C:
-		return false
-	}
 }
 
 // enter puts our handler around that of the user, and so marks the http.Server as ours.

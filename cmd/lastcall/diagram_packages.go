@@ -52,7 +52,7 @@ func (c *packagesConfig) run(ctx context.Context, sh shell, patterns []string, g
 	machines = slices.DeleteFunc(machines, func(m source.Machine) bool {
 		err := c.drawing(m).Err()
 		if err != nil {
-			unknowns = append(unknowns, source.Unknown{Name: m.Name, At: m.At, Why: err.Error()})
+			unknowns = append(unknowns, source.Unknown{Name: m.Name, At: m.At, Why: strings.ReplaceAll(err.Error(), "\n", "; ")})
 		}
 		return err != nil
 	})
@@ -182,7 +182,11 @@ func (c *packagesConfig) document(sh shell, machines []source.Machine, format vi
 	want, err := viz.Rewrite(have, drawings)
 	switch {
 	case err != nil:
-		return 0, usageError{fmt.Errorf("%s: %w\nname the packages of all its blocks; one that cannot be evaluated is named above", file, err)}
+		with := ""
+		if c.machine != "" {
+			with = ", and leave out -machine"
+		}
+		return 0, usageError{fmt.Errorf("%s: %w\nname the packages of all its blocks%s; one that cannot be evaluated is named above", file, err, with)}
 	case drawn == 0:
 		name := machines[0].Name
 		return 0, usageError{fmt.Errorf("%s has no block for any of %s; a block is two lines such as\n<!-- lastcall:%s -->\n<!-- /lastcall:%s -->", file, strings.Join(machineNames(machines), ", "), name, name)}

@@ -108,7 +108,8 @@ func TestDiagramOfPackagesRefuses(t *testing.T) {
 		"-check of no file":         {[]string{"-check", "/no/such.md", public}, "/no/such.md"},
 		"a page without blocks":     {[]string{"-check", page, public}, page + " has no block for any of machines.NewBGP"},
 		"a block that has no match": {[]string{"-check", wrong, public}, `block "order.Gone"`},
-		"and what to do then":       {[]string{"-check", wrong, public}, "name the packages of all its blocks"},
+		"and what to do then":       {[]string{"-check", wrong, public}, "name the packages of all its blocks;"},
+		"a page of one machine":     {[]string{"-check", wrong, "-machine", "machines.NewPod", public}, "name the packages of all its blocks, and leave out -machine;"},
 	} {
 		code, stdout, stderr := runCommand(t.Context(), append([]string{"diagram"}, tt.args...)...)
 		if code != exitUsage || stdout != "" || !strings.Contains(stderr, tt.want) {

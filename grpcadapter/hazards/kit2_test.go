@@ -165,7 +165,7 @@ func wantWork(t *testing.T, r report.Report, want lastcall.Work) {
 			got = w
 		}
 	}
-	got.Server, got.Oldest, got.Peer, got.Served = want.Server, want.Oldest, want.Peer, want.Served
+	got.Server, got.Oldest, got.Peer, got.Served, got.Slowest = want.Server, want.Oldest, want.Peer, want.Served, want.Slowest
 	if got != want {
 		t.Errorf("the report has\n%+v, want\n%+v\n%v", got, want, r)
 	}

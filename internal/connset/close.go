@@ -5,21 +5,23 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/sock"
 )
 
-// closeTime bounds how long Close waits for a listener of package net, whose Close
-// returns at once unless its descriptor was made blocking with File().Fd(); and how long
-// each attempt to wake its Accept may take.
+// closeTime bounds how long Close lets Accept take what waits in the backlog, and how long
+// each attempt to wake an Accept that hangs may take.
 const closeTime = 10 * time.Millisecond
 
-// acceptTime bounds how long Close then waits for calls of Accept inside: they have returned,
-// and need only the processor to hand over what they have accepted.
+// acceptTime bounds how long Close waits for a listener of package net, and then for calls of
+// its Accept: they return at once unless its descriptor was made blocking with File().Fd(),
+// and need only the processor, to hand over what they have accepted.
 const acceptTime = 100 * time.Millisecond
 
 // maxWakes is how often a listener is dialled to wake its Accept: another process that has
@@ -27,7 +29,7 @@ const acceptTime = 100 * time.Millisecond
 const maxWakes = 5
 
 // Close makes Accept return, and closes the listener inside on another goroutine. It
-// waits for that only if the listener is one of package net, and at most closeTime, so
+// waits for that only if the listener is one of package net, and at most twice acceptTime, so
 // that in the usual case peers are refused when it returns. The error of the listener is
 // dropped. A second call does nothing. Close always returns nil.
 //
@@ -57,37 +59,20 @@ func (l *Listener) Close() error {
 	}
 	accepted := l.calls.Run(callAccept, l.awaitAccept) // names an Accept that does not return
 	closed := l.calls.Run(callClose, l.closeInner)
-	if l.isNet() && await(closed, closeTime) {
-		await(accepted, acceptTime)
+	if l.isNet() && foreign.Within(closed, acceptTime) {
+		foreign.Within(accepted, acceptTime)
 	}
 	return nil
 }
 
 // takeBacklog blocks until no connection waits to be accepted, for closeTime at most.
 func (l *Listener) takeBacklog() {
-	if !l.isNet() || !await(l.accepting, 0) || l.Closed() {
+	if !l.isNet() || !foreign.Within(l.accepting, 0) || l.Closed() {
 		return
 	}
 	lis := l.inner.(syscall.Conn) //nolint:forcetypeassert // as those of package net are
 	for began := time.Now(); sock.Waits(lis) && time.Since(began) < closeTime; {
 		time.Sleep(closeTime / 100)
-	}
-}
-
-// await waits for a channel to be closed, for d at most, and reports whether it is.
-func await(done <-chan struct{}, d time.Duration) bool {
-	select {
-	case <-done:
-		return true
-	default:
-	}
-	limit := time.NewTimer(d)
-	defer limit.Stop()
-	select {
-	case <-done:
-		return true
-	case <-limit.C:
-		return false
 	}
 }
 
@@ -125,8 +110,8 @@ func (l *Listener) closeBeside(path string) {
 		return
 	}
 	closed := l.calls.Run(callClose, func() { _ = l.inner.Close() })
-	await(closed, closeTime)  // the file goes first
-	_ = os.Link(second, path) // fails if it is still there
+	foreign.Within(closed, closeTime) // the file goes first
+	_ = os.Link(second, path)         // fails if it is still there
 	_ = os.Remove(second)
 }
 
@@ -139,13 +124,13 @@ func (l *Listener) blocks() bool {
 	}
 	var blocks bool
 	asked := l.calls.Run(callSyscallConn, func() { blocks = sock.Blocks(s) })
-	return await(asked, closeTime) && blocks
+	return foreign.Within(asked, closeTime) && blocks
 }
 
 // awaitAccept blocks until every call of the inner Accept has returned. A listener that
 // does not show its descriptor may hang in the system call all the same.
 func (l *Listener) awaitAccept() {
-	if !await(l.left, 2*closeTime) {
+	if !foreign.Within(l.left, 2*closeTime) {
 		l.wake()
 		<-l.left
 	}
@@ -162,16 +147,35 @@ func (l *Listener) wake() {
 	l.waking.Store(true)
 	dialer := net.Dialer{Timeout: closeTime}
 	for range maxWakes {
-		if await(l.left, 0) {
+		if foreign.Within(l.left, 0) {
 			return
 		}
+		l.dialing.Lock()
 		c, err := dialer.DialContext(context.Background(), at.network, at.address)
+		if err == nil {
+			l.woken = append(l.woken, c.LocalAddr().String())
+		}
+		l.dialing.Unlock()
 		if err != nil {
 			return
 		}
-		await(l.left, closeTime)
+		foreign.Within(l.left, closeTime)
 		_ = c.Close() // it has served
 	}
+}
+
+// hasWoken reports whether a connection that was accepted is one that was dialled to wake
+// Accept, or may be one. Over TCP the peer's address tells; others have none.
+func (l *Listener) hasWoken(c net.Conn) bool {
+	if !l.waking.Load() {
+		return false
+	}
+	if _, known := c.(*net.TCPConn); !known {
+		return true
+	}
+	l.dialing.Lock() // until the address is known
+	defer l.dialing.Unlock()
+	return slices.Contains(l.woken, c.RemoteAddr().String())
 }
 
 // place is where a listener listens, and the file of its socket at the time it was asked.
@@ -206,7 +210,7 @@ func (l *Listener) begin() {
 		defer l.mu.Unlock()
 		l.place = p
 	})
-	await(asked, closeTime)
+	foreign.Within(asked, closeTime)
 }
 
 func (l *Listener) where() place {

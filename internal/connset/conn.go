@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/sock"
 )
 
@@ -277,7 +278,7 @@ func (s *Set) discard(c net.Conn) {
 		return
 	}
 	dropped := s.opts.Calls.Run(callSyscallConn, func() { sock.Discard(c) })
-	await(dropped, discardTime)
+	foreign.Within(dropped, discardTime)
 }
 
 // ended is called once, when Close of the connection inside has returned.

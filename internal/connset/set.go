@@ -183,6 +183,22 @@ func (s *Set) CutHandshakes(silentFor time.Duration) {
 	}
 }
 
+// FinishAll is Finish for every connection, all at once. It does not block. The channel is
+// closed when those of package net are closed.
+func (s *Set) FinishAll() <-chan struct{} {
+	var direct []func()
+	for _, c := range s.all() {
+		switch {
+		case !c.claim():
+		case c.Direct():
+			direct = append(direct, c.finishHere)
+		default:
+			c.finish()
+		}
+	}
+	return s.opts.Calls.RunAll(callCloseConn, direct)
+}
+
 // Cut closes every connection that is open, all at once, and blocks until each of them,
 // and each that was being closed before, is closed: for ever, if a Close hangs. Peers
 // see the end of the stream and not a reset: what they have sent and the server has not

@@ -46,12 +46,12 @@ func (f *Calls) Run(name string, call func()) <-chan struct{} {
 	return c.done
 }
 
-// stallTime is for how long a call of RunAll may hold up the next one.
+// stallTime is for how long a call of RunAll may hold up others.
 const stallTime = 5 * time.Millisecond
 
-// RunAll is Run for many calls that are quick, on as few goroutines as they need: a call
-// that takes longer than stallTime holds up no other. It returns a channel that is closed
-// when all have returned.
+// RunAll is Run for many calls that are quick, on as few goroutines as they need. Once a
+// call takes longer than stallTime, those that are left get a goroutine each. It returns a
+// channel that is closed when all have returned.
 func (f *Calls) RunAll(name string, calls []func()) <-chan struct{} {
 	var left atomic.Int64
 	left.Store(int64(len(calls)))
@@ -61,21 +61,25 @@ func (f *Calls) RunAll(name string, calls []func()) <-chan struct{} {
 	}
 	todo := make(chan func(), len(calls))
 	for _, call := range calls {
-		todo <- call
+		todo <- func() {
+			defer func() {
+				if left.Add(-1) == 0 {
+					close(done)
+				}
+			}()
+			call()
+		}
 	}
 	close(todo)
-	var work func()
-	work = func() {
+	spread := func() {
 		for call := range todo {
-			stalls := time.AfterFunc(stallTime, func() { f.Run(name, work) }) // also if the call ends this goroutine
-			func() {
-				defer func() {
-					if left.Add(-1) == 0 {
-						close(done)
-					}
-				}()
-				call()
-			}()
+			f.Run(name, call)
+		}
+	}
+	work := func() {
+		for call := range todo {
+			stalls := time.AfterFunc(stallTime, spread) // also if the call ends this goroutine
+			call()
 			stalls.Stop()
 		}
 	}
@@ -137,6 +141,23 @@ func (f *Calls) Await(d time.Duration) {
 		case <-limit.C:
 			return
 		}
+	}
+}
+
+// Within waits for a channel to be closed, for d at most, and reports whether it is.
+func Within(done <-chan struct{}, d time.Duration) bool {
+	select {
+	case <-done:
+		return true
+	default:
+	}
+	limit := time.NewTimer(d)
+	defer limit.Stop()
+	select {
+	case <-done:
+		return true
+	case <-limit.C:
+		return false
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"runtime/pprof"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -77,6 +78,9 @@ func (s *Conns) Hook(srv *http.Server) {
 			if ctx = connContext(ctx, c.users(nc)); ctx == nil {
 				return nil // net/http says what is wrong
 			}
+		}
+		if c != nil {
+			pprof.ForLabels(ctx, func(string, string) bool { c.Labelled = true; return false })
 		}
 		return context.WithValue(stacks.Of(ctx, stacks.HTTP), key{}, c) // last: the user's may not be made from ctx
 	}
@@ -180,12 +184,7 @@ func (s *Conns) Drain(most time.Duration) {
 			c.end()
 		}
 	}
-	limit := time.NewTimer(most)
-	defer limit.Stop()
-	select {
-	case <-s.opts.Calls.RunAll(callClose, idle):
-	case <-limit.C:
-	}
+	foreign.Within(s.opts.Calls.RunAll(callClose, idle), most)
 }
 
 // Shaken reports whether no connection is in its handshake, or idle with something that has
