@@ -166,6 +166,11 @@ func TestBudgetFromEnv(t *testing.T) {
 			t.Errorf("%q is %v, %v; want an error that says %q", value, got, err, want)
 		}
 	}
+	for _, bad := range []string{"", "A=B", "A\x00"} { // no environment has one
+		if got, err := lastcall.BudgetFromEnv(bad); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q names no environment variable", bad)) {
+			t.Errorf("BudgetFromEnv(%q) is %v, %v", bad, got, err)
+		}
+	}
 	if err := os.Unsetenv(name); err != nil {
 		t.Fatal(err)
 	}

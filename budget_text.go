@@ -59,8 +59,12 @@ func ParseBudget(text string) (Budget, error) {
 
 // BudgetFromEnv returns the budget that an environment variable describes, as in
 // [ParseBudget], or [DefaultBudget] if the variable is not set. A variable that is set and
-// empty is an error. The error names the variable and its value.
+// empty is an error, and so is a name that none can have. The error names the variable and
+// its value.
 func BudgetFromEnv(name string) (Budget, error) {
+	if name == "" || strings.ContainsAny(name, "=\x00") {
+		return Budget{}, fmt.Errorf("lastcall: budget: %q names no environment variable", name)
+	}
 	text, ok := os.LookupEnv(name)
 	if !ok {
 		return DefaultBudget(), nil

@@ -47,7 +47,7 @@ var floors = map[string][]string{
 	"internal/source":   {"viz"},
 
 	"grpcadapter": {"", "internal/foreign", "internal/inflight", "internal/connset", "internal/sock", "internal/stacks"},
-	"httpadapter": {"", "internal/foreign", "internal/inflight", "internal/connset", "internal/httpconn", "internal/response"},
+	"httpadapter": {"", "internal/foreign", "internal/inflight", "internal/connset", "internal/httpconn", "internal/response", "internal/stacks"},
 	"drain":       {"", "internal/foreign", "internal/inflight", "internal/connset", "internal/stacks", "internal/sock"},
 	"kubernetes":  {""},
 	"systemd":     {"", "controller", "report"},

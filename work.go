@@ -46,4 +46,22 @@ type Work struct {
 	Completed int // how many have ended since in an orderly way: by themselves, or because they never do and the server drains
 	Cancelled int // how many were given a status by Cancel and have ended
 	Cut       int // how many ended after Stop, with no status from the server
+
+	// Slowest are those of them that took longest after the trigger, the slowest first. What
+	// is zero is none. A server that does not know leaves it so.
+	Slowest [3]EndedWork
+}
+
+// EndedWork is one piece of work that has ended since the shutdown began.
+type EndedWork struct {
+	Began, Ended time.Time
+	Fate         string // how it is counted: completed, cancelled or cut
+}
+
+// Lasted returns how long it ran after an instant.
+func (e EndedWork) Lasted(after time.Time) time.Duration {
+	if after.Before(e.Began) {
+		after = e.Began
+	}
+	return e.Ended.Sub(after)
 }

@@ -80,7 +80,7 @@ func now(ctl Status) probe {
 	return p
 }
 
-func answer(w http.ResponseWriter, code int, p probe) {
+func answer(w http.ResponseWriter, code int, p any) {
 	body, err := json.Marshal(p)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)

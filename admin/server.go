@@ -56,7 +56,7 @@ type Option func(*Server)
 //	GET /readyz   see [Readiness]
 //	GET /livez    see [Liveness]
 //
-// and what [Handle] and [WithTrigger] add. It starts nothing. What is wrong with the
+// and what [Handle], [WithTrigger] and [WithInFlight] add. It starts nothing. What is wrong with the
 // arguments is an error from controller.New.
 func New(lis net.Listener, opts ...Option) *Server {
 	s := &Server{mux: http.NewServeMux()}

@@ -17,9 +17,11 @@ import (
 // made of: of the handler's own context, of a body that could not be read, or of a server
 // behind this one, which is cancelled first. A stream that the timer found running becomes
 // Unavailable also if its handler returns nil, because the client could take the part
-// that it has for all of the stream. The answer of a unary RPC is sent as it is. An error of
-// a handler whose context the drain has ended (httpadapter.WithEndlessPaths) becomes
-// Unavailable, too.
+// that it has for all of the stream. The answer of a unary RPC is left as it is: over gRPC
+// and gRPC-Web it is sent; over Connect it is an answer of HTTP like any other, which the
+// httpadapter makes 503, and the client Unavailable, unless httpadapter.WithAnswersLeft is given.
+// An error of a handler whose context the drain has ended (httpadapter.WithEndlessPaths)
+// becomes Unavailable, too.
 func Interceptor() connect.Interceptor { return interceptor{} }
 
 type interceptor struct{}

@@ -2,6 +2,7 @@ package connectadapter_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -149,6 +150,36 @@ func TestInterruptedStreamThatEndsWell(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A unary answer that comes after the timer is sent over gRPC. Over Connect it is an answer of
+// HTTP, which is left if the option says so.
+func TestAnswerAfterTheTimer(t *testing.T) {
+	protocols := protocols()
+	protocols["connect GET"] = []connect.ClientOption{connect.WithHTTPGet()}
+	for protocol, opts := range protocols {
+		for _, left := range []bool{false, true} {
+			t.Run(fmt.Sprint(protocol, left), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					lis := mempipe.Listen(64 << 10)
+					wait := func(ctx context.Context) error { <-ctx.Done(); time.Sleep(time.Millisecond); return nil }
+					var options []httpadapter.Option
+					if left {
+						options = append(options, httpadapter.WithAnswersLeft())
+					}
+					ctl := serve(t, lis, handlers(wait, connect.WithInterceptors(connectadapter.Interceptor()), connect.WithIdempotency(connect.IdempotencyNoSideEffects)), budget(), options...)
+					got := make(chan error, 1)
+					go func() { got <- ask(client(t, lis), unaryPath, opts...) }()
+					synctest.Wait()
+					ctl.Shutdown(errAsked)
+					err, sent := <-got, left || strings.HasPrefix(protocol, "gRPC")
+					if sent && err != nil || !sent && connect.CodeOf(err) != connect.CodeUnavailable {
+						t.Errorf("the client heard %v", err)
+					}
+				})
+			})
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -97,10 +98,10 @@ func TestG9_TheCauseComesFirst(t *testing.T) {
 		"Host, in Attach": {setup: with(func(d *diary) []controller.Option {
 			return []controller.Option{withServer("h", &hosting{&full{server: newServer(d, "h", 0)}, func(host lastcall.Host) { time.Sleep(time.Minute); host.Shutdown(errAsked) }})}
 		}), text: "asked for"},
-		"it hangs":            {setup: setup{at: func(c *controller.Controller, hang func()) { c.Shutdown(hostile(hang)) }}, text: mute, delay: 10 * time.Millisecond},
-		"it hangs before Run": {setup: setup{before: func(c *controller.Controller, hang func()) { c.Fail(hostile(hang)) }}, text: mute, delay: 10 * time.Millisecond, failed: true},
+		"it hangs":            {setup: setup{at: func(c *controller.Controller, hang func()) { c.Shutdown(hostile(hang)) }}, text: mute, delay: 100 * time.Millisecond},
+		"it hangs before Run": {setup: setup{before: func(c *controller.Controller, hang func()) { c.Fail(hostile(hang)) }}, text: mute, delay: 100 * time.Millisecond, failed: true},
 		"it is slow":          {setup: in(shutdown(hostile(func() { time.Sleep(9 * time.Millisecond) }))), text: "after all", delay: 9 * time.Millisecond},
-		"it is too slow":      {setup: in(shutdown(hostile(func() { time.Sleep(11 * time.Millisecond) }))), text: mute, delay: 10 * time.Millisecond},
+		"it is too slow":      {setup: in(shutdown(hostile(func() { time.Sleep(101 * time.Millisecond) }))), text: mute, delay: 100 * time.Millisecond},
 		"it panics":           {setup: in(shutdown(hostile(func() { panic("as written") }))), text: "(its Error method did not return)"},
 		"it exits":            {setup: in(shutdown(hostile(runtime.Goexit))), text: "(its Error method did not return)"},
 	} {
@@ -252,7 +253,7 @@ func TestG1_CauseAndNoTime(t *testing.T) {
 				t.Errorf("Total %v: Run took %v", total, took)
 			}
 			synctest.Wait()
-			wantCauseFirst(t, told, r, "(its Error method has not returned)", min(total/2, 10*time.Millisecond))
+			wantCauseFirst(t, told, r, "(its Error method has not returned)", min(total/2, 100*time.Millisecond))
 			if s := step(t, r, report.OpText, "cause"); s.Result != report.ResultTimedOut || !s.Abandoned {
 				t.Errorf("%v", s)
 			}
@@ -273,6 +274,24 @@ func TestG1_CauseAndForce(t *testing.T) {
 		synctest.Wait()
 		wantTook(t, r.Took(), 2*time.Millisecond)
 		wantCauseFirst(t, told, r, "(its Error method has not returned)", time.Millisecond)
+	})
+}
+
+// G9: a text that comes after the summary is not in the report either.
+func TestG9_CauseAfterTheSummary(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, _ func()) {
+		told := &listeningTo{}
+		c := mustNew(t, budget, noSignals, controller.WithObserver("o", told.observe), controller.WithFlusher("f", func() { time.Sleep(2 * time.Second) }))
+		time.AfterFunc(time.Minute, func() {
+			c.Shutdown(&pointed{textError(func() string { time.Sleep(time.Second); return "after all" })})
+		})
+		r := c.Run(context.Background())
+		synctest.Wait()
+		wantCauseFirst(t, told, r, "(its Error method has not returned)", 100*time.Millisecond)
+		at := slices.IndexFunc(told.steps, func(s report.Step) bool { return s.Kind == report.KindSummary })
+		if at < 0 || told.steps[at].Report.CauseText != r.CauseText {
+			t.Errorf("the report has the cause %q, the summary is %v", r.CauseText, told.steps[at])
+		}
 	})
 }
 

@@ -99,7 +99,7 @@
 //
 // G9 Told: every step reaches every observer once and in order, unless that observer is
 // still busy when Run returns. After the trigger the first step is the cause; if its
-// text takes longer than 10 ms, the cause is told without it. A slow observer delays no
+// text takes longer than 100 ms, the cause is told without it. A slow observer delays no
 // other one; what it missed is counted in the report, and so are log lines that the
 // writer refused. At its end Run waits at most 10 ms, and not past the deadline, for
 // observers that have been quick so far.

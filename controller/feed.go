@@ -90,7 +90,7 @@ func (f *feed) count(r result) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.inHand = false
-	f.slow = f.slow || r.at.Sub(f.since) > grace
+	f.slow = f.slow || r.at.Sub(f.since) > tellTime
 	if r.result == report.ResultOK {
 		f.told++
 	} else {
@@ -105,11 +105,14 @@ func (f *feed) busy() bool {
 	return f.running || len(f.queue) > 0
 }
 
-// stuck reports whether the observer needs longer than grace for a step.
-func (f *feed) stuck() bool {
+// stuck returns for how long the observer has had the step that it has; 0 if it has none.
+func (f *feed) stuck() time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.inHand && time.Since(f.since) >= grace
+	if !f.inHand {
+		return 0
+	}
+	return time.Since(f.since)
 }
 
 // lastMove returns when the observer was last given a step; zero if it never was.
@@ -119,15 +122,22 @@ func (f *feed) lastMove() time.Time {
 	return f.since
 }
 
-// freshUntil returns until when the observer may be expected to finish at once:
-// zero if it is not at work, or has needed longer than grace for a step before.
+// freshUntil returns until when the observer may be expected to go on: zero if it is not
+// at work, or has needed longer than tellTime for a step before. A log gets more: without
+// its last lines there is no explanation, and on a busy machine a line takes its time.
 func (f *feed) freshUntil() time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.slow || !f.running {
+	switch {
+	case !f.running:
 		return time.Time{}
+	case f.op == report.OpLog:
+		return f.since.Add(toldTime)
+	case f.slow:
+		return time.Time{}
+	default:
+		return f.since.Add(tellTime)
 	}
-	return f.since.Add(grace)
 }
 
 // close lets no further step reach the observer, and returns what became of those

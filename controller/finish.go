@@ -67,14 +67,16 @@ func (r *run) flush() {
 		n++
 	}
 	told := r.share(n)
-	if len(r.record.feeds) > 0 {
-		half := r.share(n + 1)                                                               // a flusher needs some of what is left
-		r.await(r.nothingFresh, func() time.Time { return earlier(r.freshUntil(), half()) }) // the summary tells what they did
+	if len(r.record.feeds) > 0 || r.record.cause != nil {
+		half := r.share(n + 1)                                                    // a flusher needs some of what is left
+		fresh := func() time.Time { return later(r.freshUntil(), r.textUntil()) } // the summary tells what they did, and why
+		r.await(func() bool { return !time.Now().Before(fresh()) }, func() time.Time { return earlier(fresh(), half()) })
 	}
 	r.expireOld(r.calls)
 	if r.record.cause != nil { // the deadline is sooner than its text
 		r.giveUpCause()
 	}
+	r.tellOfObservers()
 	s := r.newStep(report.KindSummary, "summary")
 	known := r.report()
 	s.Report = &known
@@ -142,14 +144,13 @@ func (r *run) finish() report.Report {
 	r.record.start()
 	said := r.sayReason()
 	now := time.Now()
-	limit, line := now.Add(grace), now.Add(tellTime)
 	told := func() time.Time {
-		until := earlier(r.record.freshUntil(), limit)
+		until := earlier(r.record.freshUntil(), now.Add(toldTime))
 		if r.ending.Load() > 0 {
-			until = limit
+			until = later(until, now.Add(grace))
 		}
 		if !said.Load() {
-			until = line
+			until = later(until, now.Add(tellTime))
 		}
 		return earlier(until, r.deadline)
 	}

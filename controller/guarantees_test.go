@@ -474,7 +474,7 @@ func TestG9_Observers(t *testing.T) {
 			"phase start", `Serve "s" begins`, "phase serve",
 			"triggered: asked for", "phase announce", "phase settle", "GRACEFUL_SHUTDOWN on graceful_shutdown",
 			"phase drain", `GracefulStop "s" begins`, `GracefulStop "s" ok`, `Serve "s" ok`,
-			"TERMINATED on drained", "phase close", "phase flush", "summary",
+			"TERMINATED on drained", "phase close", "phase flush", `warning: observer "slow" has not returned for 1m3s`, "summary",
 		}
 		if !slices.Equal(fast, want) {
 			t.Errorf("the fast observer was told %q\nwant %q", fast, want)

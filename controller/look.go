@@ -138,13 +138,16 @@ func (r *run) stacksOf(what string) (all []report.Stack) {
 
 // stacksOfWork returns the same of all of some work that has one.
 func (r *run) stacksOfWork(work []lastcall.Work, has func(lastcall.Work) bool) (all []report.Stack) {
-	var names []string
+	known := map[string]bool{} // of what all is
 	for _, w := range work {
-		what := report.StackOf(w)
-		if has(w) && !slices.Contains(names, what) {
-			names = append(names, what)
-			all = append(all, r.stacksOf(what)...)
+		if !has(w) {
+			continue
 		}
+		found := slices.DeleteFunc(report.StacksOf(r.sight.known, w), func(s report.Stack) bool { return known[s.Of] })
+		for _, s := range found {
+			known[s.Of] = true
+		}
+		all = append(all, found...)
 	}
 	return all
 }
@@ -173,18 +176,35 @@ func (r *run) stacksFor(made report.Report) []report.Stack {
 // lookAtObservers begins a look if an observer, or the logger, is at one step for longer
 // than that should take.
 func (r *run) lookAtObservers() {
-	if slices.ContainsFunc(r.record.feeds, (*feed).stuck) {
+	if slices.ContainsFunc(r.record.feeds, func(f *feed) bool { return f.stuck() >= grace }) {
 		r.look(false)
 	}
 }
 
-// nextLook returns when to look at calls that may last until one of these instants: before
-// that, so that what a line says when their time is over has the line of code; and after
-// the last look.
+// tellOfObservers tells the others of observers and logs that do not come back from a step.
+// It waits a moment for the look that has their lines of code.
+func (r *run) tellOfObservers() {
+	hung := slices.DeleteFunc(slices.Clone(r.record.feeds), func(f *feed) bool { return f.stuck() < toldTime })
+	if len(hung) == 0 {
+		return
+	}
+	limit := earlier(time.Now().Add(grace), r.share(2)())
+	r.await(func() bool { return !r.sight.looking }, func() time.Time { return limit })
+	for _, f := range hung {
+		what := report.Step{Op: f.op, Name: f.name}.Subject()
+		s := r.newStep(report.KindWarning, what)
+		s.Text, s.Stacks = what+" has not returned for "+report.Round(f.stuck()), r.stacksOf(what)
+		r.tell(*s)
+	}
+}
+
+// nextLook returns when to look at calls that may last until one of these instants: when half
+// of their time is over, or a moment before that, so that what a line says then has the line
+// of code; and after the last look.
 func nextLook(start, last time.Time, ends ...time.Time) time.Time {
 	var next time.Time
 	for _, end := range ends {
-		if at := before(start, end); at.After(last) {
+		if at := end.Add(-min(lastLook, end.Sub(start)/2)); at.After(last) {
 			next = soonest(next, at)
 		}
 	}

@@ -151,13 +151,14 @@ func TestWithoutStacksAndPeers(t *testing.T) {
 		s := draining(d, func(time.Duration) []lastcall.Work {
 			return []lastcall.Work{{Name: "/a.B/C", Kind: lastcall.WorkUnary, Running: 1, Peer: "10.0.0.1:7", Path: "/secret"}}
 		})
-		r, _ := runAfter(mustNew(t, long, noSignals, withServer("s", s), controller.WithoutStacks(), controller.WithoutPeers(),
-			controller.WithLogger(zerolog.New(&log)), controller.WithCloser("hangs", hang)), time.Minute)
+		c := mustNew(t, long, noSignals, withServer("s", s), controller.WithoutStacks(), controller.WithoutPeers(),
+			controller.WithLogger(zerolog.New(&log)), controller.WithCloser("hangs", hang))
+		r, _ := runAfter(c, time.Minute)
 		text, err := r.MarshalJSON()
 		if err != nil {
 			t.Fatal(err)
 		}
-		all := log.String() + r.String() + string(text)
+		all := log.String() + r.String() + string(text) + fmt.Sprint(c.InFlight())
 		for _, not := range []string{"10.0.0.1", "/secret", "_test.go", "stacks"} {
 			if strings.Contains(all, not) {
 				t.Errorf("%q is in\n%s", not, all)
@@ -185,4 +186,27 @@ func TestG15_Leaked(t *testing.T) {
 	if at < 0 || r.Stacks[at].Leaked != knowsLeaks() || strings.Contains(r.String(), "which never comes back") != knowsLeaks() {
 		t.Errorf("the runtime knows of leaks: %v; the report has\n%v\n%+v", knowsLeaks(), r, r.Stacks)
 	}
+}
+
+// G15: a log that hangs is named, with its line, by one that does not.
+func TestG15_HungLogInTheOther(t *testing.T) {
+	bubble(t, func(t *testing.T, _ *diary, hang func()) {
+		var log bytes.Buffer
+		c := mustNew(t, long, noSignals, controller.WithLogger(zerolog.New(&log)), controller.WithLog("pipe", func(report.Line) error {
+			hang()
+			return nil
+		}), controller.WithLog("slow", func(report.Line) error {
+			time.Sleep(100 * time.Millisecond)
+			return nil
+		}), controller.WithCloser("c", func() { time.Sleep(3 * time.Second) }))
+		r, _ := runAfter(c, time.Minute)
+		for _, want := range []string{`"level":"warn","state":"TERMINATED","phase":"flush"`, `(controller_test.bubble.func1.2, in channel receive)"`, `"message":"logger \"pipe\" has not returned for 1m3s"`} {
+			if strings.Count(log.String(), want) != 1 {
+				t.Errorf("the log does not have %s once:\n%s", want, &log)
+			}
+		}
+		if !strings.Contains(r.String(), `logger "pipe" has not returned, missed `) || strings.Contains(log.String(), "slow") {
+			t.Errorf("the report is\n%v\nand the log\n%s", r, &log)
+		}
+	})
 }

@@ -49,7 +49,7 @@ func (c *Controller) attach(more config) (errs []error) {
 // A server is asked by one goroutine at a time, so one that hangs holds one goroutine.
 func (c *Controller) InFlight() []lastcall.Work {
 	c.mu.Lock()
-	servers := slices.Clone(c.config.servers)
+	servers, noPeers := slices.Clone(c.config.servers), c.config.see.noPeers
 	c.mu.Unlock()
 	limit := time.NewTimer(grace)
 	defer limit.Stop()
@@ -74,6 +74,11 @@ func (c *Controller) InFlight() []lastcall.Work {
 	for _, s := range servers {
 		if s.full != nil {
 			all = append(all, s.asking.answer()...)
+		}
+	}
+	if noPeers {
+		for i := range all {
+			all[i].Peer, all[i].Path = "", ""
 		}
 	}
 	return all

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"runtime"
 	"slices"
 	"time"
 
@@ -18,6 +19,8 @@ const (
 	// lastLook is how long before the timer progress is told for the last time; a quarter of
 	// the drain, if that is less.
 	lastLook = time.Second
+	// lookEach is what a look takes for each goroutine on a busy machine.
+	lookEach = 40 * time.Microsecond
 	// lookTime is how long progress waits for the lines of code at most.
 	lookTime = 500 * time.Millisecond
 )
@@ -62,8 +65,16 @@ func (r *run) every() time.Duration {
 	return every
 }
 
-// lookAt returns when the look right before the timer is due.
-func (r *run) lookAt() time.Time { return before(r.pulse.began, r.timerAt) }
+// lookAt returns when the look right before the timer is due: with very many goroutines so
+// much earlier that it is over when the timer fires.
+func (r *run) lookAt() time.Time {
+	at := before(r.pulse.began, r.timerAt)
+	if n := runtime.NumGoroutine(); n > 10*manyGoroutines {
+		most := r.timerAt.Sub(r.pulse.began) / 2
+		at = earlier(at, r.timerAt.Add(-min(time.Duration(n)*lookEach, most)))
+	}
+	return at
+}
 
 // before returns when to look at what may last until an instant: a moment before that.
 func before(start, end time.Time) time.Time { return end.Add(-min(lastLook, end.Sub(start)/4)) }

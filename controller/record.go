@@ -202,10 +202,9 @@ func ownText(cause error) (text string, own bool) {
 	return "", false
 }
 
-// describeCause has the text of the cause taken, and then told. A cause that is not
-// the library's own has a method of the user's for that, which gets as long as a call
-// may need that takes next to no time: until then observers hear nothing, so that the
-// cause is the first thing that they hear.
+// describeCause has the text of the cause taken, and then told. A cause that is not the
+// library's own has a method of the user's for that, which gets tellTime: until then
+// observers hear nothing, so that the cause is the first thing that they hear.
 func (r *run) describeCause(cause error) {
 	s := r.newStep(report.KindTrigger, "trigger")
 	s.Start, s.Elapsed, s.Remaining = r.at, 0, r.deadline.Sub(r.at)
@@ -215,7 +214,7 @@ func (r *run) describeCause(cause error) {
 		r.tellCause(text)
 		return
 	}
-	r.record.causeDue = earlier(time.Now().Add(grace), r.share(2)()) // observers need time, too
+	r.record.causeDue = earlier(time.Now().Add(tellTime), r.share(2)()) // observers need time, too
 	c := r.begin(nil, report.OpText, "cause", func() error { return cause }, func(res result) { r.tellCause(res.text) })
 	c.quiet = true
 }
@@ -223,14 +222,26 @@ func (r *run) describeCause(cause error) {
 // giveUpCause has the cause told without its text.
 func (r *run) giveUpCause() { r.tellCause("(its Error method has not returned)") }
 
+// textUntil returns until when the text of the cause may come; zero if nothing waits for it.
+func (r *run) textUntil() time.Time {
+	if r.record.cause == nil {
+		return time.Time{}
+	}
+	return r.record.causeDue
+}
+
 // causeIsLate reports whether the time for the text of the cause is over.
 func (r *run) causeIsLate() bool {
 	return r.record.cause != nil && !time.Now().Before(r.record.causeDue)
 }
 
 // tellCause takes in the text of the cause, and tells observers why the shutdown
-// began, once, and then what has happened since.
+// began, once, and then what has happened since. A text that is late is in the summary; one
+// that comes after that is nowhere, so that the report says what observers were told.
 func (r *run) tellCause(text string) {
+	if r.record.summed {
+		return
+	}
 	r.record.causeText = text
 	s := r.record.cause
 	if s == nil {

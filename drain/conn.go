@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/sock"
@@ -15,7 +16,10 @@ import (
 // Conn is a connection that a group waits for until Close is called. It is idle at
 // first, as nothing has been read from it, and busy from the first byte that Read
 // returns. In the drain an idle
-// connection ends at once: Read returns io.EOF without having read anything. A busy
+// connection ends at once: Read returns io.EOF without having read anything. One from which
+// nothing was ever read may wait for its first byte until a second after WatchConn was
+// called, or for half of the time to the timer: the client has just connected, and no
+// other process will serve it. A busy
 // one goes on as if nothing had happened, until it is idle again: see Idle. So a
 // request of which a byte was read is served to its end, and none is half-read.
 // A connection of which Idle is never called is waited for until it is closed;
@@ -32,6 +36,7 @@ type Conn struct {
 
 	mu        sync.Mutex // guards what is below; never held while the connection inside is called
 	idle      bool
+	first     time.Time // until when the first byte may come in the drain; zero: it has come
 	draining  bool
 	cancelled bool
 	cause     error        // of the cancellation
@@ -69,13 +74,16 @@ func (c *Conn) Idle() bool {
 	c.mu.Lock()
 	c.idle = true
 	c.reads.version++
-	over := c.draining || c.cancelled
+	ending, over := c.draining || c.cancelled, c.cancelled || c.over()
 	c.mu.Unlock()
-	if over {
+	if ending {
 		c.wake(c.setReadDeadline) // another goroutine may be reading
 	}
 	return !over
 }
+
+// over reports whether the drain has ended the connection. The mutex is held.
+func (c *Conn) over() bool { return c.draining && c.idle && !time.Now().Before(c.first) }
 
 // Read reads from the connection. It returns io.EOF if the connection is idle and
 // the group has closed, and the cause of the cancellation, which is lastcall.ErrTimer,
@@ -110,7 +118,7 @@ func (c *Conn) mayRead() error {
 	switch {
 	case c.cancelled:
 		return c.cause
-	case c.draining && c.idle:
+	case c.over():
 		return io.EOF
 	default:
 		return nil
@@ -122,7 +130,7 @@ func (c *Conn) received() {
 	c.mu.Lock()
 	begins := c.idle
 	if begins {
-		c.idle = false
+		c.idle, c.first = false, time.Time{}
 		c.reads.version++
 	}
 	unknown := c.peer == "" && !c.direct

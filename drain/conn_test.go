@@ -26,6 +26,7 @@ func TestDrainOfConnections(t *testing.T) {
 		for _, c := range []*client{never, between, slow, half, piped} {
 			later(func() { c.Close() })
 		}
+		time.Sleep(time.Second) // that is the time of a first byte
 		between.ask(t, "a\n")
 		slow.send(t, "3 seconds\n")
 		half.send(t, "h")
@@ -229,6 +230,7 @@ func TestDeadlineInTheInstantOfTheDrain(t *testing.T) {
 				go set()
 				<-inSet
 			}
+			time.Sleep(time.Second) // that is the time of a first byte
 			r.trigger()
 			synctest.Wait()
 			if before {

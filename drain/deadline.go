@@ -4,7 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
 )
+
+// firstTime is how long after it was accepted a connection may send its first byte in the
+// drain.
+const firstTime = time.Second
 
 // limit is one of the two deadlines of a connection, guarded by its mutex.
 type limit struct {
@@ -44,6 +50,12 @@ func (c *Conn) drain() {
 	c.draining = true
 	c.reads.version++
 	idle := c.idle
+	if at, known := lastcall.TimerAt(c.handle.Context()); known && idle {
+		now := time.Now()
+		if half := now.Add(at.Sub(now) / 2); half.Before(c.first) {
+			c.first = half
+		}
+	}
 	c.mu.Unlock()
 	if idle {
 		c.wake(c.setReadDeadline)
@@ -80,30 +92,38 @@ func (c *Conn) wake(deadlines ...func() error) {
 
 // setReadDeadline has the connection inside use the deadline that is wanted.
 func (c *Conn) setReadDeadline() error {
-	return c.set(&c.reads, c.Conn.SetReadDeadline, func() bool {
-		over := c.cancelled || c.draining && c.idle
-		if over {
-			c.woken++
+	return c.set(&c.reads, c.Conn.SetReadDeadline, func() time.Time {
+		at := c.reads.at
+		switch {
+		case c.cancelled || c.over():
+			at = past()
+		case c.draining && c.idle && (at.IsZero() || c.first.Before(at)):
+			at = c.first
+		default:
+			return at
 		}
-		return over
+		c.woken++
+		return at
 	})
 }
 
 // setWriteDeadline does the same for writes.
 func (c *Conn) setWriteDeadline() error {
-	return c.set(&c.writes, c.Conn.SetWriteDeadline, func() bool { return c.cancelled && !c.goodbye })
+	return c.set(&c.writes, c.Conn.SetWriteDeadline, func() time.Time {
+		if c.cancelled && !c.goodbye {
+			return past()
+		}
+		return c.writes.at
+	})
 }
 
-// set sets a deadline, to the past if over says so, with the mutex held. Several
+// set sets a deadline to what wanted returns, which is called with the mutex held. Several
 // goroutines may do so at the same time: the one whose call comes last sees that what
 // it has set is old.
-func (c *Conn) set(l *limit, inside func(time.Time) error, over func() bool) error {
+func (c *Conn) set(l *limit, inside func(time.Time) error, wanted func() time.Time) error {
 	for {
 		c.mu.Lock()
-		version, at := l.version, l.at
-		if over() {
-			at = past()
-		}
+		version, at := l.version, wanted()
 		c.mu.Unlock()
 		if err := survive(inside, at); err != nil {
 			return err

@@ -31,6 +31,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/internal/foreign"
@@ -57,6 +58,9 @@ type Group struct {
 	closed    chan struct{} // closed with the group
 	failed    chan struct{} // closed when the first task has failed
 	accepting chan struct{} // closed once the group is attached and every listener was asked
+
+	unwatched  atomic.Int64              // connections that were accepted, less those that WatchConn was given
+	acceptedAt atomic.Pointer[time.Time] // when the last one was accepted
 
 	mu        sync.Mutex // guards what is below; never held while user code runs
 	attached  bool

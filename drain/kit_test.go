@@ -111,7 +111,7 @@ func wantWork(t *testing.T, got []lastcall.Work, want ...lastcall.Work) {
 	t.Helper()
 	got = slices.Clone(got)
 	for i := range got {
-		got[i].Server, got[i].Oldest, got[i].Peer = "", time.Time{}, ""
+		got[i].Server, got[i].Oldest, got[i].Peer, got[i].Slowest = "", time.Time{}, "", [3]lastcall.EndedWork{}
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("work\n%+v, want\n%+v", got, want)

@@ -3,6 +3,7 @@ package drain
 import (
 	"errors"
 	"net"
+	"time"
 
 	"github.com/lastcall-go/lastcall/internal/connset"
 	"github.com/lastcall-go/lastcall/internal/foreign"
@@ -26,7 +27,8 @@ func (g *Group) Listen(lis net.Listener) net.Listener {
 	if err != nil {
 		lis = noListener{err}
 	}
-	l := &listener{group: g, Listener: connset.NewListener(lis, "drain", &g.calls, connset.Hooks{Late: func(late net.Conn) {
+	l := &listener{group: g, Listener: connset.NewListener(lis, "drain", &g.calls, connset.Hooks{Accepted: g.accepted, Late: func(late net.Conn) {
+		g.unwatched.Add(-1)
 		g.call(callCloseConn, func() { _ = late.Close() }) // nothing has seen it
 	}})}
 	g.mu.Lock()
@@ -60,6 +62,25 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 	l.group.mu.Unlock()
 	return l.Listener.Accept()
+}
+
+// accepted counts a connection that Accept is about to return.
+func (g *Group) accepted(net.Conn) {
+	now := time.Now()
+	g.acceptedAt.Store(&now)
+	g.unwatched.Add(1)
+}
+
+// watchTime is how long after it was accepted a connection may need until WatchConn is called,
+// on a busy machine, for the drain to take it in.
+const watchTime = 100 * time.Millisecond
+
+// awaitWatched blocks while the accept loop may be about to have a connection watched that it
+// was given in the last moment: that was accepted, so no other process will serve it.
+func (g *Group) awaitWatched() {
+	for g.unwatched.Load() > 0 && time.Since(*g.acceptedAt.Load()) < watchTime {
+		time.Sleep(moment / 10)
+	}
 }
 
 // noListener is where nothing can be accepted.

@@ -41,15 +41,21 @@ func (g *Group) GracefulStop() {
 	g.calls.Await(moment) // so that the report names only what does not return
 }
 
-// close closes the group, once. It does not block.
+// close closes the group, once: its listeners first, and then it refuses work. It blocks for
+// as long as their Close, and a moment.
 func (g *Group) close() {
 	g.mu.Lock()
 	first := !g.closing
 	g.closing = true
+	listeners := g.listeners
 	g.mu.Unlock()
 	if !first {
 		return
 	}
+	for _, l := range listeners {
+		_ = l.Close() // nothing depends on it any more
+	}
+	g.awaitWatched()
 	g.tracker.Enter(inflight.Draining)
 	close(g.closed)
 	type tell struct {
@@ -65,11 +71,7 @@ func (g *Group) close() {
 		}
 		h.tell = nil
 	}
-	listeners := g.listeners
 	g.mu.Unlock()
-	for _, l := range listeners {
-		_ = l.Close() // nothing depends on it any more
-	}
 	for _, t := range tells {
 		g.call(t.name, t.f)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/lastcall-go/lastcall"
 
@@ -39,8 +40,12 @@ func (w Watcher) WatchConn(ctx context.Context, name string, conn net.Conn) (*Co
 	if _, watched := conn.(*Conn); watched {
 		return nil, fmt.Errorf("drain: WatchConn(%q) was given a connection that is watched already", name)
 	}
-	c := &Conn{Conn: conn, direct: isDirect(conn), idle: true, gone: make(chan struct{})}
-	if _, err := w.watch(ctx, name, c, true); err != nil {
+	c := &Conn{Conn: conn, direct: isDirect(conn), idle: true, first: time.Now().Add(firstTime), gone: make(chan struct{})}
+	_, err := w.watch(ctx, name, c, true)
+	if w.group != nil {
+		w.group.unwatched.Add(-1)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return c, nil

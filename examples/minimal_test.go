@@ -76,7 +76,7 @@ func TestMinimalSignalDuringStart(t *testing.T) {
 			}
 			want := append([]string{"opening the database"}, neverReady...)
 			if !slices.Equal(messages, want) {
-				t.Errorf("log %q, want %q", messages, want)
+				t.Fatalf("log %q, want %q", messages, want)
 			}
 			told := c.log[1] // the first line after the signal
 			if told.Cause != "signal: terminated" || told.Level != "info" {
@@ -108,7 +108,7 @@ func TestMinimalCannotStart(t *testing.T) {
 				t.Errorf("exit code %d, want %d", code, report.ExitFailed)
 			}
 			if want := append([]string{"opening the database"}, neverReady...); !slices.Equal(messages, want) {
-				t.Errorf("log %q, want %q", messages, want)
+				t.Fatalf("log %q, want %q", messages, want)
 			}
 			if told := c.log[1]; !strings.HasSuffix(told.Cause, tt.cause) || told.Level != "error" {
 				t.Errorf("%q says %q at level %s, want %q", told.Message, told.Cause, told.Level, tt.cause)

@@ -30,24 +30,23 @@ func TestRestart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// copied is a copy that no process has had open for writing but cp: a child that another
+	// test is about to begin would have it open as well, and exec would fail with ETXTBSY.
+	copied := func(file string) string {
+		to := filepath.Join(t.TempDir(), "copy")
+		if out, err := exec.CommandContext(t.Context(), "cp", file, to).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return to
+	}
 	script := func(text string) string {
 		file := filepath.Join(t.TempDir(), "script")
 		if err := os.WriteFile(file, []byte("#!/bin/sh\n"+text+"\n"), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		return file
+		return copied(file)
 	}
-	whole := func() string {
-		binary, err := os.ReadFile(filepath.Join(binaries, "activated"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		file := filepath.Join(t.TempDir(), "binary")
-		if err := os.WriteFile(file, binary, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		return file
-	}
+	whole := func() string { return copied(filepath.Join(binaries, "activated")) }
 	install(whole())
 	r := run(t, exec.CommandContext(t.Context(), filepath.Join(binaries, "restart"),
 		"-listen", "grpc=127.0.0.1:0", "-ready", "5s", server, "-budget", "total=10s,settle=300ms,reserve=1s"))

@@ -36,6 +36,8 @@ type deaf struct {
 	unary  atomic.Int64
 	empty  atomic.Int64
 	ended  atomic.Int64 // when a stream ended last that is not deaf
+	gone   atomic.Int64 // how many of these have ended
+	left   func(gone int64)
 }
 
 func newDeaf() *deaf {
@@ -61,6 +63,9 @@ func (d *deaf) FullDuplexCall(stream testgrpc.TestService_FullDuplexCallServer) 
 	}
 	<-stream.Context().Done()
 	d.ended.Store(time.Now().UnixNano())
+	if n := d.gone.Add(1); d.left != nil {
+		d.left(n)
+	}
 	return stream.Context().Err()
 }
 

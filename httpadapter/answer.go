@@ -34,8 +34,17 @@ func (r *request) Says(status int) (goes bool) {
 			h.Set("Retry-After", retryAfter)
 		}
 	}
+	r.fixed()
 	r.leaves(status)
 	return true
+}
+
+// fixed notes what the header says of the body's end: handlers may change the header later,
+// when that tells no one anything.
+func (r *request) fixed() {
+	h := r.Header()
+	r.length, r.anywhere = h.Get("Content-Length"), endsAnywhere(h)
+	r.untilClose.Store(r.http1 && r.length == "" && (r.http10 || h.Get("Transfer-Encoding") == "identity"))
 }
 
 // goes reports whether an answer with this header may be sent.
@@ -84,19 +93,15 @@ func (r *request) answer() {
 		r.leaves(http.StatusOK)
 	case interrupted && r.early && r.Status < http.StatusBadRequest && !r.isWhole():
 		r.State.Store(cancelled)
-		if r.untilClose {
-			r.conn.Reset()
-		}
 		panic(http.ErrAbortHandler)
 	}
 }
 
 // isWhole reports whether the client cannot take a part of the answer for all of it.
 func (r *request) isWhole() bool {
-	h := r.Header()
 	return r.Written == 0 && !r.Flushed && r.Status != http.StatusOK || r.method == http.MethodHead || hasNoBody(r.Status) ||
-		h.Get("Content-Length") == strconv.FormatInt(r.Written, 10) ||
-		r.server.leaveAnswers || r.endless != nil || endsAnywhere(h)
+		r.length == strconv.FormatInt(r.Written, 10) ||
+		r.server.leaveAnswers || r.endless != nil || r.anywhere
 }
 
 // hasNoBody reports whether the header is all of an answer.
@@ -108,18 +113,23 @@ func hasNoBody(status int) bool {
 // stream of events, after which the client comes back, or because the client reads in the
 // body, or behind it, how the call has ended.
 func endsAnywhere(h http.Header) bool {
-	kind := h.Get("Content-Type")
-	return isEvents(h) || strings.HasPrefix(kind, "application/grpc") || strings.HasPrefix(kind, "application/connect+")
+	return isEvents(h) || isKind(h, "Content-Type", "application/grpc") || isKind(h, "Content-Type", "application/connect+")
+}
+
+// isKind reports whether a header begins with a media type, in which case does not matter.
+func isKind(h http.Header, key, kind string) bool {
+	v := h.Get(key)
+	return len(v) >= len(kind) && strings.EqualFold(v[:len(kind)], kind)
 }
 
 // events is the media type of event streams.
 const events = "text/event-stream"
 
-func isEvents(h http.Header) bool { return strings.HasPrefix(h.Get("Content-Type"), events) }
+func isEvents(h http.Header) bool { return isKind(h, "Content-Type", events) }
 
 // wantsEvents reports whether a request is that of an EventSource.
 func wantsEvents(req *http.Request) bool {
-	return req.Method == http.MethodGet && strings.HasPrefix(req.Header.Get("Accept"), events)
+	return req.Method == http.MethodGet && isKind(req.Header, "Accept", events)
 }
 
 // The answer to a request that the shutdown ends or refuses, and after how many seconds it
@@ -173,7 +183,7 @@ func (r *request) leaves(status int) {
 
 // timeIsUp reports whether the timer has fired. A server that stops last serves on.
 func (s *Server) timeIsUp() bool {
-	if s.last.Load() || s.tracker.Stage() < inflight.Draining {
+	if s.last.Load() {
 		return false
 	}
 	if l := s.life.Load(); l != nil {

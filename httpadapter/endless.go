@@ -22,9 +22,11 @@ import (
 // The contexts of such requests end when phase drain begins, also if the server is After
 // others, with the cause lastcall.ErrDraining; that of a request which comes later has ended
 // already. What the handler then answers is sent, and need not be complete. If it says
-// nothing, the answer is 503, or an empty stream for an EventSource. A pattern that http.ServeMux does not take is an error from
-// controller.New; one for which the Handler, if it is a *http.ServeMux, has no route is an
-// error from Serve.
+// nothing, the answer is 503, or an empty stream for an EventSource.
+//
+// A pattern that http.ServeMux does not take is an error from controller.New. If the Handler
+// is a *http.ServeMux that has no route for a pattern, with x in the place of a wildcard,
+// that is an error from Serve; patterns of everything below a path are not looked up.
 func WithEndlessPaths(patterns ...string) Option {
 	return func(s *settings) {
 		if len(patterns) == 0 {
@@ -58,6 +60,9 @@ func handle(mux *http.ServeMux, pattern string) (err error) {
 func (s *Server) checkEndless(mux *http.ServeMux) error {
 	wildcard := regexp.MustCompile(`\{[^}]*\}`)
 	for _, pattern := range s.endlessPatterns {
+		if strings.HasSuffix(pattern, "/") || strings.HasSuffix(pattern, "...}") {
+			continue // no path is known that has to be below it
+		}
 		method, rest, found := strings.Cut(pattern, " ")
 		methods := []string{method}
 		if !found {
@@ -71,7 +76,7 @@ func (s *Server) checkEndless(mux *http.ServeMux) error {
 			known = known || route != ""
 		}
 		if !known {
-			return fmt.Errorf("httpadapter: WithEndlessPaths was given %q, for which the Handler has no route", pattern)
+			return fmt.Errorf("httpadapter: WithEndlessPaths was given %q, for which the Handler has no route: give the pattern with which that is registered", pattern)
 		}
 	}
 	return nil

@@ -133,8 +133,11 @@ func TestWrongEndlessPaths(t *testing.T) {
 	mux := routes("GET /feeds/{id}", http.NotFound)
 	mux.HandleFunc("POST /all/{rest...}", http.NotFound)
 	mux.HandleFunc("example.com/{$}", http.NotFound)
+	mux.HandleFunc("GET /users/{id}/events", http.NotFound)
 	for pattern, ok := range map[string]bool{
 		"/feeds/{x}": true, "GET /feeds/{x}": true, "HEAD /feeds/{x}": true, "/all/": true, "/all/{r...}": true, "example.com/{$}": true,
+		"/feeds/": true, "GET /feeds/{x...}": true, "/all/deep/": true, "/users/": true, "/users/{id}/{rest...}": true,
+		"/none/": true, // what is below it cannot be known
 		"/feeds": false, "POST /feeds/{x}": false, "/{$}": false, "example.com/x": false,
 	} {
 		s := httpadapter.New(memory().Listener, &http.Server{Handler: mux}, httpadapter.WithEndlessPaths(pattern))

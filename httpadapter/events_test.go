@@ -33,6 +33,7 @@ func TestSilentEventStreams(t *testing.T) {
 	}{
 		"nothing":                      {nothing, "GET", "text/event-stream", "", 200},
 		"a failure":                    {nothing, "GET", "text/event-stream", "7", 200},
+		"another case":                 {nothing, "GET", "Text/Event-Stream", "", 200},
 		"its type":                     {prepared, "GET", "*/*", "", 200},
 		"the answer to a POST (MCP)":   {nothing, "POST", "text/event-stream", "", 503},
 		"JSON rather than events":      {nothing, "GET", "application/json, text/event-stream", "", 503},

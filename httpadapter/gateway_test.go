@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"sync"
 	"testing"
 	"time"
@@ -18,6 +20,7 @@ import (
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/grpcadapter"
+	"github.com/lastcall-go/lastcall/httpadapter"
 )
 
 // untold answers nothing until its context ends: as a unary RPC, and as a stream that has
@@ -125,6 +128,46 @@ func TestGatewayAtTheTimer(t *testing.T) {
 			})
 		})
 	}
+}
+
+// G5: of two gateways the inner one, whose drain has not begun at the timer, answers 503, too,
+// whatever its handler makes of the failure behind it.
+func TestGatewayBehindAGateway(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n, middle := memory(), memory()
+		front := make(chan int, 1)
+		proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: "middle"})
+		transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return middle.dial(ctx) }}
+		t.Cleanup(transport.CloseIdleConnections)
+		proxy.Transport = transport
+		proxy.ModifyResponse = func(r *http.Response) error { front <- r.StatusCode; return nil }
+		inner := memory()
+		back := grpcadapter.New(inner.Listener)
+		testgrpc.RegisterTestServiceServer(back.NewServer(), untold{})
+		conn, err := grpc.NewClient("passthrough:///x",
+			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return inner.dial(ctx) }),
+			grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		gateway := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if _, err := testgrpc.NewTestServiceClient(conn).UnaryCall(r.Context(), &testgrpc.SimpleRequest{}); err != nil {
+				http.Error(w, err.Error(), http.StatusBadGateway)
+			}
+		})
+		l := begin(t, n, setup{handler: proxy.ServeHTTP, controller: []controller.Option{
+			controller.WithServer("middle", httpadapter.New(middle.Listener, &http.Server{Handler: gateway}), controller.After("http")),
+			controller.WithServer("back", back, controller.After("middle")),
+		}})
+		came := n.client(t, h1).start("GET", "/", nil)
+		time.Sleep(time.Second)
+		l.shutdown(t)
+		a := <-came
+		if heard := <-front; heard != http.StatusServiceUnavailable || a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
+			t.Errorf("the gateway in front heard %d, and its client %d %q, %v", heard, a.status, a.body, a.err)
+		}
+	})
 }
 
 // What a gateway forwards of a stream that the timer has ended is broken off, although the

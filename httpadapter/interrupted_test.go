@@ -139,6 +139,12 @@ func TestInterruptedAnswersThatStay(t *testing.T) {
 		broken  bool
 	}{
 		"an event stream": {half("text/event-stream; charset=utf-8"), nil, 200, false},
+		"any case":        {half("Text/Event-Stream"), nil, 200, false},
+		"gRPC, any case":  {half("Application/gRPC"), nil, 200, false},
+		"an event stream that fails": {func(w http.ResponseWriter, r *http.Request) {
+			half("text/event-stream")(w, r)
+			http.Error(w, "no", http.StatusInternalServerError) // its header does not go out
+		}, nil, 200, false},
 		"gRPC":            {half("application/grpc+proto"), nil, 200, false},
 		"gRPC-Web":        {half("application/grpc-web"), nil, 200, false},
 		"connect":         {half("application/connect+json"), nil, 200, false},
@@ -205,11 +211,31 @@ func TestAnsweredBeforeTheTimer(t *testing.T) {
 	}
 }
 
-// In HTTP/1.0 the end of the connection is that of an answer: a part of one ends with a
-// reset, over TCP, with TLS or without. An answer with its length needs none.
-func TestInterruptedHTTP10(t *testing.T) {
+// Where the end of the connection is that of an answer (HTTP/1.0, and HTTP/1.1 without
+// chunks), a part of one ends with a reset, over TCP, with TLS or without, and however its
+// handler ends. An answer with its length needs none.
+func TestInterruptedAnswersUntilTheClose(t *testing.T) {
+	type end func(w http.ResponseWriter, read <-chan struct{})
+	returns := func(http.ResponseWriter, <-chan struct{}) {}
+	deaf := func(_ http.ResponseWriter, read <-chan struct{}) { <-read }
 	for _, how := range []string{h1, h1s, "TLS of the listener"} {
-		for name, length := range map[string]string{"no length": "", "a length": "1000"} {
+		for name, tt := range map[string]struct {
+			version, header, value string
+			ends                   end
+		}{
+			"no length":                     {"1.0", "Etag", "1", returns},
+			"a length":                      {"1.0", "Content-Length", "1000", returns},
+			"a deaf handler":                {"1.0", "Etag", "1", deaf},
+			"identity":                      {"1.1", "Transfer-Encoding", "identity", returns},
+			"identity, and is deaf":         {"1.1", "Transfer-Encoding", "identity", deaf},
+			"a panic, as of a ReverseProxy": {"1.0", "Etag", "1", func(http.ResponseWriter, <-chan struct{}) { panic(http.ErrAbortHandler) }},
+			"one that goes on": {"1.0", "Etag", "1", func(w http.ResponseWriter, read <-chan struct{}) { // until its writes fail
+				for http.NewResponseController(w).Flush() == nil {
+					time.Sleep(time.Millisecond)
+				}
+				<-read
+			}},
+		} {
 			t.Run(how+" "+name, func(t *testing.T) {
 				n := on(t, tcp(t), how)
 				options := []httpadapter.Option(nil)
@@ -218,23 +244,23 @@ func TestInterruptedHTTP10(t *testing.T) {
 					n.Listener = newTLSListener(n.Listener, n.cert)
 					options = append(options, httpadapter.WithoutTLS())
 				}
+				read := make(chan struct{})
 				l := begin(t, n, setup{
 					adapter: options,
 					budget:  lastcall.Budget{Total: 2 * time.Second, Reserve: 1800 * time.Millisecond},
 					handler: func(w http.ResponseWriter, r *http.Request) {
-						if length != "" {
-							w.Header().Set("Content-Length", length)
-						}
+						w.Header().Set(tt.header, tt.value)
 						_, _ = io.WriteString(w, "a part")
 						_ = http.NewResponseController(w).Flush()
 						<-r.Context().Done()
+						tt.ends(w, read)
 					},
 				})
 				c := n.connect(t)
 				if how != h1 {
 					c = tls.Client(c, n.tls)
 				}
-				raw(t, c, "GET / HTTP/1.0\r\nHost: x\r\n\r\n")
+				raw(t, c, "GET / HTTP/%s\r\nHost: x\r\n\r\n", tt.version)
 				br := bufio.NewReader(c)
 				res, err := http.ReadResponse(br, nil)
 				if err != nil {
@@ -243,8 +269,9 @@ func TestInterruptedHTTP10(t *testing.T) {
 				defer res.Body.Close()
 				l.trigger()
 				b, err := io.ReadAll(res.Body)
+				close(read)
 				want := syscall.ECONNRESET
-				if string(b) != "a part" || !errors.Is(err, want) && (length == "" || !errors.Is(err, io.ErrUnexpectedEOF)) {
+				if string(b) != "a part" || !errors.Is(err, want) && (tt.header != "Content-Length" || !errors.Is(err, io.ErrUnexpectedEOF)) {
 					t.Errorf("%q, %v", b, err)
 				}
 				l.report(t)

@@ -326,7 +326,7 @@ func wantDrained(t testing.TB, r report.Report) {
 func work(r report.Report, name string) lastcall.Work {
 	for _, w := range r.Work {
 		if w.Name == name {
-			w.Server, w.Name, w.Oldest, w.Peer, w.Path = "", "", time.Time{}, "", ""
+			w.Server, w.Name, w.Oldest, w.Peer, w.Path, w.Slowest = "", "", time.Time{}, "", "", [3]lastcall.EndedWork{}
 			return w
 		}
 	}

@@ -1,8 +1,11 @@
 package httpadapter
 
 import (
+	"context"
+	"maps"
 	"net/http"
 	"net/url"
+	"runtime/pprof"
 	"slices"
 	"strings"
 
@@ -10,6 +13,7 @@ import (
 	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/inflight"
 	"github.com/lastcall-go/lastcall/internal/response"
+	"github.com/lastcall-go/lastcall/internal/stacks"
 )
 
 // noPattern is the pattern of a request that has none, as far as is known.
@@ -29,12 +33,67 @@ func (s *Server) routeBy(next http.Handler) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if ok && s.route == nil {
+		s.mux = mux
 		s.route = func(r *http.Request) string {
 			_, pattern := mux.Handler(r)
 			return pattern
 		}
 	}
 	return nil
+}
+
+// route is a method and a pattern of a ServeMux.
+type route struct{ method, pattern string }
+
+// mark is what the requests of a route have in common.
+type mark struct {
+	pattern string
+	labels  context.Context //nolint:containedctx // it has labels, and nothing more
+}
+
+// label labels the goroutine of a request with its name, for the report to find the line of
+// code where its handler stands; where that is not known yet, as one of all HTTP requests.
+// Labels of the user's stay; then it costs a context.
+func (s *Server) label(r *request, req *http.Request) {
+	labels := req.Context() // which has those of the connection
+	if s.mux != nil {
+		if _, pattern := s.mux.Handler(req); pattern != "" {
+			m := s.markOf(r, pattern)
+			if r.pattern.Store(&m.pattern); r.conn.Labelled {
+				labels = stacks.Of(labels, r.name())
+			} else {
+				labels = m.labels
+			}
+		}
+	}
+	pprof.SetGoroutineLabels(labels)
+}
+
+// markOf returns the mark of a route. There are as many as the mux has patterns, for each
+// method of HTTP.
+func (s *Server) markOf(r *request, pattern string) *mark {
+	at := route{r.method, pattern}
+	for {
+		known := s.marks.Load()
+		if known != nil {
+			if m := (*known)[at]; m != nil {
+				return m
+			}
+		}
+		m := &mark{pattern: pattern}
+		r.pattern.Store(&m.pattern)
+		m.labels = stacks.Of(context.Background(), r.name())
+		if !slices.Contains(knownMethods(), r.method) { // clients must not make names
+			return m
+		}
+		all := map[route]*mark{at: m}
+		if known != nil {
+			maps.Copy(all, *known)
+		}
+		if s.marks.CompareAndSwap(known, &all) {
+			return m
+		}
+	}
 }
 
 // SetPattern sets the pattern under which a request is counted, from inside its handler: for

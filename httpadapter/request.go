@@ -2,7 +2,6 @@ package httpadapter
 
 import (
 	"net/http"
-	"runtime/pprof"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,9 +26,13 @@ type request struct {
 	method, host, peer string
 	path, rawPath      string
 	infra, body, http1 bool
-	untilClose         bool        // without a length the end of the connection ends the answer: HTTP/1.0
+	http10             bool        // the client knows no other end of an answer without a length than that of the connection
 	events             bool        // the client is an EventSource
 	early              bool        // the handler has said something before the timer fired
+	complete           bool        // the handler has returned, and its answer goes
+	anywhere           bool        // see endsAnywhere; like the next two since the header is fixed
+	length             string      // Content-Length
+	untilClose         atomic.Bool // the end of the connection is that of the answer
 	hijack             atomic.Bool // the handler has taken the connection over
 	endless            *endless    // nil: the request ends by itself
 	pattern            atomic.Pointer[string]
@@ -68,7 +71,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r := &request{
 		server: s, conn: c, method: req.Method, host: req.Host, peer: req.RemoteAddr,
 		path: req.URL.Path, rawPath: req.URL.RawPath, body: req.ContentLength != 0,
-		untilClose: !req.ProtoAtLeast(1, 1), events: wantsEvents(req),
+		http10: !req.ProtoAtLeast(1, 1), events: wantsEvents(req),
 	}
 	r.ResponseWriter, r.Owner = w, r
 	r.http1 = r.IsHTTP1()
@@ -90,9 +93,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if r.endless != nil && s.drains.Load() { // it may have come too late for endEndless
 		r.endless.end()
 	}
-	pprof.SetGoroutineLabels(req.Context()) // which has those of the connection
+	s.label(r, req)
 	next.ServeHTTP(r.Outside(), req)
 	r.answer()
+	r.complete = true
 }
 
 // noteArrival gives a request that has arrived after the trigger a context that says so.
@@ -112,6 +116,13 @@ func (r *request) returned(req *http.Request) {
 		_ = form.RemoveAll() // what is left is in the temporary folder
 	}
 	r.ends()
+	if r.untilClose.Load() && (r.State.Load() == cancelled || r.server.timeIsUp()) {
+		if r.complete {
+			r.conn.Resets(false)
+		} else {
+			r.conn.Reset()
+		}
+	}
 	r.answered()
 	if r.endless != nil {
 		r.endless.cancel(nil)
@@ -188,6 +199,12 @@ func (r *request) wake(writes bool) {
 		}
 	}
 	if r.http1 {
+		if writes && r.untilClose.Load() {
+			r.conn.Resets(true) // net/http closes the connection when a write fails
+			if r.over.Load() {
+				r.conn.Resets(false)
+			}
+		}
 		set(r.conn)
 		return
 	}

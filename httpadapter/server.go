@@ -25,7 +25,9 @@ type Server struct {
 	lastcall.Unimplemented
 	settings
 	user    *http.Server
-	handler *handler // around the user's; not changed while it serves
+	handler *handler       // around the user's; not changed while it serves
+	mux     *http.ServeMux // its patterns name the requests; nil: there is none, or WithPattern names them; not changed while it serves
+	marks   atomic.Pointer[map[route]*mark]
 	conns   *httpconn.Conns
 	tracker *inflight.Tracker[*request]
 	calls   foreign.Calls

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"runtime/pprof"
 	"strings"
 	"testing"
 	"time"
@@ -64,5 +65,76 @@ func TestG15_DeafHandler(t *testing.T) {
 		if !found {
 			t.Errorf("the summary does not have %s at line %d:\n%v", name, line, r)
 		}
+	}
+}
+
+// G15: of several handlers that hang each is named with its own line, by the pattern of its
+// route, over HTTP/1.1 and over one connection of HTTP/2; one that has taken its connection
+// over is, too.
+func TestG15_DeafHandlersApart(t *testing.T) {
+	for _, how := range []string{h1, h2c} {
+		t.Run(how, func(t *testing.T) {
+			never := make(chan struct{})
+			defer close(never)
+			in := make(chan struct{}, 4)
+			lines := map[string]int{}
+			line := func(name string) {
+				_, _, n, _ := runtime.Caller(1)
+				lines[name] = n + 2
+			}
+			mux := http.NewServeMux()
+			mux.HandleFunc("GET /a/{id}", func(_ http.ResponseWriter, req *http.Request) {
+				line("GET /a/{id} x1")
+				in <- struct{}{}
+				<-never
+			})
+			mux.HandleFunc("/b", func(http.ResponseWriter, *http.Request) {
+				line("POST /b x1")
+				in <- struct{}{}
+				<-never
+			})
+			mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {
+				line("GET /healthz x1")
+				in <- struct{}{}
+				<-never
+			})
+			mux.HandleFunc("GET /socket", func(w http.ResponseWriter, _ *http.Request) {
+				if how == h1 {
+					if _, _, err := http.NewResponseController(w).Hijack(); err != nil {
+						t.Error(err)
+					}
+				}
+				line("GET /socket x1")
+				in <- struct{}{}
+				<-never
+			})
+			n := tcp(t)
+			l := begin(t, n, setup{ // over HTTP/2 with labels of the user's
+				budget: lastcall.Budget{Total: 4 * time.Second, Reserve: 2 * time.Second}, server: &http.Server{
+					Handler: mux, ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
+						if how == h2c {
+							return pprof.WithLabels(ctx, pprof.Labels("mine", "yes"))
+						}
+						return ctx
+					},
+				}})
+			c := n.client(t, how)
+			for _, r := range [][2]string{{"GET", "/a/7"}, {"POST", "/b"}, {"GET", "/healthz"}, {"GET", "/socket"}} {
+				go c.do(r[0], r[1], nil)
+				<-in // one after the other
+			}
+			r := l.shutdown(t)
+			for name, line := range lines {
+				found := ""
+				for text := range strings.Lines(r.String()) {
+					if strings.Contains(text, name) {
+						found = text
+					}
+				}
+				if !strings.Contains(found, fmt.Sprintf("stacks_test.go:%d (", line)) || strings.Count(found, "stacks_test.go:") != 1 {
+					t.Errorf("%s, at line %d: %q, in\n%v", name, line, found, r)
+				}
+			}
+		})
 	}
 }

@@ -180,6 +180,11 @@ func (s *Server) Stop() {
 	s.tracker.Enter(inflight.Stopped)
 	_ = s.conns.Close() // always nil
 	s.conns.RefuseHandshakes()
+	for _, r := range s.tracker.InFlight() {
+		if r.untilClose.Load() {
+			r.conn.Resets(true) // what the client has would look complete
+		}
+	}
 	closing := s.conns.Held(false)
 	for _, c := range closing {
 		c.Finish()

@@ -75,6 +75,13 @@ func TestInterruptedAnswers(t *testing.T) {
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
 		}, "a part", false},
+		"a part whose header is changed when it is out": {func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.WriteString(w, "a part")
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+			w.Header().Set("Content-Type", "text/event-stream")
+			w.Header().Set("Content-Length", "6")
+		}, "a part", false},
 		"all that was said": {func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", "3")
 			_, _ = io.WriteString(w, "all")

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,18 +61,36 @@ func draw(t *rapid.T) plan {
 	return p
 }
 
-// outcome is what the pieces themselves have seen.
-type seen struct {
-	begun, answered, deaf atomic.Int64
+// seen is what handlers and clients have seen, by the type of the work.
+type seen struct{ begun, answered, deaf counts }
+
+type counts struct {
+	mu  sync.Mutex
+	all map[string]float64
+}
+
+func (c *counts) add(kind string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.all == nil {
+		c.all = map[string]float64{}
+	}
+	c.all[kind]++
+}
+
+func (c *counts) of(kind string) float64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.all[kind]
 }
 
 // run makes a plan come true, and returns the last scrape.
 func (p plan) run(t rapid.TB, s *seen) (last series, r report.Report) {
 	over := make(chan struct{})
 	handle := func(ctx context.Context, one piece) error {
-		s.begun.Add(1)
+		s.begun.add(one.kind)
 		if one.deaf {
-			s.deaf.Add(1)
+			s.deaf.add(one.kind)
 			<-over
 			return nil
 		}
@@ -120,7 +137,7 @@ func (p plan) run(t rapid.TB, s *seen) (last series, r report.Report) {
 			}
 			ctx := metadata.AppendToOutgoingContext(context.Background(), "piece", strconv.Itoa(i))
 			if kinds()[one.kind](ctx, client) == nil {
-				s.answered.Add(1)
+				s.answered.add(one.kind)
 			}
 		})
 	}
@@ -197,15 +214,21 @@ func TestPropertyNumbersAddUp(t *testing.T) {
 					t.Errorf("%s: %v in flight in the end", server, n)
 				}
 			}
-			begun := last.sum("work_begun_total")
-			if refused := last.sum("work_ended_total", `outcome="cancelled"`); begun < float64(s.begun.Load()) || begun-refused > float64(s.begun.Load()) {
-				t.Errorf("%v have begun, of which %v cancelled or refused; %d handlers ran", begun, refused, s.begun.Load())
-			}
-			if completed := last.sum("work_ended_total", `outcome="completed"`); completed < float64(s.answered.Load()) {
-				t.Errorf("%v completed, but %d clients have an answer", completed, s.answered.Load())
-			}
-			if abandoned := last.sum("work_ended_total", `outcome="abandoned"`); abandoned != float64(s.deaf.Load()) {
-				t.Errorf("%v abandoned, but %d were deaf", abandoned, s.deaf.Load())
+			for _, kind := range append(slices.Sorted(maps.Keys(kinds())), "task") { // each has one method
+				ended := func(outcome string) float64 {
+					return last.sum("work_ended_total", `type="`+kind+`"`, `outcome="`+outcome+`"`)
+				}
+				completed, cancelled, cut, abandoned := ended("completed"), ended("cancelled"), ended("cut"), ended("abandoned")
+				begun, handlers := completed+cancelled+cut+abandoned, s.begun.of(kind)
+				if begun < handlers || begun-cancelled > handlers { // what is refused has no handler, and counts as cancelled
+					t.Errorf("%s: %v completed, %v cancelled or refused, %v cut, %v abandoned; %v handlers ran", kind, completed, cancelled, cut, abandoned, handlers)
+				}
+				if completed < s.answered.of(kind) {
+					t.Errorf("%s: %v completed, but %v clients have an answer", kind, completed, s.answered.of(kind))
+				}
+				if abandoned != s.deaf.of(kind) {
+					t.Errorf("%s: %v abandoned, but %v were deaf", kind, abandoned, s.deaf.of(kind))
+				}
 			}
 		})
 	})

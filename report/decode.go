@@ -86,6 +86,15 @@ func (in jsonReport) report() (Report, error) {
 		if at, err := time.Parse(time.RFC3339Nano, w.Oldest); err == nil { // one that a server made up may not be RFC 3339
 			work.Oldest = at
 		}
+		n := 0
+		for _, e := range w.Slowest {
+			began, err := time.Parse(time.RFC3339Nano, e.Began)
+			ended, err2 := time.Parse(time.RFC3339Nano, e.Ended)
+			if n < len(work.Slowest) && err == nil && err2 == nil {
+				work.Slowest[n] = lastcall.EndedWork{Began: began, Ended: ended, Fate: e.Fate}
+				n++
+			}
+		}
 		out.Work = append(out.Work, work)
 	}
 	out.Notes, out.Idle, out.Stacks = in.Notes, in.Idle, in.Stacks

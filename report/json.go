@@ -148,18 +148,36 @@ type jsonWork struct {
 	Completed int               `json:"completed"`
 	Cancelled int               `json:"cancelled"`
 	Cut       int               `json:"cut"`
+	Slowest   []jsonEnded       `json:"slowest,omitempty"`
 }
+
+type jsonEnded struct {
+	Began string `json:"began"`
+	Ended string `json:"ended"`
+	Fate  string `json:"fate"`
+}
+
+// jsonInstant returns an instant of a server's as text, because time.Time refuses to marshal
+// some of those that it may return.
+func jsonInstant(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
 func jsonWorkOf(all []lastcall.Work) []jsonWork {
 	out := []jsonWork{}
 	for _, w := range all {
-		oldest := "" // a text, because time.Time refuses to marshal some instants that a server may return
+		oldest := ""
 		if !w.Oldest.IsZero() {
-			oldest = w.Oldest.UTC().Format(time.RFC3339Nano)
+			oldest = jsonInstant(w.Oldest)
+		}
+		var slowest []jsonEnded
+		for _, e := range w.Slowest {
+			if !e.Ended.IsZero() {
+				slowest = append(slowest, jsonEnded{jsonInstant(e.Began), jsonInstant(e.Ended), e.Fate})
+			}
 		}
 		out = append(out, jsonWork{
 			Server: w.Server, Name: w.Name, Kind: w.Kind, Running: w.Running, Oldest: oldest, Peer: w.Peer, Path: w.Path,
 			Served: w.Served, Before: w.Before, Arrived: w.Arrived, Late: w.Late, Completed: w.Completed, Cancelled: w.Cancelled, Cut: w.Cut,
+			Slowest: slowest,
 		})
 	}
 	return out

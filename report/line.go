@@ -71,6 +71,7 @@ func (s Step) Line() Line {
 	case KindWarning:
 		l.Level, l.Message = slog.LevelWarn, s.Text
 		l.where(s.Now)
+		l.at(s)
 	case KindRequest:
 		if s.Name != "signal" { // one of that name has changed nothing
 			l.Level = slog.LevelWarn
@@ -144,11 +145,16 @@ func (l *Line) call(s Step) {
 	if s.Text != "" {
 		l.text("error", s.Text)
 	}
-	if len(s.Stacks) > 0 {
-		l.text("at", s.Stacks[0].Place())
-	}
+	l.at(s)
 	if s.Stack != "" {
 		l.text("stack", s.Stack)
+	}
+}
+
+// at says where a call stands.
+func (l *Line) at(s Step) {
+	if len(s.Stacks) > 0 {
+		l.text("at", s.Stacks[0].Place())
 	}
 }
 

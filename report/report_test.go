@@ -35,7 +35,7 @@ func drained() report.Report {
 		},
 		Work: []lastcall.Work{
 			{Server: "grpc", Name: "/a.B/Get", Kind: lastcall.WorkUnary, Served: 9, Before: 3, Arrived: 4, Late: 1, Completed: 5, Running: 2, Oldest: trigger, Peer: "10.0.0.1:80"},
-			{Server: "grpc", Name: "/a.B/Watch", Kind: lastcall.WorkBidiStream, Before: 2, Cancelled: 1, Cut: 1},
+			{Server: "grpc", Name: "/a.B/Watch", Kind: lastcall.WorkBidiStream, Before: 2, Cancelled: 1, Cut: 1, Slowest: [3]lastcall.EndedWork{{Began: trigger.Add(-time.Hour), Ended: at(time.Second), Fate: "cut"}, {Began: trigger, Ended: trigger, Fate: "cancelled"}}},
 			{Server: "grpc", Name: "/health", Kind: lastcall.WorkInfra, Before: 1, Running: 1},
 			{Server: "web", Name: "GET /", Kind: lastcall.WorkRequest, Arrived: 1, Completed: 1},
 		},

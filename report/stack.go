@@ -14,8 +14,8 @@ import (
 // line: one, or several.
 type Stack struct {
 	// Of is what they worked at: of a call the text of [Step.Subject], for example
-	// `closer "postgres"`, of work in flight the Name of the lastcall.Work. RPCs are known
-	// by their method, HTTP requests together as "HTTP".
+	// `closer "postgres"`, of work in flight the Name of the lastcall.Work. HTTP requests
+	// whose pattern was not known as they began are known together, as [StackHTTP].
 	Of    string `json:"of"`
 	Count int    `json:"count,omitempty"` // how many goroutines; 0 counts as 1
 
@@ -65,12 +65,7 @@ const maxPlaces = 3
 // placesOf returns where the goroutines of some work stand: the lines with most of
 // them, and the one with least, which is the one that is unlike the others.
 func placesOf(all []Stack, w lastcall.Work) string {
-	var here []Stack
-	for _, s := range all {
-		if s.Of == StackOf(w) {
-			here = append(here, s)
-		}
-	}
+	here := StacksOf(all, w)
 	slices.SortStableFunc(here, func(a, b Stack) int { return cmp.Compare(b.Count, a.Count) })
 	more := len(here) - maxPlaces
 	if more > 0 {
@@ -84,20 +79,36 @@ func placesOf(all []Stack, w lastcall.Work) string {
 		}
 		texts = append(texts, text)
 	}
-	if more > 0 {
+	switch {
+	case more == 1:
+		texts = append(texts, "and 1 more line")
+	case more > 1:
 		texts = append(texts, fmt.Sprintf("and %d more lines", more))
 	}
 	return strings.Join(texts, "; ")
 }
 
-// StackHTTP is Of of the stacks of HTTP requests: their patterns are known only when
-// they end.
+// StackHTTP is Of of the stacks of HTTP requests whose pattern was not known as they began.
 const StackHTTP = "HTTP"
 
-// StackOf returns Of of the stacks of some work.
-func StackOf(w lastcall.Work) string {
-	if w.Kind == lastcall.WorkRequest {
-		return StackHTTP
+// StacksOf returns those of the stacks that are, or may be, of some work: those with its
+// name, and of HTTP requests also those without a name, as long as the others are fewer than
+// there are requests.
+func StacksOf(all []Stack, w lastcall.Work) (found []Stack) {
+	n := 0
+	for _, s := range all {
+		if s.Of == w.Name {
+			n += max(1, s.Count)
+			found = append(found, s)
+		}
 	}
-	return w.Name
+	if n >= w.Running || w.Kind != lastcall.WorkRequest {
+		return found
+	}
+	for _, s := range all {
+		if s.Of == StackHTTP {
+			found = append(found, s)
+		}
+	}
+	return found
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -126,6 +125,8 @@ type kit struct {
 	rules       []rule
 	without     []string
 	wrong       []string
+	sure        bool             // enough calls were made in calm to call a failure one
+	alone       bool             // no other test runs
 	real        string           // why real time; "": virtual time
 	budget      *lastcall.Budget // the service's own; nil: that of Env
 	tls         map[string]*tls.Config
@@ -182,8 +183,9 @@ func (k *kit) check(tb rapid.TB, t *testing.T) {
 		how += "; without the rule " + w
 	}
 	tb.Logf("shutdowntest: %s", how)
-	if err := k.calibrate(t); err != nil {
-		tb.Fatalf("shutdowntest: in calm, before any random shutdown: %v", err)
+	k.alone = alone(t)
+	if err := k.calibrate(t, calmCalls); err != nil {
+		tb.Fatalf("shutdowntest: %s", inCalm(err))
 	}
 	ran, failed := 0, map[string]failure{}
 	rapid.Check(tb, func(rt *rapid.T) {
@@ -209,18 +211,25 @@ func (k *kit) check(tb rapid.TB, t *testing.T) {
 // failure is how a check has failed.
 type failure struct{ text, story string }
 
-// one runs one check and judges it.
+// one runs one check and judges it. Before the first failure it learns more of the calls,
+// and judges again: two calls do not tell how much they vary.
 func (k *kit) one(t *testing.T, p *plan) (f failure) {
 	s, err := k.bubble(t, p, nil)
 	if err != nil {
 		return failure{text: err.Error()}
 	}
-	s.do(func() {
-		s.learn()
-		if broken := k.judge(s); len(broken) > 0 {
-			f = failure{strings.Join(broken, "\n"), k.tell(s)}
+	s.do(s.learn)
+	broken := k.judge(s)
+	if len(broken) > 0 && !k.sure {
+		if err := k.calibrate(t, sureCalls); err != nil {
+			return failure{text: inCalm(err)}
 		}
-	})
+		k.sure = true
+		broken = k.judge(s)
+	}
+	if len(broken) > 0 {
+		f = failure{strings.Join(broken, "\n"), k.tell(s)}
+	}
 	return f
 }
 
@@ -229,6 +238,8 @@ const realChecks = 10
 
 // judge returns the rules that are broken.
 func (k *kit) judge(s *seen) (broken []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, r := range k.rules {
 		if wrong := r.holds(s); wrong != "" {
 			broken = append(broken, fmt.Sprintf("rule %q (%s): %s", r.name, r.means, wrong))
@@ -239,6 +250,8 @@ func (k *kit) judge(s *seen) (broken []string) {
 
 // tell says what was asked, and what happened.
 func (k *kit) tell(s *seen) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var b strings.Builder
 	fmt.Fprintf(&b, "what was asked:\n%s", s.plan)
 	for _, c := range s.plan.clients {
@@ -255,59 +268,6 @@ func (k *kit) tell(s *seen) string {
 		}
 	}
 	return b.String()
-}
-
-// How many calls are made in calm for each load, and for how long one may last that ends by itself.
-const (
-	calmCalls = 2
-	calmTime  = time.Minute
-	calmReal  = 2 * time.Second
-)
-
-// calibrate learns, in one service that is then shut down, how long the calls of each load
-// take, what they answer, and whether they end by themselves.
-func (k *kit) calibrate(t *testing.T) error {
-	limit := calmTime
-	if k.real != "" {
-		limit = calmReal
-	}
-	budget := lastcall.Budget{Total: 2*limit + time.Nanosecond, Reserve: limit} // one that no service has
-	if k.budget != nil {
-		budget = *k.budget
-	}
-	p := &plan{trigger: byShutdown, budget: budget, late: k.late()}
-	s, err := k.bubble(t, p, func(w *world) error {
-		for _, l := range k.loads {
-			for i := 0; i < calmCalls && l.probe == ""; i++ {
-				c, err := w.newClient("calm", l, w.env.listener(l.listener), clientPlan{Temper: normal})
-				if err != nil {
-					return err
-				}
-				ctx, cancel := context.WithCancel(w.clients) // a deadline would be told to the server
-				timer := time.AfterFunc(limit, cancel)
-				one := c.do(ctx)
-				timer.Stop()
-				cancel()
-				c.close()
-				l.calm = append(l.calm, one)
-				if one.over && !one.ok() {
-					return fmt.Errorf("a call of load %s failed with status %d: %w", l.name, one.heard.status, errors.Join(one.err, one.heard.broken))
-				}
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	s.learn()
-	if s.ended.IsZero() {
-		return fmt.Errorf("the service did not stop:\n%s", strings.Join(s.story(), "\n"))
-	}
-	if s.report != nil && s.report.Budget != budget {
-		k.budget = &s.report.Budget
-	}
-	return nil
 }
 
 // patience is how long the kit waits for what should not take long.
@@ -342,7 +302,7 @@ func (k *kit) calm() time.Duration {
 	longest := time.Second
 	for _, l := range k.loads {
 		if !l.endless() {
-			longest = max(longest, l.longest)
+			longest = max(longest, l.took.longest)
 		}
 	}
 	return cmp.Or(2*longest, time.Second)

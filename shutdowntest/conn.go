@@ -39,7 +39,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	sc := &serverConn{Conn: c, seen: l.seen, listener: l.name, opened: time.Now()}
+	sc := &serverConn{Conn: c, seen: l.seen, listener: l.name, peer: c.RemoteAddr().String(), opened: time.Now()}
 	l.seen.do(func() { l.seen.conns = append(l.seen.conns, sc) })
 	return sc, nil
 }
@@ -48,8 +48,14 @@ func (l *listener) Accept() (net.Conn, error) {
 type serverConn struct {
 	net.Conn
 	seen           *seen
-	listener       string
-	opened, closed time.Time // guarded by seen
+	listener, peer string
+	opened, closed time.Time // guarded by seen, as wrote is
+	wrote          time.Time // when the last Write was called
+}
+
+func (c *serverConn) Write(b []byte) (int, error) {
+	c.seen.do(func() { c.wrote = time.Now() })
+	return c.Conn.Write(b)
 }
 
 func (c *serverConn) Close() error {
@@ -105,6 +111,7 @@ func (c *client) dial(ctx context.Context, l *listener) (net.Conn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.conns = append(c.conns, cc)
+	c.seen.do(func() { c.addrs = append(c.addrs, conn.LocalAddr().String()) })
 	return cc, nil
 }
 

@@ -31,18 +31,20 @@
 //	bounded   Run has returned by the deadline
 //	ready     not ready before every server accepts; probes are down after announce, or,
 //	          if the policy says so, when the drain begins
-//	not lost  a call that began before the drain and could end before the timer has succeeded
+//	not lost  a call that began before the drain and could end before the timer has succeeded;
+//	          if such calls take different times: it has not failed before the timer
 //	honest    an interrupted call got a status that clients retry; none succeeded without
 //	          its whole answer
 //	drained   a stream that does not end by itself ends when the drain begins
 //	ordered   nothing was closed under a handler or worker that used it
 //	quiet     no work was claimed after announce
-//	empty     no goroutine, connection or dependency was left
-//	told      telemetry was flushed, after everything that it tells of
+//	empty     no goroutine, connection, file or dependency was left
+//	told      telemetry was flushed, after everything that it tells of, and in time
 //
 // The rules are judged by what the package has seen itself: its connections and calls, and
 // the wrappers [Env.Watch], [Env.Claim] and [Env.Flush]. Before the random shutdowns two calls of each load are made in
 // calm: they tell how long a call takes, what it answers, and whether it ends by itself.
+// Before the first failure there are a hundred, and some at once.
 // [Without] leaves a rule out.
 //
 // # In which time

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
@@ -27,7 +28,8 @@ type Env struct {
 	mu      sync.Mutex
 	lis     map[string]*listener
 	cleanup []func()
-	own     bool // the service reads Signals itself
+	own     bool                           // the service reads Signals itself
+	until   map[context.Context]*time.Time // when the contexts of claims ended; guarded by seen
 }
 
 // fatal is what Fatal panics with.
@@ -90,7 +92,10 @@ func (e *Env) Listen(name string) net.Listener {
 		}
 	} else {
 		memory := mempipe.Listen(32 << 10)
-		l.Listener, l.dial = memory, memory.DialContext
+		var dialed atomic.Int64
+		l.Listener, l.dial = memory, func(ctx context.Context) (net.Conn, error) {
+			return memory.DialFrom(ctx, fmt.Sprintf("client %d of %s", dialed.Add(1), name))
+		}
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -175,17 +180,27 @@ func (w *Watched) Use() (done func()) {
 type claim struct {
 	name         string
 	begun, ended time.Time
-	late         bool // its context had ended
+	late         bool       // its context had ended, or never ends
+	until        *time.Time // when it ended; nil: before the first claim, or never
 }
 
 // Claim notes that a worker has taken a piece of work, until the function that it returns
-// is called. ctx is the context claim of the worker. It stands where a message leaves its
+// is called. ctx is the context claim of the worker, which announces that it shall claim no
+// more; one that never ends stands for the announce of the controller. It stands where a message leaves its
 // queue:
 //
 //	defer e.Claim(claim, "jobs")()
 func (e *Env) Claim(ctx context.Context, name string) (done func()) {
-	c := &claim{name: name, begun: time.Now(), late: ctx.Err() != nil}
-	e.seen.do(func() { e.seen.claims = append(e.seen.claims, c) })
+	c := &claim{name: name, begun: time.Now(), late: ctx.Err() != nil || ctx.Done() == nil}
+	e.seen.do(func() {
+		e.seen.claims = append(e.seen.claims, c)
+		if _, known := e.until[ctx]; !known && !c.late {
+			end := new(time.Time)
+			e.until[ctx] = end
+			context.AfterFunc(ctx, func() { e.seen.do(func() { *end = time.Now() }) })
+		}
+		c.until = e.until[ctx]
+	})
 	return sync.OnceFunc(func() { e.seen.do(func() { c.ended = time.Now() }) })
 }
 
@@ -193,6 +208,8 @@ func (e *Env) Claim(ctx context.Context, name string) (done func()) {
 type flush struct {
 	name  string
 	begun time.Time
+	err   error
+	cut   bool // its context had ended when it returned
 }
 
 // Flush returns a function that notes when telemetry is flushed, and calls f, unless that
@@ -212,6 +229,8 @@ func (e *Env) Flush(name string, f func(context.Context) error) func(context.Con
 		if f == nil {
 			return nil
 		}
-		return f(ctx)
+		err := f(ctx)
+		e.seen.do(func() { fl.err, fl.cut = err, err != nil && ctx.Err() != nil })
+		return err
 	}
 }

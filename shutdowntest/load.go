@@ -35,39 +35,9 @@ type load struct {
 	raw            func(context.Context, net.Conn) error
 	probe          string
 
-	calm    []*call       // what the calls came to that were made while nothing else happened
-	longest time.Duration // of those that came to an end before a trigger, in any check
-}
-
-// endless reports whether the calls do not end by themselves.
-func (l *load) endless() bool {
-	for _, c := range l.calm {
-		if !c.over {
-			return true
-		}
-	}
-	return false
-}
-
-// varies reports whether calls that nothing disturbed have not taken the same time: then a
-// few of them do not tell how long one may take.
-func (l *load) varies() bool {
-	var shortest time.Duration
-	for i, c := range l.calm {
-		if took := c.ended.Sub(c.begun); i == 0 || took < shortest {
-			shortest = took
-		}
-	}
-	return l.longest > 2*shortest+10*time.Millisecond
-}
-
-// learn takes in how long calls take that end before the trigger.
-func (s *seen) learn() {
-	for _, c := range s.calls {
-		if c.client.Temper == normal && c.ok() && (s.asked.IsZero() || c.ended.Before(s.asked)) {
-			c.load.longest = max(c.load.longest, c.ended.Sub(c.begun))
-		}
-	}
+	calm  []*call  // undisturbed: nothing else happened
+	took  lengths  // of the calls that succeeded before a trigger, in any check
+	fails []string // outcomes of those that did not
 }
 
 // call is one call of a client.
@@ -77,6 +47,8 @@ type call struct {
 	name         string
 	begun, ended time.Time
 	over         bool
+	calm         bool // nothing else happened
+	crowded      bool // but others like it
 	err          error
 	heard        heard
 }
@@ -96,19 +68,10 @@ func (c *call) failed() bool {
 	return c.heard.status >= http.StatusBadRequest && (len(c.load.calm) == 0 || c.load.calm[0].heard.status != c.heard.status)
 }
 
-// whole reports whether an answer has as much as those in calm have, if those agree.
-func (c *call) whole() bool {
-	if c.load.endless() || len(c.load.calm) < calmCalls {
-		return true
-	}
-	a, b := c.load.calm[0].heard, c.load.calm[1].heard
-	return a != b || c.heard.messages >= a.messages && c.heard.size >= a.size
-}
-
 // dishonest returns what is wrong with the way in which a call failed, or "".
 func (c *call) dishonest() string {
 	switch {
-	case !c.over:
+	case !c.over || c.usual():
 		return ""
 	case c.ok():
 		if !c.whole() {
@@ -142,6 +105,7 @@ type client struct {
 	load   *load
 	lis    *listener
 	seen   *seen
+	addrs  []string      // of its connections; guarded by seen
 	turned chan struct{} // closed when a deaf client stops to read
 
 	mu    sync.Mutex

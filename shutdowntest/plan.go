@@ -23,6 +23,7 @@ type plan struct {
 	peers   []peer
 	watch   bool // a client watches grpc.health.v1
 	late    time.Duration
+	own     bool // the budget is the service's
 }
 
 // trigger is what begins the shutdown.
@@ -96,7 +97,7 @@ func drawPlan(t *rapid.T, k *kit) *plan {
 		}), 0, 2).Draw(t, "then")
 	}
 	if p.late = k.late(); k.budget != nil {
-		p.budget = *k.budget
+		p.budget, p.own = *k.budget, true
 	} else {
 		p.budget = drawBudget(t, k.real != "")
 	}

@@ -71,3 +71,18 @@ func TestWrongCalls(t *testing.T) {
 		})
 	}
 }
+
+// In real time a machine that runs no timers does not make Run late, and a Run that is later
+// than the machine is late.
+func TestStarved(t *testing.T) {
+	for starved, want := range map[time.Duration]bool{0: true, 500 * time.Millisecond: false} {
+		asked := time.Now()
+		s := &seen{
+			plan: &plan{late: 200 * time.Millisecond}, budget: lastcall.Budget{Total: time.Second, Reserve: time.Second / 2},
+			asked: asked, ended: asked.Add(1500 * time.Millisecond), starved: starved,
+		}
+		if got := bounded(s) != ""; got != want {
+			t.Errorf("starved for %v: late %v, want %v", starved, got, want)
+		}
+	}
+}

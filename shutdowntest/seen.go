@@ -38,9 +38,11 @@ type seen struct {
 	probes    []probed
 	health    []probed
 	left      []string // goroutines that were left
+	files     []string // that it has left open
 	open      []*serverConn
 	notes     []string
 	events    []event
+	starved   time.Duration // in real time: for how long the machine ran no timers
 }
 
 type event struct {

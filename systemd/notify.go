@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -30,11 +30,12 @@ const name = "systemd"
 // it has not returned.
 //
 // An announcer, "systemd", waits for STOPPING=1 to be sent, for nine tenths of the time
-// of phase announce at most. If NOTIFY_SOCKET names a socket that is not there, or that
-// nothing listens on, as in a container that was given the variable of its host, that is a
-// warning in the log. Otherwise it fails if READY=1 or STOPPING=1 could not be sent, or
-// if the socket has not taken them by then: that is in the log and in the report, and
-// the exit code is report.ExitStep if nothing worse happened. So a READY=1 that
+// of phase announce at most. If the socket that NOTIFY_SOCKET names cannot be reached (it is
+// not there, nothing listens on it, or this process may not use it), as in a container that
+// was given the variable of its host, that is a warning in the log. Otherwise it fails if
+// READY=1 or STOPPING=1 could not be sent, or if the socket has not taken them by then:
+// that is in the log and in the report, and the exit code is report.ExitStep if nothing
+// worse happened. So a READY=1 that
 // was lost is told at the end only. The service does its work until then, but systemd
 // sends SIGTERM to one of Type=notify that is not ready after TimeoutStartSec. Messages
 // of later phases only repeat what was said; if one cannot be sent it is not reported.
@@ -46,8 +47,11 @@ func Notify() controller.Option {
 		return controller.WithObserver(name, func(report.Step) {})
 	}
 	return controller.Options(controller.WithObserver(name, n.observe), controller.WithAnnouncer(name, n.announce,
-		controller.Harmless(syscall.ENOENT, syscall.ENOTDIR, syscall.ECONNREFUSED)))
+		controller.Harmless(errUnreachable)))
 }
+
+// errUnreachable marks a message for which the socket could not be connected to.
+var errUnreachable = errors.New("the socket cannot be reached")
 
 // notifier sends what systemd should know. The controller hands it one step at a
 // time.
@@ -75,6 +79,10 @@ func (n *notifier) observe(s report.Step) {
 	}
 	// STATUS alone is a courtesy, and what comes after STOPPING=1 repeats it.
 	if err != nil && (s.Phase == lastcall.PhaseServe || s.Phase == lastcall.PhaseAnnounce) {
+		var op *net.OpError
+		if errors.As(err, &op) && op.Op == "dial" {
+			err = fmt.Errorf("%w: %v", errUnreachable, err) //nolint:errorlint // the other makes it no failure
+		}
 		n.errs = append(n.errs, fmt.Errorf("systemd: %s was not sent: %w", first, err))
 	}
 	if s.Phase == lastcall.PhaseAnnounce {

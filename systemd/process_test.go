@@ -316,9 +316,8 @@ func TestNotifyWithoutSocket(t *testing.T) {
 	}
 }
 
-// TestNotifyNobodyListens: what was not sent is in the report. A socket that is not there,
-// or that nothing listens on, as where a container has the variable of its host, is not a
-// failure.
+// TestNotifyNobodyListens: what was not sent is in the report. A socket that cannot be reached,
+// as where a container has the variable of its host, is not a failure.
 func TestNotifyNobodyListens(t *testing.T) {
 	t.Parallel()
 	gone := filepath.Join(t.TempDir(), "gone")
@@ -327,6 +326,14 @@ func TestNotifyNobodyListens(t *testing.T) {
 		t.Fatal(err)
 	}
 	conn.Close() // leaves the file
+	lis, err := net.Listen("unix", gone+"-stream")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { lis.Close() }) // after the parallel subtests
+	if err := os.Symlink(gone+"-loop", gone+"-loop"); err != nil {
+		t.Fatal(err)
+	}
 	tests := map[string]struct {
 		kind, socket, want string
 		exit               int
@@ -337,6 +344,9 @@ func TestNotifyNobodyListens(t *testing.T) {
 		"abstract":   {"serves", "@" + gone, "connection refused", report.ExitOK},
 		"vsock":      {"serves", "vsock:2:1", "no such file or directory", report.ExitOK},
 		"no address": {"serves", t.TempDir(), "connection refused", report.ExitOK},
+		"a stream":   {"serves", gone + "-stream", "protocol wrong type", report.ExitOK},
+		"too long":   {"serves", "/" + strings.Repeat("x", 200), "invalid argument", report.ExitOK},
+		"no way":     {"serves", gone + "-loop", "too many levels of symbolic links", report.ExitOK},
 		"unset":      {"unsets", gone, "is not any more", report.ExitStep},
 	}
 	for name, tt := range tests {

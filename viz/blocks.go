@@ -16,7 +16,7 @@ import (
 //
 // where orders is the name of one of the drawings. Markers inside a fenced code block
 // are text. Outside of the blocks the text stays as it is, byte for byte; a block takes
-// the line ending of its first line. A text that is up to date comes back unchanged.
+// the line ending and the indentation of its first line. A text that is up to date comes back unchanged.
 //
 // It is an error, which names the line, if no drawing has the block's name, if its
 // drawing fails, if it has no end marker, if an end marker has no block, or if a line
@@ -43,6 +43,7 @@ type rewriter struct {
 	line     int
 	open     string // name of the block that the line is in
 	openLine int
+	item     int    // the column in which the text of the list item begins that the line is in; 0: it is in none
 	fence    string // what began the code block that the line is in
 }
 
@@ -104,6 +105,16 @@ func (r *rewriter) begin(name, line string) error {
 			return fmt.Errorf("block %q: the drawing has the line %q, which would be read as a marker", name, inner)
 		}
 	}
+	if indent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]; indent != "" { // it stands in a list
+		var b strings.Builder
+		for inner := range strings.Lines(body) {
+			if inner != "\n" {
+				b.WriteString(indent)
+			}
+			b.WriteString(inner)
+		}
+		body = b.String()
+	}
 	if strings.HasSuffix(line, "\r\n") {
 		body = strings.ReplaceAll(body, "\n", "\r\n")
 	}
@@ -122,9 +133,28 @@ func (r *rewriter) end(name, line string) error {
 }
 
 // fenced reports whether the line belongs to a fenced code block. Only a fence of
-// the same kind, at least as long and with nothing behind it, ends one.
+// the same kind, at least as long and with nothing behind it, ends one, or the end of the
+// list item that it is in.
 func (r *rewriter) fenced(line string) bool {
-	run, info := fenceRun(line)
+	column, text := indented(line, 0)
+	if text != "" && column < r.item {
+		r.item, r.fence = column, ""
+	}
+	for r.fence == "" {
+		width := itemMark(text)
+		if width == 0 || column > r.item+3 {
+			break
+		}
+		r.item, text = indented(text[width:], column+width)
+		if text == "" || r.item > column+width+4 { // what follows is below it, or is code
+			r.item, text = column+width+1, ""
+		}
+		column = r.item
+	}
+	run, info := fenceRun(text)
+	if column > r.item+3 {
+		run = ""
+	}
 	if r.fence == "" {
 		r.fence = run
 		return run != ""
@@ -135,11 +165,39 @@ func (r *rewriter) fenced(line string) bool {
 	return true
 }
 
-// fenceRun returns the run of backticks or tildes with which a line begins or ends a
-// fenced code block, and what stands behind it. The run is "" in other lines.
-func fenceRun(line string) (run, info string) {
-	text := strings.TrimLeft(line, " ")
-	if len(line)-len(text) > 3 || text == "" || text[0] != '`' && text[0] != '~' {
+// indented returns the column in which the text of a line begins that goes on in a column.
+func indented(line string, column int) (int, string) {
+	for i, c := range line {
+		switch c {
+		case ' ':
+			column++
+		case '\t':
+			column += 4 - column%4
+		default:
+			return column, line[i:]
+		}
+	}
+	return column, ""
+}
+
+// itemMark returns the width of the mark with which a text begins a list item, 0 if it
+// does not.
+func itemMark(text string) int {
+	digits := len(text) - len(strings.TrimLeft(text, "0123456789"))
+	width := digits + 1
+	if digits > 9 || len(text) < width || digits == 0 && !strings.ContainsAny(text[:1], "-*+") || digits > 0 && !strings.ContainsAny(text[digits:width], ".)") {
+		return 0
+	}
+	if len(text) > width && text[width] != ' ' && text[width] != '\t' {
+		return 0
+	}
+	return width
+}
+
+// fenceRun returns the run of backticks or tildes with which a text begins or ends a
+// fenced code block, and what stands behind it. The run is "" in other texts.
+func fenceRun(text string) (run, info string) {
+	if text == "" || text[0] != '`' && text[0] != '~' {
 		return "", ""
 	}
 	info = strings.TrimLeft(text, text[:1])

@@ -43,6 +43,9 @@ func tableBlock(t *testing.T) string {
 }
 
 func TestRewrite(t *testing.T) {
+	behind := func(s string) struct{ text, want string } {
+		return struct{ text, want string }{s + "<!-- lastcall:state -->\n<!-- /lastcall:state -->\n", s + stateBlock}
+	}
 	crlf := func(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }
 	tests := map[string]struct{ text, want string }{
 		"nothing":               {"", ""},
@@ -53,7 +56,14 @@ func TestRewrite(t *testing.T) {
 		"an old block":          {"a\n<!-- lastcall:state -->\n```mermaid\nold\n```\n~~~\n<!-- /lastcall:state -->\nb", "a\n" + stateBlock + "b"},
 		"no line at the end":    {"<!-- lastcall:state -->\n<!-- /lastcall:state -->", strings.TrimSuffix(stateBlock, "\n")},
 		"all blocks, one twice": {"<!-- lastcall:state -->\n<!-- /lastcall:state -->\na\n<!-- lastcall:sequence -->\n<!-- /lastcall:sequence -->\n<!-- lastcall:table -->\n<!-- /lastcall:table -->\n<!-- lastcall:state -->\n<!-- /lastcall:state -->\n", stateBlock + "a\n" + sequenceBlock + tableBlock(t) + stateBlock},
-		"other white space":     {"  <!--lastcall:state-->\t\n<!-- /lastcall:state  -->\n", strings.Replace(strings.Replace(stateBlock, "<!-- lastcall:state -->", "  <!--lastcall:state-->\t", 1), "<!-- /lastcall:state -->", "<!-- /lastcall:state  -->", 1)},
+		"other white space":     {"<!--lastcall:state-->\t\n<!-- /lastcall:state  -->\n", strings.Replace(strings.Replace(stateBlock, "<!-- lastcall:state -->", "<!--lastcall:state-->\t", 1), "<!-- /lastcall:state -->", "<!-- /lastcall:state  -->", 1)},
+		"in a list":             {"1. a\n\n   <!-- lastcall:my own 1 -->\n   <!-- /lastcall:my own 1 -->\n2. b\n", "1. a\n\n   <!-- lastcall:my own 1 -->\n\n   ```mermaid\n   stateDiagram-v2\n       [*] --> a\n   ```\n\n   <!-- /lastcall:my own 1 -->\n2. b\n"},
+		"code in a list":        behind("10. a\n\n    - b\n\n      ```markdown\n      <!-- lastcall:x -->\n          ```\n      <!-- lastcall:x -->\n      ```\n"),
+		"code begins an item":   behind("- ```markdown\n  <!-- lastcall:x -->\n  ```\n"),
+		"an item ends its code": behind("- ~~~\n  a\nb\n"),
+		"code behind a list":    behind("  - a\n\nb\n\n     ```\n"),
+		"not an item":           behind("-a\n\n     ```\n1234567890. a\n\n    ```\n"),
+		"a line of dashes":      behind("a\n- - -\n- - ```\n    <!-- lastcall:x -->\n    ```\n"),
 		"lines of Windows":      {"a\r\n<!-- lastcall:state -->\r\nx\r\n<!-- /lastcall:state -->\r\n", "a\r\n" + crlf(stateBlock)},
 		"in a code block":       {"```markdown\n<!-- lastcall:state -->\n```\n" + stateBlock, "```markdown\n<!-- lastcall:state -->\n```\n" + stateBlock},
 		"in a long code block":  {"~~~~\n~~~\n````\n~~~~ x\n<!-- lastcall:x -->\n~~~~~\n" + stateBlock, "~~~~\n~~~\n````\n~~~~ x\n<!-- lastcall:x -->\n~~~~~\n" + stateBlock},

@@ -21,7 +21,7 @@ const direction = "direction"
 // An ASCII character that is not plain
 // becomes #NN; with its decimal code, also a newline, which mermaid shows as white
 // space. Two more are escaped where mermaid would not show them:
-//   - an underscore that is not between letters or digits, since 11 and 12 read
+//   - an underscore that is not between letters or digits as they are, since 11 and 12 read
 //     markdown and take _x_ for emphasis;
 //   - the first letter of the word "direction".
 //
@@ -31,9 +31,8 @@ func EscapeMermaid(text string) string {
 	var b strings.Builder
 	var before rune
 	for i, r := range text {
-		word := len(text)-i >= len(direction) && strings.EqualFold(text[i:i+len(direction)], direction)
-		edge := r == '_' && (!alphanumeric(before) || i+1 == len(text) || !alphanumeric(rune(text[i+1])))
-		if r <= unicode.MaxASCII && !isPlain(r) || word || edge {
+		edge := r == '_' && (!alphanumeric(before) || i+1 == len(text) || !alphanumeric(rune(text[i+1])) || hasWord(text[i+1:]))
+		if r <= unicode.MaxASCII && !isPlain(r) || hasWord(text[i:]) || edge {
 			fmt.Fprintf(&b, "#%d;", r)
 		} else {
 			b.WriteRune(r)
@@ -41,6 +40,11 @@ func EscapeMermaid(text string) string {
 		before = r
 	}
 	return b.String()
+}
+
+// hasWord reports whether a text begins with the word, the first letter of which becomes a code.
+func hasWord(text string) bool {
+	return len(text) >= len(direction) && strings.EqualFold(text[:len(direction)], direction)
 }
 
 // quoteYAML returns text as a double-quoted YAML scalar, for the title in a

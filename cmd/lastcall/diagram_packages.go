@@ -52,7 +52,7 @@ func (c *packagesConfig) run(ctx context.Context, sh shell, patterns []string, g
 	machines = slices.DeleteFunc(machines, func(m source.Machine) bool {
 		err := c.drawing(m).Err()
 		if err != nil {
-			unknowns = append(unknowns, source.Unknown{Name: m.Name, At: m.At, Why: err.Error()})
+			unknowns = append(unknowns, source.Unknown{Name: m.Name, At: m.At, Why: strings.ReplaceAll(err.Error(), "\n", "; ")})
 		}
 		return err != nil
 	})

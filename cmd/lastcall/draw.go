@@ -19,7 +19,7 @@ Draws what happened in a shutdown, as mermaid text. ` + fileHelp + `
 
   path      the state diagram, with the way that was taken and its times
   sequence  who called whom, when, and how that ended
-  gantt     the phases, a bar for every call, the timer and the deadline
+  gantt     the phases, a bar for every call, the slowest work, the timer and the deadline
 `
 
 // What -as and -draw may be; path is the default.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -73,6 +74,9 @@ func defaultPodspec() podspecConfig {
 	}
 }
 
+// maxStartup is more than any start takes.
+const maxStartup = 24 * time.Hour
+
 // defaultHealthPort is that of -health http.
 const defaultHealthPort = 8081
 
@@ -123,11 +127,11 @@ func portFlag(to *int) func(string) error {
 
 func countFlag(to *int) func(string) error {
 	return func(text string) error {
-		n, err := strconv.Atoi(text)
+		n, err := strconv.ParseInt(text, 10, 32) // Kubernetes has no more
 		if err != nil || n < 1 {
-			return errors.New("it must be a number, 1 or more")
+			return fmt.Errorf("it must be a number, 1 to %d", math.MaxInt32)
 		}
-		*to = n
+		*to = int(n)
 		return nil
 	}
 }
@@ -160,8 +164,8 @@ func (c *podspecConfig) check(given map[string]bool) error {
 	if !regexp.MustCompile(`^[a-zA-Z0-9]([-a-zA-Z0-9._/:@]*[a-zA-Z0-9])?$`).MatchString(c.image) {
 		fail("-image %q is not a name of an image, such as %s", c.image, defaultPodspec().image)
 	}
-	if c.startup < time.Second || c.startup%time.Second != 0 {
-		fail("-startup is %v, must be whole seconds, 1s or more", c.startup)
+	if c.startup < time.Second || c.startup%time.Second != 0 || c.startup > maxStartup {
+		fail("-startup is %v, must be whole seconds, 1s to %v", c.startup, maxStartup)
 	}
 	if c.exec && c.preStop == 0 {
 		fail("-exec is for a preStop hook, but -prestop is %v", c.preStop)

@@ -143,10 +143,14 @@ func (c *podspecConfig) replicasNote() string {
 		return note
 	}
 	note += " kube-proxy then uses one that is terminating while its readiness probe\npasses."
-	if c.preStop > 0 {
+	switch {
+	case c.untilDrain:
+		return note + " It passes until the drain, as the program has WithReadyUntilDrain."
+	case c.preStop > 0:
 		return note + " It does during preStop, and fails from SIGTERM on."
+	default:
+		return note + " It fails from SIGTERM on: -ready-until-drain, or a preStop hook (-prestop\n5s), serves longer, and two replicas are better."
 	}
-	return note + " It fails from SIGTERM on: a preStop hook (-prestop 5s) serves longer, and\ntwo replicas are better."
 }
 
 // disruption keeps node drains and the like from taking more than one pod at a time.

@@ -363,6 +363,7 @@ func TestPodspecRollout(t *testing.T) {
 func TestPodspecGolden(t *testing.T) {
 	for name, args := range map[string][]string{
 		"one":      {"-kind", "deployment", "-replicas", "1"},
+		"ready":    {"-kind", "deployment", "-replicas", "1", "-ready-until-drain"},
 		"hook":     {"-kind", "deployment", "-replicas", "1", "-prestop", "5s"},
 		"headless": {"-kind", "deployment", "-headless", "-startup", "10s"},
 		"short":    {"-grace", "8s", "-health", "http"},

@@ -85,8 +85,11 @@ func TestReportOfWrongFiles(t *testing.T) {
 		strings.Replace(whole, `"result":"failed"`, `"result":"flawed"`, 1):                                                      `"flawed" is not a result`,
 		strings.Replace(whole, `"forced":true`, `"forced":"yes"`, 1):                                                             "forced",
 		strings.Replace(whole, `"version":1`, `"version":7`, 1):                                                                  "version 7 is not one that this release reads, which is 1",
-		`[]`:           "neither a report",
-		`{"kind":"x"}`: "line 1: ",
+		`[]`:                          "r.json: it is neither a report, which has an outcome, nor lines of steps, which have a kind\n",
+		`{"outcome":7}`:               "r.json: it is neither a report, which has an outcome, nor lines of steps, which have a kind\n",
+		"\xff\xfe{\x00":               "r.json: it is UTF-16; a report is UTF-8",
+		strings.Repeat(" ", 64<<20+1): "r.json: it is larger than 64 MB",
+		`{"kind":"x"}`:                "line 1: ",
 	} {
 		file := filepath.Join(t.TempDir(), "r.json")
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {

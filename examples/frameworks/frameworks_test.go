@@ -1,4 +1,5 @@
-// Package frameworks shows how reports get the routes of gin, echo and chi.
+// Package frameworks shows what gin, echo, chi and WebSocket libraries need: how reports get
+// routes, and what clients of streams and WebSockets see.
 package frameworks
 
 import (
@@ -15,6 +16,8 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 	"github.com/labstack/echo/v4"
 	echomiddleware "github.com/labstack/echo/v4/middleware"
+	echo5 "github.com/labstack/echo/v5"
+	echo5middleware "github.com/labstack/echo/v5/middleware"
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/controller"
@@ -54,6 +57,19 @@ func withEcho(h holds) (http.Handler, []httpadapter.Option) {
 	return e, nil
 }
 
+// withEcho5: the same with version 5, where Response returns a http.ResponseWriter.
+func withEcho5(h holds) (http.Handler, []httpadapter.Option) {
+	e := echo5.New()
+	e.Use(func(next echo5.HandlerFunc) echo5.HandlerFunc {
+		return func(c *echo5.Context) error {
+			httpadapter.SetPattern(c.Response(), c.Path())
+			return next(c)
+		}
+	})
+	e.GET("/orders/:id", func(c *echo5.Context) error { h.wait(c.Request().Context()); return c.String(http.StatusOK, "ok") })
+	return e, nil
+}
+
 // withChi: its middleware runs before it has found the route, so it is asked for that.
 func withChi(h holds) (http.Handler, []httpadapter.Option) {
 	r := chi.NewRouter()
@@ -69,9 +85,10 @@ func TestRoutes(t *testing.T) {
 		build func(holds) (http.Handler, []httpadapter.Option)
 		want  string
 	}{
-		"gin":  {withGin, "GET /orders/:id"},
-		"echo": {withEcho, "GET /orders/:id"},
-		"chi":  {withChi, "GET /orders/{id}"},
+		"gin":    {withGin, "GET /orders/:id"},
+		"echo":   {withEcho, "GET /orders/:id"},
+		"echo 5": {withEcho5, "GET /orders/:id"},
+		"chi":    {withChi, "GET /orders/{id}"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			serve(t, tt.build, func(w lastcall.Work) bool { return w.Name == tt.want && w.Running == 1 && w.Path == "" })
@@ -141,27 +158,19 @@ func TestTimer(t *testing.T) {
 	e := echo.New()
 	e.Use(echomiddleware.Gzip(), echomiddleware.Recover())
 	e.GET("/orders/:id", func(c echo.Context) error { <-c.Request().Context().Done(); return c.Request().Context().Err() })
+	e5 := echo5.New()
+	e5.Use(echo5middleware.Gzip(), echo5middleware.Recover())
+	e5.GET("/orders/:id", func(c *echo5.Context) error { <-c.Request().Context().Done(); return c.Request().Context().Err() })
 	r := chi.NewRouter()
 	r.Use(middleware.Compress(5), middleware.Recoverer)
 	r.Get("/orders/{id}", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done(); panic(r.Context().Err()) })
-	for name, handler := range map[string]http.Handler{"gin": g, "echo": e, "chi": r} {
+	for name, handler := range map[string]http.Handler{"gin": g, "echo": e, "echo 5": e5, "chi": r} {
 		t.Run(name, func(t *testing.T) {
-			lis, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
 			came := make(chan struct{})
 			handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { close(came); handler.ServeHTTP(w, r) })
-			ctl, err := controller.New(lastcall.Budget{Total: 5 * time.Second, Reserve: 4900 * time.Millisecond}, controller.WithSignals(),
-				controller.WithServer("http", httpadapter.New(lis, &http.Server{Handler: handler})))
-			if err != nil {
-				t.Fatal(err)
-			}
-			over := make(chan struct{})
-			go func() { defer close(over); ctl.Run(context.Background()) }()
-			<-ctl.Serving()
+			ctl, addr := run(t, handler, lastcall.Budget{Total: 5 * time.Second, Reserve: 4900 * time.Millisecond})
 			go func() { <-came; ctl.Shutdown(nil) }()
-			resp, err := get(t.Context(), "http://"+lis.Addr().String()+"/orders/17")
+			resp, err := get(t.Context(), "http://"+addr+"/orders/17")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -169,9 +178,26 @@ func TestTimer(t *testing.T) {
 			if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
 				t.Errorf("%s, %v", resp.Status, resp.Header)
 			}
-			<-over
 		})
 	}
+}
+
+// run serves a handler until the end of the test, and returns its address.
+func run(t *testing.T, handler http.Handler, budget lastcall.Budget, options ...httpadapter.Option) (*controller.Controller, string) {
+	t.Helper()
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctl, err := controller.New(budget, controller.WithSignals(), controller.WithServer("http", httpadapter.New(lis, &http.Server{Handler: handler}, options...)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	over := make(chan struct{})
+	go func() { defer close(over); ctl.Run(context.Background()) }()
+	t.Cleanup(func() { ctl.Force(); <-over })
+	<-ctl.Serving()
+	return ctl, lis.Addr().String()
 }
 
 func get(ctx context.Context, url string) (*http.Response, error) {

@@ -154,13 +154,18 @@ func wantEnd(t *testing.T, r report.Report, outcome report.Outcome, took time.Du
 // wantWork checks what a report says of one method or call: all but who and when.
 func wantWork(t *testing.T, r report.Report, want lastcall.Work) {
 	t.Helper()
+	late := func(s report.Step) bool { return s.Op == report.OpInFlight }
+	if !inBubble() && slices.ContainsFunc(r.Failures(), late) {
+		t.Logf("a busy machine: nothing is known of %s", want.Name)
+		return
+	}
 	var got lastcall.Work
 	for _, w := range r.Work {
 		if w.Name == want.Name && (want.Server == "" || w.Server == want.Server) {
 			got = w
 		}
 	}
-	got.Server, got.Oldest, got.Peer, got.Served = want.Server, want.Oldest, want.Peer, want.Served
+	got.Server, got.Oldest, got.Peer, got.Served, got.Slowest = want.Server, want.Oldest, want.Peer, want.Served, want.Slowest
 	if got != want {
 		t.Errorf("the report has\n%+v, want\n%+v\n%v", got, want, r)
 	}

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -14,13 +15,13 @@ import (
 	"github.com/lastcall-go/lastcall/internal/sock"
 )
 
-// closeTime bounds how long Close waits for a listener of package net, whose Close
-// returns at once unless its descriptor was made blocking with File().Fd(); and how long
-// each attempt to wake its Accept may take.
+// closeTime bounds how long Close lets Accept take what waits in the backlog, and how long
+// each attempt to wake an Accept that hangs may take.
 const closeTime = 10 * time.Millisecond
 
-// acceptTime bounds how long Close then waits for calls of Accept inside: they have returned,
-// and need only the processor to hand over what they have accepted.
+// acceptTime bounds how long Close waits for a listener of package net, and then for calls of
+// its Accept: they return at once unless its descriptor was made blocking with File().Fd(),
+// and need only the processor, to hand over what they have accepted.
 const acceptTime = 100 * time.Millisecond
 
 // maxWakes is how often a listener is dialled to wake its Accept: another process that has
@@ -28,7 +29,7 @@ const acceptTime = 100 * time.Millisecond
 const maxWakes = 5
 
 // Close makes Accept return, and closes the listener inside on another goroutine. It
-// waits for that only if the listener is one of package net, and at most closeTime, so
+// waits for that only if the listener is one of package net, and at most twice acceptTime, so
 // that in the usual case peers are refused when it returns. The error of the listener is
 // dropped. A second call does nothing. Close always returns nil.
 //
@@ -58,7 +59,7 @@ func (l *Listener) Close() error {
 	}
 	accepted := l.calls.Run(callAccept, l.awaitAccept) // names an Accept that does not return
 	closed := l.calls.Run(callClose, l.closeInner)
-	if l.isNet() && foreign.Within(closed, closeTime) {
+	if l.isNet() && foreign.Within(closed, acceptTime) {
 		foreign.Within(accepted, acceptTime)
 	}
 	return nil
@@ -149,13 +150,32 @@ func (l *Listener) wake() {
 		if foreign.Within(l.left, 0) {
 			return
 		}
+		l.dialing.Lock()
 		c, err := dialer.DialContext(context.Background(), at.network, at.address)
+		if err == nil {
+			l.woken = append(l.woken, c.LocalAddr().String())
+		}
+		l.dialing.Unlock()
 		if err != nil {
 			return
 		}
 		foreign.Within(l.left, closeTime)
 		_ = c.Close() // it has served
 	}
+}
+
+// hasWoken reports whether a connection that was accepted is one that was dialled to wake
+// Accept, or may be one. Over TCP the peer's address tells; others have none.
+func (l *Listener) hasWoken(c net.Conn) bool {
+	if !l.waking.Load() {
+		return false
+	}
+	if _, known := c.(*net.TCPConn); !known {
+		return true
+	}
+	l.dialing.Lock() // until the address is known
+	defer l.dialing.Unlock()
+	return slices.Contains(l.woken, c.RemoteAddr().String())
 }
 
 // place is where a listener listens, and the file of its socket at the time it was asked.

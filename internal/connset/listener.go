@@ -18,8 +18,8 @@ const (
 	callAddr   = "net.Listener.Addr"
 )
 
-// Listener is a net.Listener around one that may not behave: Close waits for it no
-// longer than closeTime, and from then on Accept returns net.ErrClosed, whatever the
+// Listener is a net.Listener around one that may not behave: Close waits for it for a
+// moment, and only if it is of package net, and from then on Accept returns net.ErrClosed, whatever the
 // listener inside does. All methods may be called concurrently.
 type Listener struct {
 	inner net.Listener // nil: there is none
@@ -36,8 +36,11 @@ type Listener struct {
 	closed bool
 	inside int           // calls of the inner Accept; none is added once closed
 	left   chan struct{} // closed when it is closed and none is inside
-	waking atomic.Bool   // Close dials the listener to wake its Accept
 	place  place         // zero: not known
+
+	waking  atomic.Bool // Close dials the listener to wake its Accept
+	dialing sync.Mutex  // guards woken; held while one dials, for closeTime at most
+	woken   []string    // the addresses that were dialled from
 }
 
 // Hooks are functions that a Listener calls with connections.
@@ -91,9 +94,6 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 	switch {
 	case a.err != nil && l.Closed():
-		return nil, net.ErrClosed
-	case a.conn != nil && l.waking.Load(): // perhaps it is the one that woke Accept
-		l.hooks.Late(a.conn)
 		return nil, net.ErrClosed
 	case a.err != nil:
 		return nil, a.err
@@ -151,7 +151,14 @@ func (l *Listener) accept(came chan<- accepted) {
 		}
 	}()
 	a.conn, a.err = l.inner.Accept()
-	if l.hooks.Accepted != nil && a.conn != nil && a.err == nil {
+	if a.conn == nil || a.err != nil {
+		return
+	}
+	if l.hasWoken(a.conn) {
+		c := a.conn
+		l.calls.Run(callCloseConn, func() { _ = c.Close() }) // nothing has seen it
+		a.conn, a.err = nil, net.ErrClosed
+	} else if l.hooks.Accepted != nil {
 		l.hooks.Accepted(a.conn)
 	}
 }

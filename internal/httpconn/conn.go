@@ -21,7 +21,10 @@ const (
 // through.
 type Conn struct {
 	*connset.Wire
-	conns   *Conns
+	conns *Conns
+	// Labelled: the user's ConnContext or BaseContext has goroutine labels.
+	Labelled bool
+
 	through bool                     // net/http has the *tls.Conn of the listener: no method here is called
 	secured atomic.Pointer[tls.Conn] // that net/http has; nil: none
 	ending  atomic.Bool              // endHere has called Close of that
@@ -310,21 +313,6 @@ func (c *Conn) tell(wrote bool) {
 	if c.http2 && c.phase == idle && !c.through { // of such a one nothing is seen
 		c.AwaitQuiet(quietTime, wrote, c.end)
 	}
-}
-
-// Reset closes the connection, over TCP so that the peer sees a reset: where the end of the
-// connection is that of the answer, it could take a part for all of it. What was written and
-// has not arrived is lost. It does not block.
-func (c *Conn) Reset() {
-	nc := c.NetConn()
-	if secured, ok := nc.(*tls.Conn); ok {
-		nc = secured.NetConn()
-	}
-	if tcp, ok := nc.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // fails if the peer has gone
-		_ = tcp.Close()      // here: net/http goes on to say goodbye over a TLS of the listener
-	}
-	c.Finish()
 }
 
 func (c *Conn) isShaking() bool {

@@ -28,15 +28,31 @@ func appear[T any](w *lastcall.Work, it *Item[T]) {
 	}
 }
 
-// settle counts what became of a piece of work that ends at a stage.
-func settle(w *lastcall.Work, fate Fate, stage Stage) {
+// settle counts what became of a piece of work that ends at a stage, and names that.
+func settle(w *lastcall.Work, fate Fate, stage Stage) string {
 	switch {
 	case fate == Cancelled:
 		w.Cancelled++
+		return "cancelled"
 	case fate == Cut || fate == ByStage && stage == Stopped:
 		w.Cut++
+		return "cut"
 	default:
 		w.Completed++
+		return "completed"
+	}
+}
+
+// slow keeps a piece of work if it is one of the slowest of a label.
+func (t *Tracker[T]) slow(w *lastcall.Work, e lastcall.EndedWork) {
+	since := t.made.Add(time.Duration(t.announced.Load()))
+	for i := range w.Slowest {
+		if e.Lasted(since) > w.Slowest[i].Lasted(since) || w.Slowest[i].Ended.IsZero() {
+			w.Slowest[i], e = e, w.Slowest[i]
+		}
+		if e.Ended.IsZero() {
+			return
+		}
 	}
 }
 
@@ -74,11 +90,11 @@ func (s *shard[T]) serve(l Label, number uint8) {
 	s.served[l] = n + 1
 }
 
-// add adds numbers to those of a label.
-func (t *Tracker[T]) add(l Label, w lastcall.Work) {
+// add adds numbers to those of a label, and what has ended to its slowest.
+func (t *Tracker[T]) add(l Label, w lastcall.Work, e lastcall.EndedWork) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	merge(t.counts, l.bare(), w)
+	t.slow(merge(t.counts, l.bare(), w), e)
 }
 
 func merge(counts map[Label]*lastcall.Work, l Label, w lastcall.Work) *lastcall.Work {
@@ -135,7 +151,7 @@ func (t *Tracker[T]) Work(about func(T, *lastcall.Work)) []lastcall.Work {
 		}
 	}
 	for l, w := range t.counts {
-		merge(counts, l, *w)
+		merge(counts, l, *w).Slowest = w.Slowest
 	}
 	t.mu.Unlock()
 	t.unlock()

@@ -24,12 +24,13 @@ type Tracker[T Record[T]] struct {
 	shards []shard[T]
 	stage  atomic.Uint32 // changed with all shards locked; read with one, or as a hint with none
 
-	last    atomic.Int64 // see LastArrival, counted from made
-	drained atomic.Int64 // see DrainBegan, counted from made
-	running atomic.Int64 // how many run that the drain waits for; counted from Draining on
-	sealing atomic.Bool
-	sealed  chan struct{}
-	changed chan struct{}
+	last      atomic.Int64 // see LastArrival, counted from made
+	drained   atomic.Int64 // see DrainBegan, counted from made
+	announced atomic.Int64 // when stage Serving was over, counted from made
+	running   atomic.Int64 // how many run that the drain waits for; counted from Draining on
+	sealing   atomic.Bool
+	sealed    chan struct{}
+	changed   chan struct{}
 
 	mu     sync.Mutex // guards what is below; taken after a shard's
 	counts map[Label]*lastcall.Work
@@ -106,7 +107,7 @@ func (t *Tracker[T]) Refuse(x T, fate Fate) {
 	var w lastcall.Work
 	appear(&w, x.item())
 	settle(&w, fate, t.Stage())
-	t.add(t.label(x), w)
+	t.add(t.label(x), w, lastcall.EndedWork{})
 }
 
 // Arrive notes that work has come that Begin is not called for.
@@ -160,8 +161,8 @@ func (t *Tracker[T]) End(x T, fate Fate) {
 	} else {
 		var w lastcall.Work
 		appear(&w, it)
-		settle(&w, fate, stage)
-		t.add(label, w) // under the shard's lock: Work sees the record either in flight or ended
+		e := lastcall.EndedWork{Began: t.made.Add(it.began), Ended: t.made.Add(sh.ended), Fate: settle(&w, fate, stage)}
+		t.add(label, w, e) // under the shard's lock: Work sees the record either in flight or ended
 	}
 	last := false
 	if stage >= Draining {
@@ -206,6 +207,7 @@ func (t *Tracker[T]) enter(next Stage) {
 	}
 	if stage == Serving {
 		t.last.Store(now)
+		t.announced.Store(now)
 		for x := range t.all {
 			x.item().came = before
 		}

@@ -41,7 +41,7 @@ func one(t *testing.T, tr *inflight.Tracker[*record]) lastcall.Work {
 	if len(all) != 1 {
 		t.Fatalf("%d labels, want 1: %+v", len(all), all)
 	}
-	all[0].Oldest = time.Time{}
+	all[0].Oldest, all[0].Slowest = time.Time{}, [3]lastcall.EndedWork{}
 	return all[0]
 }
 
@@ -204,6 +204,46 @@ func TestOldest(t *testing.T) {
 		})
 		if len(all) != 2 || all[0].Name != "x" || all[0].Running != 2 || !all[0].Oldest.Equal(began) || all[0].Peer != "old" || asked != 2 {
 			t.Errorf("asked %d times: %+v", asked, all)
+		}
+	})
+}
+
+// The slowest are those that took longest since the announcement, whatever came before that, and
+// what became of them.
+func TestSlowest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTracker()
+		old := begin(t, tr, "x")
+		began := time.Now()
+		time.Sleep(time.Hour)
+		tr.End(begin(t, tr, "x"), inflight.ByStage)
+		if got := tr.Work(noPeer)[0].Slowest; got != [3]lastcall.EndedWork{} {
+			t.Errorf("in service: %+v", got)
+		}
+		tr.Enter(inflight.Announced)
+		announced := time.Now()
+		tr.Refuse(&record{name: "x"}, inflight.Cancelled)
+		time.Sleep(time.Second)
+		tr.End(old, inflight.ByStage)
+		quick, slow, cut := begin(t, tr, "x"), begin(t, tr, "x"), begin(t, tr, "x")
+		time.Sleep(time.Second / 2)
+		tr.End(quick, inflight.ByStage)
+		time.Sleep(time.Second)
+		tr.End(slow, inflight.Cancelled)
+		time.Sleep(time.Second)
+		tr.Enter(inflight.Stopped)
+		tr.End(cut, inflight.ByStage)
+		after := func(n time.Duration) time.Time { return announced.Add(n * time.Second / 2) }
+		want := [3]lastcall.EndedWork{
+			{Began: after(2), Ended: after(7), Fate: "cut"},
+			{Began: after(2), Ended: after(5), Fate: "cancelled"},
+			{Began: began, Ended: after(2), Fate: "completed"},
+		}
+		got := tr.Work(noPeer)
+		for i, e := range got[0].Slowest {
+			if w := want[i]; !e.Began.Equal(w.Began) || !e.Ended.Equal(w.Ended) || e.Fate != w.Fate {
+				t.Errorf("number %d: %+v, want %+v", i+1, e, w)
+			}
 		}
 	})
 }

@@ -44,12 +44,17 @@ func (l *Listener) Dial() (net.Conn, error) { return l.DialContext(context.Backg
 
 // DialContext blocks until the connection is accepted, or refused, or until ctx ends.
 func (l *Listener) DialContext(ctx context.Context) (net.Conn, error) {
+	return l.DialFrom(ctx, "memory")
+}
+
+// DialFrom is DialContext for a client with an address.
+func (l *Listener) DialFrom(ctx context.Context, address string) (net.Conn, error) {
 	select {
 	case <-l.closed: // first: who comes later is refused
 		return nil, net.ErrClosed
 	default:
 	}
-	near, far := New(l.room)
+	near, far := between(l.room, address, "memory")
 	select {
 	case l.came <- far:
 		return near, nil

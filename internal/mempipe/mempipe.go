@@ -14,18 +14,24 @@ import (
 
 // New returns the two ends of a connection, each of which has room for so many bytes
 // that the other has not read. Their methods may be called by any number of goroutines.
-func New(room int) (near, far net.Conn) {
+func New(room int) (near, far net.Conn) { return between(room, "memory", "memory") }
+
+// between returns the ends of a connection between two addresses.
+func between(room int, nearby, faraway string) (near, far *conn) {
 	a, b := newHalf(room), newHalf(room)
-	return &conn{in: a, out: b}, &conn{in: b, out: a}
+	return &conn{in: a, out: b, local: nearby, remote: faraway}, &conn{in: b, out: a, local: faraway, remote: nearby}
 }
 
 // conn is one end of a connection.
-type conn struct{ in, out *half }
+type conn struct {
+	in, out       *half
+	local, remote string
+}
 
 func (c *conn) Read(b []byte) (int, error)  { return c.in.read(b) }
 func (c *conn) Write(b []byte) (int, error) { return c.out.write(b) }
-func (*conn) LocalAddr() net.Addr           { return &net.UnixAddr{Name: "memory", Net: "memory"} }
-func (*conn) RemoteAddr() net.Addr          { return &net.UnixAddr{Name: "memory", Net: "memory"} }
+func (c *conn) LocalAddr() net.Addr         { return &net.UnixAddr{Name: c.local, Net: "memory"} }
+func (c *conn) RemoteAddr() net.Addr        { return &net.UnixAddr{Name: c.remote, Net: "memory"} }
 
 func (c *conn) Close() error {
 	c.in.change(func() { c.in.unread = true })

@@ -165,7 +165,37 @@ func trueSequence(r report.Report) error {
 		}
 		rest = rest[i+1:]
 	}
+	for _, e := range ended(r) {
+		text := fmt.Sprintf("%s %s: %s, ran for %s", plus(r, e.Ended), strings.Join(strings.Fields(e.name), " "), e.Fate, strings.TrimPrefix(plus(r, r.Triggered.Add(e.Ended.Sub(e.Began))), "+"))
+		if !slices.ContainsFunc(all, func(s said) bool {
+			return s.text == text && strings.HasSuffix(s.who, strings.Join(strings.Fields(e.server), " ")) && (s.arrow == "-->>") == (e.Fate == "completed")
+		}) {
+			return wrong("%q of %q is not there", text, e.server)
+		}
+	}
 	return calledTruly(r, all, wrong)
+}
+
+// endedWork is a piece of work that has ended.
+type endedWork struct {
+	server, name string
+	lastcall.EndedWork
+}
+
+// ended returns the work of clients that ended during the shutdown, if little enough of that is
+// known for all of it to be drawn.
+func ended(r report.Report) (all []endedWork) {
+	for _, w := range r.Work {
+		for _, e := range w.Slowest {
+			if w.Kind != lastcall.WorkInfra && !e.Ended.Before(r.Triggered) && !e.Ended.After(r.Ended) {
+				all = append(all, endedWork{w.Server, w.Name, e})
+			}
+		}
+	}
+	if len(all) > 10 || slices.ContainsFunc(all, func(e endedWork) bool { return len(e.server+e.name) > 40 }) {
+		return nil
+	}
+	return all
 }
 
 // calledTruly compares the calls with the messages, unless some are folded.
@@ -194,82 +224,6 @@ func calledTruly(r report.Report, all []said, wrong func(string, ...any) error) 
 		}
 	}
 	return nil
-}
-
-func trueGantt(r report.Report) error {
-	text, err := draw.Gantt(r)
-	if err != nil || len(text) >= draw.MaxLength {
-		return errors.Join(err, fmt.Errorf("gantt: %d characters", len(text)))
-	}
-	wrong := func(format string, args ...any) error {
-		return fmt.Errorf("gantt: %s in\n%s", fmt.Sprintf(format, args...), text)
-	}
-	unit := time.Millisecond
-	if length := longer(r); length < 60*time.Millisecond {
-		unit = time.Microsecond
-	}
-	task := regexp.MustCompile(`^    (.*) :(.*)b\d+, (\d+), (\d+)(ms)?$`)
-	var bars [][]string
-	for _, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n")[5:] {
-		if m := task.FindStringSubmatch(line); m != nil {
-			bars = append(bars, append([]string{unescape(m[1])}, m[2:]...))
-		} else if !strings.HasPrefix(line, "    section ") {
-			return wrong("the line %q is not known", line)
-		}
-	}
-	bar := func(name, tag string, from, to time.Time) error {
-		since := plus(r, from)
-		if from.Before(r.Triggered) {
-			from, since = r.Triggered, "before"
-		}
-		want := fmt.Sprintf("(%s to %s)", since, plus(r, to))
-		for i, b := range bars {
-			first, _ := strconv.ParseInt(b[2], 10, 64)
-			last, _ := strconv.ParseInt(b[3], 10, 64)
-			seen := last - int64(to.Sub(r.Triggered)/unit)
-			if strings.HasPrefix(b[0], name) && strings.HasSuffix(b[0], want) && first == int64(from.Sub(r.Triggered)/unit) &&
-				seen >= 0 && seen <= max(1, int64(longer(r)/unit)/200) && strings.HasPrefix(b[1], tag) {
-				bars = slices.Delete(bars, i, i+1)
-				return nil
-			}
-		}
-		return wrong("%s %s, %s is not there", name, want, tag)
-	}
-	for _, s := range r.Steps {
-		over := s.Start.Add(s.Duration)
-		switch {
-		case over.Before(r.Triggered):
-		case s.Kind == report.KindPhase && s.Phase >= lastcall.PhaseAnnounce:
-			if err := bar(s.Phase.String()+" ", "", s.Start, over); err != nil {
-				return err
-			}
-		case s.Kind == report.KindCall && !strings.Contains(text, "calls are left out"):
-			tag := "done, "
-			if s.Failed() || s.Abandoned {
-				tag = "crit, "
-			}
-			if err := bar(strings.TrimSpace(string(s.Op)+" "+strings.Join(strings.Fields(s.Name), " ")), tag, s.Start, over); err != nil {
-				return err
-			}
-		}
-	}
-	for name, at := range map[string]time.Time{"timer ": r.Timer, "deadline ": r.Deadline, "Run returns ": r.Ended} {
-		if !slices.ContainsFunc(bars, func(b []string) bool {
-			return strings.HasPrefix(b[0], name+plus(r, at)) && strings.HasPrefix(b[1], "milestone, ")
-		}) {
-			return wrong("%s at %s is not there", name, plus(r, at))
-		}
-	}
-	return nil
-}
-
-// longer is how long the axis is.
-func longer(r report.Report) time.Duration {
-	took, total := r.Took(), r.Deadline.Sub(r.Triggered)
-	if took >= total/4 {
-		return max(took, total)
-	}
-	return took
 }
 
 func truePath(r report.Report) error {

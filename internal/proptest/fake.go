@@ -88,7 +88,7 @@ func (s *fake) InFlight() []work {
 	s.does(s.plan.InFlight)
 	return []work{
 		{Server: "somebody else", Name: "/s/" + s.plan.Name, Kind: lastcall.WorkUnary, Completed: n, Running: n, Oldest: s.made, Peer: "p"},
-		{Name: "/t/" + s.plan.Name, Kind: lastcall.WorkBidiStream, Cancelled: n},
+		{Name: "/t/" + s.plan.Name, Kind: lastcall.WorkBidiStream, Cancelled: n, Slowest: [3]lastcall.EndedWork{{Began: s.made, Ended: time.Now(), Fate: "cancelled"}, {Began: s.made, Ended: s.made, Fate: "odd"}}},
 	}
 }
 

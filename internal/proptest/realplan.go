@@ -167,6 +167,9 @@ func (p *realPlan) drawServer(t *rapid.T, kind string, i int) {
 		}
 	}
 	s.Handshake = unit * time.Duration(rapid.IntRange(1, 10).Draw(t, s.Name+" handshake time"))
+	if kind == rawKind {
+		s.Handshake = time.Second // as package drain has it
+	}
 	s.Waits = kind == grpcKind && rapid.Bool().Draw(t, s.Name+" waits for handlers")
 	s.Contexts = kind == grpcKind && rapid.Bool().Draw(t, s.Name+" has contexts")
 	p.servers = append(p.servers, s)

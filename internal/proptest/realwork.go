@@ -3,7 +3,9 @@ package proptest
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
+	"time"
 
 	"github.com/lastcall-go/lastcall"
 
@@ -12,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/lastcall-go/lastcall/drain"
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // work returns the calls that the GracefulStop of a server has to wait for.
@@ -144,6 +147,9 @@ func WorkAddsUp(r *Run) error {
 			case on.Kind == httpKind && w.Name != "GET /job/{id}":
 				return fmt.Errorf("%s: a request is counted as %q", on.Name, w.Name)
 			}
+			if err := slowestTruly(r.Report, w); err != nil {
+				return fmt.Errorf("%s: %w", on.Name, err)
+			}
 			ran += w.Before + w.Arrived
 			before += w.Before
 			lost += w.Cancelled + w.Cut + w.Running
@@ -211,4 +217,25 @@ func (r *Run) counted(on realServer) (all []*Span) {
 		}
 	}
 	return all
+}
+
+// slowestTruly checks the work that a server names as the slowest: it ended in the shutdown, and is
+// counted so.
+func slowestTruly(r report.Report, w lastcall.Work) error {
+	fates, last := map[string]int{}, time.Duration(math.MaxInt64)
+	for _, e := range w.Slowest {
+		if e.Ended.IsZero() {
+			continue
+		}
+		fates[e.Fate]++
+		took := e.Lasted(r.Triggered)
+		if took < 0 || took > last || e.Ended.Before(r.Triggered) || e.Ended.After(r.Ended) {
+			return fmt.Errorf("%+v is not one of the slowest, in their order, of %+v", e, w)
+		}
+		last = took
+	}
+	if fates["completed"] > w.Completed || fates["cancelled"] > w.Cancelled || fates["cut"] > w.Cut || w.Completed+w.Cut > 0 && len(fates) == 0 {
+		return fmt.Errorf("the slowest are counted otherwise than all: %+v", w)
+	}
+	return nil
 }

@@ -12,9 +12,13 @@ import (
 	"github.com/lastcall-go/lastcall/fsm"
 )
 
-// moment is for how long at most Run waits for what usually takes no time: an observer,
-// a question to a server, a call that has just begun.
-const moment = unit / 4
+// moment is for how long at most Run waits for what usually takes no time: a question to
+// a server, a call that has just begun. while is for how long it waits for an observer's
+// step, and for the text of the cause.
+const (
+	moment = unit / 4
+	while  = 2 * unit
+)
 
 // Bounded is G1: Run returns by the deadline, which a force and Shorten bring forward.
 func Bounded(r *Run) error {
@@ -187,8 +191,11 @@ func NeverIdle(r *Run) error {
 	for _, s := range r.all(opObserve) { // they are told before what they keep is flushed
 		cover(s.In, earlier(r.out(s), r.flushed()))
 	}
-	for _, s := range r.all(append(calls(), opObserve, opInFlight, opNotes, opLastArrival, opText)...) {
+	for _, s := range r.all(append(calls(), opInFlight, opNotes, opLastArrival)...) {
 		cover(s.In, earlier(r.out(s), s.In.Add(moment)))
+	}
+	for _, s := range r.all(opObserve, opText) { // what they keep, and why it all began, should be known at the end
+		cover(s.In, earlier(r.out(s), s.In.Add(while)))
 	}
 	slices.SortFunc(busy, func(a, b stretch) int { return a.from.Compare(b.from) })
 	at := r.trigger

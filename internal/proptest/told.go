@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/report"
@@ -185,9 +186,13 @@ func marks(steps []Step) (all []string) {
 // missed is counted.
 func Told(r *Run) error {
 	told := map[string][]Step{}
+	var caused time.Time // until then everything is held back
+	for _, s := range r.all(opText) {
+		caused = later(caused, earlier(r.out(s), s.In.Add(while)))
+	}
 	for _, h := range r.heard {
 		told[recorder] = append(told[recorder], h.Step)
-		if h.Step.Op == "" && h.At.After(h.Step.Now.At.Add(moment)) {
+		if h.Step.Op == "" && h.At.After(later(caused, h.Step.Now.At.Add(moment))) {
 			return fmt.Errorf("of %v, at %s, an observer was told at %s", h.Step, r.since(h.Step.Now.At), r.since(h.At))
 		}
 	}

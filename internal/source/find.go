@@ -105,6 +105,15 @@ type place struct {
 	u    *Unknown
 }
 
+// short names what was found by its package, and a package main by its folder.
+func (pl place) short() string {
+	pkg := pl.pkg.Name()
+	if pkg == "main" {
+		pkg = path.Base(pl.pkg.Path())
+	}
+	return pkg + "." + pl.name
+}
+
 // search finds the machines of one program.
 func (f *finding) search(p *program) {
 	for fn, sites := range p.calls {
@@ -298,7 +307,7 @@ func (f *finding) name() {
 	paths := make(map[string]string) // the import path of each name
 	twice := make(map[string]bool)
 	for _, pl := range f.places {
-		short := path.Base(pl.pkg.Path()) + "." + pl.name
+		short := pl.short()
 		if other, ok := paths[short]; ok && other != pl.pkg.Path() {
 			twice[short] = true
 		}
@@ -306,7 +315,7 @@ func (f *finding) name() {
 	}
 	count := make(map[string]int)
 	for _, pl := range f.places {
-		name := path.Base(pl.pkg.Path()) + "." + pl.name
+		name := pl.short()
 		if twice[name] {
 			name = pl.pkg.Path() + "." + pl.name
 		}

@@ -98,18 +98,19 @@ func draw(t *testing.T, m viz.Machine) string {
 	return b.String()
 }
 
-// testNamed: what cannot be evaluated is named with its line. In unknown.go the line that
+// testNamed: what cannot be evaluated is named with its line. In these files the line that
 // is to blame ends in a comment with the function's name.
 func testNamed(t *testing.T, unknowns []source.Unknown) {
-	const file = "testdata/idioms/unknown.go"
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
 	want := make(map[string]string)
-	for i, line := range strings.Split(string(text), "\n") {
-		if m := regexp.MustCompile(`// (\w+)$`).FindStringSubmatch(line); m != nil {
-			want["idioms."+m[1]] = fmt.Sprintf("%s:%d: ", file, i+1)
+	for _, file := range []string{"testdata/idioms/unknown.go", "testdata/idioms/shared.go"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, line := range strings.Split(string(text), "\n") {
+			if m := regexp.MustCompile(`// (\w+)$`).FindStringSubmatch(line); m != nil {
+				want["idioms."+m[1]] = fmt.Sprintf("%s:%d: ", file, i+1)
+			}
 		}
 	}
 	for _, u := range unknowns {
@@ -166,9 +167,9 @@ func TestOtherModule(t *testing.T) {
 		{Name: "[*]", Src: []string{strings.Repeat("x", 300)}, Dst: strings.Repeat("x", 300)},
 	}
 	for name, text := range map[string]string{
-		"go.mod":         strings.Replace(string(mod), "module github.com/lastcall-go/lastcall", "module example.com/other", 1),
-		"go.sum":         string(sum),
-		"a/b/machine.go": fmt.Sprintf("package b\n\nimport \"github.com/looplab/fsm\"\n\nvar M = fsm.NewFSM(%q, %s, nil)\n", "日本 😀", strings.ReplaceAll(fmt.Sprintf("%#v", events), "[]string(nil)", "nil")),
+		"go.mod":          strings.Replace(string(mod), "module github.com/lastcall-go/lastcall", "module example.com/other", 1),
+		"go.sum":          string(sum),
+		"a/v2/machine.go": fmt.Sprintf("package b\n\nimport \"github.com/looplab/fsm\"\n\nvar M = fsm.NewFSM(%q, %s, nil)\n", "日本 😀", strings.ReplaceAll(fmt.Sprintf("%#v", events), "[]string(nil)", "nil")),
 	} {
 		if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o700); err != nil {
 			t.Fatal(err)
@@ -177,7 +178,7 @@ func TestOtherModule(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, pattern := range []string{dir + "/...", dir + "/a/b"} {
+	for _, pattern := range []string{dir + "/...", dir + "/a/v2"} {
 		machines, unknowns, err := source.Find(t.Context(), pattern)
 		if err != nil || len(unknowns) > 0 || len(machines) != 1 {
 			t.Fatalf("%s: found %v and %v, error %v", pattern, machines, unknowns, err)

@@ -54,7 +54,10 @@ type program struct {
 	// What the evaluation needs to know of variables and functions: see scan.
 	defined   map[types.Object]ast.Expr // where a variable gets its first value; nil if it is the zero value
 	written   map[types.Object]token.Pos
-	deep      map[types.Object]token.Pos // written to through an index, a field or a pointer
+	changes   []change
+	flows     map[types.Object][]ast.Expr // what goes into variables and fields
+	returned  map[*types.Func][]ast.Expr
+	reach     map[memory]map[types.Type]bool
 	owner     map[types.Object]owner
 	functions map[*types.Func]*ast.FuncDecl
 	calls     map[*types.Func][]site
@@ -69,8 +72,9 @@ func load(ctx context.Context, dir string, patterns []string) (*program, error) 
 	p := &program{
 		fset: token.NewFileSet(), listed: make(map[string]*listed), checked: make(map[string]*types.Package),
 		files: make(map[*types.Package][]*ast.File), defined: make(map[types.Object]ast.Expr),
-		written: make(map[types.Object]token.Pos),
-		deep:    make(map[types.Object]token.Pos), owner: make(map[types.Object]owner),
+		written:  make(map[types.Object]token.Pos),
+		returned: make(map[*types.Func][]ast.Expr), reach: make(map[memory]map[types.Type]bool),
+		flows: make(map[types.Object][]ast.Expr), owner: make(map[types.Object]owner),
 		functions: make(map[*types.Func]*ast.FuncDecl), calls: make(map[*types.Func][]site),
 		direct: make(map[*ast.Ident]bool), values: make(map[*types.Func][]use),
 		info: types.Info{

@@ -63,11 +63,12 @@ func (p *program) fits(n constant.Value, e ast.Expr) (value, *unknown) {
 
 // slice evaluates a part of a string.
 func (p *program) slice(e *ast.SliceExpr, f *frame) (value, *unknown) {
-	x, err := p.constant(e.X, f)
+	v, err := p.eval(e.X, f)
 	if err != nil {
 		return nil, err
 	}
-	if x.Kind() != constant.String {
+	x, ok := v.(constant.Value)
+	if !ok || x.Kind() != constant.String {
 		return nil, because(e, "%s is not evaluated", types.ExprString(e))
 	}
 	text := constant.StringVal(x)

@@ -5,7 +5,6 @@ import (
 	"go/ast"
 	"go/token"
 	"go/types"
-	"maps"
 	"slices"
 )
 
@@ -32,7 +31,6 @@ func (p *program) scan() {
 			}
 		}
 	}
-	p.spread()
 }
 
 func (p *program) declaration(pkg *types.Package, decl ast.Decl) {
@@ -72,6 +70,7 @@ func receiver(e ast.Expr) string {
 
 func (p *program) inspect(root ast.Node, where site) {
 	ast.Inspect(root, func(n ast.Node) bool {
+		p.flowsIn(n)
 		switch n := n.(type) {
 		case *ast.ValueSpec:
 			for i, name := range n.Names {
@@ -114,6 +113,10 @@ func (p *program) inspect(root ast.Node, where site) {
 				p.direct[p.named(n.Fun)] = true
 				at := where
 				at.call = n
+				if spec, ok := root.(*ast.ValueSpec); ok && len(spec.Values) == len(spec.Names) {
+					i, _ := slices.BinarySearchFunc(spec.Values, n.End(), func(v ast.Expr, end token.Pos) int { return cmp.Compare(v.End(), end) })
+					at.name = spec.Names[i].Name
+				}
 				p.calls[fn] = append(p.calls[fn], at)
 			}
 		}
@@ -158,7 +161,7 @@ func (p *program) dynamic(call *ast.CallExpr) {
 		}
 		switch t.Underlying().(type) {
 		case *types.Slice, *types.Map, *types.Pointer:
-			p.write(&ast.StarExpr{Star: arg.Pos(), X: arg})
+			p.changes = append(p.changes, change{through: arg, pos: arg.Pos()})
 		}
 	}
 }
@@ -166,15 +169,18 @@ func (p *program) dynamic(call *ast.CallExpr) {
 // write notes that a variable, or a part of it, gets another value, or that its address
 // is taken, after which that may happen anywhere.
 func (p *program) write(e ast.Expr) {
+	p.note(e)
 	obj := p.root(e)
 	if obj == nil {
 		return
 	}
-	if _, before := p.written[obj]; !before {
-		p.written[obj] = e.Pos()
-	}
-	if _, plain := e.(*ast.Ident); !plain {
-		p.deep[obj] = e.Pos()
+	p.writes(obj, e.Pos())
+}
+
+// writes notes that a variable changes, and keeps the first place.
+func (p *program) writes(obj types.Object, at token.Pos) {
+	if first, before := p.written[obj]; !before || at < first {
+		p.written[obj] = at
 	}
 }
 
@@ -222,50 +228,5 @@ func (p *program) owners(fn *types.Func) {
 	params := fn.Signature().Params()
 	for i := range params.Len() {
 		p.owner[params.At(i)] = owner{fn, i}
-	}
-}
-
-// spread notes what else changes with a variable that is written to through a slice, map
-// or pointer: the variable that it was made from, and the arguments of the function whose
-// parameter it is.
-func (p *program) spread() {
-	todo := slices.Collect(maps.Keys(p.deep))
-	for len(todo) > 0 {
-		obj := todo[0]
-		todo = todo[1:]
-		switch obj.Type().Underlying().(type) {
-		case *types.Slice, *types.Map, *types.Pointer:
-		default:
-			continue
-		}
-		var sources []ast.Expr
-		if def := p.defined[obj]; def != nil {
-			sources = append(sources, def)
-		}
-		if own, ok := p.owner[obj]; ok {
-			for _, s := range p.calls[own.fn] {
-				sel, isSel := ast.Unparen(s.call.Fun).(*ast.SelectorExpr)
-				switch {
-				case own.index >= 0 && own.index < len(s.call.Args):
-					sources = append(sources, s.call.Args[own.index])
-				case own.index < 0 && isSel:
-					sources = append(sources, sel.X)
-				}
-			}
-		}
-		for _, e := range sources {
-			from := p.root(e)
-			if from == nil {
-				continue
-			}
-			if _, before := p.deep[from]; before {
-				continue
-			}
-			p.deep[from] = p.deep[obj]
-			if _, before := p.written[from]; !before {
-				p.written[from] = p.deep[obj]
-			}
-			todo = append(todo, from)
-		}
 	}
 }

@@ -106,7 +106,7 @@ func (p *program) object(e ast.Expr, obj types.Object, f *frame) (value, *unknow
 	case *types.Nil:
 		return list(nil), nil
 	case *types.Var:
-		if at, changed := p.written[obj]; changed {
+		if at, changed := p.changed(obj); changed {
 			return nil, &unknown{at, name + " is changed here, so its value where the machine is made is not known"}
 		}
 		def, ok := p.defined[obj]

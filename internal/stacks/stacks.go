@@ -171,18 +171,24 @@ func isRoot(name string) bool {
 }
 
 // place returns the frame that a reader looks for: the innermost one of the program's own
-// code, without any that of a library, and else what was called of the standard library;
-// and what that frame has called.
+// code, without any that of a library, and else what was called of the standard library, or
+// the adapter that waits; and what that frame has called.
 func place(frames []frame, known []string) (at frame, in string) {
 	best := -1
 	for want := ownCode; want <= plumbing && best < 0; want++ {
 		best = slices.IndexFunc(frames, func(f frame) bool { return rank(f, known) == want })
 	}
-	for i := len(frames) - 1; i >= 0 && best < 0; i-- {
-		if rank(frames[i], known) == standard && !strings.HasPrefix(frames[i].name, "runtime.") {
-			best = i
+	outermost := func(is func(string) bool) { // which is what was called
+		for i := len(frames) - 1; i >= 0 && best < 0; i-- {
+			if is(frames[i].name) {
+				best = i
+			}
 		}
 	}
+	if outermost(isCalled); best < 0 {
+		best = slices.IndexFunc(frames, func(f frame) bool { return isAdapter(f.name) })
+	}
+	outermost(isSync)
 	if best < 0 {
 		best = slices.IndexFunc(frames, func(f frame) bool { return rank(f, known) == ours })
 	}
@@ -214,6 +220,22 @@ func rank(f frame, known []string) int {
 	default:
 		return standard
 	}
+}
+
+// isSync reports whether a function of the standard library only waits.
+func isSync(name string) bool {
+	return !strings.HasPrefix(name, module) && !strings.HasPrefix(name, "runtime.")
+}
+
+// isCalled reports whether a function of the standard library does more than to wait.
+func isCalled(name string) bool {
+	return isSync(name) && !strings.HasPrefix(name, "sync.") && !strings.HasPrefix(name, "internal/")
+}
+
+// isAdapter reports whether a function of this module is more than the one that calls.
+func isAdapter(name string) bool {
+	rest, is := strings.CutPrefix(name, module)
+	return is && !strings.HasPrefix(rest, "controller.")
 }
 
 // isOutside reports whether the path of a function's package begins with a domain, which

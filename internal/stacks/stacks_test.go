@@ -69,6 +69,31 @@ func TestParseOwnProfile(t *testing.T) {
 	}
 }
 
+// Where no code of the program's own runs, a reader is shown what was called, and not how that
+// waits.
+func TestPlace(t *testing.T) {
+	const root = "github.com/lastcall-go/lastcall/"
+	for want, names := range map[string][]string{
+		"httpadapter.(*Server).GracefulStop":    {"runtime.gopark", "runtime.chanrecv", "runtime.chanrecv1", root + "httpadapter.(*Server).GracefulStop", root + "controller.(*server).gracefulStop.func1"},
+		"drain.(*Group).GracefulStop":           {"runtime.gopark", "sync.runtime_SemacquireWaitGroup", "sync.(*WaitGroup).Wait", root + "drain.(*Group).GracefulStop", root + "controller.(*server).gracefulStop.func1"},
+		"grpcadapter.(*Server).GracefulStop":    {"runtime.gopark", "internal/sync.runtime_SemacquireMutex", "internal/sync.(*Mutex).lockSlow", "internal/sync.(*Mutex).Lock", "sync.(*Mutex).Lock", root + "grpcadapter.(*Server).GracefulStop"},
+		"sync.(*WaitGroup).Wait":                {"runtime.gopark", "sync.runtime_SemacquireWaitGroup", "sync.(*WaitGroup).Wait", root + "controller.plain.func1"},
+		"database/sql.(*DB).Close":              {"runtime.gopark", "sync.(*Mutex).Lock", "database/sql.(*DB).Close", root + "controller.plain.func1"},
+		"net.(*TCPListener).Close":              {"runtime.gopark", "internal/poll.runtime_Semacquire", "internal/poll.(*FD).Close", "net.(*TCPListener).Close", root + "drain.(*Group).close"},
+		"google.golang.org/grpc.(*Server).stop": {"runtime.gopark", "sync.(*Cond).Wait", "google.golang.org/grpc.(*Server).stop", "google.golang.org/grpc.(*Server).GracefulStop", root + "grpcadapter.(*Server).GracefulStop"},
+		"example.com/lib.(*C).Close":            {"runtime.gopark", "example.com/lib.(*C).Close", "google.golang.org/grpc.(*Server).Stop"},
+		"main.f":                                {"runtime.gopark", "example.com/lib.(*C).Close", "main.f", root + "controller.plain.func1"},
+	} {
+		var frames []frame
+		for _, name := range names {
+			frames = append(frames, frame{name, "x.go", 1})
+		}
+		if at, _ := place(frames, nil); strings.TrimPrefix(at.name, root) != want {
+			t.Errorf("%s, want %s", at.name, want)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	out := &limited{left: maxProfile}
 	if err := pprof.Lookup("goroutine").WriteTo(out, 0); err != nil {

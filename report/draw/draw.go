@@ -18,14 +18,16 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/report"
 )
 
 // Limits of a drawing: how long mermaid lets a text be before it refuses it, how many
-// things are drawn one by one, and how long a name and a text are.
+// calls and pieces of work are drawn one by one, and how long a name and a text are.
 const (
 	MaxLength = 50_000
 	maxItems  = 60
+	perWork   = 4 // calls for each piece of work
 	maxName   = 60
 	maxText   = 120
 )
@@ -157,6 +159,32 @@ func shownCalls(r report.Report, n int) (shown []int, folded []report.Step) {
 	shown = shown[:n]
 	slices.Sort(shown)
 	return shown, folded
+}
+
+// ended is a piece of work that ended after the trigger.
+type ended struct {
+	lastcall.Work
+	lastcall.EndedWork
+}
+
+// bad reports whether it did not end by itself.
+func (e ended) bad() bool { return e.Fate != "completed" }
+
+// slowest returns the pieces of work that took longest after the trigger, at most n, the
+// slowest first.
+func slowest(r report.Report, n int) (all []ended) {
+	for _, w := range r.Work {
+		if w.Kind == lastcall.WorkInfra || w.Kind == lastcall.WorkCall {
+			continue
+		}
+		for _, e := range w.Slowest {
+			if !e.Ended.Before(r.Triggered) && !e.Ended.After(r.Ended) {
+				all = append(all, ended{w, e})
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b ended) int { return cmp.Compare(b.Lasted(r.Triggered), a.Lasted(r.Triggered)) })
+	return all[:min(n, len(all))]
 }
 
 // leftOut says what was folded: "40 calls are left out: 38 closer, 2 flusher, 1 of them failed".

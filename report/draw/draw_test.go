@@ -61,7 +61,8 @@ func stopped(closers int, names ...string) report.Report {
 	transition(fsm.Serving, fsm.GracefulShutdown, fsm.GracefulShutdownCalled, lastcall.PhaseDrain, 0)
 	for i, name := range names {
 		add(report.Step{Kind: report.KindCall, Name: name, Op: report.OpGracefulStop, State: fsm.GracefulShutdown, Phase: lastcall.PhaseDrain, Duration: 7 * time.Second, Result: report.ResultFailed, Text: name}, time.Duration(i))
-		r.Work = append(r.Work, lastcall.Work{Server: name, Name: name, Kind: lastcall.WorkUnary, Before: 1, Running: 1, Oldest: at.Add(-time.Minute)})
+		r.Work = append(r.Work, lastcall.Work{Server: name, Name: name, Kind: lastcall.WorkUnary, Before: 1, Running: 1, Oldest: at.Add(-time.Minute),
+			Slowest: [3]lastcall.EndedWork{{Began: at.Add(-time.Minute), Ended: at.Add(5 * time.Second), Fate: name}}})
 	}
 	transition(fsm.GracefulShutdown, fsm.TimerExpired, fsm.Timeout, lastcall.PhaseCancel, 6*time.Second)
 	transition(fsm.TimerExpired, fsm.Terminated, fsm.Stopped, lastcall.PhaseClose, 7*time.Second)
@@ -232,6 +233,48 @@ func TestTold(t *testing.T) {
 	}
 }
 
+// TestSlowest: the RPCs that took longest are drawn one by one, also from JSON: before the
+// GracefulStop that waited for them, and behind the Cancel that ended them. Probes are not.
+func TestSlowest(t *testing.T) {
+	r := stopped(0, "grpc")
+	r.Steps[1].Result, r.Steps[1].Text, r.Steps[1].Duration = report.ResultOK, "", 6*time.Second-r.Steps[1].Start.Sub(r.Triggered)
+	at := func(s float64) time.Time { return r.Triggered.Add(time.Duration(s * float64(time.Second))) }
+	r.Work = []lastcall.Work{
+		{Server: "grpc", Name: "/a.B/Slow", Kind: lastcall.WorkUnary, Completed: 5, Cancelled: 1, Slowest: [3]lastcall.EndedWork{
+			{Began: at(-1), Ended: at(6), Fate: "cancelled"}, {Began: at(-60), Ended: at(5.5), Fate: "completed"}}},
+		{Server: "grpc", Name: "/health", Kind: lastcall.WorkInfra, Completed: 1, Slowest: [3]lastcall.EndedWork{{Began: at(1), Ended: at(2), Fate: "completed"}}},
+	}
+	text, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back report.Report
+	if err := json.Unmarshal(text, &back); err != nil {
+		t.Fatal(err)
+	}
+	sequence, err := draw.Sequence(back)
+	rest := strings.ReplaceAll(sequence, "#58;", ":")
+	for _, want := range []string{
+		"P3-->>P4: #43;5500 ms /a.B/Slow: completed, ran for 65500 ms", "the timer fires",
+		"P3--xP4: #43;6000 ms /a.B/Slow: cancelled, ran for 7000 ms", "GracefulStop: ok", "TERMINATED",
+	} {
+		i := strings.Index(rest, want)
+		if i < 0 {
+			t.Fatalf("error %v, %q is not in its place in\n%s", err, want, sequence)
+		}
+		rest = rest[i:]
+	}
+	gantt, err := draw.Gantt(back)
+	for _, want := range []string{"section slowest work\n", "/a.B/Slow of grpc#58; cancelled (before to #43;6000 ms) :crit, b", "/a.B/Slow of grpc#58; completed (before to #43;5500 ms) :done, b"} {
+		if err != nil || !strings.Contains(gantt, want) {
+			t.Errorf("error %v, %q is not in\n%s", err, want, gantt)
+		}
+	}
+	if strings.Contains(sequence+gantt, "/health") {
+		t.Errorf("probes are drawn:\n%s\n%s", sequence, gantt)
+	}
+}
+
 // TestShortBars: no bar has no length, however long the axis is.
 func TestShortBars(t *testing.T) {
 	for _, took := range []time.Duration{time.Millisecond, 59 * time.Millisecond, 61 * time.Millisecond, 281 * time.Millisecond, time.Second, time.Minute} {
@@ -318,7 +361,7 @@ func TestSameInstant(t *testing.T) {
 // TestUnfinished: a call whose end nothing tells, as in lines that end too soon.
 func TestUnfinished(t *testing.T) {
 	r := stopped(0, "grpc")
-	r.Steps[1].Result, r.Steps[1].Abandoned = 0, true
+	r.Steps[1].Result, r.Steps[1].Abandoned, r.Work = 0, true, nil
 	if text, err := draw.Sequence(r); err != nil || !strings.Contains(text, "GracefulStop#58; no end is recorded") || strings.Contains(text, "--x") {
 		t.Errorf("error %v\n%s", err, text)
 	}

@@ -11,8 +11,8 @@ import (
 )
 
 // Gantt returns a mermaid gantt chart: the phases, a bar for every call of a server, worker,
-// closer and flusher, the work that still runs, the timer and the deadline. The axis begins
-// at the trigger.
+// closer and flusher, the work that took longest and that which still runs, the timer and the
+// deadline. The axis begins at the trigger.
 func Gantt(r report.Report) (string, error) {
 	if err := check(r); err != nil {
 		return "", err
@@ -100,6 +100,16 @@ func (g *gantt) draw(n int) string {
 	if len(folded) > 0 {
 		g.section("folded")
 		g.bar(leftOut(folded), "", g.r.Triggered, g.r.Ended)
+	}
+	for i, e := range slowest(g.r, n/perWork) {
+		if i == 0 {
+			g.section("slowest work")
+		}
+		tags := "done, "
+		if e.bad() {
+			tags = "crit, "
+		}
+		g.bar(fmt.Sprintf("%s of %s: %s", short(e.Name), short(e.Server), clip(e.Fate)), tags, e.Began, e.Ended)
 	}
 	g.running(n / 2)
 	g.marks()

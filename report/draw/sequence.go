@@ -24,9 +24,10 @@ func Sequence(r report.Report) (string, error) {
 // message is one line of the diagram.
 type message struct {
 	at   time.Time
-	step int  // its place in the report
-	end  bool // of a call: it ended; otherwise it, or whatever else it is, began
-	both bool // of a call that begins and ends with nothing in between
+	step int   // its place in the report; -1 of work
+	work ended // that has ended
+	end  bool  // of a call: it ended; otherwise it, or whatever else it is, began
+	both bool  // of a call that begins and ends with nothing in between
 }
 
 // sequence is the diagram of one report.
@@ -57,6 +58,9 @@ func newSequence(r report.Report, n int) *sequence {
 			d.messages = append(d.messages, message{at: s.Start, step: i})
 		}
 	}
+	for _, e := range slowest(r, n/perWork) {
+		d.insert(message{at: e.Ended, step: -1, end: true, work: e})
+	}
 	for _, m := range ends {
 		d.insert(m)
 	}
@@ -74,11 +78,10 @@ func (d *sequence) insert(m message) {
 	}
 	enters := func(state fsm.State) int {
 		return slices.IndexFunc(same, func(o message) bool {
-			s := d.r.Steps[o.step]
-			return s.Kind == report.KindTransition && s.State == state
+			return o.step >= 0 && d.r.Steps[o.step].Kind == report.KindTransition && d.r.Steps[o.step].State == state
 		})
 	}
-	began := slices.IndexFunc(same, func(o message) bool { return o.step == m.step })
+	began := slices.IndexFunc(same, func(o message) bool { return o.step == m.step && !o.end })
 	place := 0
 	switch terminated := enters(fsm.Terminated); {
 	case began >= 0:
@@ -147,7 +150,13 @@ func (d *sequence) join() {
 }
 
 func (d *sequence) message(m message) {
-	s, when := d.r.Steps[m.step], at(d.r, m.at)
+	when := at(d.r, m.at)
+	if m.step < 0 {
+		line := map[bool]string{false: "-->>", true: "--x"}[m.work.bad()]
+		d.line(participant("server", m.work.Server), line, "Clients", fmt.Sprintf("%s %s: %s, ran for %s", when, short(m.work.Name), clip(m.work.Fate), ms(m.work.Ended.Sub(m.work.Began))))
+		return
+	}
+	s := d.r.Steps[m.step]
 	switch {
 	case s.Kind == report.KindTransition:
 		text := fmt.Sprintf("%s %v (%v)", when, s.State, s.Transition.Event)

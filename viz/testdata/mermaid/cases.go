@@ -58,7 +58,7 @@ end
 
 // words are texts that mean something to mermaid, to markdown, to YAML or to HTML.
 var words = []string{
-	"direction LR", "Direction\ttb", "a direction  RL b", "redirection BT", "direction direction LR",
+	"direction LR", "Direction\ttb", "a direction  RL b", "redirection BT", "direction direction LR", "00_direCtion LR",
 	"_a_", "__a__ b", "a_b", "a__b", "_", "__", "GRACEFUL_SHUTDOWN", "a_ b _c", "(_a_)", "é_b_é",
 	"end", "end note", "state x", "note right of SERVING", "[*]", "[*] --> X : y", "classDef a fill:red", "class SERVING x",
 	"title x", "accTitle: x", "wrap: x", "nowrap: x", "as x", "default", "style a:#b;", "scale 5 width", "<<fork>>",

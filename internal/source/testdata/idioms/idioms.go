@@ -127,6 +127,7 @@ func All() map[string]*fsm.FSM {
 		"idioms.Twice": one, "idioms.Twice-2": two, "idioms.Restored": Restored(""), "idioms.order.Method": new(order).Method(),
 		"idioms.NoEvents": NoEvents(), "idioms.agreed": agreed("idle"), "idioms.Dot": Dot(),
 		"idioms.Generated": Generated(), "idioms.Built": Built(), "idioms.disagreed": disagreed(""),
+		"idioms.first": first, "idioms.second": second,
 		"idioms.Explicit": Explicit(), "idioms.started": start(""), "idioms.Direct": Direct(), "idioms.Method": Method(), "idioms.Unshifted": Unshifted(),
 	}
 }
@@ -139,3 +140,5 @@ func generic[S ~string](events fsm.Events) *fsm.FSM { return fsm.NewFSM("idle", 
 func Explicit() *fsm.FSM { return generic[string](base) }
 
 var _, start = started("idle"), started
+
+var first, second = fsm.NewFSM("idle", base, nil), fsm.NewFSM("x", fsm.Events{{Name: "2", Src: []string{"x"}, Dst: "y"}}, nil)

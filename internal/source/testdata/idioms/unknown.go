@@ -92,7 +92,7 @@ func Copied() *fsm.FSM {
 	return fsm.NewFSM("idle", events, nil)
 }
 
-var handed = fsm.Events{{Name: "x", Src: all, Dst: "y"}}
+var handed = fsm.Events{{Name: "x", Src: []string{"w"}, Dst: "y"}}
 
 func Handed(hook func(fsm.Events)) *fsm.FSM {
 	hook(handed) // Handed
@@ -101,7 +101,7 @@ func Handed(hook func(fsm.Events)) *fsm.FSM {
 
 type hook interface{ change(events fsm.Events) }
 
-var given = fsm.Events{{Name: "x", Src: all, Dst: "y"}}
+var given = fsm.Events{{Name: "x", Src: []string{"w"}, Dst: "y"}}
 
 func Given(h hook) *fsm.FSM {
 	h.change(given) // Given
@@ -124,7 +124,7 @@ func Interface(b interface {
 	through(events fsm.Events) *fsm.FSM
 },
 ) *fsm.FSM {
-	return b.through(fsm.Events{{Name: "lost", Src: all, Dst: "y"}}) // through
+	return b.through(fsm.Events{{Name: "lost", Src: []string{"w"}, Dst: "y"}}) // through
 }
 
 func (shop) shifted(_, events fsm.Events) *fsm.FSM { return fsm.NewFSM("idle", events, nil) }
@@ -132,7 +132,7 @@ func (shop) shifted(_, events fsm.Events) *fsm.FSM { return fsm.NewFSM("idle", e
 func Unshifted() *fsm.FSM { return shop{}.shifted(nil, base) }
 
 func Shifted() *fsm.FSM {
-	return shop.shifted(shop{}, nil, fsm.Events{{Name: "x", Src: all, Dst: "y"}}) // shifted
+	return shop.shifted(shop{}, nil, fsm.Events{{Name: "x", Src: []string{"w"}, Dst: "y"}}) // shifted
 }
 
 // started is called with "idle" by name, and as a value with another state.

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/report"
 	"github.com/lastcall-go/lastcall/report/draw"
 )
@@ -47,6 +48,11 @@ func main() {
 			var r report.Report
 			if err := json.Unmarshal(json1, &r); err != nil {
 				log.Fatal(err)
+			}
+			for i := range r.Work {
+				w := &r.Work[i]
+				w.Slowest[0] = lastcall.EndedWork{Began: r.Begun, Ended: r.Triggered.Add(r.Took() / 2), Fate: "completed"}
+				w.Slowest[1] = lastcall.EndedWork{Began: r.Triggered, Ended: r.Triggered.Add(r.Took() / 4), Fate: "cut"}
 			}
 			title := fmt.Sprintf("%s, names %d", filepath.Base(name), odd)
 			all = append(all, cases(title, r)...)

@@ -1,0 +1,79 @@
+package admin
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
+)
+
+// Drain is what [InFlight] needs of a *controller.Controller.
+type Drain interface {
+	Status
+	InFlight() []lastcall.Work
+	TellProgress()
+}
+
+// InFlight returns a handler that tells an operator who is in the way, at any time. GET and
+// HEAD answer with what every server has in flight, as the log's line of progress lists it:
+// name, kind, age and peer; the request itself is among them. POST has that line told as well, with the lines of code where
+// goroutines stand (controller.TellProgress). It blocks for at most 10 ms. Whoever reaches
+// it learns the peers, unless the controller was given controller.WithoutPeers.
+func InFlight(ctl Drain) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.Method {
+		case http.MethodPost:
+			ctl.TellProgress()
+		case http.MethodGet, http.MethodHead:
+		default:
+			refuseMethod(w, "GET, HEAD, POST")
+			return
+		}
+		work := ctl.InFlight()
+		sum := report.Sum(work)
+		answer(w, http.StatusOK, struct {
+			probe
+			InFlight       int                `json:"in_flight"`
+			Streams        int                `json:"streams"`
+			Infrastructure int                `json:"infrastructure"`
+			Running        report.RunningWork `json:"running"`
+		}{now(ctl), sum.Running, sum.Streams, sum.Infrastructure, listed(work)})
+	})
+}
+
+// listed returns the names with most work first.
+func listed(work []lastcall.Work) (all report.RunningWork) {
+	for _, w := range report.StillRunning(work) {
+		one := report.Running{Server: w.Server, Name: w.Name, Kind: w.Kind, Running: w.Running, Peer: w.Peer, Path: w.Path}
+		if !w.Oldest.IsZero() {
+			one.Oldest = time.Since(w.Oldest)
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+// WithInFlight mounts a handler that tells who is in the way; see [InFlight].
+func WithInFlight(pattern string) Option {
+	return func(s *Server) { s.mount(pattern, InFlight(&s.host)) }
+}
+
+// InFlight returns what the servers of the controller have in flight.
+func (h *host) InFlight() []lastcall.Work {
+	if c := h.Load(); c != nil {
+		if c, ok := (*c).(Drain); ok {
+			return c.InFlight()
+		}
+	}
+	return nil
+}
+
+// TellProgress has the controller tell its progress.
+func (h *host) TellProgress() {
+	if c := h.Load(); c != nil {
+		if c, ok := (*c).(Drain); ok {
+			c.TellProgress()
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package shutdowntest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/status"
+
+	"github.com/lastcall-go/lastcall"
+)
+
+// How many calls are made in calm for each load, at first and before the first failure,
+// and for how long one may last that ends by itself.
+const (
+	calmCalls = 2
+	sureCalls = 100
+	burst     = 8 // calls at once, to learn what is refused then
+	calmTime  = time.Minute
+	calmReal  = 2 * time.Second
+)
+
+// calibrate learns, in one service that is then shut down, how long the calls of each load
+// take, what they answer, and whether they end by themselves.
+func (k *kit) calibrate(t *testing.T, calls int) error {
+	limit := calmTime
+	if k.real != "" {
+		limit = calmReal
+	}
+	budget := lastcall.Budget{Total: 2*limit + time.Nanosecond, Reserve: limit} // one that no service has
+	if k.budget != nil {
+		budget = *k.budget
+	}
+	p := &plan{trigger: byShutdown, budget: budget, late: k.late()}
+	s, err := k.bubble(t, p, func(w *world) error {
+		for _, l := range k.loads {
+			began := time.Now()
+			for i := 0; i < calls && l.probe == ""; i++ {
+				if i >= calmCalls && (l.endless() || k.real != "" && time.Since(began) > limit) {
+					break
+				}
+				if err := w.inCalm(l, limit, 1); err != nil && calls == calmCalls {
+					return err
+				}
+			}
+			if calls > calmCalls && l.probe == "" && !l.endless() {
+				_ = w.inCalm(l, limit, burst)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	s.do(s.learn)
+	if s.ended.IsZero() {
+		return fmt.Errorf("the service did not stop:\n%s", strings.Join(s.story(), "\n"))
+	}
+	if s.report != nil && s.report.Budget != budget {
+		k.budget = &s.report.Budget
+	}
+	return nil
+}
+
+// inCalm makes calls of a load at once, and returns how one of them failed.
+func (w *world) inCalm(l *load, limit time.Duration, n int) error {
+	ctx, cancel := context.WithCancel(w.clients) // a deadline would be told to the server
+	defer cancel()
+	defer time.AfterFunc(limit, cancel).Stop()
+	made := make(chan *call, n)
+	for range n {
+		c, err := w.newClient("calm", l, w.env.listener(l.listener), clientPlan{Temper: normal})
+		if err != nil {
+			return err
+		}
+		w.wg.Go(func() { made <- c.do(ctx); c.close() })
+	}
+	for range n {
+		one := <-made
+		if one.calm, one.crowded = true, n > 1; n == 1 {
+			l.calm = append(l.calm, one)
+		}
+		if one.over && (one.err != nil || one.heard.broken != nil) {
+			return fmt.Errorf("a call of load %s failed with status %d: %w", l.name, one.heard.status, errors.Join(one.err, one.heard.broken))
+		}
+	}
+	return nil
+}
+
+func inCalm(err error) string { return fmt.Sprintf("in calm, without a shutdown: %v", err) }
+
+// lengths is how long calls take.
+type lengths struct {
+	known             bool
+	shortest, longest time.Duration
+}
+
+func (l *lengths) add(took time.Duration) {
+	if !l.known || took < l.shortest {
+		l.shortest = took
+	}
+	l.known, l.longest = true, max(l.longest, took)
+}
+
+// vary reports whether some calls take so much longer than others that their lengths do
+// not tell how long another one takes.
+func (l *lengths) vary() bool { return l.longest > 2*l.shortest+10*time.Millisecond }
+
+// learn takes in how long calls take, and how they fail, that end before the trigger.
+func (s *seen) learn() {
+	for _, c := range s.calls {
+		switch l := c.load; {
+		case c.client.Temper != normal || !c.over || !c.calm && !s.asked.IsZero() && !c.ended.Before(s.asked):
+		case !c.ok():
+			l.fails = append(l.fails, c.outcome())
+		case !c.crowded:
+			l.took.add(c.ended.Sub(c.begun))
+		}
+	}
+}
+
+// outcome is how a call ended, as its client sees it.
+func (c *call) outcome() string {
+	switch {
+	case c.load.grpc != nil:
+		return status.Code(c.err).String()
+	case c.heard.broken != nil:
+		return "broken"
+	case c.err != nil:
+		return c.err.Error()
+	}
+	return http.StatusText(c.heard.status)
+}
+
+// usual reports whether calls end like this when there is no shutdown.
+func (c *call) usual() bool { return slices.Contains(c.load.fails, c.outcome()) }
+
+// endless reports whether the calls do not end by themselves.
+func (l *load) endless() bool { return len(l.calm) > 0 && !slices.ContainsFunc(l.calm, ended) }
+
+// varies reports whether calls that nothing disturbed tell how long another one takes.
+func (l *load) varies() bool {
+	return l.took.vary() || slices.ContainsFunc(l.calm, func(c *call) bool { return !c.over })
+}
+
+func ended(c *call) bool { return c.over }
+
+// whole reports whether an answer has as much as those in calm have, if those agree.
+func (c *call) whole() bool {
+	if c.load.endless() || len(c.load.calm) < calmCalls {
+		return true
+	}
+	a := c.load.calm[0].heard
+	return c.heard.messages >= a.messages && c.heard.size >= a.size ||
+		slices.ContainsFunc(c.load.calm, func(b *call) bool { return b.heard != a })
+}
