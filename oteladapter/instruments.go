@@ -114,7 +114,7 @@ func register(meter metric.Meter, n *numbers.Numbers) error {
 		}
 		if r.Summary != nil {
 			o.ObserveFloat64(exit, float64(r.Summary.ExitCode()))
-			for x := report.OutcomeDrained; x <= report.OutcomeAbandoned; x++ {
+			for x := report.OutcomeDrained; x <= report.OutcomeIdle; x++ {
 				o.ObserveInt64(outcome, one(x == r.Summary.Outcome), with(attribute.String("lastcall.shutdown.outcome", x.String())))
 			}
 		}

@@ -126,7 +126,8 @@ func TestMetrics(t *testing.T) {
 		last.want(t, map[string]float64{
 			fmt.Sprintf(ended, "cancelled"): 1, "lastcall.work.in_flight" + attrs + "}": 0, "lastcall.shutdown.forced_stops{}": 1,
 			"lastcall.work.ended{lastcall.server=tasks,lastcall.work.name=deaf,lastcall.work.outcome=abandoned,lastcall.work.type=task}": 1,
-			"lastcall.shutdown.exit_code{}": float64(r.ExitCode()),
+			"lastcall.shutdown.exit_code{}": float64(r.ExitCode()), "lastcall.shutdown.outcome{lastcall.shutdown.outcome=abandoned}": 1,
+			"lastcall.shutdown.outcome{lastcall.shutdown.outcome=expired: idle peers}": 0,
 		})
 		compare(t, last)
 	})

@@ -101,7 +101,7 @@ func (m *Metrics) collect(r numbers.Reading, to chan<- prometheus.Metric) {
 		return
 	}
 	send("exit", float64(r.Summary.ExitCode()))
-	for o := report.OutcomeDrained; o <= report.OutcomeAbandoned; o++ {
+	for o := report.OutcomeDrained; o <= report.OutcomeIdle; o++ {
 		send("outcome", one(o == r.Summary.Outcome), o.String())
 	}
 }

@@ -110,7 +110,7 @@ func TestShutdown(t *testing.T) {
 		}
 		r := <-run
 		gather(t, reg).want(t, series{
-			"forced_stops_total": 1, "shutdown_exit_code": float64(r.ExitCode()), `shutdown_outcome{outcome="abandoned"}`: 0, `shutdown_outcome{outcome="stopped"}`: 1,
+			"forced_stops_total": 1, "shutdown_exit_code": float64(r.ExitCode()), `shutdown_outcome{outcome="abandoned"}`: 0, `shutdown_outcome{outcome="expired: idle peers"}`: 0, `shutdown_outcome{outcome="stopped"}`: 1,
 			`calls_total{op="closer",result="failed"}`: 1, `state{state="TERMINATED"}`: 1,
 			`work_ended_total{method="/a.B/C",outcome="abandoned",server="s",type="unary"}`: 2, `work_in_flight{method="/a.B/C",server="s",type="unary"}`: 0,
 		})
