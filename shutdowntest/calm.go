@@ -2,7 +2,6 @@ package shutdowntest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -86,7 +85,7 @@ func (w *world) inCalm(l *load, limit time.Duration, n int) error {
 			l.calm = append(l.calm, one)
 		}
 		if one.over && (one.err != nil || one.heard.broken != nil) {
-			return fmt.Errorf("a call of load %s failed with status %d: %w", l.name, one.heard.status, errors.Join(one.err, one.heard.broken))
+			return fmt.Errorf("a call of load %s failed: %w", l.name, one.why())
 		}
 	}
 	return nil

@@ -60,6 +60,20 @@ type heard struct {
 	broken                 error
 }
 
+// why returns what is known of a call that failed: its errors, and before them the status
+// of its answer, which RPCs do not have.
+func (c *call) why() error {
+	err := errors.Join(c.err, c.heard.broken)
+	switch {
+	case c.heard.status == 0:
+		return err
+	case err == nil:
+		return fmt.Errorf("status %d", c.heard.status)
+	default:
+		return fmt.Errorf("status %d, %w", c.heard.status, err)
+	}
+}
+
 // ok reports whether a call succeeded.
 func (c *call) ok() bool { return c.over && c.err == nil && c.heard.broken == nil && !c.failed() }
 
@@ -157,7 +171,7 @@ func (c *client) do(ctx context.Context) *call {
 		one.ended, one.over, one.err, one.heard = time.Now(), true, err, h.heard
 		text := "succeeds"
 		if !one.ok() {
-			text = fmt.Sprintf("fails: status %d, %v", one.heard.status, errors.Join(err, one.heard.broken))
+			text = fmt.Sprintf("fails: %v", one.why())
 		}
 		c.seen.event("%s %s", one.name, text)
 	})

@@ -120,7 +120,7 @@ func notLost(s *seen) string {
 		if end := c.begun.Add(needs + s.late()); end.Before(s.timer()) && !c.ok() && (c.over || s.serves(c, s.timer())) {
 			what := "has no answer"
 			if c.over {
-				what = fmt.Sprintf("failed at %s: status %d, %v %v", s.since(c.ended), c.heard.status, c.err, c.heard.broken)
+				what = fmt.Sprintf("failed at %s: %v", s.since(c.ended), c.why())
 			}
 			return fmt.Sprintf("%s began at %s, before the drain at %s, takes at most %v and had until the timer at %s; it %s",
 				c.name, s.since(c.begun), s.since(s.drain()), c.load.took.longest, s.since(s.timer()), what)

@@ -114,7 +114,7 @@ func TestStory(t *testing.T) {
 		want []string
 	}{
 		"before": {testBefore, []string{`rule "bounded"`, "and no more", "To reproduce, specify"}},
-		"first":  {testFirst, []string{`rule "drained"`, "what was asked:", "what happened:", "sequenceDiagram", "To reproduce, specify"}},
+		"first":  {testFirst, []string{`rule "drained"`, "what was asked:", "what happened:", "fails: rpc error: code = Unavailable", "sequenceDiagram", "To reproduce, specify"}},
 	}
 	const env = "SHUTDOWNTEST_STORY"
 	if red, ok := reds[os.Getenv(env)]; ok {
