@@ -253,7 +253,7 @@ func (k *checking) order(more config) {
 			case other == name:
 				k.fail("%s %q is After itself", kind, name)
 			case k.config.index.names[[2]string{members, other}] == "" && k.added.names[[2]string{members, other}] == "":
-				k.fail("%s %q is After %q, but there is no server and no worker with that name", kind, name, other)
+				k.fail("%s %q is After %q, but there is no server and no worker with that name, in this call or an earlier one: the others are %q", kind, name, other, k.others(name))
 			case last:
 				k.fail("%s %q is After %q, but stops last, after everything", kind, name, other)
 			case k.config.index.last[other] || k.added.last[other]:
@@ -280,6 +280,20 @@ func (k *checking) order(more config) {
 			return
 		}
 	}
+}
+
+// others returns the names that After may give to the server or worker of that name.
+func (k *checking) others(name string) []string {
+	var all []string
+	for _, x := range []index{k.config.index, k.added} {
+		for key := range x.names {
+			if key[0] == members && key[1] != name && !x.last[key[1]] {
+				all = append(all, key[1])
+			}
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // circle returns the names on a path that leads from name back to a name on it, or
