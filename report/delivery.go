@@ -13,7 +13,7 @@ type Delivery struct {
 }
 
 // String says it in a few words, for example: observer "metrics" has not returned,
-// missed 3, failed 0, took 12.
+// missed 3, failed 0, told 12.
 func (d Delivery) String() string {
 	name := string(d.Op)
 	if d.Name != "" {
@@ -23,5 +23,5 @@ func (d Delivery) String() string {
 	if d.Busy {
 		busy = " has not returned,"
 	}
-	return fmt.Sprintf("%s%s missed %d, failed %d, took %d", name, busy, d.Missed, d.Failed, d.Told)
+	return fmt.Sprintf("%s%s missed %d, failed %d, told %d", name, busy, d.Missed, d.Failed, d.Told)
 }

@@ -161,7 +161,7 @@ func TestReportString(t *testing.T) {
   note      "web": two | lines
   failed    closer "db" timed out; begun in phase close, took 20ms, at +3.52s, and has not returned
   failed    closer "log" failed: one | two; begun in phase close, took 20ms, at +3.52s
-  listener  logger has not returned, missed 2, failed 0, took 3
+  listener  logger has not returned, missed 2, failed 0, told 3
 `
 	if got := r.String(); got != want {
 		t.Errorf("it says\n%s\nwant\n%s", got, want)
