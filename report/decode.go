@@ -72,7 +72,7 @@ func (in jsonReport) report() (Report, error) {
 		}
 		out.Outcome = o
 	}
-	if in.ExitCode == ExitNotRun && out.Outcome == 0 && in.Error != (Report{}).headline() {
+	if in.ExitCode == ExitNotRun && out.Outcome == 0 && in.Error != (Report{}).headline() && in.Error != out.headline() {
 		out.NotRun = errors.New(in.Error)
 	}
 	if in.Timer.IsZero() && !in.Deadline.IsZero() { // a report of before there was this key

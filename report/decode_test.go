@@ -154,9 +154,9 @@ func TestReadRefuses(t *testing.T) {
 // steps are what an observer is given of a short shutdown.
 func steps() []report.Step {
 	at := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
-	known := report.Report{Triggered: at, Begun: at, Ended: at, Deadline: at.Add(time.Second), Timer: at.Add(time.Second / 2), CauseText: "c"}
+	known := report.Report{Outcome: report.OutcomeDrained, Triggered: at, Begun: at, Ended: at, Deadline: at.Add(time.Second), Timer: at.Add(time.Second / 2), CauseText: "c"}
 	done := known
-	done.Outcome, done.Ended = report.OutcomeDrained, at.Add(30*time.Millisecond)
+	done.Ended = at.Add(30 * time.Millisecond)
 	step := func(kind report.Kind, name string, state fsm.State, after time.Duration) report.Step {
 		s := report.Step{Kind: kind, Name: name, State: state, Phase: 1, Start: at.Add(after), Elapsed: after}
 		s.Now.At = s.Start
@@ -220,6 +220,13 @@ func TestLinesCutOff(t *testing.T) {
 		}
 		if (r.Outcome == report.OutcomeDrained) != (n == len(lines)) {
 			t.Errorf("%d lines: outcome %v", n, r.Outcome)
+		}
+		if cut := n < len(lines); strings.Contains(r.String(), "the record ends here\n") != cut || strings.Contains(r.String(), "exit code") == cut {
+			t.Errorf("%d lines: %v", n, r)
+		}
+		var back report.Report
+		if text, err := json.Marshal(r); err != nil || json.Unmarshal(text, &back) != nil || back.String() != r.String() {
+			t.Errorf("%d lines: %v, and read back from JSON %v, error %v", n, r, back, err)
 		}
 	}
 }

@@ -106,7 +106,7 @@ func (r *Recorder) fail(err error) {
 }
 
 // ReadRecord makes a Report of what a Recorder wrote, as far as that goes: without a summary it
-// ends where the lines do, with the outcome that the states tell, or none. Calls that have
+// ends where the lines do, and has no outcome. Calls that have
 // begun and not ended there have no Result and are Abandoned. A last line that is not
 // whole is left aside; any other one that is not a Step is an error that names it.
 // Records of several runs are an error: the second trigger is named.
@@ -213,6 +213,9 @@ func (g *reading) report() (Report, error) {
 		return Report{}, errors.New("report: the lines have no trigger: nothing was shut down, or they end before")
 	}
 	r := g.r
+	if !g.summed {
+		r.Outcome = 0 // the trigger's report has that of a shutdown in which nothing more happens
+	}
 	for _, s := range g.begun {
 		s.Duration = max(0, g.end.Sub(s.Start))
 		r.Steps = append(r.Steps, s)

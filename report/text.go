@@ -11,12 +11,18 @@ import (
 // String returns a summary of a few lines: outcome, times, path, phases, what
 // became of the work, and every failure by name.
 func (r Report) String() string {
-	if r.Outcome == 0 {
+	var b strings.Builder
+	switch {
+	case r.Outcome != 0:
+		fmt.Fprintf(&b, "%s, exit code %d\n", r.headline(), r.ExitCode())
+	case r.isCut():
+		fmt.Fprintf(&b, "%s: the record ends here\n", r.headline())
+	default:
 		return r.headline()
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s, exit code %d\n", r.headline(), r.ExitCode())
-	fmt.Fprintf(&b, "  path      %s\n", strings.Join(r.pathNames(), " -> "))
+	if len(r.Path) > 0 { // a record may end before the first transition
+		fmt.Fprintf(&b, "  path      %s\n", strings.Join(r.pathNames(), " -> "))
+	}
 	var phases []string
 	for _, s := range r.Steps {
 		if s.Kind == KindPhase && s.Phase >= lastcall.PhaseAnnounce {
@@ -97,7 +103,7 @@ func (r Report) writeWork(b *strings.Builder) {
 // lastIn says why phase settle ended, and names the server or worker for which phase
 // drain or wait was waiting when it ended, if it ended because that came back.
 func (r Report) lastIn(phase Step) string {
-	if phase.Phase == lastcall.PhaseSettle {
+	if phase.Phase == lastcall.PhaseSettle && r.Settle != "" {
 		return " (" + string(r.Settle) + ")"
 	}
 	ended := phase.Phase == lastcall.PhaseDrain && r.Outcome == OutcomeDrained || phase.Phase == lastcall.PhaseWait && r.Outcome != OutcomeAbandoned
@@ -120,13 +126,20 @@ func (r Report) lastIn(phase Step) string {
 	return " (last: " + last.Subject() + ")"
 }
 
+// isCut reports whether this is what a record has of a shutdown that was not over.
+func (r Report) isCut() bool { return r.NotRun == nil && r.Outcome == 0 && !r.Triggered.IsZero() }
+
 // headline is the report in one line.
 func (r Report) headline() string {
 	switch {
 	case r.NotRun != nil:
 		return r.NotRun.Error()
-	case r.Outcome == 0:
+	case r.Outcome == 0 && !r.isCut():
 		return "report: no shutdown"
+	}
+	outcome := "no outcome yet"
+	if r.Outcome != 0 {
+		outcome = r.Outcome.String()
 	}
 	forced := ""
 	if r.Forced {
@@ -136,7 +149,7 @@ func (r Report) headline() string {
 	if r.Suspended > 0 {
 		suspended = ", suspended for " + Round(r.Suspended)
 	}
-	return fmt.Sprintf("shutdown: %v%s in %s of %v%s (%s)", r.Outcome, forced, Round(r.Took()), r.Budget.Total, suspended, oneLine(r.CauseText))
+	return fmt.Sprintf("shutdown: %s%s in %s of %v%s (%s)", outcome, forced, Round(r.Took()), r.Budget.Total, suspended, oneLine(r.CauseText))
 }
 
 func (r Report) pathNames() []string {

@@ -105,7 +105,7 @@ func TestReportOfWrongFiles(t *testing.T) {
 func TestReportOfStdin(t *testing.T) {
 	const line = "\ufeff" + `{"version":1,"kind":"trigger","name":"trigger","state":"SERVING","phase":"serve","start":"2026-01-01T12:00:00Z","error":"deploy","at":"2026-01-01T12:00:00Z",` +
 		`"report":{"outcome":"none","cause":"deploy","begun":"2026-01-01T11:00:00Z","triggered":"2026-01-01T12:00:00Z","deadline":"2026-01-01T12:00:25Z"}}` + "\n"
-	for text, want := range map[string]string{string(transcripts(t)["drained"]): "shutdown: drained in 3.55s", line: "report: no shutdown"} {
+	for text, want := range map[string]string{string(transcripts(t)["drained"]): "shutdown: drained in 3.55s", line: "shutdown: no outcome yet in 0s of 0s (deploy): the record ends here\n"} {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "report", "-")
 		cmd.Env = append(os.Environ(), asLastcall+"=1")
 		cmd.Stdin = strings.NewReader(text)
