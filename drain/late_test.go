@@ -145,20 +145,20 @@ func TestAcceptedAndNotWatched(t *testing.T) {
 	bubble(t, func(t *testing.T, later func(func())) {
 		g, p := drain.New(), newPipes()
 		lis := g.Listen(p)
-		accepted := make(chan struct{})
+		accepted := make(chan net.Conn, 1)
 		r := beginWith(t, usual, controller.WithServer("g", g, controller.Serving(func() error {
 			c, err := lis.Accept()
 			if err != nil {
 				return err
 			}
-			later(func() { c.Close() })
-			close(accepted)
+			accepted <- c
 			_, _ = lis.Accept()
 			return nil
 		}, nil)))
 		c := p.dial()
 		later(func() { c.Close() })
-		<-accepted
+		served := <-accepted
+		later(func() { served.Close() })
 		r.trigger()
 		if got := r.wait(t); got.Outcome != report.OutcomeDrained || r.took > 100*time.Millisecond {
 			t.Errorf("after %v\n%v", r.took, got)

@@ -69,6 +69,8 @@ func (s *Server) label(r *request, req *http.Request) {
 	pprof.SetGoroutineLabels(labels)
 }
 
+func (m *mark) label(name string) { m.labels = stacks.Of(context.Background(), name) }
+
 // markOf returns the mark of a route. There are as many as the mux has patterns, for each
 // method of HTTP.
 func (s *Server) markOf(r *request, pattern string) *mark {
@@ -82,7 +84,7 @@ func (s *Server) markOf(r *request, pattern string) *mark {
 		}
 		m := &mark{pattern: pattern}
 		r.pattern.Store(&m.pattern)
-		m.labels = stacks.Of(context.Background(), r.name())
+		m.label(r.name())
 		if !slices.Contains(knownMethods(), r.method) { // clients must not make names
 			return m
 		}

@@ -265,17 +265,21 @@ func foreignHealth(flip func(*health.Server)) build {
 	}
 }
 
+// set sets a flag, and returns a function that takes it back.
+func set(name, value string) (back func()) {
+	v := flag.Lookup(name).Value
+	given := v.String()
+	_ = v.Set(value)
+	return func() { _ = v.Set(given) }
+}
+
 // found fails the test if a rule does not find a bug by itself. The other rules are left
 // out: a bare gRPC server has more bugs than the one in question, such as silent peers
 // that hold GracefulStop and Stop.
 func found(t *testing.T, name string, k *kit) {
 	k.rules = slices.DeleteFunc(k.rules, func(r rule) bool { return r.name != name })
-	for name, value := range map[string]string{"rapid.checks": "1000", "rapid.shrinktime": "0s"} {
-		v := flag.Lookup(name).Value
-		given := v.String()
-		_ = v.Set(value)
-		defer func() { _ = v.Set(given) }()
-	}
+	t.Cleanup(set("rapid.checks", "1000"))
+	t.Cleanup(set("rapid.shrinktime", "0s"))
 	began := time.Now()
 	text := fails(t, k)
 	took := time.Since(began)

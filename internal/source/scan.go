@@ -73,24 +73,9 @@ func (p *program) inspect(root ast.Node, where site) {
 		p.flowsIn(n)
 		switch n := n.(type) {
 		case *ast.ValueSpec:
-			for i, name := range n.Names {
-				switch {
-				case len(n.Values) == len(n.Names):
-					p.define(name, n.Values[i])
-				case len(n.Values) == 0:
-					p.define(name, nil)
-				}
-			}
+			p.declared(n)
 		case *ast.AssignStmt:
-			for i, lhs := range n.Lhs {
-				id, ok := lhs.(*ast.Ident)
-				switch {
-				case !ok || p.info.Defs[id] == nil:
-					p.write(lhs)
-				case len(n.Lhs) == len(n.Rhs):
-					p.define(id, n.Rhs[i])
-				}
-			}
+			p.assigned(n)
 		case *ast.IncDecStmt:
 			p.write(n.X)
 		case *ast.RangeStmt:
@@ -122,6 +107,29 @@ func (p *program) inspect(root ast.Node, where site) {
 		}
 		return true
 	})
+}
+
+func (p *program) declared(n *ast.ValueSpec) {
+	for i, name := range n.Names {
+		switch {
+		case len(n.Values) == len(n.Names):
+			p.define(name, n.Values[i])
+		case len(n.Values) == 0:
+			p.define(name, nil)
+		}
+	}
+}
+
+func (p *program) assigned(n *ast.AssignStmt) {
+	for i, lhs := range n.Lhs {
+		id, ok := lhs.(*ast.Ident)
+		switch {
+		case !ok || p.info.Defs[id] == nil:
+			p.write(lhs)
+		case len(n.Lhs) == len(n.Rhs):
+			p.define(id, n.Rhs[i])
+		}
+	}
 }
 
 func (p *program) define(name *ast.Ident, e ast.Expr) {
