@@ -17,9 +17,10 @@ type Drain interface {
 
 // InFlight returns a handler that tells an operator who is in the way, at any time. GET and
 // HEAD answer with what every server has in flight, as the log's line of progress lists it:
-// name, kind, age and peer; the request itself is among them. POST has that line told as well, with the lines of code where
-// goroutines stand (controller.TellProgress). It blocks for at most 10 ms. Whoever reaches
-// it learns the peers, unless the controller was given controller.WithoutPeers.
+// name, kind, age, peer and path; the request itself is among them. POST has that line
+// logged as well, with the lines of code where goroutines stand (controller.TellProgress).
+// It blocks for at most 10 ms. Every client that reaches it learns the peers and paths,
+// unless the controller was given controller.WithoutPeers.
 func InFlight(ctl Drain) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.Method {

@@ -101,8 +101,9 @@
 // still busy when Run returns. After the trigger the first step is the cause; if its
 // text takes longer than 100 ms, the cause is told without it. A slow observer delays no
 // other one; what it missed is counted in the report, and so are log lines that the
-// writer refused. At its end Run waits at most 10 ms, and not past the deadline, for
-// observers that have been quick so far.
+// writer refused. At its end Run waits for an observer that has never needed longer than
+// 100 ms for a step until it has had the present one for 100 ms, and for a log until it
+// has had it for a second; at most a second in all, and not past the deadline.
 //
 // G10 Nothing left: when Run has returned, no goroutine of the library is alive
 // except those that wait for user code which has not returned; the report

@@ -26,7 +26,7 @@ type feed struct {
 	inHand  bool // and the observer has a step
 	closed  bool
 	since   time.Time // when it was last given a step, or a goroutine to take one
-	slow    bool      // it has needed longer than grace for a step
+	slow    bool      // it has needed longer than tellTime for a step
 	told    int       // how many steps it has taken
 	failed  int       // how many it has not
 }

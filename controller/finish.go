@@ -9,7 +9,7 @@ import (
 )
 
 // toldTime is how long an observer may take for one step before the flush no longer
-// waits for it.
+// waits for it, and how long the end of Run waits for a log's line.
 const toldTime = time.Second
 
 // grace is how long user code that takes next to no time may need to get the

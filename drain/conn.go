@@ -15,13 +15,12 @@ import (
 
 // Conn is a connection that a group waits for until Close is called. It is idle at
 // first, as nothing has been read from it, and busy from the first byte that Read
-// returns. In the drain an idle
-// connection ends at once: Read returns io.EOF without having read anything. One from which
-// nothing was ever read may wait for its first byte until a second after WatchConn was
-// called, or for half of the time to the timer: the client has just connected, and no
-// other process will serve it. A busy
-// one goes on as if nothing had happened, until it is idle again: see Idle. So a
-// request of which a byte was read is served to its end, and none is half-read.
+// returns. In the drain an idle connection ends at once: Read returns io.EOF without having
+// read anything. One from which nothing was ever read may wait for its first byte until a
+// second after WatchConn was called, or for half of the time to the timer if that is less:
+// the client has just connected, and no other process will serve it. A busy one goes on as
+// if nothing had happened, until it is idle again: see Idle. So a request of which a byte
+// was read is served to its end, and none is half-read.
 // A connection of which Idle is never called is waited for until it is closed;
 // Tell and lastcall.Draining are for those.
 //

@@ -8,8 +8,8 @@ import (
 	"github.com/lastcall-go/lastcall"
 )
 
-// firstTime is how long after it was accepted a connection may send its first byte in the
-// drain.
+// firstTime is how long after WatchConn was called a connection may send its first byte in
+// the drain.
 const firstTime = time.Second
 
 // limit is one of the two deadlines of a connection, guarded by its mutex.

@@ -28,7 +28,7 @@ func (g *Group) Announce(context.Context) error {
 	return nil
 }
 
-// GracefulStop closes the group: work is refused from now on, listeners are closed,
+// GracefulStop closes the listeners, and then the group: work is refused from now on,
 // connections between two requests end, and what was given to Tell is called. It
 // blocks until all work has ended, which nothing here bounds. It is called by the
 // controller.

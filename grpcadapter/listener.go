@@ -139,7 +139,7 @@ func (l *Listener) limitAcks(c net.Conn) {
 	}
 }
 
-// Close makes Accept return and closes the listener inside. It waits at most 10 ms for
+// Close makes Accept return and closes the listener inside. It waits at most 0.2 s for
 // that, and only for one of package net. A listener whose descriptor was taken with
 // File().Fd() is closed, too. The file of a unix socket is removed with it, unless it is
 // another socket's by then. Connections that are past their handshake stay. A second call

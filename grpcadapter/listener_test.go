@@ -591,7 +591,7 @@ func TestSocketListenerAfterClose(t *testing.T) {
 				}
 			}
 			<-lis.Closed()
-			for end := time.Now().Add(10 * time.Second); len(lis.Left()) != 0 && time.Now().Before(end); { // Close waits no longer than 10 ms for the processor
+			for end := time.Now().Add(10 * time.Second); len(lis.Left()) != 0 && time.Now().Before(end); { // Close waits only for a while for the processor
 				time.Sleep(time.Millisecond)
 			}
 			if len(lis.Left()) != 0 {

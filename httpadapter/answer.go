@@ -44,7 +44,9 @@ func (r *request) Says(status int) (goes bool) {
 func (r *request) fixed() {
 	h := r.Header()
 	r.length, r.anywhere = h.Get("Content-Length"), endsAnywhere(h)
-	r.untilClose.Store(r.http1 && r.length == "" && (r.http10 || h.Get("Transfer-Encoding") == "identity"))
+	if r.http1 {
+		r.conn.UntilClose.Store(r.length == "" && (r.http10 || h.Get("Transfer-Encoding") == "identity"))
+	}
 }
 
 // goes reports whether an answer with this header may be sent.

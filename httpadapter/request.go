@@ -30,9 +30,8 @@ type request struct {
 	events             bool        // the client is an EventSource
 	early              bool        // the handler has said something before the timer fired
 	complete           bool        // the handler has returned, and its answer goes
-	anywhere           bool        // see endsAnywhere; like the next two since the header is fixed
+	anywhere           bool        // see endsAnywhere; like the next one since the header is fixed
 	length             string      // Content-Length
-	untilClose         atomic.Bool // the end of the connection is that of the answer
 	hijack             atomic.Bool // the handler has taken the connection over
 	endless            *endless    // nil: the request ends by itself
 	pattern            atomic.Pointer[string]
@@ -116,7 +115,7 @@ func (r *request) returned(req *http.Request) {
 		_ = form.RemoveAll() // what is left is in the temporary folder
 	}
 	r.ends()
-	if r.untilClose.Load() && (r.State.Load() == cancelled || r.server.timeIsUp()) {
+	if r.conn.UntilClose.Load() && (r.State.Load() == cancelled || r.server.timeIsUp()) {
 		if r.complete {
 			r.conn.Resets(false)
 		} else {
@@ -169,6 +168,7 @@ func (r *request) ends() {
 func (r *request) Hijacked() {
 	t := r.server.tracker
 	r.hijack.Store(true)
+	r.conn.UntilClose.Store(false) // how it is closed is the handler's business
 	if r.server.leaveHijacked {
 		t.Release(r)
 	}
@@ -199,7 +199,7 @@ func (r *request) wake(writes bool) {
 		}
 	}
 	if r.http1 {
-		if writes && r.untilClose.Load() {
+		if writes && !r.over.Load() && r.conn.UntilClose.Load() {
 			r.conn.Resets(true) // net/http closes the connection when a write fails
 			if r.over.Load() {
 				r.conn.Resets(false)

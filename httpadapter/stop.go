@@ -181,12 +181,15 @@ func (s *Server) Stop() {
 	_ = s.conns.Close() // always nil
 	s.conns.RefuseHandshakes()
 	for _, r := range s.tracker.InFlight() {
-		if r.untilClose.Load() {
+		if r.conn.UntilClose.Load() {
 			r.conn.Resets(true) // what the client has would look complete
 		}
 	}
 	closing := s.conns.Held(false)
 	for _, c := range closing {
+		if c.UntilClose.Load() && c.Writing() { // the handler has returned, and not all is written
+			c.Resets(true)
+		}
 		c.Finish()
 	}
 	s.end(errStopped) // afterwards: clients must not hear what handlers have not said that return then

@@ -75,6 +75,12 @@ func using(db *Watched, f func(context.Context) error) func(context.Context) err
 	}
 }
 
+// tagged is a context as a program may have it: it cannot be a key of a map.
+type tagged struct {
+	context.Context
+	tags []string
+}
+
 // consume returns a worker that claims jobs until it is told to stop.
 func consume(e *Env, db *Watched) func(claim, work context.Context) error {
 	return func(claim, within context.Context) error {
@@ -84,7 +90,7 @@ func consume(e *Env, db *Watched) func(claim, work context.Context) error {
 			case <-claim.Done():
 				continue
 			}
-			done, release := e.Claim(claim, "jobs"), db.Use()
+			done, release := e.Claim(tagged{claim, nil}, "jobs"), db.Use()
 			_ = work(within)
 			release()
 			done()

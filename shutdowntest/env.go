@@ -29,7 +29,7 @@ type Env struct {
 	lis     map[string]*listener
 	cleanup []func()
 	own     bool                           // the service reads Signals itself
-	until   map[context.Context]*time.Time // when the contexts of claims ended; guarded by seen
+	until   map[<-chan struct{}]*time.Time // when the contexts of claims ended, by their Done; guarded by seen
 }
 
 // fatal is what Fatal panics with.
@@ -194,12 +194,12 @@ func (e *Env) Claim(ctx context.Context, name string) (done func()) {
 	c := &claim{name: name, begun: time.Now(), late: ctx.Err() != nil || ctx.Done() == nil}
 	e.seen.do(func() {
 		e.seen.claims = append(e.seen.claims, c)
-		if _, known := e.until[ctx]; !known && !c.late {
+		if _, known := e.until[ctx.Done()]; !known && !c.late {
 			end := new(time.Time)
-			e.until[ctx] = end
+			e.until[ctx.Done()] = end
 			context.AfterFunc(ctx, func() { e.seen.do(func() { *end = time.Now() }) })
 		}
-		c.until = e.until[ctx]
+		c.until = e.until[ctx.Done()]
 	})
 	return sync.OnceFunc(func() { e.seen.do(func() { c.ended = time.Now() }) })
 }

@@ -19,8 +19,8 @@ const (
 )
 
 // Listener is a net.Listener around one that may not behave: Close waits for it for a
-// moment, and only if it is of package net, and from then on Accept returns net.ErrClosed, whatever the
-// listener inside does. All methods may be called concurrently.
+// moment, and only if it is of package net, and from then on Accept returns net.ErrClosed,
+// whatever the listener inside does. All methods may be called concurrently.
 type Listener struct {
 	inner net.Listener // nil: there is none
 	owner string

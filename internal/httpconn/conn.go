@@ -24,6 +24,8 @@ type Conn struct {
 	conns *Conns
 	// Labelled: the user's ConnContext or BaseContext has goroutine labels.
 	Labelled bool
+	// UntilClose: the end of the connection is that of the answer, as its header says.
+	UntilClose atomic.Bool
 
 	through bool                     // net/http has the *tls.Conn of the listener: no method here is called
 	secured atomic.Pointer[tls.Conn] // that net/http has; nil: none
@@ -177,6 +179,7 @@ func (c *Conn) speaksHTTP2(nc net.Conn) bool {
 func (c *Conn) Serves(http1, body bool) bool {
 	if http1 {
 		c.stopBody()
+		c.UntilClose.Store(false)
 		c.mu.Lock()
 		c.phase, c.used = busy, true
 		c.piped, c.fed = c.piped || !c.fed && !c.through, false
