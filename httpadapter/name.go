@@ -73,27 +73,23 @@ func (s *Server) label(r *request, req *http.Request) {
 // method of HTTP.
 func (s *Server) markOf(r *request, pattern string) *mark {
 	at := route{r.method, pattern}
-	for {
-		known := s.marks.Load()
-		if known != nil {
-			if m := (*known)[at]; m != nil {
-				return m
-			}
-		}
-		m := &mark{pattern: pattern}
-		r.pattern.Store(&m.pattern)
-		m.labels = stacks.Of(context.Background(), r.name())
-		if !slices.Contains(knownMethods(), r.method) { // clients must not make names
+	known := s.marks.Load()
+	if known != nil {
+		if m := (*known)[at]; m != nil {
 			return m
 		}
+	}
+	m := &mark{pattern: pattern}
+	r.pattern.Store(&m.pattern)
+	m.labels = stacks.Of(context.Background(), r.name())
+	if slices.Contains(knownMethods(), r.method) { // clients must not make names
 		all := map[route]*mark{at: m}
 		if known != nil {
 			maps.Copy(all, *known)
 		}
-		if s.marks.CompareAndSwap(known, &all) {
-			return m
-		}
+		s.marks.CompareAndSwap(known, &all) // otherwise a later request keeps one
 	}
+	return m
 }
 
 // SetPattern sets the pattern under which a request is counted, from inside its handler: for

@@ -274,7 +274,7 @@ func found(t *testing.T, name string, k *kit) {
 		v := flag.Lookup(name).Value
 		given := v.String()
 		_ = v.Set(value)
-		defer func() { _ = v.Set(given) }()
+		t.Cleanup(func() { _ = v.Set(given) })
 	}
 	began := time.Now()
 	text := fails(t, k)

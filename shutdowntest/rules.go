@@ -113,7 +113,7 @@ func notLost(s *seen) string {
 		if !s.fair(c) || c.load.endless() || c.over && c.usual() {
 			continue
 		}
-		if c.load.varies() && !(c.over && c.ended.Before(s.timer())) {
+		if c.load.varies() && (!c.over || !c.ended.Before(s.timer())) {
 			continue // it may be one that needs longer; cut before the timer, it was not given what others need
 		}
 		needs := c.load.took.longest * time.Duration(len(s.calls)+1) // they may wait for each other
