@@ -189,7 +189,7 @@ func build(dir string, env []string, args ...string) error {
 	cmd := exec.CommandContext(context.Background(), args[0], args[1:]...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w: %s: %v: %s", errMissing, args[0], err, strings.ReplaceAll(string(out), "\n", " "))
+		return fmt.Errorf("%w: %s: %w: %s", errMissing, args[0], err, strings.ReplaceAll(string(out), "\n", " "))
 	}
 	return nil
 }

@@ -60,7 +60,7 @@ func run(args []string) error {
 		p.names = append(p.names, c.name)
 	}
 	if *names != "" {
-		for _, name := range strings.Split(*names, ",") {
+		for name := range strings.SplitSeq(*names, ",") {
 			if !slices.Contains(p.names, name) {
 				return fmt.Errorf("there is no client %q; there are %s", name, strings.Join(p.names, ", "))
 			}
@@ -101,8 +101,12 @@ func (p *plan) measure(c client, through, server string) (result, error) {
 	if through != "" {
 		all = append(all, &rollout{proto: c.proto, server: server, settle: p.settle})
 	}
+	defer func() {
+		for _, r := range all {
+			r.kill()
+		}
+	}()
 	for _, r := range all {
-		defer r.kill()
 		if err := r.begin(ctx); err != nil {
 			return result{}, err
 		}
@@ -135,7 +139,7 @@ func (p *plan) measure(c client, through, server string) (result, error) {
 	err = cmd.Wait()
 	found := c.read(out.String())
 	if found.calls == 0 {
-		return result{}, fmt.Errorf("it made no call (%v): %s", err, out.String())
+		return result{}, errors.Join(errors.New("it made no call: "+out.String()), err)
 	}
 	for _, r := range all {
 		if err := r.end(); err != nil {

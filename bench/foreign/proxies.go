@@ -73,7 +73,7 @@ func proxy(ctx context.Context, name, proto, a, b string) (front string, end fun
 			_ = os.RemoveAll(dir)
 		}
 	}()
-	if err := os.Chmod(dir, 0o755); err != nil { // nginx's workers may be another user's
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // nginx's workers may be another user's
 		return "", nil, err
 	}
 	free, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
@@ -83,7 +83,8 @@ func proxy(ctx context.Context, name, proto, a, b string) (front string, end fun
 	front = free.Addr().String()
 	_ = free.Close()
 	file := filepath.Join(dir, "config")
-	text, args := "", []string(nil)
+	var text string
+	var args []string
 	switch name {
 	case "haproxy":
 		text, args = haproxyConfig, []string{"-db", "-f", file}

@@ -21,8 +21,8 @@ import (
 type rollout struct {
 	proto, server string
 	settle        time.Duration
-	front         net.Listener // of the balancer
-	to            atomic.Value // the address that its next connection is led to
+	front         net.Listener           // of the balancer
+	to            atomic.Pointer[string] // the address that its next connection is led to
 	now           *exec.Cmd
 }
 
@@ -33,7 +33,7 @@ func (r *rollout) begin(ctx context.Context) error {
 		return err
 	}
 	r.now = next
-	r.to.Store(addr)
+	r.to.Store(&addr)
 	r.front, err = (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -44,7 +44,7 @@ func (r *rollout) begin(ctx context.Context) error {
 			if err != nil {
 				return // it is closed
 			}
-			go connect(client, r.to.Load().(string))
+			go connect(client, *r.to.Load())
 		}
 	}()
 	return nil
@@ -52,15 +52,17 @@ func (r *rollout) begin(ctx context.Context) error {
 
 // connect passes on what the two say, until both have closed.
 func connect(client net.Conn, to string) {
-	defer client.Close()
-	server, err := net.Dial("tcp", to) //nolint:noctx // on the loopback it takes no time
+	defer func() { _ = client.Close() }()
+	server, err := net.Dial("tcp", to)
 	if err != nil {
 		return
 	}
-	defer server.Close()
+	defer func() { _ = server.Close() }()
 	pass := func(to, from net.Conn) {
 		_, _ = io.Copy(to, from) // whoever has closed has said why
-		_ = to.(*net.TCPConn).CloseWrite()
+		if tcp, ok := to.(*net.TCPConn); ok {
+			_ = tcp.CloseWrite() // fails if it is closed
+		}
 	}
 	var both sync.WaitGroup
 	both.Go(func() { pass(server, client) })
@@ -98,7 +100,7 @@ func (r *rollout) replace(ctx context.Context) error {
 	}
 	old := r.now
 	r.now = next
-	r.to.Store(addr)
+	r.to.Store(&addr)
 	return terminate(old)
 }
 

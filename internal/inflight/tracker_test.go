@@ -233,7 +233,7 @@ func TestSlowest(t *testing.T) {
 		time.Sleep(time.Second)
 		tr.Enter(inflight.Stopped)
 		tr.End(cut, inflight.ByStage)
-		after := func(n time.Duration) time.Time { return announced.Add(n * time.Second / 2) }
+		after := func(halves int) time.Time { return announced.Add(time.Duration(halves) * time.Second / 2) }
 		want := [3]lastcall.EndedWork{
 			{Began: after(2), Ended: after(7), Fate: "cut"},
 			{Began: after(2), Ended: after(5), Fate: "cancelled"},

@@ -231,7 +231,7 @@ func (p *program) mentioned(e ast.Expr, m memory) (all []types.Object) {
 		}
 		switch e := e.(type) {
 		case *ast.Ident:
-			if v, ok := p.info.ObjectOf(e).(*types.Var); ok && p.reaches(v.Type(), m) && !(v.IsField() && v.Pkg() != nil && isLooplab(v.Pkg().Path())) {
+			if v, ok := p.info.ObjectOf(e).(*types.Var); ok && p.reaches(v.Type(), m) && (!v.IsField() || v.Pkg() == nil || !isLooplab(v.Pkg().Path())) {
 				all = append(all, v.Origin())
 			}
 		case *ast.SliceExpr: // an array, too, shares its memory from then on

@@ -109,19 +109,25 @@ func (p *program) inspect(root ast.Node, where site) {
 		case *ast.CallExpr:
 			p.builtin(n)
 			p.dynamic(n)
-			if fn := p.callee(n.Fun); fn != nil {
-				p.direct[p.named(n.Fun)] = true
-				at := where
-				at.call = n
-				if spec, ok := root.(*ast.ValueSpec); ok && len(spec.Values) == len(spec.Names) {
-					i, _ := slices.BinarySearchFunc(spec.Values, n.End(), func(v ast.Expr, end token.Pos) int { return cmp.Compare(v.End(), end) })
-					at.name = spec.Names[i].Name
-				}
-				p.calls[fn] = append(p.calls[fn], at)
-			}
+			p.called(n, root, where)
 		}
 		return true
 	})
+}
+
+// called notes which function is called, and the variable that the value is for.
+func (p *program) called(call *ast.CallExpr, root ast.Node, at site) {
+	fn := p.callee(call.Fun)
+	if fn == nil {
+		return
+	}
+	p.direct[p.named(call.Fun)] = true
+	at.call = call
+	if spec, ok := root.(*ast.ValueSpec); ok && len(spec.Values) == len(spec.Names) {
+		i, _ := slices.BinarySearchFunc(spec.Values, call.End(), func(v ast.Expr, end token.Pos) int { return cmp.Compare(v.End(), end) })
+		at.name = spec.Names[i].Name
+	}
+	p.calls[fn] = append(p.calls[fn], at)
 }
 
 func (p *program) define(name *ast.Ident, e ast.Expr) {
