@@ -57,7 +57,7 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 // begin takes in an RPC, and reports whether it may run. One that may not is counted.
 func (s *Server) begin(r *rpc) bool {
 	m := r.method
-	if s.tracker.Begin(r, m.refusesFrom(), m.label.Kind != lastcall.WorkInfra) {
+	if s.tracker.Begin(r, s.refusesFrom(m), m.label.Kind != lastcall.WorkInfra) {
 		if !m.endless || m.watch || !s.drains.Load() {
 			return true
 		}

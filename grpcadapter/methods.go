@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -24,10 +25,16 @@ type method struct {
 	seen    atomic.Bool
 }
 
-// refusesFrom returns the stage from which new RPCs are refused.
-func (m *method) refusesFrom() inflight.Stage {
+// refusesFrom returns the stage from which new RPCs are refused. From the timer on the
+// drain takes none, although Cancel comes only when the servers behind have been cancelled.
+func (s *Server) refusesFrom(m *method) inflight.Stage {
 	if m.endless {
 		return inflight.Draining
+	}
+	if s.tracker.Stage() == inflight.Draining {
+		if at, ok := s.timerAt(); ok && !time.Now().Before(at) {
+			return inflight.Draining
+		}
 	}
 	return inflight.Refusing
 }

@@ -198,7 +198,9 @@ func (s *Server) Stop() {
 	}
 	s.tracker.Enter(inflight.Stopped)
 	if s.listener != nil {
-		s.listener.set.FinishAll() // side by side, where grpc closes one after the other
+		for _, c := range s.listener.set.Conns() {
+			tracked(c).Finish() // side by side, where grpc closes one after the other; at once, before a peer answers the GOAWAY
+		}
 	}
 	if srv != nil {
 		srv.Stop()

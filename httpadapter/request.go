@@ -79,8 +79,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		panic(http.ErrAbortHandler) // the answer could not be sent
 	}
 	req = s.findEndless(r, req)
-	if !s.tracker.Begin(r, inflight.Sealed, !r.infra) {
-		if s.tracker.Stage() >= inflight.Refusing {
+	limit := inflight.Sealed
+	if s.timeIsUp() {
+		limit = inflight.Serving // the servers behind this one are being cancelled, and it is next
+	}
+	if !s.tracker.Begin(r, limit, !r.infra) {
+		if s.tracker.Stage() >= inflight.Refusing || limit == inflight.Serving {
 			s.tracker.Refuse(r, inflight.Cancelled)
 		}
 		r.unavailable()

@@ -27,8 +27,8 @@ func DrawnTruly(r *Run) error {
 	return TrueDrawings(r.Report)
 }
 
-// sampled chooses a quarter of the runs: to draw and read a report takes as long as the run.
-func (r *Run) sampled() bool { return len(r.Report.Steps)%4 == 0 }
+// sampled chooses a tenth of the runs: to draw and read a report takes as long as the run.
+func (r *Run) sampled() bool { return len(r.Report.Steps)%10 == 0 }
 
 // RecordedTruly checks that the lines of Steps that an observer writes come to the report, as far as
 // they go: up to the summary and the flushers, if the observer heard of them.
