@@ -62,7 +62,7 @@ func (l Life) Times() (Times, bool) {
 }
 
 // TimerAt returns the instant in which the timer fires and work still running is
-// cancelled, as [Life.Times] does.
+// cancelled, as [Life.Times] does. In a server that stops last it is the deadline.
 func (l Life) TimerAt() (time.Time, bool) {
 	times, known := l.Times()
 	return times.Timer, known

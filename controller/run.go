@@ -167,7 +167,7 @@ func (r *run) start() {
 			continue
 		}
 		s.attaching = r.call(report.OpAttach, s.name,
-			func() error { s.full.Attach(r.Controller); return nil },
+			func() error { s.full.Attach(r.hostOf(s)); return nil },
 			func(res result) { r.attached(s, res) })
 	}
 	for _, w := range r.workers {
@@ -177,6 +177,26 @@ func (r *run) start() {
 		return !slices.ContainsFunc(r.servers, refuses) && !slices.ContainsFunc(r.lasts, refuses)
 	}
 	r.await(func() bool { return !r.at.IsZero() || accept() }, never)
+}
+
+// hostOf returns what a server is attached to.
+func (r *run) hostOf(s *server) lastcall.Host {
+	if slices.Contains(r.lasts, s) {
+		return lastHost{r.Controller}
+	}
+	return r.Controller
+}
+
+// lastHost is the controller as servers that stop last have it: the timer does not cancel
+// their work, which may run until the deadline.
+type lastHost struct{ *Controller }
+
+func (h lastHost) Life() lastcall.Life {
+	return lastcall.NewLife(h.draining, func() (lastcall.Times, bool) {
+		times, known := h.instants()
+		times.Timer = times.Deadline
+		return times, known
+	})
 }
 
 // attached goes on with a server's Serve, unless the shutdown has begun.

@@ -183,11 +183,9 @@ func (r *request) leaves(status int) {
 	}
 }
 
-// timeIsUp reports whether the timer has fired. A server that stops last serves on.
+// timeIsUp reports whether the timer has fired. For a server that stops last that is the
+// deadline.
 func (s *Server) timeIsUp() bool {
-	if s.last.Load() {
-		return false
-	}
 	if l := s.life.Load(); l != nil {
 		at, known := l.TimerAt()
 		return known && !time.Now().Before(at)

@@ -33,7 +33,6 @@ type Server struct {
 	calls   foreign.Calls
 	life    atomic.Pointer[lastcall.Life]
 	host    atomic.Pointer[lastcall.Host]
-	last    atomic.Bool   // it stops last
 	drains  atomic.Bool   // endEndless was called
 	mute    atomic.Bool   // the function that finds patterns hangs
 	changed chan struct{} // of capacity 1: GracefulStop has something to look at

@@ -51,9 +51,6 @@ func (s *Server) GracefulStop() {
 		<-s.stopped
 		return
 	}
-	if h := s.host.Load(); h != nil {
-		s.last.Store((*h).Phase() >= lastcall.PhaseClose)
-	}
 	s.tracker.Enter(inflight.Draining)
 	s.endEndless()
 	s.conns.LimitHandshakes(s.within(s.handshakeTime))
