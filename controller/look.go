@@ -30,12 +30,14 @@ type sight struct {
 func (r *run) look(leaks bool) { r.lookIf(leaks, func() bool { return true }) }
 
 // lookIfBusy begins a look that takes place when the function that it returns has been
-// called with true, on any goroutine; or if after grace it has not been called n times. With
-// nothing in flight there is nothing to name, and a look costs more than Stop.
+// called with true, on any goroutine; or if after grace, or half of the time to the deadline,
+// it has not been called n times. With nothing in flight there is nothing to name, and a look
+// costs more than Stop.
 func (r *run) lookIfBusy(n int) (busy func(bool)) {
 	answers := make(chan bool, n)
+	most := min(grace, time.Until(r.deadline)/2)
 	r.lookIf(false, func() bool {
-		limit := time.NewTimer(grace)
+		limit := time.NewTimer(most)
 		defer limit.Stop()
 		for range n {
 			select {
@@ -53,9 +55,10 @@ func (r *run) lookIfBusy(n int) (busy func(bool)) {
 }
 
 // lookIf is look for one that takes place if a function returns true, which it does soon.
+// At the deadline there is none: Run returns, and would not hear what it has found.
 func (r *run) lookIf(leaks bool, wanted func() bool) {
 	v := &r.sight
-	if r.config.see.noStacks {
+	if r.config.see.noStacks || !r.deadline.IsZero() && !time.Now().Before(r.deadline) {
 		return
 	}
 	v.leaks = v.leaks || leaks
