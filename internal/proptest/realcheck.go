@@ -107,13 +107,19 @@ func NotAdmitted(r *Run) error {
 			return nil
 		case a.handler.In.After(r.out(a.gs)):
 			return r.fail(a, "it was served at %s, when GracefulStop had returned", r.since(a.handler.In))
-		case r.expired && a.handler.In.After(r.expiry):
+		case r.expired && a.handler.In.After(r.expiry) && !r.hasSpoken(a):
 			return r.fail(a, "it was served at %s, after the timer", r.since(a.handler.In))
 		case a.at.Add(-a.Slow).After(a.gs.In.Add(a.on.Handshake + moment)):
 			return r.fail(a, "it was served, but the drain of the server had begun at %s", r.since(a.gs.In))
 		}
 		return nil
 	})
+}
+
+// hasSpoken reports whether a connection of a raw server was in flight at the timer, and until
+// its server was cancelled: it is from its first byte on.
+func (r *Run) hasSpoken(a *asked) bool {
+	return a.on.Kind == rawKind && !a.at.Add(-a.Slow).After(r.expiry) && !a.handler.In.After(r.cancelled(a.on.Name))
 }
 
 // RefusedWell is G2: who is not served is told so in a way that makes clients go elsewhere.
