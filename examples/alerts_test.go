@@ -38,7 +38,7 @@ type history struct {
 }
 
 type point struct {
-	chunks.Sample // that is no histogram
+	chunks.Sample // that is not a histogram
 	at            int64
 	v             float64
 }

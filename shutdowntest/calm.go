@@ -136,7 +136,7 @@ func (c *call) outcome() string {
 	return http.StatusText(c.heard.status)
 }
 
-// usual reports whether calls end like this when there is no shutdown.
+// usual reports whether calls end like this without a shutdown.
 func (c *call) usual() bool { return slices.Contains(c.load.fails, c.outcome()) }
 
 // endless reports whether the calls do not end by themselves.

@@ -35,7 +35,7 @@ func cases() []testCase {
 		{"the verbs may be called at the same time", together, false},
 		{"arrivals are known from the announcement on", arrivals, false},
 		{"what has work does not say that only idle peers hold it", busyIsNotIdle, false},
-		{"silent peers hold nobody for long", silent, false},
+		{"silent peers do not hold others for long", silent, false},
 	}
 }
 

@@ -92,7 +92,7 @@ func run(t *testing.T, s Subject) *running {
 // servedElsewhere reports whether Serve says that another server has the work.
 func servedElsewhere(err error) bool { return errors.Is(err, lastcall.ErrServedElsewhere) }
 
-// ended returns what Serve has returned, or nil if that is no failure.
+// ended returns what Serve has returned, or nil if that is not a failure.
 func ended(err error) error {
 	if servedElsewhere(err) {
 		return nil
