@@ -74,8 +74,9 @@ type FullServer interface {
 	// Cancel gives the work that still runs a status, and then ends its context with
 	// the cause. It is called in phase cancel, after the timer, and returns when those
 	// statuses, and the answers that were given before, are on the wire; with nothing
-	// in flight it returns at once. Stop follows. ctx ends with the share of the phase, a
-	// sixth of the time from the timer to the deadline; to give up then is not a failure.
+	// in flight it returns at once. Stop follows. ctx ends when GracefulStop has returned, so
+	// a Cancel that waits for ctx alone is never ahead of it; and with the share of the phase, a
+	// sixth of the time from the timer to the deadline: to give up then is not a failure.
 	// It carries the Life and the values of Run's context.
 	Cancel(ctx context.Context, cause error)
 

@@ -84,6 +84,57 @@ func TestG4_CancelThatIsDoneSooner(t *testing.T) {
 	})
 }
 
+// A Cancel that waits for its context hears of GracefulStop: it returns when that has
+// returned, not before and not later, and Stop has ended nothing. The outcome does not
+// depend on which of two goroutines the machine lets run first.
+func TestCancelHearsOfGracefulStop(t *testing.T) {
+	for name, lingers := range map[string]bool{"before Serve": true, "with Serve": false} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, d *diary, _ func()) {
+				s, asked := newServer(d, "s", 0), make(chan struct{})
+				s.graceful = func() { <-asked; time.Sleep(30 * time.Millisecond) }
+				s.serve = func() error {
+					<-asked
+					if lingers {
+						time.Sleep(50 * time.Millisecond)
+					}
+					time.Sleep(30 * time.Millisecond)
+					return nil
+				}
+				e := &canceling{server: s, cancel: func(ctx context.Context, _ error) {
+					close(asked)
+					<-ctx.Done()
+					d.note("heard: " + ctx.Err().Error())
+				}}
+				r, _ := runAfter(mustNew(t, budget, noSignals, withServer("s", e)), time.Minute)
+				d.wantTies(t, "s graceful 1m2s", "heard: context canceled 1m6.03s", "s stop 1m6.03s")
+				if r.Outcome != report.OutcomeCancelled {
+					t.Errorf("%v", r)
+				}
+			})
+		})
+	}
+}
+
+// Where GracefulStop had returned before the timer, and Serve has not, the context of
+// Cancel has ended when Cancel is called.
+func TestCancelAfterGracefulStop(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, _ func()) {
+		s, asked := newServer(d, "s", 0), make(chan struct{})
+		s.serve = func() error { <-asked; return nil }
+		e := &canceling{server: s, cancel: func(ctx context.Context, _ error) {
+			<-ctx.Done()
+			d.note("heard: " + ctx.Err().Error())
+			close(asked)
+		}}
+		r, _ := runAfter(mustNew(t, budget, noSignals, withServer("s", e)), time.Minute)
+		d.wantTies(t, "s graceful 1m2s", "heard: context canceled 1m6s")
+		if r.Outcome != report.OutcomeCancelled {
+			t.Errorf("%v", r)
+		}
+	})
+}
+
 // G4: a Cancel that has nothing to cancel costs no time: the forced end of a server
 // whose GracefulStop needs Stop to return is over in the timer's instant.
 func TestG4_NothingToCancel(t *testing.T) {

@@ -103,7 +103,7 @@ func (r *run) cancel() {
 			cancelers = slices.DeleteFunc(cancelers, func(s *server) bool {
 				begins := s.turn <= turn || !slices.ContainsFunc(inner[s], (*server).cancels)
 				if begins && !s.isGone() { // its handlers may have ended with those of its inner servers
-					s.cancelling = r.cancelServer(s, end())
+					r.cancelServer(s, end())
 					calls = append(calls, s.cancelling)
 				}
 				s.uncancelled = !begins
@@ -126,12 +126,13 @@ func (r *run) cancel() {
 }
 
 // cancelServer calls Cancel.
-func (r *run) cancelServer(s *server, end time.Time) *call {
-	return r.step(report.OpCancel, stepConfig{name: s.name, run: func(ctx context.Context) error {
+func (r *run) cancelServer(s *server, end time.Time) {
+	s.cancelling = r.step(report.OpCancel, stepConfig{name: s.name, run: func(ctx context.Context) error {
 		s.awaitAsked()
 		s.full.Cancel(ctx, lastcall.ErrTimer)
 		return nil
 	}}, end, nil)
+	r.endCancel(s)
 }
 
 // cancels reports whether Cancel of the server is still to come, or has not returned.

@@ -138,7 +138,17 @@ func (r *run) gracefulStop(s *server) {
 	if s.graceful != nil {
 		return
 	}
-	s.graceful = r.call(report.OpGracefulStop, s.name, func() error { s.server.GracefulStop(); return nil }, func(result) { r.release() })
+	s.graceful = r.call(report.OpGracefulStop, s.name, func() error { s.server.GracefulStop(); return nil }, func(result) {
+		r.release()
+		r.endCancel(s)
+	})
+}
+
+// endCancel ends the context of Cancel if GracefulStop has returned: what Cancel waits for.
+func (r *run) endCancel(s *server) {
+	if s.cancelling != nil && s.graceful.ended() {
+		r.endContext(s.cancelling, context.Canceled, nil)
+	}
 }
 
 // halt calls Stop, after the goroutine that calls GracefulStop has come to the call.

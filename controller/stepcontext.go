@@ -42,7 +42,8 @@ func (c *stepContext) Deadline() (time.Time, bool) { return c.deadline, true }
 func (c *stepContext) Done() <-chan struct{} { return c.done }
 
 // Err returns nil until the context ends; then context.DeadlineExceeded if its time
-// was over, and context.Canceled if the step had returned.
+// was over, and context.Canceled if the step had returned, or GracefulStop, for which a
+// Cancel waits.
 func (c *stepContext) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

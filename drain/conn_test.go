@@ -313,12 +313,7 @@ func TestCancelOfConnections(t *testing.T) {
 		if r.took != usualTimer {
 			t.Errorf("Run returned after %v, want %v", r.took, usualTimer)
 		}
-		// The connections end in the instant in which Cancel returns, and Stop may be called first (G5).
-		outcome := report.OutcomeCancelled
-		if got.Outcome == report.OutcomeStopped {
-			outcome = report.OutcomeStopped
-		}
-		wantOutcome(t, got, outcome, report.ExitInterrupted)
+		wantOutcome(t, got, report.OutcomeCancelled, report.ExitInterrupted)
 		wantWork(t, got.Work, lastcall.Work{Name: "c", Kind: lastcall.WorkConn, Before: 2, Cancelled: 2})
 		wantNotes(t, got)
 	})

@@ -72,7 +72,6 @@ func (s *Server) GracefulStop() {
 	}
 	s.gracefulStop()
 	s.noteLateness()
-	close(s.stopped)
 }
 
 // beginDrain does what comes before GracefulStop of grpc.
@@ -135,7 +134,7 @@ func (s *Server) letStop() {
 }
 
 // Cancel gives every RPC in flight the status Unavailable and ends its context with
-// the cause, and blocks until GracefulStop has returned, or ctx has ended. RPCs that
+// the cause, and blocks until ctx has ended, as it does when GracefulStop has returned. RPCs that
 // come later are refused. Answers that handlers have given before still go out until
 // then; what a client has not read when ctx ends is lost with the Stop that comes
 // next, however steadily it reads. Where no RPC is in flight and no answer on its way it
@@ -166,12 +165,13 @@ func (s *Server) Cancel(ctx context.Context, cause error) {
 	if len(rpcs) == 0 && s.awaitQuiet(ctx) {
 		return
 	}
-	select {
-	case <-s.stopped:
-	case <-ctx.Done():
-	}
+	<-ctx.Done()
 	if overHTTP { // the handlers have returned: net/http is writing their answers
-		foreign.Within(ctx.Done(), moment)
+		writes := moment
+		if end, ok := ctx.Deadline(); ok {
+			writes = min(writes, time.Until(end))
+		}
+		time.Sleep(writes)
 	}
 }
 

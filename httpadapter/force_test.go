@@ -86,8 +86,7 @@ func TestCancel(t *testing.T) {
 					if !errors.Is(cause, lastcall.ErrTimer) {
 						t.Errorf("cause %v", cause)
 					}
-					// Cancel and GracefulStop return in the same instant, and Stop follows Cancel at once (ADR 16).
-					if r.Outcome != report.OutcomeCancelled && r.Outcome != report.OutcomeStopped {
+					if r.Outcome != report.OutcomeCancelled {
 						t.Errorf("outcome %v\n%v", r.Outcome, r)
 					}
 					wantWork(t, r, "POST (no pattern)", lastcall.Work{Kind: lastcall.WorkRequest, Before: 1, Cancelled: 1})

@@ -120,7 +120,7 @@ func (s *Server) poke() {
 // Cancel ends the contexts of the requests in flight with the cause, and has reads of
 // their bodies return, and writes that are stuck; after half of its time all writes. What
 // their clients hear is in the documentation of the package; a request that comes is
-// answered 503. It blocks until GracefulStop has returned, or ctx has ended. It is called by
+// answered 503. It blocks until ctx has ended, as it does when GracefulStop has returned. It is called by
 // the controller.
 func (s *Server) Cancel(ctx context.Context, cause error) {
 	if s.isZero() {
@@ -150,8 +150,6 @@ func (s *Server) Cancel(ctx context.Context, cause error) {
 		}
 	}
 	select {
-	case <-s.stopped:
-		return
 	case <-ctx.Done():
 		return
 	case <-half.C:
@@ -161,10 +159,7 @@ func (s *Server) Cancel(ctx context.Context, cause error) {
 			s.calls.Run(callDeadline, func() { r.wake(true) })
 		}
 	}
-	select {
-	case <-s.stopped:
-	case <-ctx.Done():
-	}
+	<-ctx.Done()
 }
 
 // Stop closes every connection that handlers have not taken over, and ends the contexts of

@@ -235,13 +235,13 @@ func counts(t *testing.T, s Subject) {
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
-		r.Server.GracefulStop()
+		r.drain()
 	}()
 	close(before.release)
 	before.ends()
 	synctest.Wait()
 	want("one completed", lastcall.Work{Running: 1, Before: 1, Arrived: 1, Completed: 1})
-	r.Server.Cancel(t.Context(), errCause)
+	r.cancel()
 	arrived.ends()
 	<-drained
 	want("one cancelled", lastcall.Work{Before: 1, Arrived: 1, Completed: 1, Cancelled: 1})

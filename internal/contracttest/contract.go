@@ -62,8 +62,19 @@ type running struct {
 	Instance
 	host      *host
 	served    chan error
-	elsewhere bool // Serve returned lastcall.ErrServedElsewhere, which counts as nil
+	elsewhere bool            // Serve returned lastcall.ErrServedElsewhere, which counts as nil
+	drained   context.Context //nolint:containedctx // that of Cancel: it ends when GracefulStop has returned
+	isDrained context.CancelFunc
 }
+
+// drain calls GracefulStop.
+func (r *running) drain() {
+	defer r.isDrained()
+	r.Server.GracefulStop()
+}
+
+// cancel calls Cancel as the controller does.
+func (r *running) cancel() { r.Server.Cancel(r.drained, errCause) }
 
 func run(t *testing.T, s Subject) *running {
 	t.Helper()
@@ -72,6 +83,7 @@ func run(t *testing.T, s Subject) *running {
 		host:     &host{draining: make(chan struct{}), timer: time.Now().Add(time.Hour)},
 		served:   make(chan error, 1),
 	}
+	r.drained, r.isDrained = context.WithCancel(t.Context())
 	r.Server.Attach(r.host)
 	go func() { r.served <- r.Server.Serve() }()
 	select {

@@ -11,13 +11,12 @@ import (
 func cancels(t *testing.T, s Subject) {
 	r := run(t, s)
 	w := r.begin(t, false)
-	go r.Server.GracefulStop()
+	go r.drain()
 	synctest.Wait()
-	cancel := func() { r.Server.Cancel(t.Context(), errCause) }
 	if r.elsewhere { // the other server may still have to write answers
-		cancel()
+		r.cancel()
 	} else {
-		atOnce(t, "Cancel", cancel)
+		atOnce(t, "Cancel", r.cancel)
 	}
 	synctest.Wait()
 	if w.ctx.Err() == nil {
@@ -32,9 +31,9 @@ func cancels(t *testing.T, s Subject) {
 func givesUp(t *testing.T, s Subject) {
 	r := run(t, s)
 	w := r.begin(t, true)
-	go r.Server.GracefulStop()
+	go r.drain()
 	synctest.Wait()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(r.drained, time.Second)
 	defer cancel()
 	start := time.Now()
 	r.Server.Cancel(ctx, errCause)
@@ -56,15 +55,15 @@ func cancelsNothing(t *testing.T, s Subject) {
 	w := r.begin(t, false)
 	close(w.release)
 	w.ends()
-	go r.Server.GracefulStop()
-	atOnce(t, "Cancel with nothing in flight", func() { r.Server.Cancel(t.Context(), errCause) })
+	go r.drain()
+	atOnce(t, "Cancel with nothing in flight", r.cancel)
 	r.end(t)
 }
 
 func stops(t *testing.T, s Subject) {
 	r := run(t, s)
 	w := r.begin(t, false)
-	go r.Server.GracefulStop()
+	go r.drain()
 	synctest.Wait()
 	r.Server.Stop()
 	synctest.Wait()
@@ -105,9 +104,9 @@ func together(t *testing.T, s Subject) {
 	w := r.begin(t, false)
 	var all sync.WaitGroup
 	for range 3 {
-		all.Go(r.Server.GracefulStop)
+		all.Go(r.drain)
 		all.Go(func() { _ = r.Server.Announce(t.Context()) })
-		all.Go(func() { r.Server.Cancel(t.Context(), errCause) })
+		all.Go(r.cancel)
 		all.Go(r.Server.Stop)
 		all.Go(func() { r.Server.Cut() })
 		all.Go(func() { r.Server.InFlight() })
