@@ -153,6 +153,20 @@ func TestG4_NothingToCancel(t *testing.T) {
 	})
 }
 
+// G4: a server that ends by itself in phase cancel has no Cancel, and those before it do not
+// wait for their turn because of that: they begin when the one behind it has returned.
+func TestG4_CancelSkipsWhatIsGone(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, _ func()) {
+		front := &canceling{server: newServer(d, "front", time.Hour), cancel: func(context.Context, error) { d.note("front cancel") }}
+		middle := &canceling{server: newServer(d, "middle", 5*time.Millisecond), cancel: func(context.Context, error) { d.note("middle cancel") }}
+		back := &canceling{server: newServer(d, "back", time.Hour), cancel: func(context.Context, error) { time.Sleep(10 * time.Millisecond) }}
+		runAfter(mustNew(t, budget, noSignals, withServer("front", front), withServer("middle", middle, controller.After("front")),
+			withServer("back", back, controller.After("middle"))), time.Minute)
+		d.wantTies(t, "front graceful 1m2s", "middle graceful 1m6s", "back graceful 1m6s", "front cancel 1m6.01s",
+			"front stop 1m6.01s", "middle stop 1m6.01s", "back stop 1m6.01s")
+	})
+}
+
 // G5: servers are cancelled before those that they stand After, for whom they work: when
 // the Cancels of the inner ones have returned, or their part of the phase's sixth is over.
 func TestG5_InnerServersAreCancelledFirst(t *testing.T) {

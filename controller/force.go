@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -100,15 +101,18 @@ func (r *run) cancel() {
 	for turn := range turns {
 		last := turn == turns-1
 		r.await(func() bool {
-			cancelers = slices.DeleteFunc(cancelers, func(s *server) bool {
-				begins := s.turn <= turn || !slices.ContainsFunc(inner[s], (*server).cancels)
-				if begins && !s.isGone() { // its handlers may have ended with those of its inner servers
-					r.cancelServer(s, end())
-					calls = append(calls, s.cancelling)
-				}
-				s.uncancelled = !begins
-				return begins
-			})
+			for left := len(cancelers) + 1; len(cancelers) < left; { // one that is gone lets those before it begin
+				left = len(cancelers)
+				cancelers = slices.DeleteFunc(cancelers, func(s *server) bool {
+					begins := s.turn <= turn || !slices.ContainsFunc(inner[s], (*server).cancels)
+					if begins && !s.isGone() { // its handlers may have ended with those of its inner servers
+						r.cancelServer(s, end())
+						calls = append(calls, s.cancelling)
+					}
+					s.uncancelled = !begins
+					return begins
+				})
+			}
 			return len(cancelers) == 0 && allDone(calls)
 		}, func() time.Time {
 			if last {
@@ -118,7 +122,7 @@ func (r *run) cancel() {
 		})
 	}
 	for _, c := range calls { // a force may have brought the end forward
-		if !c.over {
+		if !c.over && !errors.Is(c.ctx.Err(), context.Canceled) { // otherwise its grace counts since GracefulStop has returned
 			c.since = time.Now()
 			r.timeOver(c)
 		}

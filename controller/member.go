@@ -146,7 +146,8 @@ func (r *run) gracefulStop(s *server) {
 
 // endCancel ends the context of Cancel if GracefulStop has returned: what Cancel waits for.
 func (r *run) endCancel(s *server) {
-	if s.cancelling != nil && s.graceful.ended() {
+	if s.cancelling != nil && s.graceful.ended() && s.cancelling.ctx.Err() == nil {
+		s.cancelling.since = time.Now()
 		r.endContext(s.cancelling, context.Canceled, nil)
 	}
 }

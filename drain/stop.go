@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/inflight"
 )
 
@@ -86,8 +87,8 @@ func (g *Group) close() {
 // Cancel ends the contexts of the work that runs with the cause. Reads and writes
 // on its connections return: reads fail with the cause from now on; writes fail with
 // os.ErrDeadlineExceeded until a new deadline is set, so that a handler can say
-// goodbye. It blocks until ctx has ended, as it does when GracefulStop has returned. It is
-// called by the controller.
+// goodbye. It blocks until all work has ended, or ctx has. It is called by the
+// controller.
 func (g *Group) Cancel(ctx context.Context, cause error) {
 	if g.isZero() {
 		return
@@ -110,7 +111,7 @@ func (g *Group) Cancel(ctx context.Context, cause error) {
 		h.conn.hurry()
 		h.conn.interrupt()
 	}
-	<-ctx.Done()
+	foreign.Until(ctx.Done(), g.tracker.Sealed(), moment)
 }
 
 // Stop ends the contexts of the work that runs, and closes its connections, all at

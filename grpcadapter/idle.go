@@ -123,7 +123,7 @@ func (s *Server) canTellQuiet() bool {
 func (s *Server) quietIn() time.Duration { return time.Until(s.tracker.LastEnd().Add(quietTime)) }
 
 // awaitQuiet blocks until isQuiet can be told, for quietTime at most, and returns it; or
-// until ctx has ended, and returns false.
+// until GracefulStop has returned, or ctx has ended, and returns false.
 func (s *Server) awaitQuiet(ctx context.Context) bool {
 	if s.isQuiet() {
 		return true
@@ -136,6 +136,7 @@ func (s *Server) awaitQuiet(ctx context.Context) bool {
 	select {
 	case <-timer.C:
 		return s.isQuiet()
+	case <-s.stopped:
 	case <-ctx.Done():
 	}
 	return false

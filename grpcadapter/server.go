@@ -66,6 +66,7 @@ type Server struct {
 	skipped       atomic.Bool   // see skipGoAways
 	lateness      atomic.Int64  // from the last RPC's end to that of GracefulStop, in nanoseconds
 	begun         chan struct{} // closed right before grpc's GracefulStop is called
+	stopped       chan struct{} // closed when GracefulStop has returned
 	forced        chan struct{} // closed by Cancel and Stop
 	force         sync.Once
 	shut          sync.Once     // Shutdown of the health service
@@ -123,6 +124,7 @@ func newServer(opts []Option) *Server {
 		door:     newDoor(),
 		telling:  sync.Cond{L: new(sync.Mutex)},
 		begun:    make(chan struct{}),
+		stopped:  make(chan struct{}),
 		forced:   make(chan struct{}),
 		stopping: make(chan struct{}),
 		halted:   make(chan struct{}),

@@ -72,6 +72,7 @@ func (s *Server) GracefulStop() {
 	}
 	s.gracefulStop()
 	s.noteLateness()
+	close(s.stopped)
 }
 
 // beginDrain does what comes before GracefulStop of grpc.
@@ -134,7 +135,7 @@ func (s *Server) letStop() {
 }
 
 // Cancel gives every RPC in flight the status Unavailable and ends its context with
-// the cause, and blocks until ctx has ended, as it does when GracefulStop has returned. RPCs that
+// the cause, and blocks until GracefulStop has returned, or ctx has ended. RPCs that
 // come later are refused. Answers that handlers have given before still go out until
 // then; what a client has not read when ctx ends is lost with the Stop that comes
 // next, however steadily it reads. Where no RPC is in flight and no answer on its way it
@@ -165,7 +166,7 @@ func (s *Server) Cancel(ctx context.Context, cause error) {
 	if len(rpcs) == 0 && s.awaitQuiet(ctx) {
 		return
 	}
-	<-ctx.Done()
+	foreign.Until(ctx.Done(), s.stopped, moment)
 	if overHTTP { // the handlers have returned: net/http is writing their answers
 		writes := moment
 		if end, ok := ctx.Deadline(); ok {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/inflight"
 )
 
@@ -120,7 +121,7 @@ func (s *Server) poke() {
 // Cancel ends the contexts of the requests in flight with the cause, and has reads of
 // their bodies return, and writes that are stuck; after half of its time all writes. What
 // their clients hear is in the documentation of the package; a request that comes is
-// answered 503. It blocks until ctx has ended, as it does when GracefulStop has returned. It is called by
+// answered 503. It blocks until GracefulStop has returned, or ctx has ended. It is called by
 // the controller.
 func (s *Server) Cancel(ctx context.Context, cause error) {
 	if s.isZero() {
@@ -150,6 +151,7 @@ func (s *Server) Cancel(ctx context.Context, cause error) {
 		}
 	}
 	select {
+	case <-s.stopped:
 	case <-ctx.Done():
 		return
 	case <-half.C:
@@ -159,7 +161,7 @@ func (s *Server) Cancel(ctx context.Context, cause error) {
 			s.calls.Run(callDeadline, func() { r.wake(true) })
 		}
 	}
-	<-ctx.Done()
+	foreign.Until(ctx.Done(), s.stopped, moment)
 }
 
 // Stop closes every connection that handlers have not taken over, and ends the contexts of

@@ -144,6 +144,15 @@ func (f *Calls) Await(d time.Duration) {
 	}
 }
 
+// Until waits for end to be closed, and from when done is closed for d at most.
+func Until(end, done <-chan struct{}, d time.Duration) {
+	select {
+	case <-end:
+	case <-done:
+		Within(end, d)
+	}
+}
+
 // Within waits for a channel to be closed, for d at most, and reports whether it is.
 func Within(done <-chan struct{}, d time.Duration) bool {
 	select {
