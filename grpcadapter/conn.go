@@ -90,6 +90,7 @@ func (c *conn) follow(b []byte, n int, take func(*streams, []byte) bool) {
 	if n > 0 && n <= len(b) && take(&c.streams, b[:n]) {
 		c.awaitQuiet()
 	}
+	c.listener.tellWritten()
 }
 
 // SetDeadline is that of the connection inside. grpc sets one for the handshake and takes

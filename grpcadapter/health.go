@@ -2,6 +2,7 @@ package grpcadapter
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -17,13 +18,15 @@ import (
 // Two sorts of clients ask for health. Probes and balancers call Check, and are to go
 // elsewhere as early as possible: they hear NOT_SERVING from the announcement on. Clients
 // with health checking hold a Watch on the one connection that they have, and do not use it
-// once that says NOT_SERVING: they are told right before the GOAWAY, with which they get
-// another connection. A health.Server has one map for both, so the interceptor answers
-// Check, and the map changes in the drain.
+// once that says NOT_SERVING: they are told right after the GOAWAY, with which they get
+// another connection. C-core's, told before it, fail their calls until they read on, which
+// may take seconds (ADR 61). A health.Server has one map for both, so the interceptor
+// answers Check, and the map changes in the drain.
 
 // WithHealth makes the adapter take down this health service, which the user registers,
 // instead of one of its own. A *health.Server is one. Its Shutdown sets every service to
-// NOT_SERVING, for good; it is called as the drain begins. Until then, from the
+// NOT_SERVING, for good; it is called as the drain begins, for Watches right after the
+// GOAWAYs. Until then, from the
 // announcement on, the adapter's interceptor turns SERVING into NOT_SERVING in what Check
 // and List return. Without that interceptor, on a server from [Use], Shutdown is called in
 // phase announce. A nil h is an error from controller.New.
@@ -85,6 +88,20 @@ func (s *Server) takesDown() interface{ Shutdown() } {
 		return b.health
 	}
 	return s.health
+}
+
+// isWatched reports whether a Watch of the health service is in flight on a connection that
+// will get a GOAWAY, so that its client can be told after it. On a server from Use the
+// Watches were told in phase announce.
+func (s *Server) isWatched() bool {
+	return !s.used && !s.usedHTTP() && s.takesDown() != nil &&
+		slices.ContainsFunc(s.endlessInFlight(), func(e *endlessStream) bool { return e.rpc.method.watch })
+}
+
+// endWatches takes the health service down, and ends the streams of those that watch it.
+func (s *Server) endWatches() {
+	s.shutHealth()
+	s.endEndless(true)
 }
 
 // shutHealth takes the health service down for those that watch it, and blocks until each

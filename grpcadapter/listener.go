@@ -42,6 +42,7 @@ type Listener struct {
 	served        atomic.Bool          // a handshake was over
 	ended         atomic.Pointer[conn] // the last connection that was closed
 	waiting       waiting
+	written       atomic.Pointer[chan struct{}] // nil: awaitGoAways does not wait
 	foreign       foreign.Calls
 }
 

@@ -49,8 +49,8 @@ func (s *Server) Announce(context.Context) error {
 }
 
 // GracefulStop blocks until the connections are closed and the handlers have returned,
-// which grpc does not bound. Before clients are sent their GOAWAY, those that watch the
-// health service are told; one that cannot be told holds the others for 100 ms.
+// which grpc does not bound. Clients that watch the health service are told right after
+// their GOAWAY was written, or after 10 ms where that cannot be known.
 // Connections in their handshake hold it for [HandshakeTime] at most, and endless streams
 // are ended. While RPCs are in flight over HTTP, grpc's GracefulStop is not called yet: the
 // listener, if there is one as well, is closed, but its clients are not sent away, and new
@@ -65,30 +65,45 @@ func (s *Server) GracefulStop() {
 		s.gracefulStop()
 		return
 	}
-	s.beginDrain()
+	watched := s.beginDrain()
 	close(s.begun)
 	if s.skipped.Load() {
 		s.letStop()
 	}
+	gone, told := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(told)
+		if watched {
+			s.awaitGoAways(gone)
+			s.endWatches()
+		}
+	}()
 	s.gracefulStop()
+	close(gone)
+	<-told
 	s.noteLateness()
 	close(s.stopped)
 }
 
-// beginDrain does what comes before GracefulStop of grpc.
-func (s *Server) beginDrain() {
+// beginDrain does what comes before GracefulStop of grpc. It reports whether there are
+// health Watches that are to be told beside it.
+func (s *Server) beginDrain() (watched bool) {
 	s.tracker.Enter(inflight.Draining)
 	if s.server() == nil {
-		return
+		return false
 	}
 	if at, ok := s.timerAt(); ok && s.listener != nil {
 		s.listener.set.LimitHandshakes(time.Until(at) / 2)
 	}
-	s.shutHealth()
-	s.endEndless(true)
+	s.endEndless(false)
+	watched = s.isWatched()
+	if !watched {
+		s.endWatches()
+	}
 	s.awaitHTTP()
 	s.skipGoAways()
 	s.takeIn()
+	return watched
 }
 
 // gracefulStop calls that of grpc, and awaits what may still be on its way then.

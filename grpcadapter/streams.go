@@ -139,6 +139,14 @@ func (s *streams) none() bool {
 	return s.known() && len(s.open) == 0 && s.out.skip == 0 && s.out.n == 0
 }
 
+// wentAway reports whether a GOAWAY was written, or is not needed, as there is no stream;
+// and whether that can be known.
+func (s *streams) wentAway() (away, knows bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.goingAway != nil || len(s.open) == 0, !s.blind
+}
+
 // known reports whether the peer speaks HTTP/2 in clear. The mutex is held.
 func (s *streams) known() bool { return !s.blind && int(s.greeted) == len(preface) }
 

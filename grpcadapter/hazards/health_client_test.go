@@ -30,7 +30,7 @@ import (
 // A client with health checking does not use a connection whose Watch says NOT_SERVING. Told
 // at the announcement, as by the first edition and on a server from Use, it has no other
 // connection through one address or a proxy, and loses the calls of the settle. Told right
-// before the GOAWAY it loses none.
+// after the GOAWAY it loses none.
 func TestHealthCheckingClients(t *testing.T) {
 	own := func(lis net.Listener) *grpcadapter.Server {
 		g := grpcadapter.New(lis)
@@ -91,19 +91,13 @@ func TestHealthCheckingClients(t *testing.T) {
 				if tt.old && way != "many addresses" && lost < calls/5 {
 					t.Errorf("%d of %d calls lost, want most of those in settle: the test shows nothing", lost, calls)
 				}
-				allowed := int64(0)
-				if raceEnabled { // the detector puts a millisecond between the Watch's message and the GOAWAY
-					allowed = calls / 50
-				}
-				// So does a machine that is busy: what holds is that nothing has to be lost.
-				for range 2 {
-					if tt.old || lost <= allowed {
-						return
-					}
+				// HAProxy passes no GOAWAY on: its client fails what it begins between NOT_SERVING and
+				// the end of the Watch. On a busy machine that may be a call; it has not to be one.
+				for tries := 0; tries < 2 && way == "HAProxy" && !tt.old && lost > 0; tries++ {
 					lost, calls = watchedRollout(t, connect, tt.build, tt.service, false)
 					t.Logf("%d of %d calls lost", lost, calls)
 				}
-				if lost > allowed {
+				if !tt.old && lost > 0 {
 					t.Errorf("%d of %d calls lost, want 0", lost, calls)
 				}
 			})

@@ -127,15 +127,19 @@ func (w watcher) end() (err error, told bool) { //nolint:revive // the error is 
 	}
 }
 
-// On the wire NOT_SERVING comes to a Watch before the first GOAWAY comes to its
-// connection, also where many watch; a health service that does not tell those
-// who watch holds the GOAWAYs for 100 ms.
-func TestWatchBeforeGoAway(t *testing.T) {
+// On the wire NOT_SERVING comes to a Watch after the first GOAWAY has come to its
+// connection, also where many watch and where another connection is silent, in its
+// handshake, so that no GOAWAY is written until that is over; a health service that does not
+// tell those who watch holds no GOAWAY.
+func TestWatchAfterGoAway(t *testing.T) {
 	isData := func(f frame) bool { return f.Type == http2.FrameData && len(f.data) > 0 }
-	for range 20 {
+	for i := range 20 {
 		inVirtualTime(t, "told", func(t *testing.T, _ <-chan struct{}) {
 			n := memory()
 			l := begin(t, n, setup{})
+			if i%2 == 0 {
+				n.silent(t)
+			}
 			var peers []*peer
 			for range 10 {
 				p := n.peer(t, peerConfig{leaves: true})
@@ -148,8 +152,11 @@ func TestWatchBeforeGoAway(t *testing.T) {
 			r := l.shutdown(t)
 			for _, p := range peers {
 				all := p.frames(func(f frame) bool { return isData(f) || isGoAway(f) })
-				if at := slices.IndexFunc(all, isGoAway); at != 10 {
-					t.Errorf("the first GOAWAY comes after %d messages, want SERVING and NOT_SERVING of 5 Watches", at)
+				if at := slices.IndexFunc(all, isGoAway); at != 5 {
+					t.Errorf("the first GOAWAY comes after %d messages, want SERVING of 5 Watches", at)
+				}
+				if got := len(slices.DeleteFunc(all, isGoAway)); got != 10 {
+					t.Errorf("%d messages, want SERVING and NOT_SERVING of 5 Watches", got)
 				}
 			}
 			if r.Outcome != report.OutcomeDrained || r.Took() > 2*time.Second {
@@ -166,7 +173,7 @@ func TestWatchBeforeGoAway(t *testing.T) {
 		p.call(t, healthpb.Health_Watch_FullMethodName)
 		synctest.Wait()
 		r := l.shutdown(t)
-		if got := other.goAway(t, 0).at.Sub(r.Triggered); got != 100*time.Millisecond {
+		if got := other.goAway(t, 0).at.Sub(r.Triggered); got != 0 {
 			t.Errorf("the GOAWAY came after %v", got)
 		}
 	})

@@ -1,0 +1,53 @@
+package grpcadapter
+
+import "time"
+
+// awaitGoAways blocks until grpc's GracefulStop has written a GOAWAY to every connection
+// with a stream, and for moment more if there are connections of which that cannot be known.
+// It gives up when GracefulStop has returned, when the drain is forced, and when a peer that
+// does not read has held its GOAWAY back for longer than handshakes may take.
+func (s *Server) awaitGoAways(returned <-chan struct{}) {
+	known := true
+	if l := s.listener; l != nil {
+		limit := time.NewTimer(l.handshakeTime + moment)
+		defer limit.Stop()
+		written := make(chan struct{}, 1)
+		l.written.Store(&written)
+		defer l.written.Store(nil)
+		for left := l.set.Conns(); len(left) > 0; {
+			if away, knows := tracked(left[0]).streams.wentAway(); away || !knows {
+				left, known = left[1:], known && knows
+				continue
+			}
+			select {
+			case <-written:
+			case <-returned:
+				return
+			case <-s.forced:
+				return
+			case <-limit.C:
+				return
+			}
+		}
+	}
+	if known && s.listener != nil {
+		return
+	}
+	limit := time.NewTimer(moment)
+	defer limit.Stop()
+	select {
+	case <-returned:
+	case <-s.forced:
+	case <-limit.C:
+	}
+}
+
+// tellWritten tells awaitGoAways, if it waits, that something was written.
+func (l *Listener) tellWritten() {
+	if written := l.written.Load(); written != nil {
+		select {
+		case *written <- struct{}{}:
+		default:
+		}
+	}
+}
