@@ -164,6 +164,21 @@ func TestWatchAfterGoAway(t *testing.T) {
 			}
 		})
 	}
+	inVirtualTime(t, "TLS without Credentials", func(t *testing.T, _ <-chan struct{}) {
+		n := memory()
+		n.secure(t)
+		l := begin(t, n, setup{})
+		all := watchAll(t, n, 2)
+		r := l.shutdown(t) // of the GOAWAYs the adapter cannot know
+		if r.Outcome != report.OutcomeDrained || r.Took() != 10*time.Millisecond {
+			t.Errorf("%v", r)
+		}
+		for _, w := range all {
+			if err, told := w.end(); !told || !isLeaving(err) {
+				t.Errorf("told: %t, and ended with %v", told, err)
+			}
+		}
+	})
 	inVirtualTime(t, "never told", func(t *testing.T, _ <-chan struct{}) {
 		n := memory()
 		l := begin(t, n, setup{service: registerFunc(func(srv grpc.ServiceRegistrar) {
