@@ -39,7 +39,7 @@ const maxWakes = 5
 //
 // The kernel resets connections that wait in the backlog when the listener is closed, so
 // Close lets Accept take them first, for closeTime at most, if Accept was ever called and
-// the listener is one of package net.
+// the listener shows its descriptor.
 func (l *Listener) Close() error {
 	l.takeBacklog()
 	l.mu.Lock()
@@ -67,13 +67,20 @@ func (l *Listener) Close() error {
 
 // takeBacklog blocks until no connection waits to be accepted, for closeTime at most.
 func (l *Listener) takeBacklog() {
-	if !l.isNet() || !foreign.Within(l.accepting, 0) || l.Closed() {
+	lis, ok := l.inner.(syscall.Conn)
+	if !ok || !foreign.Within(l.accepting, 0) || l.Closed() {
 		return
 	}
-	lis := l.inner.(syscall.Conn) //nolint:forcetypeassert // as those of package net are
-	for began := time.Now(); sock.Waits(lis) && time.Since(began) < closeTime; {
-		time.Sleep(closeTime / 100)
+	taken := func() {
+		for began := time.Now(); sock.Waits(lis) && time.Since(began) < closeTime; {
+			time.Sleep(closeTime / 100)
+		}
 	}
+	if l.isNet() {
+		taken()
+		return
+	}
+	foreign.Within(l.calls.Run(callSyscallConn, taken), closeTime)
 }
 
 // isNet reports whether the listener inside is one of package net.
