@@ -22,6 +22,10 @@ import (
 // httpadapter makes 503, and the client Unavailable, unless httpadapter.WithAnswersLeft is given.
 // An error of a handler whose context the drain has ended (httpadapter.WithEndlessPaths)
 // becomes Unavailable, too.
+//
+// One error is out of reach: connect-go reads the message of a unary RPC before it asks an
+// interceptor. Where the timer finds half of one, the client hears Unavailable over Connect, and
+// DeadlineExceeded over gRPC and gRPC-Web.
 func Interceptor() connect.Interceptor { return interceptor{} }
 
 type interceptor struct{}

@@ -107,7 +107,9 @@
 //
 // G10 Nothing left: when Run has returned, no goroutine of the library is alive
 // except those that wait for user code which has not returned; the report
-// names each of them.
+// names each of them. Where the process lives on, package httpadapter reads on for
+// up to 5 s from TCP peers that may still be sending: to close their connections
+// would reset them, and they could lose their answers.
 //
 // G11 Said last: the final log line has been handed to the writer before the
 // first flusher starts, with the exceptions of G13. Failures of flushers are in

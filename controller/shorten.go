@@ -55,7 +55,7 @@ func (r *run) takeShortenings() {
 // proportion.
 func (r *run) shorten(s shortening, triggered time.Time) {
 	from := later(s.at, r.at)
-	to := later(s.deadline, from)
+	to := later(s.at.Add(s.deadline.Sub(s.at)), from) // by the monotonic clock, which is not set, also if it was read from text
 	switch {
 	case s.deadline.IsZero():
 		if !r.toldZero {

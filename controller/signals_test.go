@@ -269,6 +269,29 @@ func TestG1_Shorten(t *testing.T) {
 	}
 }
 
+// A deadline that was read from text holds by the monotonic clock: setting the other one back
+// does not move it. (Bubbles have no monotonic clock.)
+func TestG1_ShortenAndSetClock(t *testing.T) {
+	release, told := make(chan struct{}), make(chan struct{})
+	c := mustNew(t, lastcall.Budget{Total: time.Hour, Reserve: time.Minute}, noSignals,
+		controller.WithCloser("c", func(context.Context) error { <-release; return nil }),
+		controller.WithObserver("o", func(s report.Step) {
+			if s.Kind == report.KindRequest {
+				close(told)
+			}
+		}))
+	over := make(chan struct{})
+	go func() { defer close(over); c.Run(context.Background()) }()
+	c.Shutdown(errAsked)
+	c.Shorten(time.Now().Add(time.Minute).Round(0), "spot")
+	<-told
+	if at, known := c.Deadline(); !known || !strings.Contains(at.String(), " m=") || time.Until(at) > time.Minute {
+		t.Errorf("the deadline is %v", at)
+	}
+	close(release)
+	<-over
+}
+
 // Observers are told until when, and the first line after the trigger says it as well.
 // Each place from which it may be called may call it.
 func TestShortenIsTold(t *testing.T) {

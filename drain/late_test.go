@@ -103,11 +103,15 @@ func TestFirstByteInTheDrain(t *testing.T) {
 }
 
 // A connection that Accept has returned when the drain begins is taken in, also if the accept
-// loop has it watched only a moment later.
+// loop has it watched only a moment later, and others that it has dialled were watched before.
 func TestAcceptedAsTheDrainBegins(t *testing.T) {
 	bubble(t, func(t *testing.T, later func(func())) {
 		g, p := drain.New(), newPipes()
 		lis := g.Listen(p)
+		dialled, _ := net.Pipe()
+		if c, err := g.Watcher().WatchConn(context.Background(), "dialled", dialled); err != nil || c.Close() != nil {
+			t.Fatal(err)
+		}
 		r := beginWith(t, usual, controller.WithServer("g", g, controller.Serving(func() error {
 			inside, err := lis.Accept()
 			if err != nil {

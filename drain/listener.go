@@ -28,7 +28,7 @@ func (g *Group) Listen(lis net.Listener) net.Listener {
 		lis = noListener{err}
 	}
 	l := &listener{group: g, Listener: connset.NewListener(lis, "drain", &g.calls, connset.Hooks{Accepted: g.accepted, Late: func(late net.Conn) {
-		g.unwatched.Add(-1)
+		g.watched()
 		g.call(callCloseConn, func() { _ = late.Close() }) // nothing has seen it
 	}})}
 	g.mu.Lock()
@@ -69,6 +69,14 @@ func (g *Group) accepted(net.Conn) {
 	now := time.Now()
 	g.acceptedAt.Store(&now)
 	g.unwatched.Add(1)
+}
+
+// watched is called when one of these is watched or closed, or one that was not accepted here,
+// such as that which a proxy dials.
+func (g *Group) watched() {
+	for n := g.unwatched.Load(); n > 0 && !g.unwatched.CompareAndSwap(n, n-1); {
+		n = g.unwatched.Load()
+	}
 }
 
 // watchTime is how long after it was accepted a connection may need until WatchConn is called,

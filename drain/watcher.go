@@ -43,7 +43,7 @@ func (w Watcher) WatchConn(ctx context.Context, name string, conn net.Conn) (*Co
 	c := &Conn{Conn: conn, direct: isDirect(conn), idle: true, first: time.Now().Add(firstTime), gone: make(chan struct{})}
 	_, err := w.watch(ctx, name, c, true)
 	if w.group != nil {
-		w.group.unwatched.Add(-1)
+		w.group.watched()
 	}
 	if err != nil {
 		return nil, err

@@ -1,6 +1,8 @@
 package grpcadapter
 
 import (
+	"errors"
+	"fmt"
 	"net"
 	"syscall"
 
@@ -11,12 +13,15 @@ import (
 )
 
 // Credentials returns credentials that do what creds do, for a gRPC server on a [Listener].
-// Give them to the server instead of creds. They have two uses:
+// Give them to the server instead of creds. They have three uses:
 //
 //   - The deadlines that creds set for themselves do not count as grpc's: see [Listener].
 //     Those of grpc set none.
 //   - The Listener sees which connections are idle, as it does without TLS: those are closed
 //     soon after their GOAWAY, and do not count as lost if the timer finds nothing else.
+//   - A handshake that hangs, as in a GetCertificate that asks another server, holds neither
+//     GracefulStop nor Stop: grpc waits for handshakes, and this one is over for it when the
+//     connection is closed. The report names it.
 //
 // What they return for a connection has the methods SyscallConn and ReadOnReady if what
 // creds return has them, and no other. Nil stays nil.
@@ -31,7 +36,11 @@ type knownCredentials struct {
 	credentials.TransportCredentials
 }
 
-// ServerHandshake is that of the credentials inside, and blocks as long.
+// callHandshake is the name under which a report has handshakes that do not return.
+const callHandshake = "credentials.ServerHandshake"
+
+// ServerHandshake is that of the credentials inside, and blocks as long, but at most until the
+// connection is closed.
 func (k *knownCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	c := tracked(raw)
 	if c == nil {
@@ -39,7 +48,24 @@ func (k *knownCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.
 	}
 	c.state.Or(securing)
 	defer c.state.And(^uint32(securing))
-	inside, info, err := k.TransportCredentials.ServerHandshake(raw)
+	var inside net.Conn
+	var info credentials.AuthInfo
+	err := errors.New("grpcadapter: ServerHandshake of the credentials ended its goroutine")
+	returned := c.listener.foreign.Run(callHandshake, func() {
+		defer func() {
+			if v := recover(); v != nil {
+				err = fmt.Errorf("grpcadapter: ServerHandshake of the credentials panicked: %v", v)
+			}
+		}()
+		inside, info, err = k.TransportCredentials.ServerHandshake(raw)
+	})
+	select {
+	case <-returned:
+	case <-c.Done():
+		if !foreign.Within(returned, moment) {
+			return nil, nil, net.ErrClosed
+		}
+	}
 	if err != nil || foreign.IsNil(inside) || inside == raw {
 		return inside, info, err
 	}

@@ -1,17 +1,28 @@
 package grpcadapter_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"slices"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/grpcadapter"
 	"github.com/lastcall-go/lastcall/internal/mempipe"
+	"github.com/lastcall-go/lastcall/report"
+	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 )
 
 // Credentials do what those inside do: the same Info, AuthInfo and errors, and
@@ -98,4 +109,64 @@ func TestCredentials(t *testing.T) {
 		theirs.Close()
 		c.Close()
 	})
+}
+
+// handshakes are credentials of which the handshake does something else first.
+type handshakes struct {
+	credentials.TransportCredentials
+	fault faults.Fault
+}
+
+func (h handshakes) ServerHandshake(c net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	h.fault.Do()
+	return h.TransportCredentials.ServerHandshake(c)
+}
+
+// A handshake that hangs holds neither the drain nor the forced end, and is named; one that
+// panics or ends its goroutine is a failed handshake, and the server serves on.
+func TestHandshakeHangs(t *testing.T) {
+	for name, fault := range map[string]func(over <-chan struct{}) faults.Fault{
+		"hangs":  func(over <-chan struct{}) faults.Fault { return faults.Hang(over) },
+		"panics": func(<-chan struct{}) faults.Fault { return faults.Panic("no") },
+		"exits":  func(<-chan struct{}) faults.Fault { return faults.Goexit },
+	} {
+		for _, force := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s force=%v", name, force), func(t *testing.T) {
+				bubble(t, func(t *testing.T, lis *mempipe.Listener, over <-chan struct{}) {
+					creds := handshakes{insecure.NewCredentials(), faults.Once(fault(over))}
+					g := grpcadapter.New(lis)
+					g.NewServer(grpc.Creds(grpcadapter.Credentials(creds)))
+					c := mustNew(t, controller.WithServer("grpc", g), controller.WithoutStderr())
+					ended := make(chan report.Report, 1)
+					go func() { ended <- c.Run(context.Background()) }()
+					<-c.Serving()
+					silent, err := lis.Dial()
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer silent.Close()
+					synctest.Wait()
+					if got := healthOf(t, dial(t, lis), ""); got != healthpb.HealthCheckResponse_SERVING {
+						t.Errorf("another client is told %v", got)
+					}
+					asked := time.Now()
+					c.Shutdown(nil)
+					if force {
+						c.Force()
+					}
+					r := <-ended
+					if took, most := time.Since(asked), budget.Settle+2*time.Second; took > most {
+						t.Errorf("after %v, at most %v", took, most)
+					}
+					if !force && (r.Outcome != report.OutcomeDrained || r.ExitCode() != report.ExitOK) || r.Outcome == report.OutcomeAbandoned {
+						t.Error(r)
+					}
+					named := slices.ContainsFunc(r.Work, func(w lastcall.Work) bool { return w.Name == "credentials.ServerHandshake" && w.Running == 1 })
+					if named != (name == "hangs") {
+						t.Errorf("named: %v\n%v", named, r)
+					}
+				})
+			})
+		}
+	}
 }

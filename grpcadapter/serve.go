@@ -22,11 +22,14 @@ func (s *Server) Attach(h lastcall.Host) {
 	s.scope.Store(&scope)
 }
 
+var errUsed = errors.New("grpcadapter: the gRPC server was stopped before it served: make a new one")
+
 var errServed = errors.New("grpcadapter: Serve was called before: a Server belongs to one controller")
 
 // Serve serves until GracefulStop or Stop is called, and returns nil then, also if they were
 // called first. Before that it registers a health service, if the gRPC server has none. The
-// controller calls it, once: a second call is an error. Without a listener it returns
+// controller calls it, once: a second call is an error, and so is a gRPC server that was
+// stopped before, which serves nothing. Without a listener it returns
 // lastcall.ErrServedElsewhere.
 func (s *Server) Serve() error {
 	if s.isZero() {
@@ -54,10 +57,16 @@ func (s *Server) Serve() error {
 	}
 	s.findHealth()
 	err := b.Serve(s.listener)
-	if errors.Is(err, grpc.ErrServerStopped) || errors.Is(err, net.ErrClosed) && s.draining.Load() {
+	_, triggered := s.timerAt() // another adapter of the gRPC server may have stopped it
+	ends := triggered || s.draining.Load() || isClosed(s.stopping)
+	switch {
+	case errors.Is(err, grpc.ErrServerStopped) && !ends:
+		return errUsed
+	case errors.Is(err, grpc.ErrServerStopped), errors.Is(err, net.ErrClosed) && s.draining.Load():
 		return nil
+	default:
+		return err
 	}
-	return err
 }
 
 // leaveRoom notes that the adapter has ended.

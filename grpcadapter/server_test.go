@@ -263,6 +263,28 @@ func TestListenerFails(t *testing.T) {
 	})
 }
 
+// A gRPC server that was stopped before is a mistake: it serves nothing.
+func TestStoppedBefore(t *testing.T) {
+	for _, stop := range []func(*grpc.Server){(*grpc.Server).Stop, (*grpc.Server).GracefulStop} {
+		for _, use := range []bool{false, true} {
+			bubble(t, func(t *testing.T, lis *mempipe.Listener, _ <-chan struct{}) {
+				g := grpcadapter.New(lis)
+				if use {
+					srv := grpc.NewServer()
+					stop(srv)
+					g = grpcadapter.Use(srv, grpcadapter.WithListener(lis))
+				} else {
+					stop(g.NewServer())
+				}
+				r := mustNew(t, controller.WithServer("grpc", g), controller.WithoutStderr()).Run(t.Context())
+				if r.ExitCode() != report.ExitFailed || !strings.Contains(r.String(), "was stopped before it served") {
+					t.Error(r)
+				}
+			})
+		}
+	}
+}
+
 // The user's interceptors run inside ours, whichever option they came with.
 func TestUsersInterceptors(t *testing.T) {
 	bubble(t, func(t *testing.T, lis *mempipe.Listener, _ <-chan struct{}) {

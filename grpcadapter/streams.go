@@ -124,11 +124,12 @@ func (s *streams) mark() {
 	s.used = len(s.open) > 0
 }
 
-// wasIdle reports whether it is known that there was no stream since mark.
+// wasIdle reports whether it is known that there was no stream since mark, and that none is
+// about to begin with a frame of which some bytes have come.
 func (s *streams) wasIdle() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.known() && !s.used
+	return s.known() && !s.used && s.in.n == 0
 }
 
 // none reports whether it is known that no stream is open, and that what was written last

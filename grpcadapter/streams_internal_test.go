@@ -150,6 +150,19 @@ func TestStreamsHalfWritten(t *testing.T) {
 	}
 }
 
+// A peer that has sent the first bytes of a frame is not idle: it may have begun a request.
+func TestStreamsHalfRead(t *testing.T) {
+	var s streams
+	s.read([]byte(http2.ClientPreface))
+	if !s.wasIdle() {
+		t.Error("not idle after the preface")
+	}
+	s.read([]byte{0, 0, 10, 1})
+	if s.wasIdle() {
+		t.Error("idle in the middle of a frame's header")
+	}
+}
+
 // What is not HTTP/2 in clear is unknown for good.
 func TestStreamsOfOthers(t *testing.T) {
 	for _, first := range []string{"\x16\x03\x01\x02\x00", "GET / HTTP/1.1\r\n", "PRI * HTTP/1.0\r\n\r\nSM\r\n\r\n"} {

@@ -195,6 +195,22 @@ func TestForeignShutdown(t *testing.T) {
 	})
 }
 
+// An http.Server that was shut down before is a mistake: it serves nothing.
+func TestShutDownBefore(t *testing.T) {
+	for _, stop := range []func(*http.Server) error{(*http.Server).Close, func(s *http.Server) error { return s.Shutdown(t.Context()) }} {
+		bubble(t, func(t *testing.T) {
+			srv := &http.Server{}
+			if err := stop(srv); err != nil {
+				t.Fatal(err)
+			}
+			l := begin(t, memory(), setup{server: srv, neverReady: true})
+			if r := l.report(t); r.ExitCode() != report.ExitFailed || !strings.Contains(r.String(), "was shut down before it served") {
+				t.Error(r)
+			}
+		})
+	}
+}
+
 // Requests are counted by the pattern of their route, however that is found, never by
 // their path; and probes apart.
 func TestNames(t *testing.T) {

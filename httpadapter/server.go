@@ -134,7 +134,8 @@ func (s *Server) Addr() net.Addr {
 }
 
 // Serve serves until GracefulStop, Stop or Shutdown of the http.Server is called, and then
-// returns nil within 10 ms, also if they were called first. A second call is an error.
+// returns nil within 10 ms, also if GracefulStop or Stop was called first. A second call is
+// an error, and so is an http.Server that was shut down before, which serves nothing.
 func (s *Server) Serve() error {
 	if s.isZero() {
 		return errNotMade
@@ -173,11 +174,17 @@ func (s *Server) Serve() error {
 			return nil
 		}
 	}
-	if s.conns.Closed() && (errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed)) {
+	switch {
+	case !s.conns.Closed() || !errors.Is(err, net.ErrClosed) && !errors.Is(err, http.ErrServerClosed):
+		return err
+	case !isClosed(s.conns.Accepting()) && s.tracker.Stage() < inflight.Draining:
+		return errUsed
+	default:
 		return nil
 	}
-	return err
 }
+
+var errUsed = errors.New("httpadapter: the http.Server was shut down before it served: make a new one")
 
 // enter puts our handler around that of the user, and so marks the http.Server as ours.
 func (s *Server) enter() error {

@@ -5,6 +5,7 @@ package connset_test
 import (
 	"net"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,11 +16,16 @@ import (
 // Connections that wait to be accepted when Close is called are accepted. Close waits for
 // that for 10 ms only, so the test has several tries.
 func TestBacklogIsTaken(t *testing.T) {
-	for _, network := range []string{"tcp", "unix"} {
-		t.Run(network, func(t *testing.T) {
+	for name, wrap := range map[string]func(net.Listener) net.Listener{
+		"tcp":         func(lis net.Listener) net.Listener { return lis },
+		"unix":        func(lis net.Listener) net.Listener { return lis },
+		"tcp wrapped": func(lis net.Listener) net.Listener { return keepAlive{lis.(*net.TCPListener)} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			network, _, _ := strings.Cut(name, " ")
 			least := 5
 			for range 20 {
-				if least = min(least, leftInBacklog(t, network)); least == 0 {
+				if least = min(least, leftInBacklog(t, network, wrap)); least == 0 {
 					return
 				}
 			}
@@ -28,9 +34,20 @@ func TestBacklogIsTaken(t *testing.T) {
 	}
 }
 
+// keepAlive is a listener around one of package net that shows its descriptor.
+type keepAlive struct{ *net.TCPListener }
+
+func (l keepAlive) Accept() (net.Conn, error) {
+	c, err := l.AcceptTCP()
+	if err != nil {
+		return nil, err
+	}
+	return c, c.SetKeepAlive(true)
+}
+
 // leftInBacklog returns how many of 5 connections that come while the server is busy are
 // not accepted.
-func leftInBacklog(t *testing.T, network string) int {
+func leftInBacklog(t *testing.T, network string, wrap func(net.Listener) net.Listener) int {
 	t.Helper()
 	address := "127.0.0.1:0"
 	if network == "unix" {
@@ -41,7 +58,7 @@ func leftInBacklog(t *testing.T, network string) int {
 		t.Fatal(err)
 	}
 	busy, came := make(chan struct{}), make(chan struct{}, 10)
-	set := connset.New(lis, connset.Options{Owner: "test", Calls: new(foreign.Calls), HandshakeTime: time.Minute, Accepted: func(net.Conn) {
+	set := connset.New(wrap(lis), connset.Options{Owner: "test", Calls: new(foreign.Calls), HandshakeTime: time.Minute, Accepted: func(net.Conn) {
 		came <- struct{}{}
 		<-busy
 	}})

@@ -34,12 +34,12 @@ const maxWakes = 5
 // dropped. A second call does nothing. Close always returns nil.
 //
 // The file of a unix socket is removed only if it is still the one that was there when
-// the Listener was made, or at the first Accept if the listener inside is not of package
-// net. If the user has called SetUnlinkOnClose(false), it stays.
+// the Listener was made, or at the first Accept or Addr if the listener inside is not of
+// package net. If the user has called SetUnlinkOnClose(false), it stays.
 //
 // The kernel resets connections that wait in the backlog when the listener is closed, so
 // Close lets Accept take them first, for closeTime at most, if Accept was ever called and
-// the listener is one of package net.
+// the listener shows its descriptor.
 func (l *Listener) Close() error {
 	l.takeBacklog()
 	l.mu.Lock()
@@ -67,13 +67,20 @@ func (l *Listener) Close() error {
 
 // takeBacklog blocks until no connection waits to be accepted, for closeTime at most.
 func (l *Listener) takeBacklog() {
-	if !l.isNet() || !foreign.Within(l.accepting, 0) || l.Closed() {
+	lis, ok := l.inner.(syscall.Conn)
+	if !ok || !foreign.Within(l.accepting, 0) || l.Closed() {
 		return
 	}
-	lis := l.inner.(syscall.Conn) //nolint:forcetypeassert // as those of package net are
-	for began := time.Now(); sock.Waits(lis) && time.Since(began) < closeTime; {
-		time.Sleep(closeTime / 100)
+	taken := func() {
+		for began := time.Now(); sock.Waits(lis) && time.Since(began) < closeTime; {
+			time.Sleep(closeTime / 100)
+		}
 	}
+	if l.isNet() {
+		taken()
+		return
+	}
+	foreign.Within(l.calls.Run(callSyscallConn, taken), closeTime)
 }
 
 // isNet reports whether the listener inside is one of package net.
@@ -186,6 +193,7 @@ const anyAddress = "?"
 
 // place is where a listener listens, and the file of its socket at the time it was asked.
 type place struct {
+	addr             net.Addr // nil: it is not known
 	network, address string
 	file             fs.FileInfo // nil: none
 }
@@ -193,30 +201,37 @@ type place struct {
 func placeOf(lis net.Listener) (p place) {
 	defer func() { _ = recover() }() // then it is not known
 	addr := lis.Addr()
-	if addr == nil {
+	if foreign.IsNil(addr) {
 		return place{}
 	}
-	p = place{network: addr.Network(), address: addr.String()}
+	p = place{addr: addr, network: addr.Network(), address: addr.String()}
 	if strings.HasPrefix(p.network, "unix") {
 		p.file, _ = os.Lstat(p.address) // nil for an abstract socket
 	}
 	return p
 }
 
-// begin is called by the first Accept. It asks for the place, and waits at most closeTime
-// for the answer.
+// begin is called by the first Accept.
 func (l *Listener) begin() {
 	defer close(l.accepting) // whoever waits for it may close the listener at once
+	l.ask()
+}
+
+// ask asks a listener that is not of package net for its place, once, and waits at most
+// closeTime for the answer.
+func (l *Listener) ask() {
 	if l.isNet() || l.inner == nil {
 		return
 	}
-	asked := l.calls.Run(callAddr, func() {
-		p := placeOf(l.inner)
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.place = p
+	l.asking.Do(func() {
+		asked := l.calls.Run(callAddr, func() {
+			p := placeOf(l.inner)
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.place = p
+		})
+		foreign.Within(asked, closeTime)
 	})
-	foreign.Within(asked, closeTime)
 }
 
 func (l *Listener) where() place {

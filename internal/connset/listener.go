@@ -28,6 +28,7 @@ type Listener struct {
 	hooks Hooks
 
 	first     sync.Once
+	asking    sync.Once
 	accepting chan struct{} // closed by the first Accept
 	closing   chan struct{} // closed by Close, as it begins
 	over      chan struct{} // closed by Close, as it ends: no Accept hands over a connection any more
@@ -180,13 +181,17 @@ func (l *Listener) Closed() bool {
 	}
 }
 
-// Addr returns the address of the listener inside, or one that says "none" if there is
-// none. The Listener may be nil.
+// Addr returns the address of the listener inside, which is asked once, or one that says
+// "none" if that has none, or has not answered within closeTime: grpc asks with its mutex
+// held, and for each connection. The Listener may be nil.
 func (l *Listener) Addr() net.Addr {
-	if l == nil || l.inner == nil {
-		return noAddr{}
+	if l != nil {
+		l.ask()
+		if addr := l.where().addr; addr != nil {
+			return addr
+		}
 	}
-	return l.inner.Addr()
+	return noAddr{}
 }
 
 type noAddr struct{}

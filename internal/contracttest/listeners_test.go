@@ -32,7 +32,19 @@ var misbehave = map[string]struct {
 	"Close hangs": {func(_ *testing.T, lis net.Listener, over <-chan struct{}) net.Listener {
 		return &faults.Listener{Listener: lis, Faults: faults.In{faults.Close: faults.Hang(over)}}
 	}, "net.Listener.Close"},
+	"Addr hangs": {func(_ *testing.T, lis net.Listener, over <-chan struct{}) net.Listener {
+		return &faults.Listener{Listener: lis, Faults: faults.In{faults.Addr: faults.Hang(over)}}
+	}, "net.Listener.Addr"},
+	"Addr panics": {func(_ *testing.T, lis net.Listener, _ <-chan struct{}) net.Listener {
+		return &faults.Listener{Listener: lis, Faults: faults.In{faults.Addr: faults.Panic("no")}}
+	}, ""},
+	"Addr is nil": {func(_ *testing.T, lis net.Listener, _ <-chan struct{}) net.Listener { return nowhere{lis} }, ""},
 }
+
+// nowhere is a listener without an address, as one in memory may be.
+type nowhere struct{ net.Listener }
+
+func (nowhere) Addr() net.Addr { return nil }
 
 // A listener that hangs does not delay the drain of any kind of server: the work in flight
 // ends, no connection is served from then on, and the process exits with 0.
