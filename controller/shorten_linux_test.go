@@ -3,9 +3,10 @@ package controller_test
 import (
 	"fmt"
 	"runtime"
-	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/lastcall-go/lastcall/report"
 )
@@ -17,12 +18,11 @@ func TestShortenIsLinear(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	used := func() time.Duration {
-		const thread = 1 // RUSAGE_THREAD
-		var u syscall.Rusage
-		if err := syscall.Getrusage(thread, &u); err != nil {
+		var of unix.Timespec
+		if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &of); err != nil {
 			t.Fatal(err)
 		}
-		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+		return time.Duration(of.Nano())
 	}
 	cost := func(n int) time.Duration {
 		c := mustNew(t, budget, noSignals)
