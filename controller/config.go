@@ -49,7 +49,6 @@ type workerConfig struct {
 type observerConfig struct {
 	op      report.Op // OpObserve or OpLog
 	name    string
-	marks   context.Context //nolint:containedctx // the label of the goroutine that calls it
 	observe func(report.Step) error
 	attach  func(*Controller) error // of a Monitor
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lastcall-go/lastcall/internal/stacks"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -15,7 +16,6 @@ import (
 type feed struct {
 	op      report.Op
 	name    string
-	marks   context.Context //nolint:containedctx // the label of its goroutine
 	observe func(report.Step) error
 	wants   func(report.Step) bool // whether it is worth waking for a step; nil: for each
 	idle    func()                 // called when the queue has become empty
@@ -57,7 +57,7 @@ func (f *feed) startLocked() {
 }
 
 func (f *feed) work() {
-	pprof.SetGoroutineLabels(f.marks)
+	pprof.SetGoroutineLabels(stacks.Of(context.Background(), report.Step{Op: f.op, Name: f.name}.Subject()))
 	defer func() { // also after a Goexit
 		f.mu.Lock()
 		f.running = false

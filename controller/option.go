@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/internal/stacks"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -200,7 +199,6 @@ func WithLog(name string, write func(report.Line) error) Option {
 }
 
 func withObserver(o observerConfig) Option {
-	o.marks = stacks.Of(context.Background(), report.Step{Op: o.op, Name: o.name}.Subject())
 	return func(c *config) error {
 		c.observers = append(c.observers, o)
 		return nil

@@ -29,7 +29,7 @@ type record struct {
 func newRecord(c config, initial fsm.State, idle func()) record {
 	r := record{path: []fsm.State{initial}}
 	for _, o := range c.observers {
-		f := &feed{op: o.op, name: o.name, marks: o.marks, observe: o.observe, idle: idle}
+		f := &feed{op: o.op, name: o.name, observe: o.observe, idle: idle}
 		if o.op == report.OpLog {
 			f.wants = report.Step.IsLogged
 		}

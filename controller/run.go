@@ -56,7 +56,7 @@ type run struct {
 	cutAny  bool         // phase cut has closed a connection
 	idle    bool         // the timer has found only idle peers
 
-	answersFirst bool // what await waits for next takes a moment, and the logs write what they have afterwards
+	answersFirst bool // what await waits for is moments away, so logs get to write afterwards
 
 	settled report.SettleEnd
 	outcome report.Outcome
