@@ -32,9 +32,11 @@ func lastcallUse(p *child.Process) int {
 
 // controlled runs the process under a controller.
 func controlled(p *child.Process, rpc func() lastcall.FullServer) int {
-	ctl, err := controller.New(
-		lastcall.Budget{Total: p.Budget, Settle: p.Settle, Reserve: p.Budget - p.Grace},
-		controller.WithLogger(zerolog.New(os.Stderr)))
+	log := controller.WithLogger(zerolog.New(os.Stderr))
+	if p.Silent {
+		log = controller.WithoutStderr()
+	}
+	ctl, err := controller.New(lastcall.Budget{Total: p.Budget, Settle: p.Settle, Reserve: p.Budget - p.Grace}, log)
 	if err != nil {
 		return fail(err)
 	}

@@ -18,6 +18,9 @@ func on(s child.Spec, change func(*child.Spec)) child.Spec {
 
 func proto(s child.Spec, p string) child.Spec { return on(s, func(s *child.Spec) { s.Proto = p }) }
 
+// silent returns the process without the log of a contestant that has one.
+func silent(s child.Spec) child.Spec { return on(s, func(s *child.Spec) { s.Silent = true }) }
+
 func dependencies(s child.Spec, does ...string) child.Spec {
 	return on(s, func(s *child.Spec) { s.Closers = does })
 }
@@ -105,10 +108,12 @@ func rows(conns int) []row {
 			cases: []kase{{spec: child.Spec{Proto: "grpc", Grace: 500 * time.Millisecond, Budget: time.Second, Closers: []string{"hang"}, HangingFlusher: true}, env: []string{"GOMAXPROCS=1"}, drive: with(starved, (*trial).terminate)}}},
 		{name: "many", title: "Many closers and workers", main: "return", base: "errgroup", peers: []string{"errgroup", "oklog", "fx", "kratos", "go-zero", "lastcall"}, reps: 5, takes: 85 * time.Second,
 			text: "So many workers, which return at once when told, and so many closers, which do nothing.", cases: []kase{many(10), many(1000), many(10_000)}},
-		{name: "hops", title: "The last hops", main: "tail", base: "graceful", peers: []string{"graceful", "errgroup", "lastcall"}, reps: 200, takes: 75 * time.Second,
-			text: "One call of 100 ms in flight. From its handler's end to the return.", cases: []kase{{spec: roomy, drive: request(100 * time.Millisecond)}}},
-		{name: "startup-hops", title: "From a signal during start-up to the return", main: "return", base: "graceful", peers: []string{"graceful", "errgroup", "lastcall"}, reps: 200, takes: 45 * time.Second,
-			text: "As in the row on start-up.", cases: []kase{{spec: startup, drive: opening}}},
+		{name: "hops", title: "The last hops", main: "tail", base: "graceful", peers: []string{"graceful", "errgroup", "lastcall"}, reps: 200, takes: 150 * time.Second,
+			text:  "One call of 100 ms in flight. From its handler's end to the return. lastcall writes four lines of its log in this time, and in the second case none.",
+			cases: []kase{{spec: roomy, drive: request(100 * time.Millisecond)}, {name: "without the log", spec: silent(roomy), drive: request(100 * time.Millisecond)}}},
+		{name: "startup-hops", title: "From a signal during start-up to the return", main: "return", base: "graceful", peers: []string{"graceful", "errgroup", "lastcall"}, reps: 200, takes: 90 * time.Second,
+			text:  "As in the row on start-up. lastcall writes nine lines of its log, and in the second case none.",
+			cases: []kase{{spec: startup, drive: opening}, {name: "without the log", spec: silent(startup), drive: opening}}},
 	}
 }
 

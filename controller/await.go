@@ -84,7 +84,9 @@ func (r *run) await(done func() bool, bound func() time.Time) bool {
 			r.alarm.Reset(time.Until(at))
 		}
 		r.alarmAt, r.asleep = at, awake
-		r.record.start() // as late as this: the goroutine then begins at once, on this processor
+		if !r.answersFirst {
+			r.record.start() // as late as this: the goroutine then begins at once, on this processor
+		}
 		select {
 		case <-r.inbox.wake:
 		case <-r.alarm.C:

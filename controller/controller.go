@@ -43,7 +43,8 @@ type Controller struct {
 	config config
 	ran    bool
 
-	shortenings []shortening // that the loop has not taken in
+	shortenings     []shortening // that the loop has not taken in
+	manyShortenings int          // with more than so many the needless ones are dropped
 
 	starting *starting // nil: Starting was not called
 }

@@ -55,6 +55,9 @@ type run struct {
 	order   atomic.Int64 // counts the calls of Stop that begin, and what comes back, as it happens
 	cutAny  bool         // phase cut has closed a connection
 	idle    bool         // the timer has found only idle peers
+
+	answersFirst bool // what await waits for is moments away, so logs get to write afterwards
+
 	settled report.SettleEnd
 	outcome report.Outcome
 	failed  bool // a server or worker failed by itself, or Fail began the shutdown

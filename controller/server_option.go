@@ -68,7 +68,7 @@ func On(lis net.Listener) ServerOption {
 	return serverOption(func(s *serverConfig) {
 		serves, ok := s.server.(interface{ Serve(net.Listener) error })
 		switch {
-		case isNilPointer(lis):
+		case foreign.IsNil(lis):
 			s.fail("On was given a nil listener")
 		case s.full != nil:
 			s.fail("On is for servers that do not bring their listener; this one is a lastcall.FullServer")

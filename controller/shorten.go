@@ -24,11 +24,9 @@ import (
 func (c *Controller) Shorten(deadline time.Time, why string) {
 	now := time.Now()
 	c.mu.Lock()
-	if c.trigger.Load() == nil { // those that have passed have no shutdown to shorten
-		c.shortenings = slices.DeleteFunc(c.shortenings, func(s shortening) bool { return !s.deadline.After(now) })
-	}
-	if !slices.ContainsFunc(c.shortenings, func(s shortening) bool { return s.deadline.Equal(deadline) }) {
-		c.shortenings = append(c.shortenings, shortening{at: now, deadline: deadline, why: why})
+	c.shortenings = append(c.shortenings, shortening{at: now, deadline: deadline, why: why})
+	if len(c.shortenings) > c.manyShortenings {
+		c.sweepShortenings(now)
 	}
 	c.mu.Unlock()
 	c.inbox.poke()
@@ -38,6 +36,22 @@ func (c *Controller) Shorten(deadline time.Time, why string) {
 type shortening struct {
 	at, deadline time.Time
 	why          string
+}
+
+// sweepShortenings drops what changes nothing: the deadlines that have passed without a
+// trigger, and all but the first of those that are equal. It does so each time when there are
+// twice as many as it left, so that a call costs the same however many came before it. The
+// mutex is held.
+func (c *Controller) sweepShortenings(now time.Time) {
+	type instant struct{ seconds, nanoseconds int64 }
+	untriggered, seen := c.trigger.Load() == nil, map[instant]bool{}
+	c.shortenings = slices.DeleteFunc(c.shortenings, func(s shortening) bool {
+		at := instant{s.deadline.Unix(), int64(s.deadline.Nanosecond())}
+		drop := seen[at] || untriggered && !s.deadline.IsZero() && !s.deadline.After(now)
+		seen[at] = true
+		return drop
+	})
+	c.manyShortenings = 2*len(c.shortenings) + 100
 }
 
 // takeShortenings takes in what Shorten was called with, as it matters to the shutdown.

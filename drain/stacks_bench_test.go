@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -81,5 +82,40 @@ func BenchmarkHundredThousand(b *testing.B) {
 		slices.Sort(stalls[i])
 		b.ReportMetric(float64(ended[i][len(ended[i])/2].Microseconds())/1e3, "ended-ms/"+name)
 		b.ReportMetric(float64(stalls[i][len(stalls[i])/2].Microseconds())/1e3, "stall-ms/"+name)
+	}
+}
+
+// BenchmarkEndAtTheTimer has many tasks end in the instant of the timer, while InFlight, Stop and
+// Cut are called as the controller does: for how long these blocked, for each task. It is the
+// same however many there are.
+func BenchmarkEndAtTheTimer(b *testing.B) {
+	for _, tasks := range []int{1000, 10_000, 100_000} {
+		b.Run(strconv.Itoa(tasks), func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				g := drain.New()
+				var in sync.WaitGroup
+				in.Add(tasks)
+				for range tasks {
+					if err := g.Watcher().Go(b.Context(), "mail", func(ctx context.Context) { in.Done(); <-ctx.Done() }); err != nil {
+						b.Fatal(err)
+					}
+				}
+				in.Wait()
+				go g.GracefulStop()
+				runtime.GC()
+				b.StartTimer()
+				cancelled := make(chan struct{})
+				go func() {
+					defer close(cancelled)
+					g.Cancel(b.Context(), nil)
+				}()
+				g.InFlight()
+				g.Stop()
+				g.Cut()
+				<-cancelled
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*tasks), "ns/task")
+		})
 	}
 }

@@ -96,11 +96,9 @@ func (g *Group) Cancel(ctx context.Context, cause error) {
 	g.close()
 	cause = cmp.Or(cause, errStopped)
 	all := g.tracker.Cancel()
-	g.mu.Lock()
 	for _, h := range all {
-		h.fate = inflight.Cancelled
+		h.State.Or(cancelled)
 	}
-	g.mu.Unlock()
 	for _, h := range all {
 		if h.conn == nil {
 			h.end(cause)
@@ -168,9 +166,7 @@ func (g *Group) cut() (left []*Conn, n int) {
 			left = append(left, h.conn)
 			h.conn.hurry()
 			if h.conn.claim() {
-				g.mu.Lock()
-				h.fate = inflight.Cut
-				g.mu.Unlock()
+				h.State.Or(cut)
 				claimed = append(claimed, h.conn)
 			}
 		}

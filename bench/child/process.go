@@ -35,6 +35,7 @@ type Spec struct {
 	HangingFlusher  bool          // the exporter of telemetry hangs
 	WaitForHandlers bool          // grpc.WaitForHandlers(true)
 	Opening         time.Duration // how long opening the dependencies takes; it ends early with its context
+	Silent          bool          // a contestant that logs leaves it
 }
 
 // Peer runs a process as one contestant does, from main's first line to its last, and

@@ -222,6 +222,9 @@ func (c *Conn) Release() {
 
 // claim takes the connection out of those that are open, and reports whether it was one.
 func (c *Conn) claim() bool {
+	if c.Closing() { // for good; without the lock, for which thousands queue that close at once
+		return false
+	}
 	s := c.set
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -52,3 +52,24 @@ func TestRunAll(t *testing.T) {
 		<-calls.RunAll("none", nil)
 	})
 }
+
+// Calls that are quick share as many goroutines as there are processors.
+func TestRunAllSharesGoroutines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls foreign.Calls
+		var now, most atomic.Int32
+		all := make([]func(), 100)
+		for i := range all {
+			all[i] = func() {
+				most.Store(max(most.Load(), now.Add(1)))
+				time.Sleep(time.Millisecond)
+				now.Add(-1)
+			}
+		}
+		began, n := time.Now(), runtime.GOMAXPROCS(0)
+		<-calls.RunAll("call", all)
+		if took, want := time.Since(began), time.Duration((len(all)+n-1)/n)*time.Millisecond; took != want || int(most.Load()) > n {
+			t.Errorf("%d calls at once took %v; with %d at once it is %v", most.Load(), took, n, want)
+		}
+	})
+}

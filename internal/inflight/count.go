@@ -17,13 +17,13 @@ const maxNames = 1000
 const OtherNames = "(other names)"
 
 // appear counts that there is a piece of work.
-func appear[T any](w *lastcall.Work, it *Item[T]) {
-	if it.came == before {
+func appear(w *lastcall.Work, came presence) {
+	if came == before {
 		w.Before++
 		return
 	}
 	w.Arrived++
-	if it.came == late {
+	if came == late {
 		w.Late++
 	}
 }
@@ -43,11 +43,15 @@ func settle(w *lastcall.Work, fate Fate, stage Stage) string {
 	}
 }
 
-// slow keeps a piece of work if it is one of the slowest of a label.
+// slow keeps a piece of work if it is one of the slowest of a label. Those that took as long
+// as each other have an order, too: which shard counted them must not matter.
 func (t *Tracker[T]) slow(w *lastcall.Work, e lastcall.EndedWork) {
 	since := t.made.Add(time.Duration(t.announced.Load()))
+	order := func(a, b lastcall.EndedWork) int {
+		return cmp.Or(cmp.Compare(b.Lasted(since), a.Lasted(since)), a.Ended.Compare(b.Ended), cmp.Compare(a.Fate, b.Fate))
+	}
 	for i := range w.Slowest {
-		if e.Lasted(since) > w.Slowest[i].Lasted(since) || w.Slowest[i].Ended.IsZero() {
+		if w.Slowest[i].Ended.IsZero() || order(e, w.Slowest[i]) < 0 {
 			w.Slowest[i], e = e, w.Slowest[i]
 		}
 		if e.Ended.IsZero() {
@@ -90,11 +94,13 @@ func (s *shard[T]) serve(l Label, number uint8) {
 	s.served[l] = n + 1
 }
 
-// add adds numbers to those of a label, and what has ended to its slowest.
-func (t *Tracker[T]) add(l Label, w lastcall.Work, e lastcall.EndedWork) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.slow(merge(t.counts, l.bare(), w), e)
+// add adds numbers to those of a label, and what has ended to its slowest. The shard is
+// locked.
+func (t *Tracker[T]) add(sh *shard[T], l Label, w lastcall.Work, e lastcall.EndedWork) {
+	if sh.counts == nil {
+		sh.counts = map[Label]*lastcall.Work{}
+	}
+	t.slow(merge(sh.counts, l.bare(), w), e)
 }
 
 func merge(counts map[Label]*lastcall.Work, l Label, w lastcall.Work) *lastcall.Work {
@@ -126,22 +132,25 @@ func (t *Tracker[T]) Work(about func(T, *lastcall.Work)) []lastcall.Work {
 	type running struct {
 		record T
 		began  time.Duration
-		count  lastcall.Work
+		came   presence
 	}
 	var inFlight []running
 	counts := map[Label]*lastcall.Work{}
 	t.lock()
+	counting := t.Stage() > Serving
 	for x := range t.all {
-		now := running{record: x, began: x.item().began, count: lastcall.Work{Running: 1}}
-		if t.Stage() > Serving {
-			appear(&now.count, x.item())
-		}
-		inFlight = append(inFlight, now)
+		inFlight = append(inFlight, running{x, x.item().began, x.item().came})
 	}
 	served := map[Label]int{}
 	for i := range t.shards {
 		for l, n := range t.shards[i].served {
 			served[l] += n
+		}
+		for l, w := range t.shards[i].counts {
+			sum := merge(counts, l, *w)
+			for _, e := range w.Slowest {
+				t.slow(sum, e)
+			}
 		}
 	}
 	t.mu.Lock()
@@ -150,15 +159,16 @@ func (t *Tracker[T]) Work(about func(T, *lastcall.Work)) []lastcall.Work {
 			served[l.bare()] += n
 		}
 	}
-	for l, w := range t.counts {
-		merge(counts, l, *w).Slowest = w.Slowest
-	}
 	t.mu.Unlock()
 	t.unlock()
 
 	oldest := map[*lastcall.Work]running{}
 	for _, now := range inFlight {
-		w := merge(counts, t.label(now.record).bare(), now.count)
+		count := lastcall.Work{Running: 1}
+		if counting {
+			appear(&count, now.came)
+		}
+		w := merge(counts, t.label(now.record).bare(), count)
 		if o, ok := oldest[w]; !ok || now.began < o.began {
 			oldest[w] = now
 		}

@@ -32,9 +32,8 @@ type Tracker[T Record[T]] struct {
 	sealed    chan struct{}
 	changed   chan struct{}
 
-	mu     sync.Mutex // guards what is below; taken after a shard's
-	counts map[Label]*lastcall.Work
-	kept   []Label // see Keep
+	mu   sync.Mutex // guards what is below; taken after a shard's
+	kept []Label    // see Keep
 }
 
 type shard[T any] struct {
@@ -43,7 +42,8 @@ type shard[T any] struct {
 	ended time.Duration // see LastEnd, counted from made
 	// served is how many records of each label ended in stage Serving.
 	served map[Label]int
-	_      [32]byte // a cache line for each
+	counts map[Label]*lastcall.Work // of those that ended later
+	_      [24]byte                 // a cache line for each
 }
 
 // New returns a Tracker in stage Serving. It calls label for a record that ends, or
@@ -56,7 +56,6 @@ func New[T Record[T]](label func(T) Label) *Tracker[T] {
 		shards:  make([]shard[T], min(64, 2*runtime.GOMAXPROCS(0))),
 		sealed:  make(chan struct{}),
 		changed: make(chan struct{}, 1),
-		counts:  map[Label]*lastcall.Work{},
 	}
 	t.stage.Store(uint32(Serving))
 	return t
@@ -105,9 +104,12 @@ func (t *Tracker[T]) Begin(x T, limit Stage, arrives bool) bool {
 // Refuse counts work that Begin has refused.
 func (t *Tracker[T]) Refuse(x T, fate Fate) {
 	var w lastcall.Work
-	appear(&w, x.item())
+	appear(&w, x.item().came)
 	settle(&w, fate, t.Stage())
-	t.add(t.label(x), w, lastcall.EndedWork{})
+	label, sh := t.label(x), &t.shards[x.item().shard]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	t.add(sh, label, w, lastcall.EndedWork{})
 }
 
 // Arrive notes that work has come that Begin is not called for.
@@ -160,9 +162,9 @@ func (t *Tracker[T]) End(x T, fate Fate) {
 		sh.serve(label, it.shard)
 	} else {
 		var w lastcall.Work
-		appear(&w, it)
+		appear(&w, it.came)
 		e := lastcall.EndedWork{Began: t.made.Add(it.began), Ended: t.made.Add(sh.ended), Fate: settle(&w, fate, stage)}
-		t.add(label, w, e) // under the shard's lock: Work sees the record either in flight or ended
+		t.add(sh, label, w, e) // under the shard's lock: Work sees the record either in flight or ended
 	}
 	last := false
 	if stage >= Draining {

@@ -2,6 +2,7 @@ package inflight_test
 
 import (
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -350,4 +351,44 @@ func TestAllocations(t *testing.T) {
 	}); n != 0 {
 		t.Errorf("%v allocations per record", n)
 	}
+}
+
+// Work holds up those that end only while it notes what is in flight, and that is small.
+func TestWorkNotesLittle(t *testing.T) {
+	const n = 10_000
+	tr := newTracker()
+	tr.Enter(inflight.Announced)
+	for range n {
+		begin(t, tr, "x")
+	}
+	var start, end runtime.MemStats
+	runtime.ReadMemStats(&start)
+	work := one(t, tr)
+	runtime.ReadMemStats(&end)
+	if bytes := (end.TotalAlloc - start.TotalAlloc) / n; work.Running != n || bytes > 300 {
+		t.Errorf("%d running; it took %d bytes for each", work.Running, bytes)
+	}
+}
+
+// Which of the records are the slowest does not depend on which shard has counted them.
+func TestSlowestOfEquals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for range 10 {
+			tr := newTracker()
+			tr.Enter(inflight.Announced)
+			var all []*record
+			for range 40 {
+				all = append(all, begin(t, tr, "x"))
+			}
+			time.Sleep(time.Second)
+			for i, r := range all {
+				tr.End(r, []inflight.Fate{inflight.Completed, inflight.Cancelled}[i%2])
+			}
+			for _, e := range tr.Work(noPeer)[0].Slowest {
+				if e.Fate != "cancelled" {
+					t.Fatalf("one of the slowest is %v", e)
+				}
+			}
+		}
+	})
 }

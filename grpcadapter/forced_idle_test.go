@@ -1,0 +1,165 @@
+package grpcadapter_test
+
+import (
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/grpcadapter"
+	"github.com/lastcall-go/lastcall/internal/mempipe"
+	"github.com/lastcall-go/lastcall/report"
+)
+
+// ordered notes in which order the calls of grpc's server begin and return.
+type ordered struct {
+	*grpc.Server
+	mu    sync.Mutex
+	calls []string
+}
+
+func (o *ordered) note(call string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.calls = append(o.calls, call)
+}
+
+func (o *ordered) GracefulStop() {
+	o.note("GracefulStop")
+	o.Server.GracefulStop()
+}
+
+func (o *ordered) Stop() {
+	o.note("Stop")
+	o.Server.Stop()
+	o.note("Stop has returned")
+}
+
+// slowClosing is a listener whose connections take closeTime to close, and count what is written
+// to them from then on, when that is armed.
+type slowClosing struct {
+	*mempipe.Listener
+	armed   atomic.Bool
+	written atomic.Int32
+}
+
+const closeTime = time.Millisecond
+
+func (l *slowClosing) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &slowToClose{c, l}, nil
+}
+
+type slowToClose struct {
+	net.Conn
+	lis *slowClosing
+}
+
+func (c *slowToClose) Close() error {
+	time.Sleep(closeTime)
+	return c.Conn.Close()
+}
+
+func (c *slowToClose) Write(b []byte) (int, error) {
+	if c.lis.armed.Load() {
+		c.lis.written.Add(1)
+	}
+	return c.Conn.Write(b)
+}
+
+// A forced end of idle connections is grpc's Stop and nothing that it has to wait for (ADR 50):
+// GracefulStop begins when Stop has returned, no GOAWAY is written, and Cancel does not wait for
+// connections that are being closed.
+func TestForcedEndOfIdleConnections(t *testing.T) {
+	for name, build := range map[string]func(net.Listener) (*grpcadapter.Server, *ordered){
+		"New": func(lis net.Listener) (*grpcadapter.Server, *ordered) {
+			g := grpcadapter.New(lis)
+			srv := &ordered{Server: grpc.NewServer(g.ServerOptions()...)}
+			g.Adopt(srv)
+			return g, srv
+		},
+		"Use": func(lis net.Listener) (*grpcadapter.Server, *ordered) {
+			srv := &ordered{Server: grpc.NewServer()}
+			return grpcadapter.Use(srv, grpcadapter.WithListener(lis)), srv
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, inner *mempipe.Listener, _ <-chan struct{}) {
+				lis := &slowClosing{Listener: inner}
+				g, srv := build(lis)
+				testgrpc.RegisterTestServiceServer(srv, echo{})
+				c := mustNew(t, controller.WithServer("grpc", g), controller.WithoutStderr())
+				time.AfterFunc(time.Second, func() {
+					for range 10 {
+						if _, err := testgrpc.NewTestServiceClient(dial(t, inner)).UnaryCall(t.Context(), &testgrpc.SimpleRequest{}); err != nil {
+							t.Error(err)
+						}
+					}
+				})
+				time.AfterFunc(time.Minute, func() {
+					lis.armed.Store(true)
+					c.Force()
+				})
+				r := c.Run(t.Context())
+				if r.Took() != closeTime || r.Outcome != report.OutcomeStopped {
+					t.Errorf("it took %v\n%v", r.Took(), r)
+				}
+				if want := []string{"Stop", "Stop has returned", "GracefulStop"}; !slices.Equal(srv.calls, want) {
+					t.Errorf("called were %v, want %v", srv.calls, want)
+				}
+				if n := lis.written.Load(); n > 0 {
+					t.Errorf("%d writes to connections that are closed", n)
+				}
+			})
+		})
+	}
+}
+
+// expired is a controller whose timer has fired.
+type expired struct{ lastcall.Host }
+
+func (expired) Life() lastcall.Life {
+	now := time.Now()
+	return lastcall.NewLife(nil, func() (lastcall.Times, bool) {
+		return lastcall.Times{Trigger: now, Timer: now, Deadline: now.Add(time.Hour)}, true
+	})
+}
+
+// The connections are no longer open when Cancel looks for idle ones, and it returns at once
+// all the same.
+func TestCancelOfConnectionsThatClose(t *testing.T) {
+	bubble(t, func(t *testing.T, inner *mempipe.Listener, _ <-chan struct{}) {
+		g := grpcadapter.New(&slowClosing{Listener: inner})
+		testgrpc.RegisterTestServiceServer(g.NewServer(), echo{})
+		g.Attach(expired{})
+		go func() { _ = g.Serve() }()
+		if _, err := testgrpc.NewTestServiceClient(dial(t, inner)).UnaryCall(t.Context(), &testgrpc.SimpleRequest{}); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Minute)
+		drained := make(chan struct{})
+		go func() {
+			defer close(drained)
+			g.GracefulStop()
+		}()
+		synctest.Wait()
+		began := time.Now()
+		g.Cancel(t.Context(), lastcall.ErrTimer)
+		if took := time.Since(began); took != 0 {
+			t.Errorf("Cancel took %v", took)
+		}
+		g.Stop()
+		<-drained
+	})
+}
