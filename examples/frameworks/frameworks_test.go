@@ -37,7 +37,7 @@ func withGin(h holds) (http.Handler, []httpadapter.Option) {
 	gin.SetMode(gin.ReleaseMode)
 	e := gin.New()
 	e.Use(func(c *gin.Context) {
-		httpadapter.SetPattern(c.Writer, c.FullPath())
+		httpadapter.SetPattern(c.Writer, c.Request, c.FullPath())
 		c.Next()
 	})
 	e.GET("/orders/:id", func(c *gin.Context) { h.wait(c.Request.Context()); c.String(http.StatusOK, "ok") })
@@ -49,7 +49,7 @@ func withEcho(h holds) (http.Handler, []httpadapter.Option) {
 	e := echo.New()
 	e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			httpadapter.SetPattern(c.Response(), c.Path())
+			httpadapter.SetPattern(c.Response(), c.Request(), c.Path())
 			return next(c)
 		}
 	})
@@ -62,7 +62,7 @@ func withEcho5(h holds) (http.Handler, []httpadapter.Option) {
 	e := echo5.New()
 	e.Use(func(next echo5.HandlerFunc) echo5.HandlerFunc {
 		return func(c *echo5.Context) error {
-			httpadapter.SetPattern(c.Response(), c.Path())
+			httpadapter.SetPattern(c.Response(), c.Request(), c.Path())
 			return next(c)
 		}
 	})
