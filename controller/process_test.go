@@ -535,6 +535,22 @@ func TestProcessCtrlCTwice(t *testing.T) {
 	}
 }
 
+// There is a line each second although nothing changes: a person is waiting.
+func TestProcessCtrlCProgress(t *testing.T) {
+	t.Parallel()
+	terminal, typist := openTerminal(t)
+	defer typist.Close()
+	p := startChild(t, "hangs", terminal)
+	p.until("phase serve")
+	_, _ = io.WriteString(typist, ctrlC)
+	for range 3 {
+		p.until("progress")
+	}
+	_, _ = io.WriteString(typist, ctrlC)
+	p.until("Force: ")
+	p.end()
+}
+
 // A SIGINT was not typed if the process is not in the foreground of its terminal, or if
 // standard input is something else: a character device, too, as /dev/null is.
 func TestProcessInterruptThatWasNotTyped(t *testing.T) {
