@@ -149,7 +149,7 @@ func (r *run) finish() report.Report {
 		if r.ending.Load() > 0 {
 			until = later(until, now.Add(grace))
 		}
-		if !said.Load() {
+		if !said.over.Load() {
 			until = later(until, now.Add(tellTime))
 		}
 		return earlier(until, r.deadline)
@@ -161,8 +161,11 @@ func (r *run) finish() report.Report {
 	r.signals.release()
 	r.alarm.Stop()
 	r.record.close(time.Now())
-	if !said.Load() {
+	switch {
+	case !said.over.Load():
 		r.record.deliveries = append(r.record.deliveries, report.Delivery{Op: report.OpStderr, Busy: true})
+	case said.failed.Load():
+		r.record.deliveries = append(r.record.deliveries, report.Delivery{Op: report.OpStderr, Failed: 1})
 	}
 	return r.report()
 }
