@@ -46,7 +46,7 @@ func (r *run) expireOld(calls []*call) {
 	r.takeIn() // the loop itself may have had to wait for the processor
 	now := time.Now()
 	for _, c := range calls {
-		if !c.lasts && c.hasBegun() && now.Sub(c.since) >= grace {
+		if !c.lasts && c.hasBegun() && !now.Before(r.graceOf(c)) {
 			r.expire(c)
 		}
 	}
@@ -136,7 +136,7 @@ func (r *run) finish() report.Report {
 	}
 	r.takeIn()
 	for _, c := range r.calls {
-		if fresh := c.quiet && c.lasts && time.Since(c.since) < grace; !fresh { // a question of progress that was asked just now
+		if fresh := c.quiet && c.lasts && time.Now().Before(r.graceOf(c)); !fresh { // a question of progress that was asked just now
 			r.expire(c)
 		}
 	}
@@ -178,7 +178,7 @@ func (r *run) freshUntil() time.Time {
 	var until time.Time
 	for _, c := range r.calls {
 		if !c.told && !c.lasts {
-			until = later(until, c.since.Add(grace))
+			until = later(until, r.graceOf(c))
 		}
 	}
 	return earlier(until, r.deadline)

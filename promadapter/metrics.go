@@ -133,15 +133,18 @@ func (m *Metrics) LastScrape(d time.Duration) func(context.Context) error {
 	}
 }
 
-// awaitAnswer waits while a server that is still there has a request: that of the scrape.
+// awaitAnswer waits until a server that is still there has had a request, which is the scrape,
+// and has none.
 func (m *Metrics) awaitAnswer(ctx context.Context) {
 	limit := time.NewTimer(answerTime)
 	defer limit.Stop()
-	for {
-		r, _ := m.numbers.Read()
-		if !slices.ContainsFunc(r.Work, func(w numbers.Work) bool { return w.Running > 0 }) {
+	for seen := false; ; {
+		r, _ := m.numbers.Read() // of a server that has no time to answer it has an older answer
+		runs := slices.ContainsFunc(r.Work, func(w numbers.Work) bool { return w.Running > 0 })
+		if seen && !runs {
 			return
 		}
+		seen = seen || runs
 		select {
 		case <-time.After(answerPoll):
 		case <-limit.C:
