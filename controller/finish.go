@@ -17,6 +17,10 @@ const toldTime = time.Second
 // well may be over before a goroutine that it started has run.
 const grace = 10 * time.Millisecond
 
+// answerTime is how long the summary and the end of Run wait for what servers answer about
+// their work: without it the report has none of it.
+const answerTime = 500 * time.Millisecond
+
 // close closes the dependencies, the last registered first. What was called before and
 // has not returned by now is late, unless it was called just now.
 func (r *run) close() {
@@ -46,7 +50,7 @@ func (r *run) expireOld(calls []*call) {
 	r.takeIn() // the loop itself may have had to wait for the processor
 	now := time.Now()
 	for _, c := range calls {
-		if !c.lasts && c.hasBegun() && !now.Before(r.graceOf(c)) {
+		if !c.lasts && c.hasBegun() && !now.Before(c.soon()) {
 			r.expire(c)
 		}
 	}
@@ -136,7 +140,7 @@ func (r *run) finish() report.Report {
 	}
 	r.takeIn()
 	for _, c := range r.calls {
-		if fresh := c.quiet && c.lasts && time.Now().Before(r.graceOf(c)); !fresh { // a question of progress that was asked just now
+		if fresh := c.quiet && c.lasts && time.Now().Before(c.soon()); !fresh { // a question of progress that was asked just now
 			r.expire(c)
 		}
 	}
@@ -178,7 +182,7 @@ func (r *run) freshUntil() time.Time {
 	var until time.Time
 	for _, c := range r.calls {
 		if !c.told && !c.lasts {
-			until = later(until, r.graceOf(c))
+			until = later(until, c.soon())
 		}
 	}
 	return earlier(until, r.deadline)

@@ -20,7 +20,6 @@ type run struct {
 	alarm   *time.Timer // wakes await
 	alarmAt time.Time   // when it should; zero: it is not set
 	asleep  time.Time   // when it last woke before it waited for that
-	starved time.Time   // when it last woke more than grace too late
 	signals signals
 	pipes   <-chan os.Signal // see hearPipes; nil once there is a trigger
 	ended   <-chan struct{}  // the end of Run's context; nil once there is a trigger

@@ -22,29 +22,11 @@ const (
 // time in which they could not.
 func (r *run) noticeSuspension() {
 	late := time.Since(r.alarmAt)
-	if r.alarmAt.IsZero() || late <= grace {
-		return
-	}
-	if r.starved = time.Now(); late <= stall {
+	if r.alarmAt.IsZero() || late <= stall {
 		return
 	}
 	r.alarmAt = time.Time{}
 	r.resume(late, r.asleep)
-}
-
-// graceOf returns until when a call may take that takes next to no time. On a busy machine
-// that has not let it begin, or has woken the loop too late, as it may have the call, that is
-// longer, by stall at most.
-func (r *run) graceOf(c *call) time.Time {
-	most := c.since.Add(stall)
-	switch {
-	case !c.hasBegun():
-		return most
-	case r.starved.After(c.since) && r.starved.Before(most):
-		return r.starved.Add(grace)
-	default:
-		return c.since.Add(grace)
-	}
 }
 
 // stoppedSince notices that the process has not run since the loop woke: it may be stopped
