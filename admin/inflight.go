@@ -2,9 +2,11 @@ package admin
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/httpadapter"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -17,7 +19,8 @@ type Drain interface {
 
 // InFlight returns a handler that tells an operator who is in the way, at any time. GET and
 // HEAD answer with what every server has in flight, as the log's line of progress lists it:
-// name, kind, age, peer and path; the request itself is among them. POST has that line
+// name, kind, age, peer and path; the request itself is among them, of [WithInFlight] as
+// infrastructure. POST has that line
 // logged as well, with the lines of code where goroutines stand (controller.TellProgress).
 // It blocks for at most 10 ms. Every client that reaches it learns the peers and paths,
 // unless the controller was given controller.WithoutPeers.
@@ -57,7 +60,12 @@ func listed(work []lastcall.Work) (all report.RunningWork) {
 
 // WithInFlight mounts a handler that tells who is in the way; see [InFlight].
 func WithInFlight(pattern string) Option {
-	return func(s *Server) { s.mount(pattern, InFlight(&s.host)) }
+	return func(s *Server) {
+		s.mount(pattern, InFlight(&s.host))
+		if path := pathOf(pattern); len(path) > 1 && !strings.Contains(path, "{") {
+			s.infra = append(s.infra, httpadapter.WithInfrastructurePaths(path))
+		}
+	}
 }
 
 // InFlight returns what the servers of the controller have in flight.

@@ -60,7 +60,7 @@ func TestInFlight(t *testing.T) {
 	}
 	const mail = `{"server":"tasks","name":"mail","kind":"task","running":1,"oldest":"`
 	ask(http.MethodGet, mail)
-	ask(http.MethodGet, `{"state":"SERVING","phase":"serve","in_flight":2,"streams":0,"infrastructure":0,"running":[`)
+	ask(http.MethodGet, `{"state":"SERVING","phase":"serve","in_flight":1,"streams":0,"infrastructure":1,"running":[`)
 	ask(http.MethodDelete, "405 ")
 	if strings.Contains(log.String(), "progress") {
 		t.Errorf("GET has had progress logged:\n%s", log.String())

@@ -40,9 +40,10 @@ const (
 // trigger shuts down. All methods may be called by any number of goroutines.
 type Server struct {
 	*inner
-	host host
-	mux  *http.ServeMux
-	errs []error
+	host  host
+	mux   *http.ServeMux
+	infra []httpadapter.Option
+	errs  []error
 }
 
 // inner keeps the http.Server's adapter out of the fields that others see.
@@ -72,7 +73,7 @@ func New(lis net.Listener, opts ...Option) *Server {
 		}
 		opt(s)
 	}
-	s.inner = httpadapter.New(lis, &http.Server{Handler: s.mux, ReadHeaderTimeout: headerTime})
+	s.inner = httpadapter.New(lis, &http.Server{Handler: s.mux, ReadHeaderTimeout: headerTime}, s.infra...)
 	return s
 }
 

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"container/heap"
 	"context"
 	"fmt"
@@ -20,6 +21,7 @@ type call struct {
 	due   time.Time     // when its own time is over, if that is less than its share; else zero
 	begun chan struct{} // closed right before the user code is called
 	since time.Time     // since when it may need grace to return
+	grace time.Duration // that, if it is more than usual; else 0
 	order int64         // when it returned, in the run's order
 	over  bool          // it has returned
 	told  bool          // observers have been told its end, or that it takes too long
@@ -34,6 +36,9 @@ type call struct {
 func (c *call) ended() bool {
 	return c != nil && c.over && c.step.Result != report.ResultPanicked && c.step.Result != report.ResultGoexit
 }
+
+// soon returns until when the call may take, if it takes next to no time.
+func (c *call) soon() time.Time { return c.since.Add(cmp.Or(c.grace, grace)) }
 
 // hasBegun reports whether the machine has let the call begin.
 func (c *call) hasBegun() bool {

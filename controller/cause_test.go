@@ -173,7 +173,7 @@ func wantCauseFirst(t *testing.T, told *listeningTo, r report.Report, text strin
 	if got := told.at[trigger].Sub(r.Triggered); got != delay {
 		t.Errorf("the cause is told %v after the trigger, want %v", got, delay)
 	}
-	if s.Report == nil || !s.Report.Triggered.Equal(r.Triggered) || s.Report.Timer.IsZero() || s.Report.CauseText != text || s.Report.Failed != r.Failed {
+	if s.Report == nil || !s.Report.Triggered.Equal(r.Triggered) || s.Report.Timer.IsZero() || s.Report.CauseText != text || s.Report.Failed != r.Failed || s.Report.Outcome != 0 {
 		t.Errorf("the trigger's report is %+v", s.Report)
 	}
 }

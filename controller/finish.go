@@ -17,6 +17,10 @@ const toldTime = time.Second
 // well may be over before a goroutine that it started has run.
 const grace = 10 * time.Millisecond
 
+// answerTime is how long the summary and the end of Run wait for what servers answer about
+// their work: without it the report has none of it.
+const answerTime = 500 * time.Millisecond
+
 // close closes the dependencies, the last registered first. What was called before and
 // has not returned by now is late, unless it was called just now.
 func (r *run) close() {
@@ -46,7 +50,7 @@ func (r *run) expireOld(calls []*call) {
 	r.takeIn() // the loop itself may have had to wait for the processor
 	now := time.Now()
 	for _, c := range calls {
-		if !c.lasts && c.hasBegun() && now.Sub(c.since) >= grace {
+		if !c.lasts && c.hasBegun() && !now.Before(c.soon()) {
 			r.expire(c)
 		}
 	}
@@ -138,7 +142,7 @@ func (r *run) finish() report.Report {
 	}
 	r.takeIn()
 	for _, c := range r.calls {
-		if fresh := c.quiet && c.lasts && time.Since(c.since) < grace; !fresh { // a question of progress that was asked just now
+		if fresh := c.quiet && c.lasts && time.Now().Before(c.soon()); !fresh { // a question of progress that was asked just now
 			r.expire(c)
 		}
 	}
@@ -151,7 +155,7 @@ func (r *run) finish() report.Report {
 		if r.ending.Load() > 0 {
 			until = later(until, now.Add(grace))
 		}
-		if !said.Load() {
+		if !said.over.Load() {
 			until = later(until, now.Add(tellTime))
 		}
 		return earlier(until, r.deadline)
@@ -163,8 +167,11 @@ func (r *run) finish() report.Report {
 	r.signals.release()
 	r.alarm.Stop()
 	r.record.close(time.Now())
-	if !said.Load() {
+	switch {
+	case !said.over.Load():
 		r.record.deliveries = append(r.record.deliveries, report.Delivery{Op: report.OpStderr, Busy: true})
+	case said.failed.Load():
+		r.record.deliveries = append(r.record.deliveries, report.Delivery{Op: report.OpStderr, Failed: 1})
 	}
 	return r.report()
 }
@@ -177,7 +184,7 @@ func (r *run) freshUntil() time.Time {
 	var until time.Time
 	for _, c := range r.calls {
 		if !c.told && !c.lasts {
-			until = later(until, c.since.Add(grace))
+			until = later(until, c.soon())
 		}
 	}
 	return earlier(until, r.deadline)

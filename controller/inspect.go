@@ -121,6 +121,7 @@ func (r *run) inspectAtEnd(servers []*server) {
 			continue
 		}
 		var notes []string
-		r.ask(report.OpNotes, s.name, func() { notes = slices.Clone(s.full.Notes()) }, func() { s.notes = notes })
+		s.inFlight.grace = answerTime
+		r.ask(report.OpNotes, s.name, func() { notes = slices.Clone(s.full.Notes()) }, func() { s.notes = notes }).grace = answerTime
 	}
 }

@@ -83,6 +83,9 @@ func TestInFlightAndNotes(t *testing.T) {
 	})
 }
 
+// answerTime is how long the last line waits for what servers answer.
+const answerTime = 500 * time.Millisecond
+
 // G8: InFlight and Notes that hang, panic or exit are in the report, are waited for
 // by nothing but the last line, and leave no earlier answer behind.
 func TestG8_InFlightFails(t *testing.T) {
@@ -91,11 +94,11 @@ func TestG8_InFlightFails(t *testing.T) {
 		result report.Result
 		took   time.Duration // after the closer began
 	}{
-		"hangs":    {func(hang func()) { hang() }, report.ResultTimedOut, 10 * time.Millisecond},
+		"hangs":    {func(hang func()) { hang() }, report.ResultTimedOut, answerTime},
 		"panics":   {func(func()) { panic("as drawn") }, report.ResultPanicked, 0},
 		"exits":    {func(func()) { runtime.Goexit() }, report.ResultGoexit, 0},
-		"is slow":  {func(func()) { time.Sleep(20 * time.Millisecond) }, report.ResultTimedOut, 10 * time.Millisecond},
-		"is quick": {func(func()) { time.Sleep(9 * time.Millisecond) }, report.ResultOK, 9 * time.Millisecond},
+		"is slow":  {func(func()) { time.Sleep(2 * answerTime) }, report.ResultTimedOut, answerTime},
+		"is quick": {func(func()) { time.Sleep(answerTime - time.Millisecond) }, report.ResultOK, answerTime - time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, d *diary, hang func()) {

@@ -54,7 +54,7 @@ func TestG15_HungCalls(t *testing.T) {
 	never := make(chan struct{})
 	defer close(never)
 	var log bytes.Buffer
-	c := mustNew(t, lastcall.Budget{Total: 1600 * time.Millisecond, Reserve: 1200 * time.Millisecond}, noSignals, controller.WithLogger(zerolog.New(&log)),
+	c := mustNew(t, lastcall.Budget{Total: 3200 * time.Millisecond, Reserve: 2800 * time.Millisecond}, noSignals, controller.WithLogger(zerolog.New(&log)),
 		controller.WithWorker("stuck", func(context.Context, context.Context) error {
 			next(&lines[0])
 			mu.Lock()
@@ -64,7 +64,7 @@ func TestG15_HungCalls(t *testing.T) {
 		controller.WithCloser("db", func() {
 			next(&lines[1])
 			<-never
-		}),
+		}, controller.Timeout(800*time.Millisecond)), // so that the flusher has time for a look on a busy machine
 		controller.WithCloser("quick", func() {}),
 		controller.WithFlusher("traces", func() {
 			next(&lines[2])

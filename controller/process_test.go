@@ -78,6 +78,8 @@ func child(kind string) int {
 	switch {
 	case kind == "busy":
 		return busyChild()
+	case kind == "busy servers":
+		return busyServersChild()
 	case strings.HasPrefix(kind, "suspended"):
 		return suspendedChild(kind)
 	case strings.HasPrefix(kind, "reason: "):
@@ -533,6 +535,22 @@ func TestProcessCtrlCTwice(t *testing.T) {
 	if status, said := p.end(); status.ExitStatus() != report.ExitAbandoned {
 		t.Errorf("exit status %d, having said\n%s", status.ExitStatus(), said)
 	}
+}
+
+// There is a line each second although nothing changes: a person is waiting.
+func TestProcessCtrlCProgress(t *testing.T) {
+	t.Parallel()
+	terminal, typist := openTerminal(t)
+	defer typist.Close()
+	p := startChild(t, "hangs", terminal)
+	p.until("phase serve")
+	_, _ = io.WriteString(typist, ctrlC)
+	for range 3 {
+		p.until("progress")
+	}
+	_, _ = io.WriteString(typist, ctrlC)
+	p.until("Force: ")
+	p.end()
 }
 
 // A SIGINT was not typed if the process is not in the foreground of its terminal, or if

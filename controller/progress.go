@@ -59,10 +59,16 @@ func (r *run) every() time.Duration {
 	if r.config.see.every != nil {
 		every = *r.config.see.every
 	}
-	if t := r.trigger.Load(); t != nil && t.typed || r.machine.State() > fsm.GracefulShutdown {
+	if r.typed() || r.machine.State() > fsm.GracefulShutdown {
 		every = min(every, progressSoon)
 	}
 	return every
+}
+
+// typed reports whether a person is waiting, who has typed Ctrl-C at a terminal.
+func (r *run) typed() bool {
+	t := r.trigger.Load()
+	return t != nil && t.typed
 }
 
 // lookAt returns when the look right before the timer is due: with very many goroutines so
@@ -164,8 +170,8 @@ func (r *run) progressDue() time.Time {
 	}
 }
 
-// tellProgress tells what the shutdown waits for, if that has changed, or if it is the one
-// with the lines of code.
+// tellProgress tells what the shutdown waits for, if that has changed, if it is the one
+// with the lines of code, or if the trigger was typed.
 func (r *run) tellProgress() {
 	p := &r.pulse
 	asked, step := p.asked, p.asked.step
@@ -175,7 +181,7 @@ func (r *run) tellProgress() {
 		return
 	}
 	work := r.waitsFor()
-	if len(work) == 0 || slices.Equal(work, p.told) && !asked.look {
+	if len(work) == 0 || slices.Equal(work, p.told) && !asked.look && !r.typed() {
 		return
 	}
 	p.told, step.Work = work, work

@@ -54,13 +54,16 @@ func reason(r report.Report) string {
 	return text + "\n"
 }
 
+// saying is a line that goes to stderr.
+type saying struct{ over, failed atomic.Bool }
+
 // sayReason writes the reason to stderr on a goroutine of its own: a pipe may be full.
-func sayReason(r report.Report, then func()) *atomic.Bool {
-	said := new(atomic.Bool)
+func sayReason(r report.Report, then func()) *saying {
+	said := new(saying)
 	line := reason(r)
 	go func() {
-		writeStderr(line)
-		said.Store(true)
+		said.failed.Store(writeStderr(line) != nil)
+		said.over.Store(true)
 		then()
 	}()
 	return said
@@ -72,14 +75,14 @@ func (c *config) silent() bool {
 }
 
 // sayReason writes why the shutdown has not ended well, if nothing else tells.
-func (r *run) sayReason() (said *atomic.Bool) {
+func (r *run) sayReason() *saying {
 	if !r.config.silent() {
 		if known := r.report(); known.ExitCode() != report.ExitOK {
 			return sayReason(known, r.inbox.poke)
 		}
 	}
-	said = new(atomic.Bool)
-	said.Store(true)
+	said := new(saying)
+	said.over.Store(true)
 	return said
 }
 

@@ -128,8 +128,15 @@ func TestReasonForNobody(t *testing.T) {
 	t.Parallel()
 	broken, w := pipe(t)
 	_ = broken.Close()
-	if code, said := runReason(t, "hangs", w); code != report.ExitAbandoned {
-		t.Errorf("with a broken pipe: exit code %d, having said\n%s", code, said)
+	device, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer device.Close()
+	for _, w := range []*os.File{w, device} {
+		if code, said := runReason(t, "hangs", w); code != report.ExitAbandoned || !strings.Contains(said, "listener  stderr missed 0, failed 1, told 0") {
+			t.Errorf("%s: exit code %d, having said\n%s", w.Name(), code, said)
+		}
 	}
 
 	_, full := pipe(t)

@@ -4,5 +4,8 @@ package controller
 
 import "os"
 
-// writeStderr writes a line to stderr, or loses it.
-func writeStderr(line string) { _, _ = os.Stderr.WriteString(line) }
+// writeStderr writes a line to stderr.
+func writeStderr(line string) error {
+	_, err := os.Stderr.WriteString(line)
+	return err
+}

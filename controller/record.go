@@ -248,6 +248,7 @@ func (r *run) tellCause(text string) {
 		return // told without a text
 	}
 	known := r.report()
+	known.Outcome = 0 // nothing has ended yet
 	s.Text, s.Report = text, &known
 	r.record.cause, r.record.causeTold = nil, true
 	r.tell(*s)

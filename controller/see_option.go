@@ -28,7 +28,7 @@ func (s *seeing) join(more seeing) {
 // only if something has changed since the last one, and always one right before the
 // timer. After the timer, while dependencies close, and if the trigger was a Ctrl-C
 // typed at a terminal, there is one each second, or as often as here if that is more
-// often. Servers are asked InFlight for it. Less than 100 ms is an error.
+// often; in the last case also if nothing has changed. Servers are asked InFlight for it. Less than 100 ms is an error.
 func WithProgress(every time.Duration) Option {
 	return func(c *config) error {
 		if every != 0 && every < leastProgress {

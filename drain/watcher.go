@@ -30,9 +30,10 @@ func (w Watcher) Watch(ctx context.Context, name string) (*Handle, error) {
 }
 
 // WatchConn has a connection waited for until Close of the [Conn] that it returns is
-// called, which is to be used instead of conn. Errors are those of Watch, and for a
-// nil conn and one that is watched already; with an error the connection is the
-// caller's to close.
+// called, which is to be used instead of conn. If [Watcher.Go] starts the function that
+// serves it, with the same name, the report has the line of code where that stands. Errors
+// are those of Watch, and for a nil conn and one that is watched already; with an error the
+// connection is the caller's to close.
 func (w Watcher) WatchConn(ctx context.Context, name string, conn net.Conn) (*Conn, error) {
 	if foreign.IsNil(conn) {
 		return nil, fmt.Errorf("drain: WatchConn(%q) was given a nil connection", name)

@@ -551,3 +551,32 @@ func TestUnusualLives(t *testing.T) {
 		first.wait(t) // its Serve has returned as well
 	})
 }
+
+// G15: a connection of an accept loop is named with its line, if the function that serves it
+// was started by Go under the name of the connection.
+func TestG15_AcceptLoop(t *testing.T) {
+	bubble(t, func(t *testing.T, later func(func())) {
+		g := drain.New()
+		r := begin(t, g, usual)
+		server, peer := net.Pipe()
+		later(func() { peer.Close() })
+		c, err := g.Watcher().WatchConn(t.Context(), "orders", server)
+		if err != nil {
+			t.Fatal(err)
+		}
+		line, never := 0, make(chan struct{})
+		later(func() { close(never) })
+		err = g.Watcher().Go(c.Context(), "orders", func(context.Context) {
+			defer c.Close()
+			_, _, line, _ = runtime.Caller(0)
+			<-never
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := r.shutdown(t).String()
+		if want := fmt.Sprintf("work_test.go:%d (", line+1); strings.Count(text, "running   orders x1") != 2 || strings.Count(text, want) != 2 {
+			t.Errorf("want the connection and the task at %s in\n%s", want, text)
+		}
+	})
+}

@@ -38,7 +38,7 @@ func TestObserved(t *testing.T) {
 	dir := t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }
 	c := run(t, exec.CommandContext(t.Context(), filepath.Join(binaries, "observed"), "-addr=127.0.0.1:0", "-admin=127.0.0.1:0",
-		"-traces="+path("traces"), "-metrics="+path("metrics"), "-report="+path("report"), "-settle=300ms", "-total=10s"))
+		"-traces="+path("traces"), "-metrics="+path("metrics"), "-report="+path("report"), "-settle=300ms", "-total=30s", "-reserve=25s")) // the last scrape has time on any machine
 	at := c.await(t, "listening")
 	c.await(t, "phase serve")
 

@@ -23,11 +23,12 @@ func (s *Server) InFlight() []lastcall.Work {
 	if s.isZero() {
 		return nil
 	}
-	calls := s.calls.Left()
-	if !s.conns.Closed() { // until then Serve is to run
-		calls = slices.DeleteFunc(calls, func(w lastcall.Work) bool { return w.Name == callServe })
-	}
-	return append(s.tracker.Work((*request).describe), calls...)
+	work := s.tracker.Work((*request).describe)
+	serves := !s.conns.Closed() // and Shutdown is to wait for requests
+	busy := slices.ContainsFunc(work, func(w lastcall.Work) bool { return w.Running > 0 })
+	return append(work, slices.DeleteFunc(s.calls.Left(), func(w lastcall.Work) bool {
+		return w.Name == callServe && serves || w.Name == callShutdown && busy
+	})...)
 }
 
 // Notes returns what the end of the server tells an operator. It is called by the

@@ -53,26 +53,39 @@ type mark struct {
 
 // label labels the goroutine of a request with its name, for the report to find the line of
 // code where its handler stands; where that is not known yet, as one of all HTTP requests.
-// Labels of the user's stay; then it costs a context.
 func (s *Server) label(r *request, req *http.Request) {
-	labels := req.Context() // which has those of the connection
+	pattern := noPattern
 	if s.mux != nil {
-		if _, pattern := s.mux.Handler(req); pattern != "" {
-			m := s.markOf(r, pattern)
-			if r.pattern.Store(&m.pattern); r.conn.Labelled {
-				labels = stacks.Of(labels, r.name())
-			} else {
-				labels = m.labels
-			}
-		}
+		_, pattern = s.mux.Handler(req)
+	} else if s.route != nil {
+		r.name() // asks it
+		pattern = *r.pattern.Load()
 	}
-	pprof.SetGoroutineLabels(labels)
+	pprof.SetGoroutineLabels(s.labels(r, req.Context(), pattern, r.conn.Labelled))
 }
 
-func (m *mark) label(name string) { m.labels = stacks.Of(context.Background(), name) }
+// labels returns a context with the label of a request that has a pattern. Labels that the
+// request's context has stay if it is labelled; then they cost a context.
+func (s *Server) labels(r *request, ctx context.Context, pattern string, labelled bool) context.Context {
+	if pattern == "" || pattern == noPattern {
+		return ctx // with the connection's label, which is that of all HTTP requests
+	}
+	m := s.markOf(r, pattern)
+	r.pattern.Store(&m.pattern)
+	switch {
+	case m.labels == nil:
+		return ctx
+	case labelled:
+		return stacks.Of(ctx, r.name())
+	default:
+		return m.labels
+	}
+}
 
-// markOf returns the mark of a route. There are as many as the mux has patterns, for each
-// method of HTTP.
+// maxMarks is how many routes have a label: a function of WithPattern may make any number.
+const maxMarks = 1000
+
+// markOf returns the mark of a route; without labels, if there are too many.
 func (s *Server) markOf(r *request, pattern string) *mark {
 	at := route{r.method, pattern}
 	for {
@@ -83,8 +96,11 @@ func (s *Server) markOf(r *request, pattern string) *mark {
 			}
 		}
 		m := &mark{pattern: pattern}
+		if known != nil && len(*known) >= maxMarks {
+			return m
+		}
 		r.pattern.Store(&m.pattern)
-		m.label(r.name())
+		m.labels = stacks.Of(context.Background(), r.name())
 		if !slices.Contains(knownMethods(), r.method) { // clients must not make names
 			return m
 		}
@@ -98,18 +114,26 @@ func (s *Server) markOf(r *request, pattern string) *mark {
 	}
 }
 
-// SetPattern sets the pattern under which a request is counted, from inside its handler: for
-// routers that have routed a request when their middleware runs, and that another function
-// cannot ask (see [WithPattern]). The ResponseWriter may be wrapped, by types that have an
-// Unwrap method for http.ResponseController. It reports whether the request was found; an
-// empty pattern is not set. It does not block, and may be called until the handler returns.
-func SetPattern(w http.ResponseWriter, pattern string) bool {
+// SetPattern sets the pattern under which a request is counted, and by which the report finds
+// the line of code where its handler stands: for routers that have routed a request when
+// their middleware runs, and that another function cannot ask (see [WithPattern]). Call it in
+// the handler's goroutine, with the ResponseWriter and the request as the middleware has them:
+// the goroutine gets a label, and keeps those of the request's context. The ResponseWriter may
+// be wrapped, by types that have an Unwrap method for http.ResponseController. It reports
+// whether the request was found; an empty pattern is not set. It does not block, and may be
+// called until the handler returns.
+func SetPattern(w http.ResponseWriter, req *http.Request, pattern string) bool {
 	for range maxWrappers {
 		switch v := w.(type) {
 		case interface{ Self() *response.Writer }:
 			r, ok := v.Self().Owner.(*request)
 			if ok && pattern != "" {
-				r.pattern.Store(&pattern)
+				labelled := false
+				pprof.ForLabels(req.Context(), func(key, _ string) bool {
+					labelled = key != stacks.Label
+					return !labelled
+				})
+				pprof.SetGoroutineLabels(r.server.labels(r, req.Context(), pattern, labelled))
 			}
 			return ok
 		case interface{ Unwrap() http.ResponseWriter }:

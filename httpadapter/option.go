@@ -96,9 +96,10 @@ func WithHijackedLeft() Option { return func(s *settings) { s.leaveHijacked = tr
 // it is a *http.ServeMux, or else looks at http.Request.Pattern when the request has ended,
 // which is empty if middleware has copied the request. [SetPattern] does it from inside the
 // handler. The report has the path of the oldest request in flight that has no pattern;
-// where paths carry secrets, return something for each. The function is called during the
-// shutdown and by InFlight, concurrently. It must return at once: a request waits 10 ms for
-// it, and then it is not called again.
+// where paths carry secrets, return something for each. The function is called as a request
+// begins, concurrently, and by its pattern the report finds the line of code where the handler
+// stands. It must return at once: a request waits 10 ms for it, and then it is not called again
+// until it has returned.
 func WithPattern(pattern func(*http.Request) string) Option {
 	return func(s *settings) {
 		if s.route = pattern; pattern == nil {

@@ -299,15 +299,17 @@ func (o outer) Unwrap() http.ResponseWriter { return o.ResponseWriter }
 // request is told, without its query, and not all of a long one.
 func TestSetPattern(t *testing.T) {
 	for name, tt := range map[string]struct {
-		set        func(http.ResponseWriter) bool
+		set        func(http.ResponseWriter, *http.Request) bool
 		found      bool
 		want, path string
 	}{
-		"set":             {func(w http.ResponseWriter) bool { return httpadapter.SetPattern(w, "/orders/:id") }, true, "GET /orders/:id", ""},
-		"through another": {func(w http.ResponseWriter) bool { return httpadapter.SetPattern(outer{outer{w}}, "/orders/:id") }, true, "GET /orders/:id", ""},
-		"empty":           {func(w http.ResponseWriter) bool { return httpadapter.SetPattern(w, "") }, true, "GET (no pattern)", "/orders/" + strings.Repeat("7", 92)},
-		"hidden": {func(w http.ResponseWriter) bool {
-			return httpadapter.SetPattern(struct{ http.ResponseWriter }{w}, "/x")
+		"set": {func(w http.ResponseWriter, r *http.Request) bool { return httpadapter.SetPattern(w, r, "/orders/:id") }, true, "GET /orders/:id", ""},
+		"through another": {func(w http.ResponseWriter, r *http.Request) bool {
+			return httpadapter.SetPattern(outer{outer{w}}, r, "/orders/:id")
+		}, true, "GET /orders/:id", ""},
+		"empty": {func(w http.ResponseWriter, r *http.Request) bool { return httpadapter.SetPattern(w, r, "") }, true, "GET (no pattern)", "/orders/" + strings.Repeat("7", 92)},
+		"hidden": {func(w http.ResponseWriter, r *http.Request) bool {
+			return httpadapter.SetPattern(struct{ http.ResponseWriter }{w}, r, "/x")
 		}, false, "GET (no pattern)", "/orders/" + strings.Repeat("7", 92)},
 	} {
 		for _, how := range []string{h1, h2c} {
@@ -315,7 +317,7 @@ func TestSetPattern(t *testing.T) {
 				bubble(t, func(t *testing.T) {
 					n := memory()
 					l := begin(t, n, setup{handler: func(w http.ResponseWriter, r *http.Request) {
-						if found := tt.set(w); found != tt.found {
+						if found := tt.set(w, r); found != tt.found {
 							t.Errorf("SetPattern returned %v", found)
 						}
 						<-lastcall.Draining(r.Context())

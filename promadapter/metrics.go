@@ -18,6 +18,7 @@ package promadapter
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -95,29 +96,61 @@ func (m *Metrics) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
+// answerTime is how long a scrape may go on after this collector has given its part: others of
+// the registry may take longer, and the answer has to be written. answerPoll is how often that
+// is looked at.
+const (
+	answerTime = time.Second
+	answerPoll = 10 * time.Millisecond
+)
+
 // LastScrape returns a function for controller.WithFlusher that waits for one more scrape, so
 // that Prometheus learns the final numbers: at most for d, which is usually the scrape
-// interval, and never past nine tenths of the time that the flusher has. It is not an error
-// if none comes. With d of 0 or less it waits for none.
+// interval, then a second at most until it is answered, and never past nine tenths of the time
+// that the flusher has. It is not an error if none comes. With d of 0 or less it waits for none.
 //
 // The scrape has to be answered by a server that is still there: admin.New makes one that
 // stops last.
 func (m *Metrics) LastScrape(d time.Duration) func(context.Context) error {
 	return func(ctx context.Context) error {
-		d := d
-		if end, ok := ctx.Deadline(); ok {
-			d = min(d, time.Until(end)*9/10) // a flusher that takes all its time counts as late
-		}
 		if d <= 0 {
 			return nil
+		}
+		if end, ok := ctx.Deadline(); ok { // a flusher that takes all its time counts as late
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, time.Until(end)*9/10)
+			defer cancel()
 		}
 		limit := time.NewTimer(d)
 		defer limit.Stop()
 		select {
 		case <-m.scraped:
+			m.awaitAnswer(ctx)
 		case <-limit.C:
 		case <-ctx.Done():
 		}
 		return nil
+	}
+}
+
+// awaitAnswer waits until a server that is still there has had a request, which is the scrape,
+// and has none.
+func (m *Metrics) awaitAnswer(ctx context.Context) {
+	limit := time.NewTimer(answerTime)
+	defer limit.Stop()
+	for seen := false; ; {
+		r, _ := m.numbers.Read() // of a server that has no time to answer it has an older answer
+		runs := slices.ContainsFunc(r.Work, func(w numbers.Work) bool { return w.Running > 0 })
+		if seen && !runs {
+			return
+		}
+		seen = seen || runs
+		select {
+		case <-time.After(answerPoll):
+		case <-limit.C:
+			return
+		case <-ctx.Done():
+			return
+		}
 	}
 }

@@ -3,6 +3,9 @@ package promadapter_test
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"regexp"
 	"slices"
@@ -12,10 +15,13 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/admin"
 	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/internal/mempipe"
 	"github.com/lastcall-go/lastcall/promadapter"
 	"github.com/lastcall-go/lastcall/report"
 )
@@ -163,7 +169,7 @@ func TestLastScrape(t *testing.T) {
 		took         time.Duration
 		most         time.Duration // took is the least; 0: exactly that
 	}{
-		"it comes":         {wait: 10 * time.Second, scrape: fast, took: fast},
+		"it comes":         {wait: 10 * time.Second, scrape: fast, took: fast + time.Second}, // no server of the controller's answers it
 		"it was before":    {wait: 5 * time.Second, scrape: time.Second, took: 2*time.Second + 5*time.Second},
 		"none":             {wait: time.Second, took: 2*time.Second + time.Second},
 		"none is asked":    {wait: 0, took: 2 * time.Second},
@@ -193,6 +199,44 @@ func TestLastScrape(t *testing.T) {
 			})
 		})
 	}
+}
+
+// slow is a collector of the user's that takes its time.
+type slow struct{ prometheus.Collector }
+
+func (s slow) Collect(to chan<- prometheus.Metric) {
+	time.Sleep(500 * time.Millisecond)
+	s.Collector.Collect(to)
+}
+
+// The last scrape is answered although other collectors take longer.
+func TestLastScrapeIsAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, lis := promadapter.New(), mempipe.Listen(1<<20)
+		reg := register(t, m)
+		reg.MustRegister(slow{prometheus.NewGauge(prometheus.GaugeOpts{Name: "slow"})})
+		ctl, run := begin(t, m, controller.WithServer("admin", admin.New(lis, admin.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{})))),
+			controller.WithFlusher("last scrape", m.LastScrape(10*time.Second)))
+		ctl.Shutdown(nil)
+		time.Sleep(3 * time.Second)
+		client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return lis.DialContext(ctx) }}}
+		defer client.CloseIdleConnections()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://admin/metrics", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		if page, err := io.ReadAll(res.Body); err != nil || !strings.Contains(string(page), "lastcall_shutdown_exit_code 0") {
+			t.Errorf("%v, %s", err, page)
+		}
+		if r := <-run; r.Took() < 3500*time.Millisecond || r.Took() > 3600*time.Millisecond || r.ExitCode() != report.ExitOK {
+			t.Errorf("%v", r)
+		}
+	})
 }
 
 // What cannot work is an error of controller.New.

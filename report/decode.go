@@ -22,8 +22,8 @@ func (r *Report) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, &in); err != nil {
 		return fmt.Errorf("report: %w", where(text, err))
 	}
-	if in.Version > Version || in.Version < 0 {
-		return fmt.Errorf("report: version %d is not one that this release reads, which is %d", in.Version, Version)
+	if err := checkVersion(in.Version); err != nil {
+		return fmt.Errorf("report: %w", err)
 	}
 	out, err := in.report()
 	if err != nil {
@@ -39,6 +39,18 @@ func (r *Report) UnmarshalJSON(text []byte) error {
 	rows(out.Steps)
 	*r = out
 	return nil
+}
+
+// checkVersion returns an error for a version that is not to be read.
+func checkVersion(version int) error {
+	switch {
+	case version > Version:
+		return fmt.Errorf("version %d is not one that this release reads, which is %d: a newer release wrote it", version, Version)
+	case version < 0:
+		return fmt.Errorf("version %d is not a version", version)
+	default:
+		return nil
+	}
 }
 
 // where returns an error of json.Unmarshal with the number of the step that has it, as far as

@@ -4,7 +4,7 @@ import "fmt"
 
 // Delivery says what an observer, or the logger, was told.
 type Delivery struct {
-	Op     Op     // OpObserve or OpLog; or OpStderr, only if it is Busy
+	Op     Op     // OpObserve or OpLog; or OpStderr, only if the line was not written
 	Name   string // as registered; stderr has none
 	Told   int    // how many Steps it took
 	Failed int    // during how many it panicked or called runtime.Goexit; of the logger also how many lines its writer refused

@@ -186,6 +186,9 @@ func (l *Line) work(s Step) {
 		return
 	}
 	l.Level, l.Message = slog.LevelWarn, "still in flight"
+	if t.Running == 0 {
+		l.Message = "nothing in flight, but still running" // calls, infrastructure
+	}
 	l.running(s, s.stillRunning(), false)
 }
 

@@ -150,8 +150,8 @@ func (g *reading) line(text []byte) error {
 	if err := json.Unmarshal(text, &in); err != nil {
 		return err
 	}
-	if in.Version > Version {
-		return fmt.Errorf("version %d is not one that this release reads, which is %d", in.Version, Version)
+	if err := checkVersion(in.Version); err != nil {
+		return err
 	}
 	if in.Kind == 0 {
 		return errors.New("it has no kind of step")

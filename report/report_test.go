@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
@@ -142,6 +143,18 @@ func TestClone(t *testing.T) {
 	c.Path[0], c.Steps[0].Name, c.Work[0].Running, c.Notes[0].Text, c.Listeners[0].Told = 0, "changed", 99, "changed", 99
 	if again := drained(); fmt.Sprint(r) != fmt.Sprint(again) || r.Steps[0].Name != "announce" || r.Path[0] != fsm.Serving || r.Listeners[0].Told != 12 {
 		t.Errorf("changing a clone changed\n%v", r)
+	}
+}
+
+// The warning of the timer does not say that there is work if only calls or infrastructure are
+// left.
+func TestWarningOfTheTimer(t *testing.T) {
+	for want, kind := range map[string]lastcall.WorkKind{"still in flight": lastcall.WorkUnary, "nothing in flight, but still running": lastcall.WorkInfra} {
+		s := report.Step{Kind: report.KindWork, Name: "grpc", Work: []lastcall.Work{{Name: "n", Kind: kind, Running: 1}}, Now: report.Moment{State: fsm.TimerExpired}}
+		s.State = fsm.TimerExpired
+		if l := s.Line(); l.Message != want || l.Level != slog.LevelWarn || !s.IsLogged() {
+			t.Errorf("%s: %q at level %v", kind, l.Message, l.Level)
+		}
 	}
 }
 

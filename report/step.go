@@ -88,7 +88,7 @@ type Step struct {
 	// Observers share what these point to, and must not change it.
 	Stacks []Stack         // of a call that takes too long, of work and of progress: where the goroutines stand, as far as that is known
 	Work   []lastcall.Work // of KindWork and KindProgress
-	Report *Report         // of KindTrigger and KindSummary: what is known by then
+	Report *Report         // of KindTrigger and KindSummary: what is known by then; the former has no outcome
 }
 
 // Moment is an instant of a shutdown.

@@ -37,11 +37,15 @@ func (r Report) String() string {
 	}
 	r.writeWork(&b)
 	for _, s := range r.Failures() {
-		fmt.Fprintf(&b, "  failed    %s; begun in phase %v, ", s, s.Phase)
-		if s.Start.After(r.Triggered) {
-			fmt.Fprintf(&b, "took %s, ", Round(s.Duration))
+		fmt.Fprintf(&b, "  failed    %s; ", s)
+		if !s.Start.Before(r.Triggered) {
+			fmt.Fprintf(&b, "begun in phase %v, took %s, ", s.Phase, Round(s.Duration))
 		}
-		fmt.Fprintf(&b, "at +%s", Round(s.Start.Add(s.Duration).Sub(r.Triggered)))
+		if after := s.Start.Add(s.Duration).Sub(r.Triggered); after > 0 {
+			fmt.Fprintf(&b, "at +%s", Round(after))
+		} else {
+			b.WriteString("at the trigger")
+		}
 		if s.Abandoned {
 			b.WriteString(", and has not returned")
 		}

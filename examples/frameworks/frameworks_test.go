@@ -37,7 +37,7 @@ func withGin(h holds) (http.Handler, []httpadapter.Option) {
 	gin.SetMode(gin.ReleaseMode)
 	e := gin.New()
 	e.Use(func(c *gin.Context) {
-		httpadapter.SetPattern(c.Writer, c.FullPath())
+		httpadapter.SetPattern(c.Writer, c.Request, c.FullPath())
 		c.Next()
 	})
 	e.GET("/orders/:id", func(c *gin.Context) { h.wait(c.Request.Context()); c.String(http.StatusOK, "ok") })
@@ -49,7 +49,7 @@ func withEcho(h holds) (http.Handler, []httpadapter.Option) {
 	e := echo.New()
 	e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			httpadapter.SetPattern(c.Response(), c.Path())
+			httpadapter.SetPattern(c.Response(), c.Request(), c.Path())
 			return next(c)
 		}
 	})
@@ -62,7 +62,7 @@ func withEcho5(h holds) (http.Handler, []httpadapter.Option) {
 	e := echo5.New()
 	e.Use(func(next echo5.HandlerFunc) echo5.HandlerFunc {
 		return func(c *echo5.Context) error {
-			httpadapter.SetPattern(c.Response(), c.Path())
+			httpadapter.SetPattern(c.Response(), c.Request(), c.Path())
 			return next(c)
 		}
 	})
@@ -144,6 +144,80 @@ func serve(t *testing.T, build func(holds) (http.Handler, []httpadapter.Option),
 		t.Error(err)
 	}
 }
+
+// Two routes with a handler each that does not come back are told apart: the report has the
+// line of code of each.
+func TestDeafRoutes(t *testing.T) {
+	for name, build := range map[string]func(func(), func()) (http.Handler, []httpadapter.Option){
+		"gin": func(order, invoice func()) (http.Handler, []httpadapter.Option) {
+			gin.SetMode(gin.ReleaseMode)
+			e := gin.New()
+			e.Use(func(c *gin.Context) {
+				httpadapter.SetPattern(c.Writer, c.Request, c.FullPath())
+				c.Next()
+			})
+			e.GET("/orders/:id", func(*gin.Context) { order() })
+			e.GET("/invoices/:id", func(*gin.Context) { invoice() })
+			return e, nil
+		},
+		"echo": func(order, invoice func()) (http.Handler, []httpadapter.Option) {
+			e := echo.New()
+			e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
+				return func(c echo.Context) error {
+					httpadapter.SetPattern(c.Response(), c.Request(), c.Path())
+					return next(c)
+				}
+			})
+			e.GET("/orders/:id", func(echo.Context) error { order(); return nil })
+			e.GET("/invoices/:id", func(echo.Context) error { invoice(); return nil })
+			return e, nil
+		},
+		"chi": func(order, invoice func()) (http.Handler, []httpadapter.Option) {
+			r := chi.NewRouter()
+			r.Use(middleware.Logger, middleware.Compress(5))
+			r.Get("/orders/{id}", func(http.ResponseWriter, *http.Request) { order() })
+			r.Get("/invoices/{id}", func(http.ResponseWriter, *http.Request) { invoice() })
+			return r, []httpadapter.Option{httpadapter.WithPattern(func(req *http.Request) string {
+				return r.Find(chi.NewRouteContext(), req.Method, req.URL.Path)
+			})}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in, never := make(chan struct{}, 2), make(chan struct{})
+			defer close(never)
+			handler, options := build(func() { deafOrder(in, never) }, func() { deafInvoice(in, never) })
+			ctl, addr := run(t, handler, lastcall.Budget{Total: 4 * time.Second, Reserve: 2 * time.Second}, options...)
+			for _, path := range []string{"/orders/17", "/invoices/4"} {
+				go func() {
+					if resp, err := get(t.Context(), "http://"+addr+path); err == nil {
+						_ = resp.Body.Close()
+					}
+				}()
+				<-in
+			}
+			ctl.Shutdown(nil)
+			r, err := ctl.Wait(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for route, function := range map[string]string{"GET /orders/": "(frameworks.deafOrder, in channel receive)", "GET /invoices/": "(frameworks.deafInvoice, in channel receive)"} {
+				found := ""
+				for line := range strings.Lines(r.String()) {
+					if strings.Contains(line, "running   "+route) {
+						found = line
+					}
+				}
+				if !strings.Contains(found, function) || strings.Count(found, "(frameworks.") != 1 {
+					t.Errorf("%s: %q, in\n%v", route, found, r)
+				}
+			}
+		})
+	}
+}
+
+func deafOrder(in chan<- struct{}, never <-chan struct{})   { in <- struct{}{}; <-never }
+func deafInvoice(in chan<- struct{}, never <-chan struct{}) { in <- struct{}{}; <-never }
 
 // A framework answers the end of a request's context in its own way, most with 500. At the
 // timer clients hear 503 all the same.

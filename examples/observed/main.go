@@ -37,11 +37,12 @@ func main() {
 	metrics := flag.String("metrics", "metrics.json", "file to which the metrics of OpenTelemetry are written")
 	file := flag.String("report", "report.json", "file to which the report is written")
 	scrape := flag.Duration("scrape", 15*time.Second, "how long the last scrape is waited for")
-	total := flag.Duration("total", 25*time.Second, "how long a shutdown may take; a fifth of it is left for what comes after the timer")
+	total := flag.Duration("total", 25*time.Second, "how long a shutdown may take")
+	reserve := flag.Duration("reserve", 5*time.Second, "what of it is left for what comes after the timer, with the last scrape")
 	settle := flag.Duration("settle", 2*time.Second, "settle of the budget")
 	flag.Parse()
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
-	budget := lastcall.Budget{Total: *total, Settle: *settle, Reserve: *total / 5}
+	budget := lastcall.Budget{Total: *total, Settle: *settle, Reserve: *reserve}
 
 	ctl, err := controller.New(budget, slogadapter.WithLogger(log))
 	if err == nil {

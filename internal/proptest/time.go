@@ -14,10 +14,11 @@ import (
 
 // moment is for how long at most Run waits for what usually takes no time: a question to
 // a server, a call that has just begun. while is for how long it waits for an observer's
-// step, and for the text of the cause.
+// step, and for the text of the cause; answers, for what servers say at the end.
 const (
-	moment = unit / 4
-	while  = 2 * unit
+	moment  = unit / 4
+	while   = 2 * unit
+	answers = 6 * unit
 )
 
 // Bounded is G1: Run returns by the deadline, which a force and Shorten bring forward.
@@ -191,8 +192,11 @@ func NeverIdle(r *Run) error {
 	for _, s := range r.all(opObserve) { // they are told before what they keep is flushed
 		cover(s.In, earlier(r.out(s), r.flushed()))
 	}
-	for _, s := range r.all(append(calls(), opInFlight, opNotes, opLastArrival)...) {
+	for _, s := range r.all(append(calls(), opLastArrival)...) {
 		cover(s.In, earlier(r.out(s), s.In.Add(moment)))
+	}
+	for _, s := range r.all(opInFlight, opNotes) {
+		cover(s.In, earlier(r.out(s), s.In.Add(answers)))
 	}
 	for _, s := range r.all(opObserve, opText) { // what they keep, and why it all began, should be known at the end
 		cover(s.In, earlier(r.out(s), s.In.Add(while)))
