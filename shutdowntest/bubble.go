@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -80,7 +81,7 @@ func stuck(stacks []byte) string {
 	var all []string
 	for g := range strings.SplitSeq(string(stacks), "\n\n") {
 		first, _, _ := strings.Cut(g, "\n")
-		if strings.Contains(first, "synctest bubble") && !strings.Contains(first, "(durable)") {
+		if strings.Contains(first, "synctest bubble") && !strings.Contains(first, "(durable)") && !strings.Contains(g, "(*kit).inside(") {
 			all = append(all, g)
 		}
 	}
@@ -101,17 +102,14 @@ func (k *kit) inside(p *plan, calm func(*world) error, results chan<- result, ne
 	err := w.build()
 	if err == nil {
 		err = w.run()
+		s.do(func() { s.judgeBy(p.budget); s.listeners = w.listeners() })
 		k.settled()
 		for range settleTimes {
-			if s.closed(); len(s.open) == 0 || k.real == "" {
+			if s.closed(); len(s.open)+len(s.unclosed) == 0 || k.real == "" {
 				break
 			}
 			k.settled()
 		}
-		s.do(func() {
-			s.judgeBy(p.budget)
-			s.listeners = w.listeners()
-		})
 	}
 	w.end()
 	k.settled()
@@ -140,9 +138,15 @@ func (k *kit) settled() {
 	time.Sleep(settleTime)
 }
 
-// closed takes in which connections are open.
+// closed takes in which listeners and connections are open.
 func (s *seen) closed() {
 	s.do(func() {
+		s.unclosed = nil
+		for _, l := range s.listeners {
+			if !l.accepted.IsZero() && l.closed.IsZero() {
+				s.unclosed = append(s.unclosed, l.name)
+			}
+		}
 		s.open = slices.DeleteFunc(slices.Clone(s.conns), func(c *serverConn) bool { return !c.closed.IsZero() })
 	})
 }
@@ -196,6 +200,23 @@ func (k *kit) left(before map[string]string) (left []string) {
 	}
 	slices.Sort(left)
 	return left
+}
+
+// leftovers names the creator of each goroutine, and shows where the first one stands.
+func leftovers(stacks []string) string {
+	var which []string
+	for _, stack := range stacks {
+		first, _, _ := strings.Cut(stack, "\n")
+		_, waits, _ := strings.Cut(first, "[")
+		waits, _, _ = strings.Cut(strings.TrimSuffix(waits, "]:"), ",")
+		_, creator, _ := strings.Cut(stack, "created by ")
+		creator, at, _ := strings.Cut(creator, " in goroutine ")
+		_, at, _ = strings.Cut(at, "\n\t")
+		at, _, _ = strings.Cut(at, " +0x")
+		which = append(which, fmt.Sprintf("  created by %s at %s: %s", creator, filepath.Base(at), strings.TrimSuffix(waits, " (durable)")))
+	}
+	slices.Sort(which)
+	return fmt.Sprintf("%d goroutines were left\n%s\n%s", len(stacks), strings.Join(slices.Compact(which), "\n"), stacks[0])
 }
 
 // lingerTime is longer than net/http waits.

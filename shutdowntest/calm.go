@@ -116,9 +116,12 @@ func (s *seen) learn() {
 		switch l := c.load; {
 		case c.client.Temper != normal || !c.over || !c.calm && !s.asked.IsZero() && !c.ended.Before(s.asked):
 		case !c.ok():
-			l.fails = append(l.fails, c.outcome())
-		case !c.crowded:
-			l.took.add(c.ended.Sub(c.begun))
+			l.fails[c.outcome()] = true
+		default:
+			l.empty = l.empty || c.heard.size == 0
+			if !c.crowded {
+				l.took.add(c.ended.Sub(c.begun))
+			}
 		}
 	}
 }
@@ -136,25 +139,30 @@ func (c *call) outcome() string {
 	return http.StatusText(c.heard.status)
 }
 
-// usual reports whether calls end like this without a shutdown.
-func (c *call) usual() bool { return slices.Contains(c.load.fails, c.outcome()) }
+// usual reports whether a call failed as calls do without a shutdown.
+func (c *call) usual() bool { return !c.ok() && c.load.fails[c.outcome()] }
 
 // endless reports whether the calls do not end by themselves.
 func (l *load) endless() bool { return len(l.calm) > 0 && !slices.ContainsFunc(l.calm, ended) }
 
-// varies reports whether calls that nothing disturbed tell how long another one takes.
-func (l *load) varies() bool {
-	return l.took.vary() || slices.ContainsFunc(l.calm, func(c *call) bool { return !c.over })
+// unknown reports whether some calls have not ended in calm, so that the longest ones are
+// not known.
+func (l *load) unknown() bool {
+	return !l.endless() && slices.ContainsFunc(l.calm, func(c *call) bool { return !c.over })
 }
 
 func ended(c *call) bool { return c.over }
 
-// whole reports whether an answer has as much as those in calm have, if those agree.
+// whole reports whether an answer has as much as those in calm have, if those agree, and
+// anything at all if each of those has.
 func (c *call) whole() bool {
 	if c.load.endless() || len(c.load.calm) < calmCalls {
 		return true
 	}
 	a := c.load.calm[0].heard
+	if c.heard.size == 0 && !c.load.empty {
+		return false
+	}
 	return c.heard.messages >= a.messages && c.heard.size >= a.size ||
 		slices.ContainsFunc(c.load.calm, func(b *call) bool { return b.heard != a })
 }

@@ -151,6 +151,7 @@ func (k *kit) add(l *load) {
 	case l.probe != "":
 		kind = "probe " + l.probe
 	}
+	l.fails = map[string]bool{}
 	l.name = fmt.Sprintf("%d: %s to %s", len(k.loads)+1, kind, l.listener)
 	k.loads = append(k.loads, l)
 }

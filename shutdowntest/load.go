@@ -35,9 +35,10 @@ type load struct {
 	raw            func(context.Context, net.Conn) error
 	probe          string
 
-	calm  []*call  // undisturbed: nothing else happened
-	took  lengths  // of the calls that succeeded before a trigger, in any check
-	fails []string // outcomes of those that did not
+	calm  []*call         // undisturbed: nothing else happened
+	took  lengths         // of the calls that succeeded before a trigger, in any check
+	empty bool            // one of those had an answer without a byte
+	fails map[string]bool // outcomes of those that did not succeed
 }
 
 // call is one call of a client.
@@ -96,6 +97,9 @@ func (c *call) dishonest() string {
 	case c.load.grpc != nil:
 		if c.load.endless() && errors.Is(c.err, io.EOF) {
 			return ""
+		}
+		if _, known := status.FromError(c.err); !known {
+			return fmt.Sprintf("it failed, with an error of the load itself: %v", c.err)
 		}
 		if code := status.Code(c.err); code != codes.Unavailable && code != codes.DeadlineExceeded {
 			return fmt.Sprintf("it ended with %v, which clients do not retry: %v", code, c.err)
@@ -192,7 +196,19 @@ func (c *client) once(ctx context.Context) error {
 	defer func() { _ = conn.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
-	return c.load.raw(ctx, conn)
+	return c.load.raw(ctx, countedConn{conn, ctx})
+}
+
+// countedConn counts the bytes that a raw client reads.
+type countedConn struct {
+	net.Conn
+	ctx context.Context //nolint:containedctx // it is the call's
+}
+
+func (c countedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	hear(c.ctx, func(h *heard) { h.size += n })
+	return n, err
 }
 
 // close ends a client for good.

@@ -1,9 +1,13 @@
 package shutdowntest
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // A rule is a part of what a service is promised, or has to keep.
@@ -108,15 +112,18 @@ func (s *seen) serves(c *call, at time.Time) bool {
 	})
 }
 
+// varied is how many times as long as the longest one a call may take, if they vary.
+const varied = 5
+
 func notLost(s *seen) string {
 	for _, c := range s.calls {
-		if !s.fair(c) || c.load.endless() || c.over && c.usual() {
+		if !s.fair(c) || c.load.endless() || c.over && c.usual() || c.load.unknown() && (!c.over || !c.ended.Before(s.timer())) {
 			continue
 		}
-		if c.load.varies() && (!c.over || !c.ended.Before(s.timer())) {
-			continue // it may be one that needs longer; cut before the timer, it was not given what others need
-		}
 		needs := c.load.took.longest * time.Duration(len(s.calls)+1) // they may wait for each other
+		if c.load.took.vary() && (!c.over || !c.ended.Before(s.timer())) {
+			needs *= varied // it may be one that needs longer; cut before the timer, it was not given what others need
+		}
 		if end := c.begun.Add(needs + s.late()); end.Before(s.timer()) && !c.ok() && (c.over || s.serves(c, s.timer())) {
 			what := "has no answer"
 			if c.over {
@@ -192,8 +199,11 @@ func empty(s *seen) string {
 	for _, c := range s.open {
 		return fmt.Sprintf("%d connections were open when it returned, the first one to %s, accepted at %s", len(s.open), c.listener, s.since(c.opened))
 	}
-	for _, g := range s.left {
-		return fmt.Sprintf("%d goroutines were left, the first one of them:\n%s", len(s.left), g)
+	if len(s.unclosed) > 0 {
+		return fmt.Sprintf("the listener %s was not closed when it returned", s.unclosed[0])
+	}
+	if len(s.left) > 0 {
+		return leftovers(s.left)
 	}
 	if len(s.files) > 0 {
 		return fmt.Sprintf("%d files were left open, the first one %s", len(s.files), s.files[0])
@@ -201,6 +211,21 @@ func empty(s *seen) string {
 	for _, w := range s.watched {
 		if w.closed.IsZero() || w.closed.After(s.ended) && !s.ended.IsZero() {
 			return fmt.Sprintf("%s was not closed when it returned", w.name)
+		}
+	}
+	return unclosed(s)
+}
+
+// unclosed: no closer failed. One that was given too little time by a budget that was drawn
+// has not.
+func unclosed(s *seen) string {
+	if s.report == nil {
+		return ""
+	}
+	for _, c := range s.report.Failures() {
+		short := c.Result == report.ResultTimedOut || errors.Is(c.Err, context.Canceled) || errors.Is(c.Err, context.DeadlineExceeded)
+		if c.Op == report.OpClose && (!short || s.plan.own && !s.hurry()) {
+			return c.String()
 		}
 	}
 	return ""

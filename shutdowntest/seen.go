@@ -40,6 +40,7 @@ type seen struct {
 	left      []string // goroutines that were left
 	files     []string // that it has left open
 	open      []*serverConn
+	unclosed  []string // listeners
 	notes     []string
 	events    []event
 	starved   time.Duration // in real time: for how long the machine ran no timers
