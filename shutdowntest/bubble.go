@@ -32,7 +32,7 @@ type result struct {
 // cannot end stays behind, frozen: its first goroutine waits for something outside, for
 // which virtual time stands still. That is why rapid.SyncTest is not used here.
 func (k *kit) bubble(t *testing.T, p *plan, calm func(*world) error) (*seen, error) {
-	over := false
+	over, files := false, k.files()
 	results := make(chan result, 1)
 	never := make(chan struct{})
 	if k.real != "" {
@@ -56,7 +56,9 @@ func (k *kit) bubble(t *testing.T, p *plan, calm func(*world) error) (*seen, err
 	for try := 1; ; try++ {
 		select {
 		case r := <-results:
-			over = !r.stays
+			if over = !r.stays; r.err == nil {
+				r.seen.files = k.opened(files)
+			}
 			return r.seen, r.err
 		case <-time.After(stuckTime):
 		}
@@ -98,7 +100,7 @@ func (k *kit) inside(p *plan, calm func(*world) error, results chan<- result, ne
 		defer close(over)
 		go s.clock(over)
 	}
-	before, files := goroutines(k.real == ""), k.files()
+	before := goroutines(k.real == "")
 	err := w.build()
 	if err == nil {
 		err = w.run()
@@ -120,7 +122,7 @@ func (k *kit) inside(p *plan, calm func(*world) error, results chan<- result, ne
 		left = k.left(before)
 	}
 	if err == nil {
-		s.left, s.files = left, opened(files, k.files())
+		s.left = left
 	}
 	stays := len(left) > 0
 	results <- result{s, err, stays}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lastcall-go/lastcall/report"
@@ -206,7 +207,7 @@ func empty(s *seen) string {
 		return leftovers(s.left)
 	}
 	if len(s.files) > 0 {
-		return fmt.Sprintf("%d files were left open, the first one %s", len(s.files), s.files[0])
+		return fmt.Sprintf("%d files or sockets were left open: %s", len(s.files), strings.Join(s.files, ", "))
 	}
 	for _, w := range s.watched {
 		if w.closed.IsZero() || w.closed.After(s.ended) && !s.ended.IsZero() {
