@@ -129,7 +129,7 @@ type client struct {
 	mu    sync.Mutex
 	conns []*clientConn
 	rpc   *grpc.ClientConn
-	web   *http.Client
+	web   *http.Transport
 }
 
 func (w *world) newClient(name string, l *load, lis *listener, p clientPlan) (*client, error) {
@@ -148,10 +148,10 @@ func (w *world) newClient(name string, l *load, lis *listener, p clientPlan) (*c
 			grpc.WithTransportCredentials(creds), grpc.WithStatsHandler(counter{}), grpc.WithNoProxy())
 		return c, err
 	case l.http != nil:
-		c.web = &http.Client{Transport: counting{&http.Transport{
+		c.web = &http.Transport{
 			TLSClientConfig: secret, ForceAttemptHTTP2: secret != nil,
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
-		}}}
+		}
 	}
 	return c, nil
 }
@@ -187,7 +187,7 @@ func (c *client) once(ctx context.Context) error {
 	case c.rpc != nil:
 		return c.load.grpc(ctx, c.rpc)
 	case c.web != nil:
-		return c.load.http(ctx, c.web)
+		return c.load.http(ctx, &http.Client{Transport: counting{c.web, ctx}})
 	}
 	conn, err := c.dial(ctx, c.lis)
 	if err != nil {
@@ -251,28 +251,43 @@ func (counter) HandleRPC(ctx context.Context, s stats.RPCStats) {
 	}
 }
 
-// counting counts the bytes of answers.
-type counting struct{ *http.Transport }
+// counting counts the bytes of answers. Requests end with the call, also if its load has
+// given them another context, as Get of http.Client does.
+type counting struct {
+	*http.Transport
+	call context.Context //nolint:containedctx // it is the call's, as that of countedBody
+}
 
 func (t counting) RoundTrip(req *http.Request) (*http.Response, error) {
-	res, err := t.Transport.RoundTrip(req)
+	ctx, cancel := context.WithCancel(req.Context())
+	context.AfterFunc(t.call, cancel)
+	res, err := t.Transport.RoundTrip(req.WithContext(ctx))
 	if err != nil {
-		hear(req.Context(), func(h *heard) { h.broken = err })
+		cancel()
+		hear(t.call, func(h *heard) { h.broken = err })
 		return nil, err
 	}
-	hear(req.Context(), func(h *heard) { h.status, h.broken = res.StatusCode, nil; h.messages++ })
-	res.Body = countedBody{res.Body, req.Context()}
+	hear(t.call, func(h *heard) { h.status, h.broken = res.StatusCode, nil; h.messages++ })
+	body := countedBody{res.Body, t.call}
+	if res.Body = body; res.StatusCode == http.StatusSwitchingProtocols {
+		if w, ok := body.ReadCloser.(io.Writer); ok { // as clients of WebSockets expect
+			res.Body = struct {
+				countedBody
+				io.Writer
+			}{body, w}
+		}
+	}
 	return res, nil
 }
 
 type countedBody struct {
 	io.ReadCloser
-	ctx context.Context //nolint:containedctx // it is the request's
+	call context.Context //nolint:containedctx // see counting
 }
 
 func (b countedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	hear(b.ctx, func(h *heard) {
+	hear(b.call, func(h *heard) {
 		h.size += n
 		if err != nil && !errors.Is(err, io.EOF) {
 			h.broken = err

@@ -136,6 +136,18 @@ func TestPlantedOthers(t *testing.T) {
 			return work(ctx)
 		}}), nil, []Load{GRPC("grpc", unary)}},
 		"an empty answer as its context ends": {"honest", nil, webServer(page), []Load{HTTP("web", get)}},
+		"a status that the load does not look at, without its context": {"honest", nil, webServer(func(w http.ResponseWriter, r *http.Request) {
+			if work(r.Context()) != nil {
+				w.WriteHeader(http.StatusInternalServerError)
+			}
+			_, _ = fmt.Fprint(w, "a page")
+		}), []Load{HTTP("web", func(_ context.Context, c *http.Client) error {
+			res, err := c.Get("http://service/")
+			if err == nil {
+				err = res.Body.Close()
+			}
+			return err
+		})}},
 		"an empty answer, where others have different lengths": {"honest", nil, webServer(func(w http.ResponseWriter, r *http.Request) {
 			if work(r.Context()) == nil {
 				_, _ = fmt.Fprint(w, "a page", strings.Repeat("x", rand.N(10)))

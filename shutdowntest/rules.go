@@ -155,8 +155,8 @@ func drained(s *seen) string {
 	}
 	for _, c := range s.calls {
 		if s.fair(c) && c.load.endless() && (!c.over || !c.ended.Before(s.timer())) && s.serves(c, s.timer().Add(-1)) {
-			return fmt.Sprintf("%s does not end by itself, and did not end at the drain at %s, but at %s; the timer was at %s",
-				c.name, s.since(s.drain()), s.since(c.ended), s.since(s.timer()))
+			return fmt.Sprintf("%s does not end by itself, and did not end at the drain at %s; the timer was at %s, and it %s",
+				c.name, s.since(s.drain()), s.since(s.timer()), s.end(c.ended))
 		}
 	}
 	return ""
@@ -175,12 +175,12 @@ func ordered(s *seen) string {
 		at := w.closed.Add(s.late())
 		for _, c := range s.calls {
 			if s.fair(c) && c.begun.Before(w.closed) && (!c.over || c.ended.After(at)) && at.Before(s.timer()) && s.serves(c, at) {
-				return fmt.Sprintf("%s was closed at %s, under %s, which ended at %s", w.name, s.since(w.closed), c.name, s.since(c.ended))
+				return fmt.Sprintf("%s was closed at %s, under %s, which %s", w.name, s.since(w.closed), c.name, s.end(c.ended))
 			}
 		}
 		for _, c := range s.claims {
 			if c.begun.Before(w.closed) && (c.ended.IsZero() || c.ended.After(at)) {
-				return fmt.Sprintf("%s was closed at %s, under the work of %s, claimed at %s and done at %s", w.name, s.since(w.closed), c.name, s.since(c.begun), s.since(c.ended))
+				return fmt.Sprintf("%s was closed at %s, under the work of %s, which was claimed at %s and %s", w.name, s.since(w.closed), c.name, s.since(c.begun), s.end(c.ended))
 			}
 		}
 	}
@@ -248,7 +248,7 @@ func told(s *seen) string {
 		}
 		for _, c := range s.calls {
 			if at := f.begun.Add(s.late()); s.fair(c) && c.begun.Before(f.begun) && (!c.over || c.ended.After(at)) && at.Before(s.timer()) && s.serves(c, at) {
-				return fmt.Sprintf("%s was flushed at %s, under %s, which ended at %s", f.name, s.since(f.begun), c.name, s.since(c.ended))
+				return fmt.Sprintf("%s was flushed at %s, under %s, which %s", f.name, s.since(f.begun), c.name, s.end(c.ended))
 			}
 		}
 		for _, c := range s.claims {

@@ -139,6 +139,14 @@ func (s *seen) since(at time.Time) string {
 	return "+" + d.String()
 }
 
+// end says when something ended.
+func (s *seen) end(at time.Time) string {
+	if at.IsZero() {
+		return "did not end"
+	}
+	return "ended at " + s.since(at)
+}
+
 // story returns what happened, in order.
 func (s *seen) story() (lines []string) {
 	all := slices.Clone(s.events)
