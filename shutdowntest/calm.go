@@ -153,14 +153,14 @@ func (l *load) unknown() bool {
 
 func ended(c *call) bool { return c.over }
 
-// whole reports whether an answer has as much as those in calm have, if those agree, and
-// anything at all if each of those has.
+// whole reports whether an answer has as much as those in calm have, if those agree, and,
+// if it is not one of gRPC, anything at all if each of those has.
 func (c *call) whole() bool {
 	if c.load.endless() || len(c.load.calm) < calmCalls {
 		return true
 	}
 	a := c.load.calm[0].heard
-	if c.heard.size == 0 && !c.load.empty {
+	if c.heard.size == 0 && !c.load.empty && c.load.grpc == nil {
 		return false
 	}
 	return c.heard.messages >= a.messages && c.heard.size >= a.size ||
