@@ -105,19 +105,18 @@ func (k *kit) inside(p *plan, calm func(*world) error, results chan<- result, ne
 	if err == nil {
 		err = w.run()
 		s.do(func() { s.judgeBy(p.budget); s.listeners = w.listeners() })
-		k.settled()
 		for range settleTimes {
+			k.settled()
 			if s.closed(); len(s.open)+len(s.unclosed) == 0 || k.real == "" {
 				break
 			}
-			k.settled()
 		}
 	}
 	w.end()
 	k.settled()
 	left := k.left(before)
 	if len(left) == 0 && k.real == "" { // what timers do that are left is seen as well
-		time.Sleep(k.longer())
+		time.Sleep(k.pace().longer)
 		k.settled()
 		left = k.left(before)
 	}
@@ -178,7 +177,7 @@ const (
 
 // left returns the goroutines that were not there before.
 func (k *kit) left(before map[string]string) (left []string) {
-	for range settleTimes {
+	for range 3 * settleTimes { // longer than net/http waits, see below
 		left = nil
 		for id, stack := range goroutines(k.real == "") {
 			if _, was := before[id]; !was {

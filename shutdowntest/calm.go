@@ -14,28 +14,22 @@ import (
 	"github.com/lastcall-go/lastcall"
 )
 
-// How many calls are made in calm for each load, at first and before the first failure,
-// and for how long one may last that ends by itself.
+// How many calls are made in calm for each load, at first and before the first failure.
 const (
 	calmCalls = 2
 	sureCalls = 100
 	burst     = 8 // calls at once, to learn what is refused then
-	calmTime  = time.Minute
-	calmReal  = 2 * time.Second
 )
 
 // calibrate learns, in one service that is then shut down, how long the calls of each load
 // take, what they answer, and whether they end by themselves.
 func (k *kit) calibrate(t *testing.T, calls int) error {
-	limit := calmTime
-	if k.real != "" {
-		limit = calmReal
-	}
+	limit := k.pace().limit
 	budget := lastcall.Budget{Total: 2*limit + time.Nanosecond, Reserve: limit} // one that no service has
 	if k.budget != nil {
 		budget = *k.budget
 	}
-	p := &plan{trigger: byShutdown, budget: budget, late: k.late()}
+	p := &plan{trigger: byShutdown, budget: budget, late: k.pace().late}
 	s, err := k.bubble(t, p, func(w *world) error {
 		for _, l := range k.loads {
 			began := time.Now()

@@ -272,28 +272,19 @@ func (k *kit) tell(s *seen) string {
 	return b.String()
 }
 
-// patience is how long the kit waits for what should not take long.
-func (k *kit) patience() time.Duration {
-	if k.real != "" {
-		return 5 * time.Second
-	}
-	return 5 * time.Minute
+// pace is how long things may take.
+type pace struct {
+	patience time.Duration // what should not take long
+	longer   time.Duration // after the deadline, to tell when Run came back
+	late     time.Duration // how late things may be
+	limit    time.Duration // in calm, for a call that ends by itself
 }
 
-// longer is for how long after the deadline the kit waits, to tell when it came back.
-func (k *kit) longer() time.Duration {
+func (k *kit) pace() pace {
 	if k.real != "" {
-		return time.Second
+		return pace{patience: 5 * time.Second, longer: time.Second, late: 200 * time.Millisecond, limit: 2 * time.Second}
 	}
-	return 5 * time.Minute
-}
-
-// late is how late things may be.
-func (k *kit) late() time.Duration {
-	if k.real != "" {
-		return 200 * time.Millisecond
-	}
-	return 0
+	return pace{patience: 5 * time.Minute, longer: 5 * time.Minute, limit: time.Minute}
 }
 
 // calm is the time before the trigger in which calls may begin.

@@ -96,7 +96,7 @@ func drawPlan(t *rapid.T, k *kit) *plan {
 			}
 		}), 0, 2).Draw(t, "then")
 	}
-	if p.late = k.late(); k.budget != nil {
+	if p.late = k.pace().late; k.budget != nil {
 		p.budget, p.own = *k.budget, true
 	} else {
 		p.budget = drawBudget(t, k.real != "")
