@@ -60,7 +60,7 @@ func (k *kit) bubble(t *testing.T, p *plan, calm func(*world) error) (*seen, err
 				r.seen.files = k.opened(files)
 			}
 			return r.seen, r.err
-		case <-time.After(stuckTime):
+		case <-time.After(k.stuck):
 		}
 		stacks := make([]byte, 1<<20)
 		waits := stuck(stacks[:runtime.Stack(stacks, true)])
@@ -68,7 +68,7 @@ func (k *kit) bubble(t *testing.T, p *plan, calm func(*world) error) (*seen, err
 			continue // it is at work: the machine may be busy
 		}
 		return nil, fmt.Errorf("the check has not ended after %v: it seems that the service waits for something outside of its bubble, such as a socket, a pipe, or a channel or a mutex that others hold, or that it never rests: time passes only while all of its goroutines wait; "+
-			"give it listeners and connections of the Env only, or use RealTime\n%s", time.Duration(try)*stuckTime, waits)
+			"give it listeners and connections of the Env only, or use RealTime\n%s", time.Duration(try)*k.stuck, waits)
 	}
 }
 

@@ -71,6 +71,7 @@ func (w *world) inCalm(l *load, limit time.Duration, n int) error {
 		if err != nil {
 			return err
 		}
+		context.AfterFunc(ctx, c.close) // ends calls that do not have the context
 		w.wg.Go(func() { made <- c.do(ctx); c.close() })
 	}
 	for range n {

@@ -127,13 +127,15 @@ type kit struct {
 	wrong       []string
 	sure        bool             // enough calls were made in calm to call a failure one
 	alone       bool             // no other test runs
+	stuck       time.Duration    // how long a check in virtual time may take in real time
+	ended       bool             // a check could not be made: no others are
 	real        string           // why real time; "": virtual time
 	budget      *lastcall.Budget // the service's own; nil: that of Env
 	tls         map[string]*tls.Config
 }
 
 func newKit(loads []Load, build func(*kit)) *kit {
-	k := &kit{rules: rules(), tls: map[string]*tls.Config{}}
+	k := &kit{rules: rules(), tls: map[string]*tls.Config{}, stuck: stuckTime}
 	build(k)
 	for _, l := range loads {
 		l(k)
@@ -197,7 +199,7 @@ func (k *kit) check(tb rapid.TB, t *testing.T) {
 		// What happens in the same instant happens in any order, so the same plan may end in
 		// another way the next time. One that has failed once has failed.
 		key := fmt.Sprintf("%+v", *p)
-		if _, before := failed[key]; !before {
+		if _, before := failed[key]; !before && !k.ended {
 			if f := k.one(t, p); f != (failure{}) {
 				failed[key] = f
 			}
@@ -217,7 +219,8 @@ type failure struct{ text, story string }
 func (k *kit) one(t *testing.T, p *plan) (f failure) {
 	s, err := k.bubble(t, p, nil)
 	if err != nil {
-		return failure{text: err.Error()}
+		k.ended = true // rapid would try it again with less, and wait each time
+		return failure{err.Error(), fmt.Sprintf("what was asked:\n%s", p)}
 	}
 	s.do(s.learn)
 	broken := k.judge(s)

@@ -129,6 +129,9 @@ func notLost(s *seen) string {
 			what := "has no answer"
 			if c.over {
 				what = fmt.Sprintf("failed at %s: %v", s.since(c.ended), c.why())
+				if s.report != nil && !c.ended.Before(s.timer()) {
+					what += "\n(if it waited for a worker or server that ends earlier: that has to be After the one of this call)"
+				}
 			}
 			return fmt.Sprintf("%s began at %s, before the drain at %s, takes at most %v and had until the timer at %s; it %s",
 				c.name, s.since(c.begun), s.since(s.drain()), c.load.took.longest, s.since(s.timer()), what)
