@@ -29,12 +29,14 @@ type Load func(*kit)
 // the function is one call of a client; it returns what the client got. The clients may
 // share a connection, and the function runs on many goroutines. It passes its context on.
 // A call that takes the same time each time is judged best: give each kind of call a load
-// of its own.
+// of its own. If answers differ in length, or take longer than a minute, the function
+// checks its answer, and returns an error for one that is not whole.
 func GRPC(listener string, call func(ctx context.Context, cc *grpc.ClientConn) error) Load {
 	return func(k *kit) { k.add(&load{listener: listener, grpc: call}) }
 }
 
-// HTTP is GRPC for requests. Hosts do not matter: each URL gets to the listener.
+// HTTP is GRPC for requests. Hosts do not matter: each URL gets to the listener. The client
+// belongs to one call, and its requests end with it, whatever their context.
 func HTTP(listener string, call func(ctx context.Context, c *http.Client) error) Load {
 	return func(k *kit) { k.add(&load{listener: listener, http: call}) }
 }
