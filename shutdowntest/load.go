@@ -101,19 +101,25 @@ func (c *call) dishonest() string {
 		if _, known := status.FromError(c.err); !known {
 			return fmt.Sprintf("it failed, with an error of the load itself: %v", c.err)
 		}
-		if code := status.Code(c.err); code != codes.Unavailable && code != codes.DeadlineExceeded {
-			return fmt.Sprintf("it ended with %v, which clients do not retry: %v", code, c.err)
+		if !retried(c.err) {
+			return fmt.Sprintf("it ended with %v, which clients do not retry: %v", status.Code(c.err), c.err)
 		}
 	case c.load.http != nil:
 		switch {
-		case c.heard.broken != nil || c.heard.status == http.StatusServiceUnavailable || c.load.endless():
+		case c.heard.broken != nil || c.heard.status == http.StatusServiceUnavailable || c.load.endless() || retried(c.err):
 		case c.failed():
 			return fmt.Sprintf("it was answered with %d, which clients do not retry", c.heard.status)
 		case c.heard.status != 0:
-			return fmt.Sprintf("its answer was %d, whole, and wrong: %v", c.heard.status, c.err)
+			return fmt.Sprintf("its answer was %d, whole, and an error to its load: %v\n(if clients retry that, the load returns it as a status of gRPC, Unavailable)", c.heard.status, c.err)
 		}
 	}
 	return ""
+}
+
+// retried reports whether clients retry a call that ended like this.
+func retried(err error) bool {
+	code := status.Code(err)
+	return code == codes.Unavailable || code == codes.DeadlineExceeded
 }
 
 // client makes the calls of one plan, on connections of its own.
