@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -31,7 +32,7 @@ type result struct {
 // cannot end stays behind, frozen: its first goroutine waits for something outside, for
 // which virtual time stands still. That is why rapid.SyncTest is not used here.
 func (k *kit) bubble(t *testing.T, p *plan, calm func(*world) error) (*seen, error) {
-	over := false
+	over, files := false, k.files()
 	results := make(chan result, 1)
 	never := make(chan struct{})
 	if k.real != "" {
@@ -55,9 +56,11 @@ func (k *kit) bubble(t *testing.T, p *plan, calm func(*world) error) (*seen, err
 	for try := 1; ; try++ {
 		select {
 		case r := <-results:
-			over = !r.stays
+			if over = !r.stays; r.err == nil {
+				r.seen.files = k.opened(files)
+			}
 			return r.seen, r.err
-		case <-time.After(stuckTime):
+		case <-time.After(k.stuck):
 		}
 		stacks := make([]byte, 1<<20)
 		waits := stuck(stacks[:runtime.Stack(stacks, true)])
@@ -65,7 +68,7 @@ func (k *kit) bubble(t *testing.T, p *plan, calm func(*world) error) (*seen, err
 			continue // it is at work: the machine may be busy
 		}
 		return nil, fmt.Errorf("the check has not ended after %v: it seems that the service waits for something outside of its bubble, such as a socket, a pipe, or a channel or a mutex that others hold, or that it never rests: time passes only while all of its goroutines wait; "+
-			"give it listeners and connections of the Env only, or use RealTime\n%s", time.Duration(try)*stuckTime, waits)
+			"give it listeners and connections of the Env only, or use RealTime\n%s", time.Duration(try)*k.stuck, waits)
 	}
 }
 
@@ -80,7 +83,7 @@ func stuck(stacks []byte) string {
 	var all []string
 	for g := range strings.SplitSeq(string(stacks), "\n\n") {
 		first, _, _ := strings.Cut(g, "\n")
-		if strings.Contains(first, "synctest bubble") && !strings.Contains(first, "(durable)") {
+		if strings.Contains(first, "synctest bubble") && !strings.Contains(first, "(durable)") && !strings.Contains(g, "(*kit).inside(") {
 			all = append(all, g)
 		}
 	}
@@ -97,32 +100,28 @@ func (k *kit) inside(p *plan, calm func(*world) error, results chan<- result, ne
 		defer close(over)
 		go s.clock(over)
 	}
-	before, files := goroutines(k.real == ""), k.files()
+	before := goroutines(k.real == "")
 	err := w.build()
 	if err == nil {
 		err = w.run()
-		k.settled()
+		s.do(func() { s.judgeBy(p.budget); s.listeners = w.listeners() })
 		for range settleTimes {
-			if s.closed(); len(s.open) == 0 || k.real == "" {
+			k.settled()
+			if s.closed(); len(s.open)+len(s.unclosed) == 0 || k.real == "" {
 				break
 			}
-			k.settled()
 		}
-		s.do(func() {
-			s.judgeBy(p.budget)
-			s.listeners = w.listeners()
-		})
 	}
 	w.end()
 	k.settled()
 	left := k.left(before)
 	if len(left) == 0 && k.real == "" { // what timers do that are left is seen as well
-		time.Sleep(k.longer())
+		time.Sleep(k.pace().longer)
 		k.settled()
 		left = k.left(before)
 	}
 	if err == nil {
-		s.left, s.files = left, opened(files, k.files())
+		s.left = left
 	}
 	stays := len(left) > 0
 	results <- result{s, err, stays}
@@ -140,9 +139,15 @@ func (k *kit) settled() {
 	time.Sleep(settleTime)
 }
 
-// closed takes in which connections are open.
+// closed takes in which listeners and connections are open.
 func (s *seen) closed() {
 	s.do(func() {
+		s.unclosed = nil
+		for _, l := range s.listeners {
+			if !l.accepted.IsZero() && l.closed.IsZero() {
+				s.unclosed = append(s.unclosed, l.name)
+			}
+		}
 		s.open = slices.DeleteFunc(slices.Clone(s.conns), func(c *serverConn) bool { return !c.closed.IsZero() })
 	})
 }
@@ -172,7 +177,7 @@ const (
 
 // left returns the goroutines that were not there before.
 func (k *kit) left(before map[string]string) (left []string) {
-	for range settleTimes {
+	for range 3 * settleTimes { // longer than net/http waits, see below
 		left = nil
 		for id, stack := range goroutines(k.real == "") {
 			if _, was := before[id]; !was {
@@ -196,6 +201,23 @@ func (k *kit) left(before map[string]string) (left []string) {
 	}
 	slices.Sort(left)
 	return left
+}
+
+// leftovers names the creator of each goroutine, and shows where the first one stands.
+func leftovers(stacks []string) string {
+	var which []string
+	for _, stack := range stacks {
+		first, _, _ := strings.Cut(stack, "\n")
+		_, waits, _ := strings.Cut(first, "[")
+		waits, _, _ = strings.Cut(strings.TrimSuffix(waits, "]:"), ",")
+		_, creator, _ := strings.Cut(stack, "created by ")
+		creator, at, _ := strings.Cut(creator, " in goroutine ")
+		_, at, _ = strings.Cut(at, "\n\t")
+		at, _, _ = strings.Cut(at, " +0x")
+		which = append(which, fmt.Sprintf("  created by %s at %s: %s", creator, filepath.Base(at), strings.TrimSuffix(waits, " (durable)")))
+	}
+	slices.Sort(which)
+	return fmt.Sprintf("%d goroutines were left\n%s\n%s", len(stacks), strings.Join(slices.Compact(which), "\n"), stacks[0])
 }
 
 // lingerTime is longer than net/http waits.

@@ -14,28 +14,22 @@ import (
 	"github.com/lastcall-go/lastcall"
 )
 
-// How many calls are made in calm for each load, at first and before the first failure,
-// and for how long one may last that ends by itself.
+// How many calls are made in calm for each load, at first and before the first failure.
 const (
 	calmCalls = 2
 	sureCalls = 100
 	burst     = 8 // calls at once, to learn what is refused then
-	calmTime  = time.Minute
-	calmReal  = 2 * time.Second
 )
 
 // calibrate learns, in one service that is then shut down, how long the calls of each load
 // take, what they answer, and whether they end by themselves.
 func (k *kit) calibrate(t *testing.T, calls int) error {
-	limit := calmTime
-	if k.real != "" {
-		limit = calmReal
-	}
+	limit := k.pace().limit
 	budget := lastcall.Budget{Total: 2*limit + time.Nanosecond, Reserve: limit} // one that no service has
 	if k.budget != nil {
 		budget = *k.budget
 	}
-	p := &plan{trigger: byShutdown, budget: budget, late: k.late()}
+	p := &plan{trigger: byShutdown, budget: budget, late: k.pace().late}
 	s, err := k.bubble(t, p, func(w *world) error {
 		for _, l := range k.loads {
 			began := time.Now()
@@ -77,6 +71,7 @@ func (w *world) inCalm(l *load, limit time.Duration, n int) error {
 		if err != nil {
 			return err
 		}
+		context.AfterFunc(ctx, c.close) // ends calls that do not have the context
 		w.wg.Go(func() { made <- c.do(ctx); c.close() })
 	}
 	for range n {
@@ -116,9 +111,12 @@ func (s *seen) learn() {
 		switch l := c.load; {
 		case c.client.Temper != normal || !c.over || !c.calm && !s.asked.IsZero() && !c.ended.Before(s.asked):
 		case !c.ok():
-			l.fails = append(l.fails, c.outcome())
-		case !c.crowded:
-			l.took.add(c.ended.Sub(c.begun))
+			l.fails[c.outcome()] = true
+		default:
+			l.empty = l.empty || c.heard.size == 0
+			if !c.crowded {
+				l.took.add(c.ended.Sub(c.begun))
+			}
 		}
 	}
 }
@@ -136,25 +134,30 @@ func (c *call) outcome() string {
 	return http.StatusText(c.heard.status)
 }
 
-// usual reports whether calls end like this without a shutdown.
-func (c *call) usual() bool { return slices.Contains(c.load.fails, c.outcome()) }
+// usual reports whether a call failed as calls do without a shutdown.
+func (c *call) usual() bool { return !c.ok() && c.load.fails[c.outcome()] }
 
 // endless reports whether the calls do not end by themselves.
 func (l *load) endless() bool { return len(l.calm) > 0 && !slices.ContainsFunc(l.calm, ended) }
 
-// varies reports whether calls that nothing disturbed tell how long another one takes.
-func (l *load) varies() bool {
-	return l.took.vary() || slices.ContainsFunc(l.calm, func(c *call) bool { return !c.over })
+// unknown reports whether some calls have not ended in calm, so that the longest ones are
+// not known.
+func (l *load) unknown() bool {
+	return !l.endless() && slices.ContainsFunc(l.calm, func(c *call) bool { return !c.over })
 }
 
 func ended(c *call) bool { return c.over }
 
-// whole reports whether an answer has as much as those in calm have, if those agree.
+// whole reports whether an answer has as much as those in calm have, if those agree, and,
+// if it is not one of gRPC, anything at all if each of those has.
 func (c *call) whole() bool {
 	if c.load.endless() || len(c.load.calm) < calmCalls {
 		return true
 	}
 	a := c.load.calm[0].heard
+	if c.heard.size == 0 && !c.load.empty && c.load.grpc == nil {
+		return false
+	}
 	return c.heard.messages >= a.messages && c.heard.size >= a.size ||
 		slices.ContainsFunc(c.load.calm, func(b *call) bool { return b.heard != a })
 }

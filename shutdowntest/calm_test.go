@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/controller"
 )
 
 // lasts returns a handler whose nth call, from 1 on, takes as long as length says.
@@ -62,6 +63,31 @@ func TestCallsThatVary(t *testing.T) {
 		if text := k.one(t, atCut()).text; strings.Contains(text, `"not lost"`) != tt.lost || !tt.lost && text != "" {
 			t.Errorf("%s: it says %q, want lost %v", name, text, tt.lost)
 		}
+	}
+}
+
+// A closer that waits for something outside of the bubble is named, and is not tried again.
+func TestStuck(t *testing.T) {
+	outside, built := make(chan int), atomic.Int64{}
+	k := newKit(nil, func(k *kit) {
+		k.build = func(e *Env) *controller.Controller {
+			n := built.Add(1)
+			return newController(e, controller.WithCloser("queue", func() {
+				if n > 2 {
+					outside <- 1
+				}
+			}))
+		}
+	})
+	k.stuck = 3 * time.Second
+	text := fails(t, k)
+	for _, want := range []string{"outside of its bubble", "chan send", "TestStuck", "what was asked"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("it does not say %q: %s", want, text)
+		}
+	}
+	if n := built.Load(); n > 3 {
+		t.Errorf("%d checks, want 3: one in calm, one that is well, and one that is not", n)
 	}
 }
 

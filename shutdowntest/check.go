@@ -29,12 +29,14 @@ type Load func(*kit)
 // the function is one call of a client; it returns what the client got. The clients may
 // share a connection, and the function runs on many goroutines. It passes its context on.
 // A call that takes the same time each time is judged best: give each kind of call a load
-// of its own.
+// of its own. If answers differ in length, or take longer than a minute, the function
+// checks its answer, and returns an error for one that is not whole.
 func GRPC(listener string, call func(ctx context.Context, cc *grpc.ClientConn) error) Load {
 	return func(k *kit) { k.add(&load{listener: listener, grpc: call}) }
 }
 
-// HTTP is GRPC for requests. Hosts do not matter: each URL gets to the listener.
+// HTTP is GRPC for requests. Hosts do not matter: each URL gets to the listener. The client
+// belongs to one call, and its requests end with it, whatever their context.
 func HTTP(listener string, call func(ctx context.Context, c *http.Client) error) Load {
 	return func(k *kit) { k.add(&load{listener: listener, http: call}) }
 }
@@ -127,13 +129,15 @@ type kit struct {
 	wrong       []string
 	sure        bool             // enough calls were made in calm to call a failure one
 	alone       bool             // no other test runs
+	stuck       time.Duration    // how long a check in virtual time may take in real time
+	ended       bool             // a check could not be made: no others are
 	real        string           // why real time; "": virtual time
 	budget      *lastcall.Budget // the service's own; nil: that of Env
 	tls         map[string]*tls.Config
 }
 
 func newKit(loads []Load, build func(*kit)) *kit {
-	k := &kit{rules: rules(), tls: map[string]*tls.Config{}}
+	k := &kit{rules: rules(), tls: map[string]*tls.Config{}, stuck: stuckTime}
 	build(k)
 	for _, l := range loads {
 		l(k)
@@ -151,6 +155,7 @@ func (k *kit) add(l *load) {
 	case l.probe != "":
 		kind = "probe " + l.probe
 	}
+	l.fails = map[string]bool{}
 	l.name = fmt.Sprintf("%d: %s to %s", len(k.loads)+1, kind, l.listener)
 	k.loads = append(k.loads, l)
 }
@@ -196,7 +201,7 @@ func (k *kit) check(tb rapid.TB, t *testing.T) {
 		// What happens in the same instant happens in any order, so the same plan may end in
 		// another way the next time. One that has failed once has failed.
 		key := fmt.Sprintf("%+v", *p)
-		if _, before := failed[key]; !before {
+		if _, before := failed[key]; !before && !k.ended {
 			if f := k.one(t, p); f != (failure{}) {
 				failed[key] = f
 			}
@@ -216,7 +221,8 @@ type failure struct{ text, story string }
 func (k *kit) one(t *testing.T, p *plan) (f failure) {
 	s, err := k.bubble(t, p, nil)
 	if err != nil {
-		return failure{text: err.Error()}
+		k.ended = true // rapid would try it again with less, and wait each time
+		return failure{err.Error(), fmt.Sprintf("what was asked:\n%s", p)}
 	}
 	s.do(s.learn)
 	broken := k.judge(s)
@@ -225,6 +231,7 @@ func (k *kit) one(t *testing.T, p *plan) (f failure) {
 			return failure{text: inCalm(err)}
 		}
 		k.sure = true
+		s.files = nil // what the process shares, such as a pool, may have grown; what is left is left again
 		broken = k.judge(s)
 	}
 	if len(broken) > 0 {
@@ -270,28 +277,19 @@ func (k *kit) tell(s *seen) string {
 	return b.String()
 }
 
-// patience is how long the kit waits for what should not take long.
-func (k *kit) patience() time.Duration {
-	if k.real != "" {
-		return 5 * time.Second
-	}
-	return 5 * time.Minute
+// pace is how long things may take.
+type pace struct {
+	patience time.Duration // what should not take long
+	longer   time.Duration // after the deadline, to tell when Run came back
+	late     time.Duration // how late things may be
+	limit    time.Duration // in calm, for a call that ends by itself
 }
 
-// longer is for how long after the deadline the kit waits, to tell when it came back.
-func (k *kit) longer() time.Duration {
+func (k *kit) pace() pace {
 	if k.real != "" {
-		return time.Second
+		return pace{patience: 5 * time.Second, longer: time.Second, late: 200 * time.Millisecond, limit: 2 * time.Second}
 	}
-	return 5 * time.Minute
-}
-
-// late is how late things may be.
-func (k *kit) late() time.Duration {
-	if k.real != "" {
-		return 200 * time.Millisecond
-	}
-	return 0
+	return pace{patience: 5 * time.Minute, longer: 5 * time.Minute, limit: time.Minute}
 }
 
 // calm is the time before the trigger in which calls may begin.

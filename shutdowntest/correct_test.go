@@ -66,6 +66,20 @@ func httpServer(e *Env, h http.HandlerFunc) lastcall.FullServer {
 	return httpadapter.New(e.Listen("web"), &http.Server{Handler: h})
 }
 
+// gateway returns a server that asks the one named grpc, and its connection. A request whose
+// RPC fails is answered with the status.
+func gateway(e *Env, failed int) (lastcall.FullServer, *grpc.ClientConn) {
+	cc, err := grpc.NewClient("passthrough:///grpc", grpc.WithContextDialer(e.Dialer("grpc")), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		e.Fatal(err)
+	}
+	return httpServer(e, func(w http.ResponseWriter, r *http.Request) {
+		if unary(r.Context(), cc) != nil {
+			w.WriteHeader(failed)
+		}
+	}), cc
+}
+
 // using returns a handler during which a dependency is in use.
 func using(db *Watched, f func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
@@ -123,17 +137,8 @@ func TestCorrect(t *testing.T) {
 				controller.WithCloser("db", db.Close))
 		}, []Load{HTTP("web", get), Probe("admin", "/readyz")}},
 		"gateway": {func(e *Env) *controller.Controller {
-			g := grpcServer(e, &rpcs{})
-			cc, err := grpc.NewClient("passthrough:///grpc", grpc.WithContextDialer(e.Dialer("grpc")), grpc.WithTransportCredentials(insecure.NewCredentials()))
-			if err != nil {
-				e.Fatal(err)
-			}
-			web := httpServer(e, func(w http.ResponseWriter, r *http.Request) {
-				if err := unary(r.Context(), cc); err != nil {
-					w.WriteHeader(http.StatusServiceUnavailable)
-				}
-			})
-			return newController(e, controller.WithServer("web", web), controller.WithServer("grpc", g, controller.After("web")),
+			web, cc := gateway(e, http.StatusServiceUnavailable)
+			return newController(e, controller.WithServer("web", web), controller.WithServer("grpc", grpcServer(e, &rpcs{}), controller.After("web")),
 				controller.WithCloser("connection", cc.Close))
 		}, []Load{HTTP("web", get), GRPC("grpc", unary)}},
 		"workers": {func(e *Env) *controller.Controller {

@@ -32,13 +32,15 @@
 //	ready     not ready before every server accepts; probes are down after announce, or,
 //	          if the policy says so, when the drain begins
 //	not lost  a call that began before the drain and could end before the timer has succeeded;
-//	          if such calls take different times: it has not failed before the timer
+//	          if such calls take different times: it has not failed before the timer, or
+//	          waited for much longer than they take
 //	honest    an interrupted call got a status that clients retry; none succeeded without
 //	          its whole answer
 //	drained   a stream that does not end by itself ends when the drain begins
 //	ordered   nothing was closed under a handler or worker that used it
 //	quiet     no work was claimed after announce
-//	empty     no goroutine, connection, file or dependency was left
+//	empty     no goroutine, listener, connection, file, socket or dependency was left, and no
+//	          closer failed
 //	told      telemetry was flushed, after everything that it tells of, and in time
 //
 // The rules are judged by what the package has seen itself: its connections and calls, and

@@ -35,9 +35,10 @@ type load struct {
 	raw            func(context.Context, net.Conn) error
 	probe          string
 
-	calm  []*call  // undisturbed: nothing else happened
-	took  lengths  // of the calls that succeeded before a trigger, in any check
-	fails []string // outcomes of those that did not
+	calm  []*call         // undisturbed: nothing else happened
+	took  lengths         // of the calls that succeeded before a trigger, in any check
+	empty bool            // one of those had an answer without a byte
+	fails map[string]bool // outcomes of those that did not succeed
 }
 
 // call is one call of a client.
@@ -97,19 +98,28 @@ func (c *call) dishonest() string {
 		if c.load.endless() && errors.Is(c.err, io.EOF) {
 			return ""
 		}
-		if code := status.Code(c.err); code != codes.Unavailable && code != codes.DeadlineExceeded {
-			return fmt.Sprintf("it ended with %v, which clients do not retry: %v", code, c.err)
+		if _, known := status.FromError(c.err); !known {
+			return fmt.Sprintf("it failed, with an error of the load itself: %v", c.err)
+		}
+		if !retried(c.err) {
+			return fmt.Sprintf("it ended with %v, which clients do not retry: %v", status.Code(c.err), c.err)
 		}
 	case c.load.http != nil:
 		switch {
-		case c.heard.broken != nil || c.heard.status == http.StatusServiceUnavailable || c.load.endless():
+		case c.heard.broken != nil || c.heard.status == http.StatusServiceUnavailable || c.load.endless() || retried(c.err):
 		case c.failed():
 			return fmt.Sprintf("it was answered with %d, which clients do not retry", c.heard.status)
 		case c.heard.status != 0:
-			return fmt.Sprintf("its answer was %d, whole, and wrong: %v", c.heard.status, c.err)
+			return fmt.Sprintf("its answer was %d, whole, and an error to its load: %v\n(if clients retry that, the load returns it as a status of gRPC, Unavailable)", c.heard.status, c.err)
 		}
 	}
 	return ""
+}
+
+// retried reports whether clients retry a call that ended like this.
+func retried(err error) bool {
+	code := status.Code(err)
+	return code == codes.Unavailable || code == codes.DeadlineExceeded
 }
 
 // client makes the calls of one plan, on connections of its own.
@@ -125,7 +135,7 @@ type client struct {
 	mu    sync.Mutex
 	conns []*clientConn
 	rpc   *grpc.ClientConn
-	web   *http.Client
+	web   *http.Transport
 }
 
 func (w *world) newClient(name string, l *load, lis *listener, p clientPlan) (*client, error) {
@@ -144,10 +154,10 @@ func (w *world) newClient(name string, l *load, lis *listener, p clientPlan) (*c
 			grpc.WithTransportCredentials(creds), grpc.WithStatsHandler(counter{}), grpc.WithNoProxy())
 		return c, err
 	case l.http != nil:
-		c.web = &http.Client{Transport: counting{&http.Transport{
+		c.web = &http.Transport{
 			TLSClientConfig: secret, ForceAttemptHTTP2: secret != nil,
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
-		}}}
+		}
 	}
 	return c, nil
 }
@@ -183,7 +193,7 @@ func (c *client) once(ctx context.Context) error {
 	case c.rpc != nil:
 		return c.load.grpc(ctx, c.rpc)
 	case c.web != nil:
-		return c.load.http(ctx, c.web)
+		return c.load.http(ctx, &http.Client{Transport: counting{c.web, ctx}})
 	}
 	conn, err := c.dial(ctx, c.lis)
 	if err != nil {
@@ -192,7 +202,19 @@ func (c *client) once(ctx context.Context) error {
 	defer func() { _ = conn.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
-	return c.load.raw(ctx, conn)
+	return c.load.raw(ctx, countedConn{conn, ctx})
+}
+
+// countedConn counts the bytes that a raw client reads.
+type countedConn struct {
+	net.Conn
+	ctx context.Context //nolint:containedctx // it is the call's
+}
+
+func (c countedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	hear(c.ctx, func(h *heard) { h.size += n })
+	return n, err
 }
 
 // close ends a client for good.
@@ -235,28 +257,43 @@ func (counter) HandleRPC(ctx context.Context, s stats.RPCStats) {
 	}
 }
 
-// counting counts the bytes of answers.
-type counting struct{ *http.Transport }
+// counting counts the bytes of answers. Requests end with the call, also if its load has
+// given them another context, as Get of http.Client does.
+type counting struct {
+	*http.Transport
+	call context.Context //nolint:containedctx // it is the call's, as that of countedBody
+}
 
 func (t counting) RoundTrip(req *http.Request) (*http.Response, error) {
-	res, err := t.Transport.RoundTrip(req)
+	ctx, cancel := context.WithCancel(req.Context())
+	context.AfterFunc(t.call, cancel)
+	res, err := t.Transport.RoundTrip(req.WithContext(ctx))
 	if err != nil {
-		hear(req.Context(), func(h *heard) { h.broken = err })
+		cancel()
+		hear(t.call, func(h *heard) { h.broken = err })
 		return nil, err
 	}
-	hear(req.Context(), func(h *heard) { h.status, h.broken = res.StatusCode, nil; h.messages++ })
-	res.Body = countedBody{res.Body, req.Context()}
+	hear(t.call, func(h *heard) { h.status, h.broken = res.StatusCode, nil; h.messages++ })
+	body := countedBody{res.Body, t.call}
+	if res.Body = body; res.StatusCode == http.StatusSwitchingProtocols {
+		if w, ok := body.ReadCloser.(io.Writer); ok { // as clients of WebSockets expect
+			res.Body = struct {
+				countedBody
+				io.Writer
+			}{body, w}
+		}
+	}
 	return res, nil
 }
 
 type countedBody struct {
 	io.ReadCloser
-	ctx context.Context //nolint:containedctx // it is the request's
+	call context.Context //nolint:containedctx // see counting
 }
 
 func (b countedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	hear(b.ctx, func(h *heard) {
+	hear(b.call, func(h *heard) {
 		h.size += n
 		if err != nil && !errors.Is(err, io.EOF) {
 			h.broken = err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -164,18 +165,30 @@ func TestCorrectOthers(t *testing.T) {
 
 // More bugs that are found: what is left, and what is too late.
 func TestPlantedLeftovers(t *testing.T) {
-	var open []*os.File
+	var open []io.Closer
+	loose := func(c io.Closer, err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		open = append(open, c) // else it may be collected
+	}
 	for name, tt := range map[string]struct {
 		rule  string
 		build build
 		loads []Load
 	}{
 		"a file that is never closed": {"empty", func(e *Env) *controller.Controller {
-			f, err := os.Create(filepath.Join(e.TempDir(), "log"))
-			if err != nil {
-				e.Fatal(err)
-			}
-			open = append(open, f) // else it may be collected
+			loose(os.Create(filepath.Join(e.TempDir(), "log")))
+			return newController(e)
+		}, nil},
+		"a socket that is never closed": {"empty", func(e *Env) *controller.Controller {
+			loose(net.DialUDP("udp", nil, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9})) // of statsd, for example
+			return newController(e)
+		}, nil},
+		"a pipe that is never closed": {"empty", func(e *Env) *controller.Controller {
+			r, w, err := os.Pipe()
+			loose(r, err)
+			loose(w, err)
 			return newController(e)
 		}, nil},
 		"a timer that uses what is closed": {"ordered", func(e *Env) *controller.Controller {
@@ -211,8 +224,8 @@ func TestPlantedLeftovers(t *testing.T) {
 		}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if strings.Contains(name, "file") && runtime.GOOS != "linux" {
-				t.Skip("the kit sees files on Linux only")
+			if strings.Contains(name, "never closed") && runtime.GOOS != "linux" {
+				t.Skip("the kit sees descriptors on Linux only")
 			}
 			found(t, tt.rule, newKit(tt.loads, func(k *kit) { k.build = tt.build }))
 		})

@@ -96,7 +96,7 @@ func drawPlan(t *rapid.T, k *kit) *plan {
 			}
 		}), 0, 2).Draw(t, "then")
 	}
-	if p.late = k.late(); k.budget != nil {
+	if p.late = k.pace().late; k.budget != nil {
 		p.budget, p.own = *k.budget, true
 	} else {
 		p.budget = drawBudget(t, k.real != "")
@@ -126,10 +126,13 @@ func drawPlan(t *rapid.T, k *kit) *plan {
 	return p
 }
 
-// drawInstant draws before, around and after the trigger.
+// drawInstant draws before, around and after the trigger, and as the drain begins.
 func drawInstant() *rapid.Generator[int] {
-	return rapid.OneOf(rapid.IntRange(-1000, -1), rapid.IntRange(-100, 250), rapid.IntRange(0, 1100), rapid.Just(0))
+	return rapid.OneOf(rapid.IntRange(-1000, -1), rapid.IntRange(-100, 250), rapid.IntRange(0, 1100), rapid.Just(0), rapid.Just(atDrain))
 }
+
+// atDrain is the instant in which the drain begins, if settle is not ended early.
+const atDrain = 1 << 20
 
 func drawBudget(t *rapid.T, quick bool) lastcall.Budget {
 	unit := 100 * time.Millisecond
@@ -146,7 +149,10 @@ func drawBudget(t *rapid.T, quick bool) lastcall.Budget {
 
 // at returns the instant that a number of thousandths stands for.
 func (s *seen) at(n int, budget lastcall.Budget) time.Time {
-	if n < 0 {
+	switch {
+	case n == atDrain:
+		return s.planned.Add(budget.Settle)
+	case n < 0:
 		return s.planned.Add(time.Duration(n) * s.calm / 1000)
 	}
 	return s.planned.Add(time.Duration(n) * budget.Total / 1000)

@@ -1,9 +1,14 @@
 package shutdowntest
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // A rule is a part of what a service is promised, or has to keep.
@@ -108,19 +113,25 @@ func (s *seen) serves(c *call, at time.Time) bool {
 	})
 }
 
+// varied is how many times as long as the longest one a call may take, if they vary.
+const varied = 5
+
 func notLost(s *seen) string {
 	for _, c := range s.calls {
-		if !s.fair(c) || c.load.endless() || c.over && c.usual() {
+		if !s.fair(c) || c.load.endless() || c.over && c.usual() || c.load.unknown() && (!c.over || !c.ended.Before(s.timer())) {
 			continue
 		}
-		if c.load.varies() && (!c.over || !c.ended.Before(s.timer())) {
-			continue // it may be one that needs longer; cut before the timer, it was not given what others need
-		}
 		needs := c.load.took.longest * time.Duration(len(s.calls)+1) // they may wait for each other
+		if c.load.took.vary() && (!c.over || !c.ended.Before(s.timer())) {
+			needs *= varied // it may be one that needs longer; cut before the timer, it was not given what others need
+		}
 		if end := c.begun.Add(needs + s.late()); end.Before(s.timer()) && !c.ok() && (c.over || s.serves(c, s.timer())) {
 			what := "has no answer"
 			if c.over {
 				what = fmt.Sprintf("failed at %s: %v", s.since(c.ended), c.why())
+				if s.report != nil && !c.ended.Before(s.timer()) {
+					what += "\n(if it waited for a worker or server that ends earlier: that has to be After the one of this call)"
+				}
 			}
 			return fmt.Sprintf("%s began at %s, before the drain at %s, takes at most %v and had until the timer at %s; it %s",
 				c.name, s.since(c.begun), s.since(s.drain()), c.load.took.longest, s.since(s.timer()), what)
@@ -147,8 +158,8 @@ func drained(s *seen) string {
 	}
 	for _, c := range s.calls {
 		if s.fair(c) && c.load.endless() && (!c.over || !c.ended.Before(s.timer())) && s.serves(c, s.timer().Add(-1)) {
-			return fmt.Sprintf("%s does not end by itself, and did not end at the drain at %s, but at %s; the timer was at %s",
-				c.name, s.since(s.drain()), s.since(c.ended), s.since(s.timer()))
+			return fmt.Sprintf("%s does not end by itself, and did not end at the drain at %s; the timer was at %s, and it %s",
+				c.name, s.since(s.drain()), s.since(s.timer()), s.end(c.ended))
 		}
 	}
 	return ""
@@ -167,12 +178,12 @@ func ordered(s *seen) string {
 		at := w.closed.Add(s.late())
 		for _, c := range s.calls {
 			if s.fair(c) && c.begun.Before(w.closed) && (!c.over || c.ended.After(at)) && at.Before(s.timer()) && s.serves(c, at) {
-				return fmt.Sprintf("%s was closed at %s, under %s, which ended at %s", w.name, s.since(w.closed), c.name, s.since(c.ended))
+				return fmt.Sprintf("%s was closed at %s, under %s, which %s", w.name, s.since(w.closed), c.name, s.end(c.ended))
 			}
 		}
 		for _, c := range s.claims {
 			if c.begun.Before(w.closed) && (c.ended.IsZero() || c.ended.After(at)) {
-				return fmt.Sprintf("%s was closed at %s, under the work of %s, claimed at %s and done at %s", w.name, s.since(w.closed), c.name, s.since(c.begun), s.since(c.ended))
+				return fmt.Sprintf("%s was closed at %s, under the work of %s, which was claimed at %s and %s", w.name, s.since(w.closed), c.name, s.since(c.begun), s.end(c.ended))
 			}
 		}
 	}
@@ -192,15 +203,33 @@ func empty(s *seen) string {
 	for _, c := range s.open {
 		return fmt.Sprintf("%d connections were open when it returned, the first one to %s, accepted at %s", len(s.open), c.listener, s.since(c.opened))
 	}
-	for _, g := range s.left {
-		return fmt.Sprintf("%d goroutines were left, the first one of them:\n%s", len(s.left), g)
+	if len(s.unclosed) > 0 {
+		return fmt.Sprintf("the listener %s was not closed when it returned", s.unclosed[0])
+	}
+	if len(s.left) > 0 {
+		return leftovers(s.left)
 	}
 	if len(s.files) > 0 {
-		return fmt.Sprintf("%d files were left open, the first one %s", len(s.files), s.files[0])
+		return fmt.Sprintf("%d files or sockets were left open: %s", len(s.files), strings.Join(s.files, ", "))
 	}
 	for _, w := range s.watched {
 		if w.closed.IsZero() || w.closed.After(s.ended) && !s.ended.IsZero() {
 			return fmt.Sprintf("%s was not closed when it returned", w.name)
+		}
+	}
+	return unclosed(s)
+}
+
+// unclosed: no closer failed. One that was given too little time by a budget that was drawn
+// has not.
+func unclosed(s *seen) string {
+	if s.report == nil {
+		return ""
+	}
+	for _, c := range s.report.Failures() {
+		short := c.Result == report.ResultTimedOut || errors.Is(c.Err, context.Canceled) || errors.Is(c.Err, context.DeadlineExceeded)
+		if c.Op == report.OpClose && (!short || s.plan.own && !s.hurry()) {
+			return c.String()
 		}
 	}
 	return ""
@@ -222,7 +251,7 @@ func told(s *seen) string {
 		}
 		for _, c := range s.calls {
 			if at := f.begun.Add(s.late()); s.fair(c) && c.begun.Before(f.begun) && (!c.over || c.ended.After(at)) && at.Before(s.timer()) && s.serves(c, at) {
-				return fmt.Sprintf("%s was flushed at %s, under %s, which ended at %s", f.name, s.since(f.begun), c.name, s.since(c.ended))
+				return fmt.Sprintf("%s was flushed at %s, under %s, which %s", f.name, s.since(f.begun), c.name, s.end(c.ended))
 			}
 		}
 		for _, c := range s.claims {

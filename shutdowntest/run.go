@@ -146,7 +146,7 @@ func (w *world) run() error {
 	}
 	select {
 	case <-w.over:
-	case <-time.After(w.plan.budget.Total + w.kit.longer()):
+	case <-time.After(w.plan.budget.Total + w.kit.pace().longer):
 	}
 	return nil
 }
@@ -174,8 +174,8 @@ func (w *world) await() error {
 	case <-ready:
 	case <-w.over:
 		return fmt.Errorf("the service ended before it was ready: %w", w.seen.report.Err())
-	case <-time.After(w.kit.patience()):
-		return fmt.Errorf("the service was not ready after %v", w.kit.patience())
+	case <-time.After(w.kit.pace().patience):
+		return fmt.Errorf("the service was not ready after %v", w.kit.pace().patience)
 	}
 	w.seen.note(&w.seen.ready, "ready")
 	for _, l := range w.kit.loads {
@@ -294,7 +294,7 @@ func (w *world) end() {
 	go func() { w.wg.Wait(); close(gone) }()
 	select {
 	case <-gone:
-	case <-time.After(w.kit.patience()):
+	case <-time.After(w.kit.pace().patience):
 		w.seen.notes = append(w.seen.notes, "a load has not returned when its context ended")
 	}
 	w.env.mu.Lock()

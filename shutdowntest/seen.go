@@ -40,6 +40,7 @@ type seen struct {
 	left      []string // goroutines that were left
 	files     []string // that it has left open
 	open      []*serverConn
+	unclosed  []string // listeners
 	notes     []string
 	events    []event
 	starved   time.Duration // in real time: for how long the machine ran no timers
@@ -136,6 +137,14 @@ func (s *seen) since(at time.Time) string {
 		return d.String()
 	}
 	return "+" + d.String()
+}
+
+// end says when something ended.
+func (s *seen) end(at time.Time) string {
+	if at.IsZero() {
+		return "did not end"
+	}
+	return "ended at " + s.since(at)
 }
 
 // story returns what happened, in order.

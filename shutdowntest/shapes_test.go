@@ -125,6 +125,38 @@ func TestCorrectShapes(t *testing.T) {
 			_, err = io.ReadAll(res.Body)
 			return err
 		})}},
+		"upgrades": {func(e *Env) *controller.Controller {
+			return newController(e, controller.WithServer("web", httpServer(e, func(w http.ResponseWriter, r *http.Request) {
+				conn, _, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					return
+				}
+				defer conn.Close()
+				_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+				_, _ = io.CopyN(conn, conn, 1)
+			})))
+		}, []Load{HTTP("web", func(ctx context.Context, c *http.Client) error {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://x/", http.NoBody)
+			if err != nil {
+				return err
+			}
+			req.Header.Set("Connection", "Upgrade")
+			req.Header.Set("Upgrade", "echo")
+			res, err := c.Do(req)
+			if err != nil {
+				return err
+			}
+			defer res.Body.Close()
+			conn, ok := res.Body.(io.ReadWriter)
+			if !ok {
+				return errors.New("the answer cannot be written to")
+			}
+			if _, err := io.WriteString(conn, "x"); err != nil {
+				return err
+			}
+			_, err = io.ReadFull(conn, make([]byte, 1))
+			return err
+		})}},
 		"ready until the drain": {func(e *Env) *controller.Controller {
 			return newController(e, controller.WithReadyUntilDrain(), controller.WithServer("grpc", grpcServer(e, &rpcs{})), controller.WithServer("admin", admin.New(e.Listen("admin"))))
 		}, []Load{GRPC("grpc", unary), Probe("admin", "/readyz")}},

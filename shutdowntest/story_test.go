@@ -2,7 +2,10 @@ package shutdowntest_test
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -14,96 +17,122 @@ import (
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/controller"
-	"github.com/lastcall-go/lastcall/grpcadapter"
+	"github.com/lastcall-go/lastcall/httpadapter"
 	"github.com/lastcall-go/lastcall/shutdowntest"
 )
 
-// The service of docs/testing.md: it has one unary RPC and one stream.
-type service struct {
-	testgrpc.UnimplementedTestServiceServer
-	drains bool
+// The service of docs/testing.md: it has one answer that takes a moment, and a stream of events.
+func orders(w http.ResponseWriter, _ *http.Request) {
+	time.Sleep(100 * time.Millisecond) // a query
+	fmt.Fprintln(w, `{"order": 1}`)
 }
 
-func (service) UnaryCall(context.Context, *testgrpc.SimpleRequest) (*testgrpc.SimpleResponse, error) {
-	time.Sleep(100 * time.Millisecond)
-	return &testgrpc.SimpleResponse{}, nil
-}
-
-func (s service) StreamingOutputCall(_ *testgrpc.StreamingOutputCallRequest, stream testgrpc.TestService_StreamingOutputCallServer) error {
-	if s.drains {
-		return s.events(stream)
-	}
+func events(w http.ResponseWriter, r *http.Request) {
 	for {
-		if err := stream.Send(&testgrpc.StreamingOutputCallResponse{}); err != nil {
-			return err
+		fmt.Fprint(w, "data: a new order\n\n")
+		if http.NewResponseController(w).Flush() != nil {
+			return
 		}
 		select {
 		case <-time.After(time.Second):
-		case <-stream.Context().Done():
-			return stream.Context().Err()
+		case <-r.Context().Done():
+			return
 		}
 	}
 }
 
-func (service) events(stream testgrpc.TestService_StreamingOutputCallServer) error {
+// eventsDrain is events, and ends with the drain.
+func eventsDrain(w http.ResponseWriter, r *http.Request) {
 	for {
-		if err := stream.Send(&testgrpc.StreamingOutputCallResponse{}); err != nil {
-			return err
+		fmt.Fprint(w, "data: a new order\n\n")
+		if http.NewResponseController(w).Flush() != nil {
+			return
 		}
 		select {
 		case <-time.After(time.Second):
-		case <-lastcall.Draining(stream.Context()):
-			return nil
-		case <-stream.Context().Done():
-			return stream.Context().Err()
+		case <-lastcall.Draining(r.Context()):
+			return
+		case <-r.Context().Done():
+			return
 		}
 	}
 }
 
-// one is a unary call, and events a stream that is read until it ends.
-func one(ctx context.Context, cc *grpc.ClientConn) error {
-	_, err := testgrpc.NewTestServiceClient(cc).UnaryCall(ctx, &testgrpc.SimpleRequest{})
-	return err
+func handler(events http.HandlerFunc) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /orders/1", orders)
+	mux.HandleFunc("GET /events", events)
+	return mux
 }
 
-func events(ctx context.Context, cc *grpc.ClientConn) error {
-	stream, err := testgrpc.NewTestServiceClient(cc).StreamingOutputCall(ctx, &testgrpc.StreamingOutputCallRequest{})
-	for err == nil {
-		_, err = stream.Recv()
+// get reads a page to its end, as a client does.
+func get(path string) func(context.Context, *http.Client) error {
+	return func(ctx context.Context, c *http.Client) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://service"+path, http.NoBody)
+		if err != nil {
+			return err
+		}
+		res, err := c.Do(req)
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		_, err = io.ReadAll(res.Body)
+		return err
 	}
-	return shutdowntest.Ended(err) // nil for io.EOF
 }
 
 // newService is what main calls, with listeners of its own.
-func newService(budget lastcall.Budget, lis net.Listener, s service) (*controller.Controller, error) {
-	g := grpcadapter.New(lis)
-	testgrpc.RegisterTestServiceServer(g.NewServer(), s)
-	return controller.New(budget, controller.WithServer("grpc", g))
+func newService(budget lastcall.Budget, lis net.Listener, db io.Closer, h http.Handler) (*controller.Controller, error) {
+	return controller.New(budget,
+		controller.WithServer("http", httpadapter.New(lis, &http.Server{Handler: h})),
+		controller.WithCloser("db", db.Close),
+	)
 }
 
 func testBefore(t *testing.T) {
 	shutdowntest.CheckServer(t, func(e *shutdowntest.Env) (stop func(context.Context)) {
-		srv, lis := grpc.NewServer(), e.Listen("grpc")
-		testgrpc.RegisterTestServiceServer(srv, service{})
-		go srv.Serve(lis)                                   //nolint:errcheck // it ends with the stop
-		return func(context.Context) { srv.GracefulStop() } // what main does at SIGTERM
-	}, shutdowntest.GRPC("grpc", one))
+		srv, lis := &http.Server{Handler: handler(events)}, e.Listen("http")
+		go srv.Serve(lis)                                          //nolint:errcheck // it ends with the stop
+		return func(ctx context.Context) { _ = srv.Shutdown(ctx) } // what main does at SIGTERM
+	},
+		shutdowntest.HTTP("http", get("/orders/1")),
+		shutdowntest.HTTP("http", get("/events")),
+	)
 }
 
-func testFirst(t *testing.T) {
+func testWith(t *testing.T, h http.Handler) {
 	shutdowntest.Check(t, func(e *shutdowntest.Env) *controller.Controller {
-		return e.Must(newService(e.Budget(), e.Listen("grpc"), service{}))
+		db := e.Watch("db", io.NopCloser(nil)) // the real one goes here
+		return e.Must(newService(e.Budget(), e.Listen("http"), db, h))
 	},
-		shutdowntest.GRPC("grpc", one),
-		shutdowntest.GRPC("grpc", events),
+		shutdowntest.HTTP("http", get("/orders/1")),
+		shutdowntest.HTTP("http", get("/events")),
 	)
 }
 
 // TestShutdown is the test of docs/testing.md, when its service is right.
-func TestShutdown(t *testing.T) {
-	shutdowntest.Check(t, func(e *shutdowntest.Env) *controller.Controller {
-		return e.Must(newService(e.Budget(), e.Listen("grpc"), service{drains: true}))
-	}, shutdowntest.GRPC("grpc", one), shutdowntest.GRPC("grpc", events))
+func TestShutdown(t *testing.T) { testWith(t, handler(eventsDrain)) }
+
+// service is one with gRPC.
+type service struct {
+	testgrpc.UnimplementedTestServiceServer
+}
+
+func (service) UnaryCall(context.Context, *testgrpc.SimpleRequest) (*testgrpc.SimpleResponse, error) {
+	return &testgrpc.SimpleResponse{}, nil
+}
+
+func testGRPC(t *testing.T) {
+	shutdowntest.CheckServer(t, func(e *shutdowntest.Env) (stop func(context.Context)) {
+		srv, lis := grpc.NewServer(), e.Listen("grpc")
+		testgrpc.RegisterTestServiceServer(srv, service{})
+		go srv.Serve(lis) //nolint:errcheck // it ends with the stop
+		return func(context.Context) { srv.GracefulStop() }
+	}, shutdowntest.GRPC("grpc", func(ctx context.Context, cc *grpc.ClientConn) error {
+		_, err := testgrpc.NewTestServiceClient(cc).UnaryCall(ctx, &testgrpc.SimpleRequest{})
+		return err
+	}))
 }
 
 // TestStory: the tests of docs/testing.md that should be red are red, in a process of
@@ -113,8 +142,9 @@ func TestStory(t *testing.T) {
 		test func(*testing.T)
 		want []string
 	}{
-		"before": {testBefore, []string{`rule "bounded"`, "and no more", "To reproduce, specify"}},
-		"first":  {testFirst, []string{`rule "drained"`, "what was asked:", "what happened:", "fails: rpc error: code = Unavailable", "sequenceDiagram", "To reproduce, specify"}},
+		"before": {testBefore, []string{`rule "drained"`, "what was asked:", "what happened:", "To reproduce, specify"}},
+		"first":  {func(t *testing.T) { testWith(t, handler(events)) }, []string{`rule "drained"`, "TIMER_EXPIRED", "sequenceDiagram"}},
+		"gRPC":   {testGRPC, []string{`rule "bounded"`, "and no more"}},
 	}
 	const env = "SHUTDOWNTEST_STORY"
 	if red, ok := reds[os.Getenv(env)]; ok {
@@ -125,6 +155,9 @@ func TestStory(t *testing.T) {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestStory$", "-rapid.nofailfile", "-rapid.checks=1000")
 		cmd.Env = append(os.Environ(), env+"="+name)
 		out, err := cmd.CombinedOutput()
+		if testing.Verbose() {
+			t.Logf("%s", out)
+		}
 		if err == nil {
 			t.Errorf("%s is green", name)
 		}
