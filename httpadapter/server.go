@@ -125,6 +125,14 @@ func (s *Server) Accepting() <-chan struct{} {
 	return s.conns.Accepting()
 }
 
+// Listeners returns the listener that New was given.
+func (s *Server) Listeners() []net.Listener {
+	if s.isZero() {
+		return nil
+	}
+	return s.conns.Listeners()
+}
+
 // Addr returns the address of the listener.
 func (s *Server) Addr() net.Addr {
 	if s.isZero() {
