@@ -82,8 +82,23 @@ func bindDemo(flags *flag.FlagSet) func(context.Context, shell, []string) (int, 
 		if err := c.check(); err != nil {
 			return 0, usageError{err}
 		}
+		if err := c.openRecord(); err != nil {
+			return 0, usageError{err}
+		}
 		return runDemo(ctx, sh, c)
 	}
+}
+
+// openRecord returns an error if the report could not be written: the demo takes seconds.
+func (c demoConfig) openRecord() error {
+	if c.record == "" {
+		return nil
+	}
+	file, err := os.OpenFile(c.record, os.O_CREATE|os.O_WRONLY, 0o644) //nolint:gosec // it is for everybody to read
+	if err != nil {
+		return err
+	}
+	return file.Close()
 }
 
 // check returns what is wrong with the numbers.
@@ -123,14 +138,13 @@ func runDemo(ctx context.Context, sh shell, c demoConfig) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	err = result.print(sh.stdout, c.draw)
 	if c.record != "" {
-		text, err := json.Marshal(result.report)
-		if err == nil {
-			err = os.WriteFile(c.record, append(text, '\n'), 0o644) //nolint:gosec // it is for everybody to read
+		text, notJSON := json.Marshal(result.report)
+		if notJSON != nil {
+			return 0, errors.Join(err, notJSON)
 		}
-		if err != nil {
-			return 0, err
-		}
+		err = errors.Join(err, os.WriteFile(c.record, append(text, '\n'), 0o644)) //nolint:gosec // it is for everybody to read
 	}
-	return result.report.ExitCode(), result.print(sh.stdout, c.draw)
+	return result.report.ExitCode(), err
 }

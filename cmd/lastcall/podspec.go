@@ -172,7 +172,7 @@ func (c *podspecConfig) check(given map[string]bool) error {
 	}
 	var err error
 	if c.budget, err = kubernetes.Budget(c.grace, c.preStop); err != nil {
-		fail("-grace %v -prestop %v: %w", c.grace, c.preStop, err)
+		errs = append(errs, err)
 	}
 	switch {
 	case c.healthPort != 0:
