@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"errors"
 	"net"
 	"net/http"
 	"strings"
@@ -14,12 +15,12 @@ import (
 	"github.com/lastcall-go/lastcall/drain"
 	"github.com/lastcall-go/lastcall/grpcadapter"
 	"github.com/lastcall-go/lastcall/httpadapter"
+	"github.com/lastcall-go/lastcall/report"
 )
 
-// Two servers with one listener are an error, whatever serves it, and from Add, too. One
-// address is not one listener: SO_REUSEPORT has two of them at it.
-func TestOneListener(t *testing.T) {
-	kinds := map[string]func(string, net.Listener) controller.Option{
+// servers are the ways in which a listener gets into a controller.
+func servers() map[string]func(string, net.Listener) controller.Option {
+	return map[string]func(string, net.Listener) controller.Option{
 		"grpc": func(name string, lis net.Listener) controller.Option {
 			g := grpcadapter.New(lis)
 			g.NewServer()
@@ -46,6 +47,12 @@ func TestOneListener(t *testing.T) {
 			return controller.WithServer(name, g)
 		},
 	}
+}
+
+// Two servers with one listener are an error, whatever serves it, and from Add, too. One
+// address is not one listener: SO_REUSEPORT has two of them at it.
+func TestOneListener(t *testing.T) {
+	kinds := servers()
 	lis, other := listen(t), listen(t)
 	for one, first := range kinds {
 		for two, second := range kinds {
@@ -69,6 +76,34 @@ func TestOneListener(t *testing.T) {
 		_, err := controller.New(lastcall.DefaultBudget(), kinds["http"]("a", twice), kinds["http"]("b", twice))
 		if err != nil && strings.Contains(err.Error(), "the same listener") {
 			t.Errorf("%s twice: %v", what, err)
+		}
+	}
+}
+
+// A server whose listener is closed by other code has failed, and so has the process: it must
+// not exit with 0 without a reason.
+func TestLostListener(t *testing.T) {
+	kinds := servers()
+	delete(kinds, "drain") // its accept loop is the user's
+	for kind, server := range kinds {
+		for _, early := range []bool{true, false} {
+			lis := listen(t)
+			ctl, err := controller.New(lastcall.DefaultBudget(), controller.WithSignals(), controller.WithoutStderr(), server("s", lis))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if early {
+				_ = lis.Close()
+			} else {
+				go func() {
+					<-ctl.Serving()
+					_ = lis.Close()
+				}()
+			}
+			r := ctl.Run(t.Context())
+			if err := r.Err(); r.ExitCode() != report.ExitFailed || !errors.Is(err, net.ErrClosed) && !strings.Contains(err.Error(), "closed") {
+				t.Errorf("%s, closed before Run %t: exit code %d\n%v", kind, early, r.ExitCode(), r)
+			}
 		}
 	}
 }

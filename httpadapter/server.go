@@ -142,7 +142,8 @@ func (s *Server) Addr() net.Addr {
 }
 
 // Serve serves until GracefulStop, Stop or Shutdown of the http.Server is called, and then
-// returns nil within 10 ms, also if they were called first. A second call is an error.
+// returns nil within 10 ms, also if they were called first. A second call is an error, and so
+// is a listener that other code has closed.
 func (s *Server) Serve() error {
 	if s.isZero() {
 		return errNotMade
@@ -177,15 +178,24 @@ func (s *Server) Serve() error {
 	select {
 	case <-returned:
 	case <-s.conns.Closing():
-		if !foreign.Within(returned, moment) { // it is in a hook of the user, or asleep after an error of Accept
+		if !s.asked() { // net/http has closed it, which is about to return
+			select {
+			case <-returned:
+			case <-s.tracker.Sealed():
+				return nil
+			}
+		} else if !foreign.Within(returned, moment) { // it is in a hook of the user, or asleep after an error of Accept
 			return nil
 		}
 	}
-	if s.conns.Closed() && (errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed)) {
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) && s.asked() {
 		return nil
 	}
 	return err
 }
+
+// asked reports whether the listener is closed because GracefulStop or Stop was called.
+func (s *Server) asked() bool { return s.tracker.Stage() >= inflight.Draining }
 
 // enter puts our handler around that of the user, and so marks the http.Server as ours.
 func (s *Server) enter() error {
