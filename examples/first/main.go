@@ -4,7 +4,6 @@ package main
 import (
 	"context"
 	"flag"
-	"log"
 	"net"
 	"os"
 
@@ -28,7 +27,7 @@ func main() {
 	logger := zerolog.New(os.Stderr).With().Timestamp().Logger()
 	ctl, err := controller.New(lastcall.DefaultBudget(), controller.WithLogger(logger))
 	if err != nil {
-		log.Fatal(err)
+		logger.Fatal().Err(err).Msg("wrong options")
 	}
 	open := func(ctx context.Context) error {
 		guests, err := os.Open(os.DevNull) // your database here

@@ -88,11 +88,7 @@ func (p *program) inspect(root ast.Node, where site) {
 				p.write(n.X)
 			}
 		case *ast.SelectorExpr: // visited after the call that it may name
-			if s := p.info.Selections[n]; s != nil && s.Kind() == types.MethodVal && !p.direct[n.Sel] {
-				if fn := p.callee(n); fn != nil {
-					p.methodValues[fn] = append(p.methodValues[fn], n.X)
-				}
-			}
+			p.methodValue(n)
 		case *ast.Ident: // the same
 			if fn, ok := p.info.Uses[n].(*types.Func); ok && !p.direct[n] {
 				p.values[fn.Origin()] = append(p.values[fn.Origin()], use{where.pkg, n, "is used as a value"})
@@ -116,6 +112,16 @@ func (p *program) inspect(root ast.Node, where site) {
 		}
 		return true
 	})
+}
+
+// methodValue notes the receiver of a method that is not called, but is a value.
+func (p *program) methodValue(n *ast.SelectorExpr) {
+	if s := p.info.Selections[n]; s == nil || s.Kind() != types.MethodVal || p.direct[n.Sel] {
+		return
+	}
+	if fn := p.callee(n); fn != nil {
+		p.methodValues[fn] = append(p.methodValues[fn], n.X)
+	}
 }
 
 func (p *program) declared(n *ast.ValueSpec) {
