@@ -76,7 +76,8 @@ func BudgetFor(grace time.Duration) (Budget, error) {
 }
 
 // Validate returns nil if New would accept the budget, or an error that joins
-// one error, with the numbers, for each thing that is wrong with it.
+// one error, with the numbers, for each thing that is wrong with it. A field of less than a
+// microsecond is taken for a number whose unit was forgotten.
 func (b Budget) Validate() error {
 	var errs []error
 	report := func(format string, args ...any) {
@@ -84,6 +85,17 @@ func (b Budget) Validate() error {
 	}
 	if b == (Budget{}) {
 		return errors.New("lastcall: budget: the zero Budget has no time for anything; start from DefaultBudget()")
+	}
+	for _, f := range []struct {
+		name  string
+		value time.Duration
+	}{{"Total", b.Total}, {"Settle", b.Settle}, {"Quiet", b.Quiet}, {"MinSettle", b.MinSettle}, {"Reserve", b.Reserve}} {
+		if f.value > 0 && f.value < time.Microsecond {
+			report("%s is %v: a number without a unit counts nanoseconds; write %d*time.Second", f.name, f.value, int64(f.value))
+		}
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...) // the rest would only hide this
 	}
 	if b.Total <= 0 {
 		report("Total is %v, must be positive", b.Total)

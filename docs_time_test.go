@@ -95,6 +95,7 @@ func f() {
 		"`limit`":               "`limits`",
 		"## p":                  "## q",
 		"61 s":                  "a while",
+		"### p\n":               "### p\n- **`grace` 10 ms.** Twice.\n",
 	} {
 		if len(differences(code, told(strings.Replace(page, old, replacement, 1)))) == 0 {
 			t.Errorf("with %q for %q nothing is said to be wrong", replacement, old)
@@ -116,6 +117,9 @@ func told(page string) map[string]string {
 			value := m[2]
 			if d, err := time.ParseDuration(strings.ReplaceAll(value, " ", "")); err == nil {
 				value = d.String()
+			}
+			if other, ok := all[title+" "+m[1]]; ok {
+				value = other + ", again " + value // each stands once
 			}
 			all[title+" "+m[1]] = value
 		}

@@ -162,7 +162,12 @@ func (r *run) forceAt(f force) {
 	r.setTimes(earlier(r.timerAt, at), earlier(r.deadline, at.Add(r.config.budget.Reserve)))
 	r.record.causeDue = earlier(r.record.causeDue, r.share(2)())
 	r.giveBackAt = at.Add(sameKey)
-	r.tellRequest("Force", f.by+"until "+r.deadline.Format(time.RFC3339))
+	r.tellRequest("Force", f.by+r.untilWhen())
+}
+
+// untilWhen returns, for people, by when Run returns.
+func (r *run) untilWhen() string {
+	return "Run returns by " + r.deadline.Format("2006-01-02T15:04:05.000Z07:00")
 }
 
 func (r *run) setTimes(timer, deadline time.Time) {

@@ -242,7 +242,7 @@ func TestG9_CauseOfSignalAndContext(t *testing.T) {
 // G1, G9: a deadline that is sooner than what the cause's text may take is kept, and the
 // cause is told all the same, before the summary.
 func TestG1_CauseAndNoTime(t *testing.T) {
-	for _, total := range []time.Duration{2, time.Millisecond, 5 * time.Millisecond, 9 * time.Millisecond, 10 * time.Millisecond, 11 * time.Millisecond, time.Second} {
+	for _, total := range []time.Duration{2 * time.Microsecond, time.Millisecond, 5 * time.Millisecond, 9 * time.Millisecond, 10 * time.Millisecond, 11 * time.Millisecond, time.Second} {
 		bubble(t, func(t *testing.T, d *diary, hang func()) {
 			told := &listeningTo{}
 			c := mustNew(t, lastcall.Budget{Total: total, Reserve: total / 2}, noSignals, controller.WithObserver("o", told.observe),

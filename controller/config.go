@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"reflect"
 	"time"
@@ -126,7 +127,7 @@ var (
 // index finds what is registered by its name, and servers by their identity too.
 type index struct {
 	names   map[[2]string]string // kind and name; servers and workers are of one kind, for After; the value is what it is
-	servers map[any]string       // the name of the server with that pointer
+	servers map[any]string       // the name of the server with that pointer, or with a listener with it
 	last    map[string]bool      // the servers that stop last
 }
 
@@ -236,9 +237,26 @@ func (k *checking) server(s serverConfig) {
 		}
 		k.added.servers[id] = s.name
 	}
+	for _, lis := range s.listeners {
+		k.listener(s.name, lis)
+	}
 	if s.last {
 		k.added.last[s.name] = true
 	}
+}
+
+// listener refuses a listener that another server has.
+func (k *checking) listener(server string, lis net.Listener) {
+	id := identityOf(lis)
+	if id == nil {
+		return
+	}
+	for _, x := range []index{k.config.index, k.added} {
+		if other, ok := x.servers[id]; ok && other != server {
+			k.fail("servers %q and %q have the same listener: each accepts what is meant for the other, and the first to drain closes it for both", other, server)
+		}
+	}
+	k.added.servers[id] = server
 }
 
 // inside returns the server that [lastcall.Last] was given, or s.
@@ -258,8 +276,11 @@ func identity(s lastcall.Server) any {
 	if isNil(s) {
 		return nil
 	}
-	s = inside(s)
-	if v := reflect.ValueOf(s); v.Kind() != reflect.Pointer || v.Type().Elem().Size() == 0 {
+	return identityOf(inside(s))
+}
+
+func identityOf(s any) any {
+	if v := reflect.ValueOf(s); v.Kind() != reflect.Pointer || v.IsNil() || v.Type().Elem().Size() == 0 {
 		return nil
 	}
 	return s

@@ -21,15 +21,17 @@ import (
 )
 
 func TestBudgetValidate(t *testing.T) {
-	s := time.Second
+	const s, us = time.Second, time.Microsecond
 	tests := []struct {
 		total, settle, reserve time.Duration
 		want                   []string // parts of the error; none: valid
 	}{
 		{25 * s, 5 * s, 5 * s, nil},
-		{2, 0, 1, nil},
-		{math.MaxInt64, math.MaxInt64 - 2, 1, nil},
-		{math.MaxInt64, math.MaxInt64 - 1, 1, []string{"Settle", "Reserve 1ns", "Total"}},
+		{2 * us, 0, us, nil},
+		{math.MaxInt64, math.MaxInt64 - us - 1, us, nil},
+		{math.MaxInt64, math.MaxInt64 - us, us, []string{"Settle", "Reserve 1µs", "Total"}},
+		{25, 5, 5, []string{"Total is 25ns: a number without a unit counts nanoseconds; write 25*time.Second", "Settle is 5ns", "Reserve is 5ns"}},
+		{25 * s, 5, 999, []string{"Settle is 5ns", "Reserve is 999ns"}},
 		{0, 0, 0, []string{"zero Budget", "DefaultBudget()"}},
 		{0, s, s, []string{"Total is 0s, must be positive"}},
 		{-s, 0, s, []string{"Total is -1s, must be positive"}},

@@ -255,7 +255,7 @@ func TestProcessForced(t *testing.T) {
 	p.until("signal: interrupt: the same request")
 	time.Sleep(sameRequest)
 	p.signal(os.Interrupt)
-	p.until("Force: signal interrupt: until ")
+	p.until("Force: signal: interrupt: Run returns by 2")
 	p.until("phase stop")
 	p.signal(syscall.SIGTERM)
 	p.until("signal: terminated: ")
@@ -285,7 +285,7 @@ func TestProcessForcedTwice(t *testing.T) {
 		soon = time.Since(first) < sameKey/2
 	}
 	status, said := p.end()
-	if status.ExitStatus() != report.ExitAbandoned || !strings.Contains(said, `GracefulStop "s" timed out`) || strings.Count(said, "Force: signal interrupt") != 2 {
+	if status.ExitStatus() != report.ExitAbandoned || !strings.Contains(said, `GracefulStop "s" timed out`) || strings.Count(said, "Force: signal: interrupt") != 2 {
 		t.Errorf("exit status %d, having said\n%s", status.ExitStatus(), said)
 	}
 }
@@ -314,7 +314,7 @@ func TestProcessOneRequest(t *testing.T) {
 			p.until("phase drain")
 			time.Sleep(sameRequest)
 			p.signal(syscall.SIGTERM)
-		}, says: "signal: terminated: already shutting down, until 2"},
+		}, says: "signal: terminated: already shutting down: Run returns by 2"},
 		"timeout": {args: []string{"timeout", "--preserve-status", "1.5", os.Args[0]}, send: func(*process) {}, says: "exit code 0"}, // its two may have become one,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -342,7 +342,7 @@ func TestProcessForceOn(t *testing.T) {
 	p.until("phase drain")
 	time.Sleep(sameRequest)
 	p.signal(syscall.SIGTERM)
-	p.until("Force: signal terminated")
+	p.until("Force: signal: terminated")
 	if status, said := p.end(); status.ExitStatus() != report.ExitInterrupted {
 		t.Errorf("exit status %d, having said\n%s", status.ExitStatus(), said)
 	}

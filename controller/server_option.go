@@ -79,6 +79,7 @@ func On(lis net.Listener) ServerOption {
 			inner := connset.NewListener(lis, "controller", calls, connset.Hooks{Late: func(late net.Conn) {
 				calls.Run("net.Conn.Close", func() { _ = late.Close() }) // nothing has seen it
 			}})
+			s.listeners = append(s.listeners, lis)
 			s.servedBy(func() error { return serves.Serve(inner) }, inner.Accepting())
 		}
 	})
@@ -119,6 +120,7 @@ type serverConfig struct {
 	full      lastcall.FullServer // the server, if it is one; otherwise nil
 	serve     func() error        // nil: another goroutine serves
 	accepting <-chan struct{}
+	listeners []net.Listener // that it is known to accept from
 	after     []string
 	last      bool
 	asking    *asking
@@ -197,6 +199,10 @@ func (s *serverConfig) ask(full lastcall.FullServer) {
 	asked = "LastArrival"
 	if full.LastArrival().IsZero() {
 		s.noQuiet = "its LastArrival returned the zero time"
+	}
+	asked = "Listeners"
+	if has, ok := inside(full).(interface{ Listeners() []net.Listener }); ok {
+		s.listeners = has.Listeners()
 	}
 }
 

@@ -151,7 +151,7 @@ func TestQuietRefuses(t *testing.T) {
 		{s, 0, "Quiet is 1s, but Settle is 0s"},
 		{3 * s, 2 * s, "Quiet is 3s, must not be longer than Settle 2s"},
 		{2 * s, 2 * s, ""},
-		{1, 1, ""},
+		{time.Microsecond, time.Microsecond, ""},
 	}
 	for _, tt := range tests {
 		err := lastcall.Budget{Total: 10 * s, Settle: tt.settle, Quiet: tt.quiet, Reserve: s}.Validate()
@@ -248,7 +248,7 @@ func TestMinSettleRefuses(t *testing.T) {
 		{3 * s, s, 0, []string{"Quiet is 1s, but Settle is 0s", "MinSettle is 3s, must not be longer than Settle 0s"}},
 		{-s, -s, -s, []string{"MinSettle is -1s", "Quiet is -1s", "Settle is -1s"}},
 		{2 * s, s, 2 * s, nil},
-		{1, s, 2 * s, nil},
+		{time.Microsecond, s, 2 * s, nil},
 		{0, s, 2 * s, nil},
 		{0, 0, 0, nil},
 	} {

@@ -97,5 +97,5 @@ func (r *run) shorten(s shortening, triggered time.Time) {
 	}
 	r.setTimes(nearer(r.timerAt), to)
 	r.record.causeDue = earlier(r.record.causeDue, r.share(2)())
-	r.tellRequest("Shorten", fmt.Sprintf("until %s, which is %v sooner: %s", to.Format(time.RFC3339), was.Sub(to), s.why))
+	r.tellRequest("Shorten", fmt.Sprintf("%s, %v sooner: %s", r.untilWhen(), was.Sub(to), s.why))
 }

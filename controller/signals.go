@@ -109,7 +109,7 @@ func (r *run) signalled(got os.Signal, open bool) {
 	case triggers:
 		r.request(trigger{at: now, cause: &report.SignalError{Signal: got}, typed: r.signals.typed(got)})
 	case forces:
-		r.forceNow(force{at: now, by: "signal " + nameOf(got) + ": "})
+		r.forceNow(force{at: now, by: "signal: " + nameOf(got) + ": "})
 	case late:
 		if r.signals.ours && r.forced && slices.Contains(r.signals.force, got) { // it came as the signals were to be given back
 			r.giveBackAt = time.Time{}
@@ -143,7 +143,7 @@ func (r *run) ignore(s ignored) {
 	}
 	text := fmt.Sprintf("%s: the same request as the one before", nameOf(s.signal))
 	if s.what == late {
-		text = fmt.Sprintf("%s: already shutting down, until %s", nameOf(s.signal), r.deadline.Format(time.RFC3339))
+		text = fmt.Sprintf("%s: already shutting down: %s", nameOf(s.signal), r.untilWhen())
 	}
 	if n == maxIgnored {
 		text += "; further ones are not told"

@@ -123,13 +123,13 @@ func TestG9_Requests(t *testing.T) {
 		})
 		r := c.Run(context.Background())
 		var want []string
-		for _, text := range []string{"signal: terminated: the same request as the one before", "signal: terminated: already shutting down, until 2000-01-01T00:01:10Z"} {
+		for _, text := range []string{"signal: terminated: the same request as the one before", "signal: terminated: already shutting down: Run returns by 2000-01-01T00:01:10.000Z"} {
 			for range 9 {
 				want = append(want, text)
 			}
 			want = append(want, text+"; further ones are not told")
 		}
-		want = append(want, "Force: signal interrupt: until 2000-01-01T00:01:05Z")
+		want = append(want, "Force: signal: interrupt: Run returns by 2000-01-01T00:01:05.400Z")
 		for what, got := range map[string][]string{"report": requests(r.Steps), "observer": requests(told)} {
 			if strings.Join(got, "\n") != strings.Join(want, "\n") {
 				t.Errorf("the %s has\n%s\nwant\n%s", what, strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -318,7 +318,7 @@ func TestShortenIsTold(t *testing.T) {
 				c.Shorten(time.Time{}, "no time")
 				r, took := runAfter(c, time.Minute)
 				wantTook(t, took, 3*time.Second)
-				want := "Shorten: until 2000-01-01T00:01:03Z, which is 7s sooner: spot:"
+				want := "Shorten: Run returns by 2000-01-01T00:01:03.000Z, 7s sooner: spot:"
 				if got := strings.Join(requests(r.Steps), "\n"); !strings.Contains(got, want+" | reclaimed") || !strings.Contains(got, "zero time, which changes nothing: no time") {
 					t.Errorf("told were\n%s", got)
 				}

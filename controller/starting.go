@@ -125,7 +125,7 @@ func (s *starting) hear(c *Controller) {
 				s.signals.giveBack()
 				raise(got)
 			default:
-				c.forceNow(force{at: now, by: "signal " + nameOf(got) + ": "})
+				c.forceNow(force{at: now, by: "signal: " + nameOf(got) + ": "})
 			}
 		case <-s.pipes:
 			pipeBroke()

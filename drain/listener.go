@@ -44,6 +44,20 @@ func (g *Group) Listen(lis net.Listener) net.Listener {
 	return l
 }
 
+// Listeners returns the listeners that Listen was given.
+func (g *Group) Listeners() []net.Listener {
+	if g.isZero() {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var all []net.Listener
+	for _, l := range g.listeners {
+		all = append(all, l.Listeners()...)
+	}
+	return all
+}
+
 // listener tells its group when Accept is called first.
 type listener struct {
 	*connset.Listener

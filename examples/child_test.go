@@ -56,7 +56,7 @@ func build(run func() int) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	out, err := exec.CommandContext(context.Background(), "go", append(args, "./minimal", "./full", "./activated", "./restart", "./observed")...).CombinedOutput()
+	out, err := exec.CommandContext(context.Background(), "go", append(args, "./first", "./minimal", "./full", "./activated", "./restart", "./observed")...).CombinedOutput()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s%v\n", out, err)
 		return 1

@@ -18,6 +18,24 @@ import (
 	"github.com/lastcall-go/lastcall/report"
 )
 
+// TestFirst: the program in README answers, and ends as README says: with 0, or with 3
+// if its port is taken.
+func TestFirst(t *testing.T) {
+	t.Parallel()
+	c, addr := start(t, "first")
+	if reply, err := hellopb.NewGreeterClient(dial(t, addr)).SayHello(t.Context(), &hellopb.HelloRequest{Name: "gopher"}); err != nil || reply.GetMessage() != "Hello gopher" {
+		t.Errorf("answer %v, error %v", reply, err)
+	}
+	if code, _ := launch(t, "first", "-addr="+addr).exit(t); code != report.ExitFailed {
+		t.Errorf("with its port taken it exits with %d, want %d", code, report.ExitFailed)
+	}
+	c.terminate(t)
+	code, messages := c.exit(t)
+	if want := append([]string{"listening", "phase start", "phase serve"}, shutdown...); code != report.ExitOK || !slices.Equal(messages, want) {
+		t.Errorf("exit code %d, log %q; want %d and %q", code, messages, report.ExitOK, want)
+	}
+}
+
 // TestMinimal calls without a pause while SIGTERM arrives. All calls succeed for
 // as long as the server settles, and the process exits with 0.
 func TestMinimal(t *testing.T) {

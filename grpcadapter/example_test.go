@@ -27,7 +27,7 @@ type orders struct {
 
 func openDB(context.Context) (io.Closer, error) { return nil, nil }
 
-// What README embeds: the controller comes first, and what it has to stop is added as it
+// The shape of a program: the controller comes first, and what it has to stop is added as it
 // is opened. A signal that arrives meanwhile ends ctx, and Run closes what is open.
 func Example() {
 	logger := zerolog.New(os.Stderr).With().Timestamp().Logger()

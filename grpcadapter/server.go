@@ -202,6 +202,14 @@ func (s *Server) Accepting() <-chan struct{} {
 	}
 }
 
+// Listeners returns the listener that the server was given, if there is one.
+func (s *Server) Listeners() []net.Listener {
+	if s.isZero() || s.listener == nil || s.listener.isZero() {
+		return nil
+	}
+	return s.listener.set.Listeners()
+}
+
 // server returns the gRPC server, or nil.
 func (s *Server) server() GRPCServer {
 	if b := s.built.Load(); b != nil {

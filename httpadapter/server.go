@@ -125,6 +125,14 @@ func (s *Server) Accepting() <-chan struct{} {
 	return s.conns.Accepting()
 }
 
+// Listeners returns the listener that New was given.
+func (s *Server) Listeners() []net.Listener {
+	if s.isZero() {
+		return nil
+	}
+	return s.conns.Listeners()
+}
+
 // Addr returns the address of the listener.
 func (s *Server) Addr() net.Addr {
 	if s.isZero() {
@@ -135,7 +143,8 @@ func (s *Server) Addr() net.Addr {
 
 // Serve serves until GracefulStop, Stop or Shutdown of the http.Server is called, and then
 // returns nil within 10 ms, also if GracefulStop or Stop was called first. A second call is
-// an error, and so is an http.Server that was shut down before, which serves nothing.
+// an error, and so is an http.Server that was shut down before, which serves nothing, and a
+// listener that other code has closed.
 func (s *Server) Serve() error {
 	if s.isZero() {
 		return errNotMade
@@ -170,21 +179,30 @@ func (s *Server) Serve() error {
 	select {
 	case <-returned:
 	case <-s.conns.Closing():
-		if !foreign.Within(returned, moment) { // it is in a hook of the user, or asleep after an error of Accept
+		if !s.asked() { // net/http has closed it, which is about to return
+			select {
+			case <-returned:
+			case <-s.tracker.Sealed():
+				return nil
+			}
+		} else if !foreign.Within(returned, moment) { // it is in a hook of the user, or asleep after an error of Accept
 			return nil
 		}
 	}
 	switch {
-	case !s.conns.Closed() || !errors.Is(err, net.ErrClosed) && !errors.Is(err, http.ErrServerClosed):
-		return err
-	case !isClosed(s.conns.Accepting()) && s.tracker.Stage() < inflight.Draining:
+	case errors.Is(err, http.ErrServerClosed) && !s.asked() && !isClosed(s.conns.Accepting()):
 		return errUsed
-	default:
+	case errors.Is(err, http.ErrServerClosed), errors.Is(err, net.ErrClosed) && s.asked():
 		return nil
+	default:
+		return err
 	}
 }
 
 var errUsed = errors.New("httpadapter: the http.Server was shut down before it served: make a new one")
+
+// asked reports whether the listener is closed because GracefulStop or Stop was called.
+func (s *Server) asked() bool { return s.tracker.Stage() >= inflight.Draining }
 
 // enter puts our handler around that of the user, and so marks the http.Server as ours.
 func (s *Server) enter() error {

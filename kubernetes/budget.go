@@ -38,8 +38,11 @@ func Budget(terminationGracePeriod, preStop time.Duration) (lastcall.Budget, err
 	}
 	b, err := lastcall.BudgetFor(terminationGracePeriod - preStop)
 	if err != nil {
-		return lastcall.Budget{}, fmt.Errorf("kubernetes: Budget: terminationGracePeriod %v less preStop %v leaves %v: %w: raise terminationGracePeriodSeconds to at least %d",
-			terminationGracePeriod, preStop, terminationGracePeriod-preStop, err, (preStop+shortestGrace)/time.Second)
+		least, _ := lastcall.BudgetFor(shortestGrace)
+		return lastcall.Budget{}, fmt.Errorf("kubernetes: terminationGracePeriod %v less preStop %v leaves %v, must leave at least %v: "+
+			"%v from the deadline to SIGKILL, Reserve %v and %v for the drain: raise terminationGracePeriodSeconds to at least %d",
+			terminationGracePeriod, preStop, terminationGracePeriod-preStop, shortestGrace,
+			lastcall.ExitMargin, least.Reserve, least.Total-least.Settle-least.Reserve, (preStop+shortestGrace)/time.Second)
 	}
 	b.Settle = min(b.Settle, wantedSettle(preStop))
 	return b, nil
@@ -62,17 +65,17 @@ func checkPod(terminationGracePeriod, preStop time.Duration) error {
 	}{{"terminationGracePeriod", terminationGracePeriod}, {"preStop", preStop}} {
 		switch {
 		case n.value < 0:
-			errs = append(errs, fmt.Errorf("kubernetes: Budget: %s is %v, must not be negative", n.name, n.value))
+			errs = append(errs, fmt.Errorf("kubernetes: %s is %v, must not be negative", n.name, n.value))
 		case n.value%time.Second != 0:
 			hint := ""
 			if n.value < time.Microsecond {
 				hint = fmt.Sprintf(": write %d*time.Second for %[1]d", n.value)
 			}
-			errs = append(errs, fmt.Errorf("kubernetes: Budget: %s is %v, must be whole seconds, as in the pod's spec%s", n.name, n.value, hint))
+			errs = append(errs, fmt.Errorf("kubernetes: %s is %v, must be whole seconds, as in the pod's spec%s", n.name, n.value, hint))
 		}
 	}
 	if preStop > math.MaxInt64-shortestGrace { // so that no sum overflows
-		errs = append(errs, fmt.Errorf("kubernetes: Budget: preStop is %v: no terminationGracePeriod is that long", preStop))
+		errs = append(errs, fmt.Errorf("kubernetes: preStop is %v: no terminationGracePeriod is that long", preStop))
 	}
 	return errors.Join(errs...)
 }

@@ -101,7 +101,7 @@ func TestKubernetesBudgetErrors(t *testing.T) {
 		grace, preStop time.Duration
 		want           []string
 	}{
-		"too short":         {4 * s, 0, []string{"terminationGracePeriod 4s less preStop 0s leaves 4s", "must be at least 5s", "Reserve 1s and 2s for the drain", "raise terminationGracePeriodSeconds to at least 5"}},
+		"too short":         {4 * s, 0, []string{"terminationGracePeriod 4s less preStop 0s leaves 4s", "must leave at least 5s", "Reserve 1s and 2s for the drain", "raise terminationGracePeriodSeconds to at least 5"}},
 		"no time for drain": {9 * s, 5 * s, []string{"terminationGracePeriod 9s less preStop 5s leaves 4s", "2s for the drain", "at least 10"}}, // it was a drain of 1 s
 		"nothing at all":    {0, 0, []string{"terminationGracePeriod 0s", "at least 5"}},
 		"preStop takes all": {30 * s, 30 * s, []string{"preStop 30s leaves 0s", "at least 35"}},

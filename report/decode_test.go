@@ -236,7 +236,7 @@ func TestLinesRefused(t *testing.T) {
 	record(&b, 0, steps())
 	one := b.String()
 	for name, tt := range map[string]struct{ text, want string }{
-		"nothing":         {"", "no trigger"},
+		"nothing":         {"", "they end before a shutdown begins"},
 		"another object":  {"{}\n" + one, "line 1: it has no kind of step"},
 		"no JSON":         {one + "hello\n" + one, "line 7: invalid character"},
 		"two runs":        {one + one, `line 7: a second trigger, ""`},

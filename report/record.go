@@ -210,7 +210,7 @@ func (g *reading) step(s Step) {
 // report returns what the lines come to.
 func (g *reading) report() (Report, error) {
 	if !g.trigger {
-		return Report{}, errors.New("report: the lines have no trigger: nothing was shut down, or they end before")
+		return Report{}, errors.New("report: the lines have no trigger: they end before a shutdown begins")
 	}
 	r := g.r
 	if !g.summed {

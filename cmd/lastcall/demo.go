@@ -39,7 +39,7 @@ scenarios (-scenario) and what the demo then exits with:
 	fmt.Fprintf(&b, `
 The exit code is that of the controller's report: %d drained and every step fine,
 %d a server or worker failed, %d abandoned, %d cancelled, stopped or cut, %d a step failed.
-%d is wrong usage, and %d that the demo itself could not be given.
+%d is wrong usage; %d means that the demo itself could not run.
 `, report.ExitOK, report.ExitFailed, report.ExitAbandoned, report.ExitInterrupted, report.ExitStep, exitUsage, report.ExitNotRun)
 	return b.String()
 }
@@ -62,7 +62,7 @@ func bindDemo(flags *flag.FlagSet) func(context.Context, shell, []string) (int, 
 	durationFlag(flags, &c.budget.Reserve, "reserve", "`time` before the deadline that is kept for force, close and flush")
 	durationFlag(flags, &c.load, "load", "`time` the clients run before SIGTERM")
 	flags.BoolVar(&c.log, "log", false, "write the controller's log to stderr, as JSON")
-	flags.StringVar(&c.draw, "draw", "", "draw the shutdown as mermaid text: `kind` "+strings.Join(drawings(), ", "))
+	flags.StringVar(&c.draw, "draw", "", "draw the shutdown as mermaid text, as one `kind` of "+strings.Join(drawings(), ", "))
 	flags.StringVar(&c.record, "report", "", "write the report of a to a `file`, as JSON, for lastcall draw")
 	return func(ctx context.Context, sh shell, _ []string) (int, error) {
 		given := make(map[string]bool)
@@ -82,8 +82,23 @@ func bindDemo(flags *flag.FlagSet) func(context.Context, shell, []string) (int, 
 		if err := c.check(); err != nil {
 			return 0, usageError{err}
 		}
+		if err := c.openRecord(); err != nil {
+			return 0, usageError{err}
+		}
 		return runDemo(ctx, sh, c)
 	}
+}
+
+// openRecord returns an error if the report could not be written: the demo takes seconds.
+func (c demoConfig) openRecord() error {
+	if c.record == "" {
+		return nil
+	}
+	file, err := os.OpenFile(c.record, os.O_CREATE|os.O_WRONLY, 0o644) //nolint:gosec // it is for everybody to read
+	if err != nil {
+		return err
+	}
+	return file.Close()
 }
 
 // check returns what is wrong with the numbers.
@@ -109,7 +124,7 @@ func durationFlag(flags *flag.FlagSet, d *time.Duration, name, usage string) {
 }
 
 // runDemo runs one scenario and returns the exit code of the controller's report.
-// An error says why the demo could not be given.
+// An error says why the demo could not run.
 func runDemo(ctx context.Context, sh shell, c demoConfig) (int, error) {
 	s, err := newStage(sh, c)
 	if err != nil {
@@ -123,14 +138,13 @@ func runDemo(ctx context.Context, sh shell, c demoConfig) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	err = result.print(sh.stdout, c.draw)
 	if c.record != "" {
-		text, err := json.Marshal(result.report)
-		if err == nil {
-			err = os.WriteFile(c.record, append(text, '\n'), 0o644) //nolint:gosec // it is for everybody to read
+		text, notJSON := json.Marshal(result.report)
+		if notJSON != nil {
+			return 0, errors.Join(err, notJSON)
 		}
-		if err != nil {
-			return 0, err
-		}
+		err = errors.Join(err, os.WriteFile(c.record, append(text, '\n'), 0o644)) //nolint:gosec // it is for everybody to read
 	}
-	return result.report.ExitCode(), result.print(sh.stdout, c.draw)
+	return result.report.ExitCode(), err
 }

@@ -15,7 +15,8 @@ import (
 
 const drawHelp = `usage: lastcall draw [flags] file
 
-Draws what happened in a shutdown, as mermaid text. ` + fileHelp + `
+Draws what happened in a shutdown, as mermaid text.
+` + fileHelp + `
 
   path      the state diagram, with the way that was taken and its times
   sequence  who called whom, when, and how that ended

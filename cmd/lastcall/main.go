@@ -67,14 +67,20 @@ func (sh shell) run(ctx context.Context, args []string) int {
 	}
 	cmd, ok := find(name)
 	if !ok {
-		return sh.fail("lastcall", usageError{unknown("command", name, commandNames())}, `"lastcall help" explains the commands.`)
+		return sh.fail("lastcall", usageError{unknown("command", name, commandNames())}, helpHint)
 	}
 	code, err := sh.runCommand(ctx, cmd, args[1:])
-	if err != nil {
+	switch {
+	case err == nil:
+		return code
+	case cmd.name == "help":
+		return sh.fail("lastcall help", err, helpHint)
+	default:
 		return sh.fail("lastcall "+cmd.name, err, fmt.Sprintf(`"lastcall help %s" explains more.`, cmd.name))
 	}
-	return code
 }
+
+const helpHint = `"lastcall help" explains the commands.`
 
 func (sh shell) runCommand(ctx context.Context, cmd command, args []string) (int, error) {
 	flags := flag.NewFlagSet(cmd.name, flag.ContinueOnError)

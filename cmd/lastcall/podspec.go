@@ -32,8 +32,8 @@ kinds (-kind):
   budget      the explanation alone, as text
 
 Without -prestop there is no hook: the server settles by itself, which covers the
-ends that no preStop hook sees as well. A budget that the numbers cannot give is
-wrong usage, and the error says which numbers can.
+ends that no preStop hook sees as well. Numbers that leave no time for a drain are
+wrong usage, and the error names the shortest grace period that does.
 `
 
 // What -kind may be.
@@ -172,7 +172,7 @@ func (c *podspecConfig) check(given map[string]bool) error {
 	}
 	var err error
 	if c.budget, err = kubernetes.Budget(c.grace, c.preStop); err != nil {
-		fail("-grace %v -prestop %v: %w", c.grace, c.preStop, err)
+		errs = append(errs, err)
 	}
 	switch {
 	case c.healthPort != 0:

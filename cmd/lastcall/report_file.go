@@ -12,8 +12,8 @@ import (
 )
 
 // fileHelp says what the commands read.
-const fileHelp = `The file is a report, as
-json.Marshal(report) writes it, or the JSON lines of report.Recorder; - is stdin.`
+const fileHelp = `The file is a report, as json.Marshal(report) writes it, or the JSON lines of
+report.Recorder; - is stdin.`
 
 // maxFile is how many bytes a file may have: a report has some thousands, and a stream that
 // has no end is not one.
@@ -68,6 +68,8 @@ func readReport(text []byte) (r report.Report, err error) {
 	switch {
 	case wrongType, err == nil && one.Kind == nil && one.Outcome == nil:
 		return r, errNeither
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return r, located(text, err)
 	case err != nil:
 		return r, fmt.Errorf("it is neither a report nor lines of steps: %w", located(text, err))
 	case one.Kind != nil:
@@ -79,15 +81,18 @@ func readReport(text []byte) (r report.Report, err error) {
 
 // located adds to an error of JSON where it is.
 func located(text []byte, err error) error {
-	offset := int64(-1)
-	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-		offset = syntax.Offset
-	} else if errors.Is(err, io.ErrUnexpectedEOF) {
-		offset = int64(len(text))
-	}
-	if offset < 0 || offset > int64(len(text)) {
+	syntax, ok := errors.AsType[*json.SyntaxError](err)
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("it ends at %s, in the middle of a value: it was not written to its end", endOf(text))
+	case !ok || syntax.Offset < 0 || syntax.Offset > int64(len(text)):
 		return err
+	default:
+		return fmt.Errorf("%s: %w", endOf(text[:syntax.Offset]), err)
 	}
-	before := text[:offset]
-	return fmt.Errorf("line %d, column %d: %w", bytes.Count(before, []byte("\n"))+1, max(1, len(before)-bytes.LastIndexByte(before, '\n')-1), err)
+}
+
+// endOf returns where the text before it ends.
+func endOf(before []byte) string {
+	return fmt.Sprintf("line %d, column %d", bytes.Count(before, []byte("\n"))+1, max(1, len(before)-bytes.LastIndexByte(before, '\n')-1))
 }

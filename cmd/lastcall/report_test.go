@@ -76,10 +76,12 @@ func TestReportOfWrongFiles(t *testing.T) {
 	whole := string(transcripts(t)["failed"])
 	for text, want := range map[string]string{
 		"":                                   "r.json: it is empty",
-		"\n\n  {\"outcome\": \"drained\",\n": "r.json: it is neither a report nor lines of steps: line 4, column 1: unexpected EOF",
+		"\n\n  {\"outcome\": \"drained\",\n": "r.json: it ends at line 4, column 1, in the middle of a value: it was not written to its end\n",
 		"{\n  \"outcome\": drained}":         "line 2, column 14: invalid character 'd'",
 		whole + "}":                          "invalid character '}' after top-level value",
-		whole[:len(whole)-4]:                 "unexpected EOF",
+		whole[:len(whole)-4]:                 "in the middle of a value",
+		whole[:9]:                            "r.json: it ends at line 1, column 9, in the middle of a value",
+		`{"kind":"trig`:                      "r.json: it ends at line 1, column 13, in the middle of a value",
 		strings.Replace(whole, `"name":"grpc","op":"Serve","state":"SERVING"`, `"name":"grpc","op":"Serve","state":"SERVIN"`, 1): `step 2: fsm: "SERVIN" is not a state`,
 		strings.Replace(whole, `"kind":"phase"`, `"kind":"pause"`, 1):                                                            `step 1: "pause" is not a kind of step`,
 		strings.Replace(whole, `"result":"failed"`, `"result":"flawed"`, 1):                                                      `"flawed" is not a result`,

@@ -71,6 +71,14 @@ func NewListener(inner net.Listener, owner string, calls *foreign.Calls, hooks H
 	return l
 }
 
+// Listeners returns the listener inside, if there is one.
+func (l *Listener) Listeners() []net.Listener {
+	if l.inner == nil {
+		return nil
+	}
+	return []net.Listener{l.inner}
+}
+
 // errRefused is what Accept returns instead of a connection that Admit has refused.
 var errRefused = errors.New("connset: a connection was refused")
 

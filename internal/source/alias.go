@@ -172,7 +172,14 @@ func (p *program) arguments(param types.Object) (all []ast.Expr) {
 	if !ok {
 		return nil
 	}
-	for _, s := range p.calls[own.fn] {
+	sites := p.calls[own.fn]
+	if recv, ok := param.(*types.Var); ok && own.index < 0 {
+		for _, x := range p.methodValues[own.fn] {
+			all = append(all, &ast.UnaryExpr{Op: token.AND, X: x})
+		}
+		sites = slices.Concat(sites, p.throughInterfaces(own.fn, recv))
+	}
+	for _, s := range sites {
 		sel, isSel := ast.Unparen(s.call.Fun).(*ast.SelectorExpr)
 		switch args := s.call.Args; {
 		case own.index < 0 && isSel:

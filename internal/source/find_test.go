@@ -102,7 +102,7 @@ func draw(t *testing.T, m viz.Machine) string {
 // is to blame ends in a comment with the function's name.
 func testNamed(t *testing.T, unknowns []source.Unknown) {
 	want := make(map[string]string)
-	for _, file := range []string{"testdata/idioms/unknown.go", "testdata/idioms/shared.go"} {
+	for _, file := range []string{"testdata/idioms/unknown.go", "testdata/idioms/shared.go", "testdata/idioms/methods.go"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -31,18 +31,18 @@ func (p *program) indirect(fn *types.Func) []use {
 	}
 	all := slices.Clone(p.values[fn])
 	if recv := fn.Signature().Recv(); recv != nil {
-		for method, sites := range p.calls {
-			of := method.Signature().Recv()
-			if method.Name() != fn.Name() || of == nil {
-				continue
-			}
-			i, ok := of.Type().Underlying().(*types.Interface)
-			if !ok || !types.Implements(recv.Type(), i) {
-				continue
-			}
-			for _, s := range sites {
-				all = append(all, use{s.pkg, s.call, "is called through an interface"})
-			}
+		for _, s := range p.throughInterfaces(fn, recv) {
+			all = append(all, use{s.pkg, s.call, "is called through an interface"})
+		}
+	}
+	return all
+}
+
+// throughInterfaces returns the calls of methods of interfaces that may be calls of a method.
+func (p *program) throughInterfaces(fn *types.Func, recv *types.Var) (all []site) {
+	for _, method := range p.abstract[fn.Name()] {
+		if i, ok := method.Signature().Recv().Type().Underlying().(*types.Interface); ok && types.Implements(recv.Type(), i) {
+			all = append(all, p.calls[method]...)
 		}
 	}
 	return all

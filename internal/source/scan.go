@@ -87,7 +87,9 @@ func (p *program) inspect(root ast.Node, where site) {
 			if n.Op == token.AND {
 				p.write(n.X)
 			}
-		case *ast.Ident: // visited after the call that it may name
+		case *ast.SelectorExpr: // visited after the call that it may name
+			p.methodValue(n)
+		case *ast.Ident: // the same
 			if fn, ok := p.info.Uses[n].(*types.Func); ok && !p.direct[n] {
 				p.values[fn.Origin()] = append(p.values[fn.Origin()], use{where.pkg, n, "is used as a value"})
 			}
@@ -102,11 +104,24 @@ func (p *program) inspect(root ast.Node, where site) {
 					i, _ := slices.BinarySearchFunc(spec.Values, n.End(), func(v ast.Expr, end token.Pos) int { return cmp.Compare(v.End(), end) })
 					at.name = spec.Names[i].Name
 				}
+				if p.calls[fn] == nil && isAbstract(fn) {
+					p.abstract[fn.Name()] = append(p.abstract[fn.Name()], fn)
+				}
 				p.calls[fn] = append(p.calls[fn], at)
 			}
 		}
 		return true
 	})
+}
+
+// methodValue notes the receiver of a method that is not called, but is a value.
+func (p *program) methodValue(n *ast.SelectorExpr) {
+	if s := p.info.Selections[n]; s == nil || s.Kind() != types.MethodVal || p.direct[n.Sel] {
+		return
+	}
+	if fn := p.callee(n); fn != nil {
+		p.methodValues[fn] = append(p.methodValues[fn], n.X)
+	}
 }
 
 func (p *program) declared(n *ast.ValueSpec) {
@@ -150,17 +165,14 @@ func (p *program) builtin(call *ast.CallExpr) {
 	}
 }
 
-// dynamic notes that what a function value or a method of an interface is handed may be
-// changed there.
+// dynamic notes that what a function value, a method of an interface, or a function of the
+// standard library that orders or removes elements is handed may be changed there.
 func (p *program) dynamic(call *ast.CallExpr) {
 	if tv := p.info.Types[ast.Unparen(call.Fun)]; tv.IsType() || tv.IsBuiltin() {
 		return
 	}
-	if fn := p.callee(call.Fun); fn != nil {
-		recv := fn.Signature().Recv()
-		if recv == nil || !types.IsInterface(recv.Type()) {
-			return
-		}
+	if fn := p.callee(call.Fun); fn != nil && !isAbstract(fn) && !rearranges(fn) {
+		return
 	}
 	for _, arg := range call.Args {
 		t := p.info.TypeOf(arg)
@@ -172,6 +184,28 @@ func (p *program) dynamic(call *ast.CallExpr) {
 			p.changes = append(p.changes, change{through: arg, pos: arg.Pos()})
 		}
 	}
+}
+
+// isAbstract reports whether a function is a method of an interface.
+func isAbstract(fn *types.Func) bool {
+	recv := fn.Signature().Recv()
+	return recv != nil && types.IsInterface(recv.Type())
+}
+
+// rearranges reports whether a function of the standard library changes elements of what it
+// is handed. What such functions do is not read.
+func rearranges(fn *types.Func) bool {
+	if fn.Pkg() == nil || fn.Signature().Recv() != nil {
+		return false
+	}
+	switch fn.Pkg().Path() + "." + fn.Name() {
+	case "sort.Sort", "sort.Stable", "sort.Strings", "sort.Slice", "sort.SliceStable",
+		"slices.Sort", "slices.SortFunc", "slices.SortStableFunc", "slices.Reverse", "slices.Delete", "slices.DeleteFunc",
+		"slices.Insert", "slices.Replace", "slices.Compact", "slices.CompactFunc",
+		"maps.Copy", "maps.DeleteFunc", "maps.Insert":
+		return true
+	}
+	return false
 }
 
 // write notes that a variable, or a part of it, gets another value, or that its address

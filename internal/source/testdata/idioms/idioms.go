@@ -128,7 +128,7 @@ func All() map[string]*fsm.FSM {
 		"idioms.NoEvents": NoEvents(), "idioms.agreed": agreed("idle"), "idioms.Dot": Dot(),
 		"idioms.Generated": Generated(), "idioms.Built": Built(), "idioms.disagreed": disagreed(""),
 		"idioms.first": first, "idioms.second": second,
-		"idioms.Explicit": Explicit(), "idioms.started": start(""), "idioms.Direct": Direct(), "idioms.Method": Method(), "idioms.Unshifted": Unshifted(),
+		"idioms.Explicit": Explicit(), "idioms.started": start(""), "idioms.Direct": Direct(), "idioms.Method": Method(), "idioms.Unshifted": Unshifted(), "idioms.Read": Read(),
 	}
 }
 
