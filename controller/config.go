@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -242,28 +243,14 @@ func (k *checking) server(s serverConfig) {
 
 // inside returns the server that [lastcall.Last] was given, or s.
 func inside(s lastcall.Server) lastcall.Server {
-	if last, ok := s.(interface{ Unwrap() lastcall.FullServer }); ok && !isNilPointer(s) {
+	if last, ok := s.(interface{ Unwrap() lastcall.FullServer }); ok && !foreign.IsNil(s) {
 		return last.Unwrap()
 	}
 	return s
 }
 
-// isNil reports whether a server is nil, or an interface that holds a nil pointer.
-func isNil(s lastcall.Server) bool { return isNilPointer(inside(s)) }
-
-// isNilPointer reports whether a value of an interface type is nil, or holds a nil pointer.
-func isNilPointer(s any) bool {
-	if s == nil {
-		return true
-	}
-	v := reflect.ValueOf(s)
-	switch v.Kind() {
-	case reflect.Pointer, reflect.Map, reflect.Slice, reflect.Func, reflect.Chan:
-		return v.IsNil()
-	default:
-		return false
-	}
-}
+// isNil reports whether a server is nil, or an interface that holds nil.
+func isNil(s lastcall.Server) bool { return foreign.IsNil(inside(s)) }
 
 // identity returns what two servers have in common if and only if they are one and
 // the same object, or nil if that cannot be known.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/report"
 	"github.com/lastcall-go/lastcall/transitions"
 
@@ -243,9 +244,7 @@ func (c *Controller) ProbesReady() bool {
 	if t == nil || !c.readyUntilDrain.Load() {
 		return c.Ready()
 	}
-	select {
-	case <-c.serving:
-	default:
+	if !foreign.IsClosed(c.serving) {
 		return false // it never was ready
 	}
 	_, bySignal := t.cause.(*report.SignalError) //nolint:errorlint // what is wrapped would not do: the wrapper's method is the user's
@@ -296,10 +295,8 @@ func (c *Controller) Wait(ctx context.Context) (report.Report, error) {
 	if ctx == nil {
 		return report.Report{}, errors.New("controller: Wait was given a nil context")
 	}
-	select {
-	case <-c.over:
+	if foreign.IsClosed(c.over) {
 		return c.report.Clone(), nil
-	default:
 	}
 	select {
 	case <-c.over:

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -23,7 +24,7 @@ type Monitor interface {
 // is an error from New. If New or Add return an error, Attach may have been called.
 func WithMonitor(name string, m Monitor) Option {
 	return func(c *config) error {
-		if isNilPointer(m) {
+		if foreign.IsNil(m) {
 			return fmt.Errorf("controller: monitor %q is nil", name)
 		}
 		o := observerConfig{op: report.OpObserve, name: name, attach: m.Attach}

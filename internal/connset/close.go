@@ -67,7 +67,7 @@ func (l *Listener) Close() error {
 
 // takeBacklog blocks until no connection waits to be accepted, for closeTime at most.
 func (l *Listener) takeBacklog() {
-	if !l.isNet() || !foreign.Within(l.accepting, 0) || l.Closed() {
+	if !l.isNet() || !foreign.IsClosed(l.accepting) || l.Closed() {
 		return
 	}
 	lis := l.inner.(syscall.Conn) //nolint:forcetypeassert // as those of package net are
@@ -147,7 +147,7 @@ func (l *Listener) wake() {
 	l.waking.Store(true)
 	dialer := net.Dialer{Timeout: closeTime}
 	for range maxWakes {
-		if foreign.Within(l.left, 0) {
+		if foreign.IsClosed(l.left) {
 			return
 		}
 		l.dialing.Lock()
