@@ -99,8 +99,8 @@ func New(budget lastcall.Budget, opts ...Option) (*Controller, error) {
 // New has) nothing of this call is added. The options run on the caller's goroutine
 // while no lock is held.
 func (c *Controller) Add(opts ...Option) error {
-	more, errs := gather(opts)
-	errs = append(errs, c.attach(more)...)
+	more := gather("option", opts)
+	errs := append(more.errs, c.attach(more)...)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
