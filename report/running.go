@@ -54,14 +54,14 @@ func (all RunningWork) String() string {
 // MarshalText returns what String does.
 func (all RunningWork) MarshalText() ([]byte, error) { return []byte(all.String()), nil }
 
-// MarshalJSON writes a list of objects with the keys name, kind, running, server,
+// MarshalJSON writes a list of objects with the keys server, name, kind, running,
 // oldest, oldest_seconds, peer, path and at.
 func (all RunningWork) MarshalJSON() ([]byte, error) {
 	type one struct {
+		Server  string            `json:"server,omitempty"`
 		Name    string            `json:"name"`
 		Kind    lastcall.WorkKind `json:"kind"`
 		Running int               `json:"running"`
-		Server  string            `json:"server,omitempty"`
 		Oldest  string            `json:"oldest,omitempty"`
 		Seconds float64           `json:"oldest_seconds,omitempty"`
 		Peer    string            `json:"peer,omitempty"`
