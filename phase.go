@@ -40,32 +40,14 @@ const (
 // String returns the name as logs and reports show it, for example "drain"; for
 // a value that is not a phase it returns "Phase(n)".
 func (p Phase) String() string {
-	switch p {
-	case PhaseStart:
-		return "start"
-	case PhaseServe:
-		return "serve"
-	case PhaseAnnounce:
-		return "announce"
-	case PhaseSettle:
-		return "settle"
-	case PhaseDrain:
-		return "drain"
-	case PhaseCancel:
-		return "cancel"
-	case PhaseStop:
-		return "stop"
-	case PhaseCut:
-		return "cut"
-	case PhaseWait:
-		return "wait"
-	case PhaseClose:
-		return "close"
-	case PhaseFlush:
-		return "flush"
-	default:
+	if p == 0 || p > PhaseFlush {
 		return fmt.Sprintf("Phase(%d)", uint8(p))
 	}
+	return [...]string{
+		PhaseStart: "start", PhaseServe: "serve", PhaseAnnounce: "announce", PhaseSettle: "settle", PhaseDrain: "drain",
+		PhaseCancel: "cancel", PhaseStop: "stop", PhaseCut: "cut", PhaseWait: "wait",
+		PhaseClose: "close", PhaseFlush: "flush",
+	}[p]
 }
 
 // MarshalText writes the name that String returns.

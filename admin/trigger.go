@@ -136,7 +136,7 @@ func (t *trigger) fail(format string, args ...any) {
 // period and the budget then begin at the same time.
 func Trigger(ctl Controller, rules ...Rule) (http.Handler, error) {
 	t := &trigger{ctl: ctl, methods: []string{http.MethodPost}}
-	if isNil(ctl) {
+	if foreign.IsNil(ctl) {
 		t.fail("the controller is nil")
 	}
 	for i, rule := range rules {
@@ -193,6 +193,3 @@ func namesAddress(host string) bool {
 	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
 	return err == nil
 }
-
-// isNil reports whether there is no controller.
-func isNil(ctl any) bool { return foreign.IsNil(ctl) }

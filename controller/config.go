@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
@@ -37,6 +38,7 @@ type config struct {
 	readyUntilDrain bool
 
 	index index
+	errs  []error // what is wrong with what options were given
 }
 
 type workerConfig struct {
@@ -65,22 +67,25 @@ type stepConfig struct {
 	errs     []error
 }
 
-// gather returns what the options register, and an error for each that has one.
+// gather returns what the options register, with an error for each that has one.
 // The options run on the caller's goroutine and may be the caller's own code: no
 // lock is held.
-func gather(opts []Option) (config, []error) {
+func gather(what string, opts []Option) config {
 	var more config
-	var errs []error
 	for i, opt := range opts {
 		if opt == nil {
-			errs = append(errs, fmt.Errorf("controller: option %d is nil", i+1))
+			more.fail("%s %d is nil", what, i+1)
 			continue
 		}
 		if err := opt(&more); err != nil {
-			errs = append(errs, err)
+			more.errs = append(more.errs, err)
 		}
 	}
-	return more, errs
+	return more
+}
+
+func (c *config) fail(format string, args ...any) {
+	c.errs = append(c.errs, fmt.Errorf("controller: "+format, args...))
 }
 
 // add appends what was gathered and has passed check.
@@ -91,6 +96,7 @@ func (c *config) add(more config, index index) {
 
 // join appends more. The cost does not depend on how much is registered already.
 func (c *config) join(more config) {
+	c.errs = slices.Concat(c.errs, c.conflicts(more), more.errs)
 	c.servers = append(c.servers, more.servers...)
 	c.workers = append(c.workers, more.workers...)
 	c.announcers = append(c.announcers, more.announcers...)
@@ -119,11 +125,6 @@ func (c *config) closersOnly() bool {
 	return len(c.servers)+len(c.workers)+len(c.announcers)+len(c.flushers)+len(c.observers) == 0 && c.see == (seeing{}) && !c.noStderr && !c.signalsSet && !c.forceOnSet && !c.readyUntilDrain
 }
 
-var (
-	errTwoForceOn = errors.New("controller: ForceOn was given twice")
-	errTwoSignals = errors.New("controller: WithSignals or WithSignalChannel was given before; only one of them can be")
-)
-
 // index finds what is registered by its name, and servers by their identity too.
 type index struct {
 	names   map[[2]string]string // kind and name; servers and workers are of one kind, for After; the value is what it is
@@ -145,13 +146,13 @@ func (x index) merge(more index) {
 func (c *config) conflicts(more config) []error {
 	var errs []error
 	if c.see.every != nil && more.see.every != nil {
-		errs = append(errs, errTwoProgresses)
+		errs = append(errs, errors.New("controller: WithProgress was given twice"))
 	}
 	if c.signalsSet && more.signalsSet {
-		errs = append(errs, errTwoSignals)
+		errs = append(errs, errors.New("controller: WithSignals or WithSignalChannel was given before; only one of them can be"))
 	}
 	if c.forceOnSet && more.forceOnSet {
-		errs = append(errs, errTwoForceOn)
+		errs = append(errs, errors.New("controller: ForceOn was given twice"))
 	}
 	return errs
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/report"
 	"github.com/lastcall-go/lastcall/transitions"
 
@@ -99,8 +100,8 @@ func New(budget lastcall.Budget, opts ...Option) (*Controller, error) {
 // New has) nothing of this call is added. The options run on the caller's goroutine
 // while no lock is held.
 func (c *Controller) Add(opts ...Option) error {
-	more, errs := gather(opts)
-	errs = append(errs, c.attach(more)...)
+	more := gather("option", opts)
+	errs := append(more.errs, c.attach(more)...)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -244,9 +245,7 @@ func (c *Controller) ProbesReady() bool {
 	if t == nil || !c.readyUntilDrain.Load() {
 		return c.Ready()
 	}
-	select {
-	case <-c.serving:
-	default:
+	if !foreign.IsClosed(c.serving) {
 		return false // it never was ready
 	}
 	_, bySignal := t.cause.(*report.SignalError) //nolint:errorlint // what is wrapped would not do: the wrapper's method is the user's
@@ -297,10 +296,8 @@ func (c *Controller) Wait(ctx context.Context) (report.Report, error) {
 	if ctx == nil {
 		return report.Report{}, errors.New("controller: Wait was given a nil context")
 	}
-	select {
-	case <-c.over:
+	if foreign.IsClosed(c.over) {
 		return c.report.Clone(), nil
-	default:
 	}
 	select {
 	case <-c.over:

@@ -99,35 +99,10 @@ func field(e *zerolog.Event, a slog.Attr) {
 		case []string:
 			e.Strs(key, v)
 		case report.RunningWork:
-			e.Array(key, running(v))
+			text, _ := v.MarshalJSON() // it has no errors
+			e.RawJSON(key, text)
 		default:
 			e.Str(key, fmt.Sprint(v))
 		}
-	}
-}
-
-// running writes a list of work as zerolog has it.
-type running report.RunningWork
-
-// MarshalZerologArray writes an object for each name.
-func (all running) MarshalZerologArray(list *zerolog.Array) {
-	for _, w := range all {
-		d := zerolog.Dict().Str("name", w.Name).Str("kind", string(w.Kind)).Int("running", w.Running)
-		if w.Server != "" {
-			d = d.Str("server", w.Server)
-		}
-		if w.Oldest != 0 {
-			d = d.Str("oldest", report.Round(w.Oldest)).Float64("oldest_seconds", report.Seconds(w.Oldest))
-		}
-		if w.Peer != "" {
-			d = d.Str("peer", w.Peer)
-		}
-		if w.Path != "" {
-			d = d.Str("path", w.Path)
-		}
-		if w.At != "" {
-			d = d.Str("at", w.At)
-		}
-		list.Dict(d)
 	}
 }

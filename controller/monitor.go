@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -23,15 +22,15 @@ type Monitor interface {
 // WithMonitor registers a monitor, under a name among those of observers. A nil Monitor
 // is an error from New. If New or Add return an error, Attach may have been called.
 func WithMonitor(name string, m Monitor) Option {
-	return func(c *config) error {
+	return register(func(c *config) {
 		if foreign.IsNil(m) {
-			return fmt.Errorf("controller: monitor %q is nil", name)
+			c.fail("monitor %q is nil", name)
+			return
 		}
 		o := observerConfig{op: report.OpObserve, name: name, attach: m.Attach}
 		o.observe = func(s report.Step) error { m.Observe(s); return nil }
 		c.observers = append(c.observers, o)
-		return nil
-	}
+	})
 }
 
 // attach hands the controller to the monitors in more.

@@ -13,6 +13,18 @@ import (
 // Option is something that New and Add register.
 type Option func(*config) error
 
+// register makes an Option of a function, which notes in errs what is wrong.
+func register(f func(*config)) Option {
+	return func(c *config) error {
+		before := c.errs
+		c.errs = nil
+		f(c)
+		errs := c.errs
+		c.errs = before
+		return errors.Join(errs...)
+	}
+}
+
 // Callable is a function that ends something: it may take a context, which ends
 // when its share of the time is over, and may return an error. Method values fit
 // as they are: db.Close, provider.Shutdown. A function of a named type, such as a
@@ -37,14 +49,7 @@ func Timeout(d time.Duration) StepOption {
 
 // Options makes one option of several.
 func Options(opts ...Option) Option {
-	return func(c *config) error {
-		more, errs := gather(opts)
-		if errs = append(errs, c.conflicts(more)...); len(errs) > 0 {
-			return errors.Join(errs...)
-		}
-		c.join(more)
-		return nil
-	}
+	return register(func(c *config) { c.join(gather("option", opts)) })
 }
 
 // WithServer registers a server under a name, which logs and reports use. A
@@ -54,10 +59,7 @@ func Options(opts ...Option) Option {
 // method Listeners() []net.Listener, so that New can refuse two servers with one listener.
 func WithServer(name string, server lastcall.Server, opts ...ServerOption) Option {
 	s := newServerConfig(name, server, opts)
-	return func(c *config) error {
-		c.servers = append(c.servers, s)
-		return nil
-	}
+	return register(func(c *config) { c.servers = append(c.servers, s) })
 }
 
 // WithWorker registers a function that claims work and does it: a queue's
@@ -80,10 +82,7 @@ func WithWorker(name string, run func(claim, work context.Context) error, opts .
 		}
 		opt.applyWorker(&w)
 	}
-	return func(c *config) error {
-		c.workers = append(c.workers, w)
-		return nil
-	}
+	return register(func(c *config) { c.workers = append(c.workers, w) })
 }
 
 // EndsProcess says that the process is there for this worker: if it returns nil
@@ -98,10 +97,7 @@ func EndsProcess() WorkerOption {
 // as long as the phase might have.
 func WithAnnouncer[F Callable](name string, f F, opts ...StepOption) Option {
 	step := newStep(name, f, opts)
-	return func(c *config) error {
-		c.announcers = append(c.announcers, step)
-		return nil
-	}
+	return register(func(c *config) { c.announcers = append(c.announcers, step) })
 }
 
 // WithCloser registers a function that closes a dependency once no server and no
@@ -116,10 +112,7 @@ func WithAnnouncer[F Callable](name string, f F, opts ...StepOption) Option {
 func WithCloser[F Callable](name string, f F, opts ...StepOption) Option {
 	step := newStep(name, f, opts)
 	step.harmless = append(step.harmless, closedBefore()...)
-	return func(c *config) error {
-		c.closers = append(c.closers, step)
-		return nil
-	}
+	return register(func(c *config) { c.closers = append(c.closers, step) })
 }
 
 // Together makes closers close at the same time: as one of the steps that close
@@ -131,26 +124,22 @@ func WithCloser[F Callable](name string, f F, opts ...StepOption) Option {
 //		controller.WithCloser("redis", cache.Close),
 //	)
 func Together(closers ...Option) Option {
-	return func(c *config) error {
-		var inner config
-		for i, opt := range closers {
-			if opt == nil {
-				return fmt.Errorf("controller: Together: option %d is nil", i+1)
-			}
-			if err := opt(&inner); err != nil {
-				return err
-			}
-		}
-		if len(inner.closers) == 0 || !inner.closersOnly() {
-			return errors.New("controller: Together takes what WithCloser returns, at least one, and nothing else")
+	return register(func(c *config) {
+		inner := gather("Together: option", closers)
+		switch {
+		case len(inner.errs) > 0:
+			c.errs = append(c.errs, inner.errs...)
+			return
+		case len(inner.closers) == 0 || !inner.closersOnly():
+			c.fail("Together takes what WithCloser returns, at least one, and nothing else")
+			return
 		}
 		c.groups++
 		for _, s := range inner.closers {
 			s.group = c.groups
 			c.closers = append(c.closers, s)
 		}
-		return nil
-	}
+	})
 }
 
 // WithFlusher registers a function that writes out what telemetry has kept back:
@@ -163,10 +152,7 @@ func Together(closers ...Option) Option {
 func WithFlusher[F Callable](name string, f F, opts ...StepOption) Option {
 	step := newStep(name, f, opts)
 	step.harmless = append(step.harmless, notSyncable()...)
-	return func(c *config) error {
-		c.flushers = append(c.flushers, step)
-		return nil
-	}
+	return register(func(c *config) { c.flushers = append(c.flushers, step) })
 }
 
 // WithObserver registers a function that is given every [report.Step], as it happens:
@@ -200,10 +186,7 @@ func WithLog(name string, write func(report.Line) error) Option {
 }
 
 func withObserver(o observerConfig) Option {
-	return func(c *config) error {
-		c.observers = append(c.observers, o)
-		return nil
-	}
+	return register(func(c *config) { c.observers = append(c.observers, o) })
 }
 
 // WithReadyUntilDrain has readiness probes pass until the drain begins, if a signal began
@@ -221,10 +204,7 @@ func withObserver(o observerConfig) Option {
 // balancer outside of Kubernetes, or a node with graceful node shutdown that is not drained
 // before, whose pods are ended without being deleted. See docs/kubernetes.md and ADR 36.
 func WithReadyUntilDrain() Option {
-	return func(c *config) error {
-		c.readyUntilDrain = true
-		return nil
-	}
+	return register(func(c *config) { c.readyUntilDrain = true })
 }
 
 // newStep makes a step's function one of a single form. A nil function stays nil,

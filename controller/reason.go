@@ -17,10 +17,7 @@ import (
 // that, and not past the deadline; a pipe that nothing reads any more does not end the
 // process.
 func WithoutStderr() Option {
-	return func(c *config) error {
-		c.noStderr = true
-		return nil
-	}
+	return register(func(c *config) { c.noStderr = true })
 }
 
 // maxReason is how long the line is at most, in bytes: a pipe takes that at once. It names

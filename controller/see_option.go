@@ -1,8 +1,6 @@
 package controller
 
 import (
-	"errors"
-	"fmt"
 	"time"
 )
 
@@ -30,35 +28,23 @@ func (s *seeing) join(more seeing) {
 // typed at a terminal, there is one each second, or as often as here if that is more
 // often; in the last case also if nothing has changed. Servers are asked InFlight for it. Less than 100 ms is an error.
 func WithProgress(every time.Duration) Option {
-	return func(c *config) error {
+	return register(func(c *config) {
 		if every != 0 && every < leastProgress {
-			return fmt.Errorf("controller: WithProgress: %v is less than %v; 0 turns progress off", every, leastProgress)
+			c.fail("WithProgress: %v is less than %v; 0 turns progress off", every, leastProgress)
 		}
-		if c.see.every != nil {
-			return errTwoProgresses
-		}
-		c.see.every = &every
-		return nil
-	}
+		c.join(config{see: seeing{every: &every}})
+	})
 }
-
-var errTwoProgresses = errors.New("controller: WithProgress was given twice")
 
 // WithoutStacks has no goroutine looked at: log and report name what hangs without the
 // line of code. A look takes a goroutine profile, for which the program stands still for
 // some milliseconds; it is taken once right before the timer, and then for what hangs.
 func WithoutStacks() Option {
-	return func(c *config) error {
-		c.see.noStacks = true
-		return nil
-	}
+	return register(func(c *config) { c.see.noStacks = true })
 }
 
 // WithoutPeers leaves out of steps and the report whom work in flight serves, and what it
 // asks for: the fields Peer and Path of [lastcall.Work], and the names of idle connections.
 func WithoutPeers() Option {
-	return func(c *config) error {
-		c.see.noPeers = true
-		return nil
-	}
+	return register(func(c *config) { c.see.noPeers = true })
 }

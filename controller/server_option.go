@@ -208,36 +208,33 @@ func (s *serverConfig) ask(full lastcall.FullServer) {
 
 // partOfContract returns the methods of the full contract that a server has. Without
 // the others none of them would be called.
-func partOfContract(s lastcall.Server) []string {
-	var some []string
-	has := func(name string, ok bool) {
-		if ok {
-			some = append(some, name)
+func partOfContract(s lastcall.Server) (some []string) {
+	for _, method := range []struct {
+		name string
+		is   bool
+	}{
+		{"Serve", has[interface{ Serve() error }](s)},
+		{"Accepting", has[interface{ Accepting() <-chan struct{} }](s)},
+		{"Check", has[interface{ Check() error }](s)},
+		{"Attach", has[interface{ Attach(lastcall.Host) }](s)},
+		{"Announce", has[interface{ Announce(context.Context) error }](s)},
+		{"Cancel", has[interface{ Cancel(context.Context, error) }](s)},
+		{"Cut", has[interface{ Cut() int }](s)},
+		{"InFlight", has[interface{ InFlight() []lastcall.Work }](s)},
+		{"Notes", has[interface{ Notes() []string }](s)},
+		{"IdlePeers", has[interface{ IdlePeers() ([]string, bool) }](s)},
+		{"LastArrival", has[interface{ LastArrival() time.Time }](s)},
+		{"StopsLast", has[interface{ StopsLast() bool }](s)},
+	} {
+		if method.is {
+			some = append(some, method.name)
 		}
 	}
-	_, ok := s.(interface{ Serve() error })
-	has("Serve", ok)
-	_, ok = s.(interface{ Accepting() <-chan struct{} })
-	has("Accepting", ok)
-	_, ok = s.(interface{ Check() error })
-	has("Check", ok)
-	_, ok = s.(interface{ Attach(lastcall.Host) })
-	has("Attach", ok)
-	_, ok = s.(interface{ Announce(context.Context) error })
-	has("Announce", ok)
-	_, ok = s.(interface{ Cancel(context.Context, error) })
-	has("Cancel", ok)
-	_, ok = s.(interface{ Cut() int })
-	has("Cut", ok)
-	_, ok = s.(interface{ InFlight() []lastcall.Work })
-	has("InFlight", ok)
-	_, ok = s.(interface{ Notes() []string })
-	has("Notes", ok)
-	_, ok = s.(interface{ IdlePeers() ([]string, bool) })
-	has("IdlePeers", ok)
-	_, ok = s.(interface{ LastArrival() time.Time })
-	has("LastArrival", ok)
-	_, ok = s.(interface{ StopsLast() bool })
-	has("StopsLast", ok)
 	return some
+}
+
+// has reports whether a server has the method of an interface.
+func has[T any](s lastcall.Server) bool {
+	_, ok := s.(T)
+	return ok
 }

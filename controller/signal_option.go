@@ -1,8 +1,6 @@
 package controller
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"slices"
 	"syscall"
@@ -20,16 +18,11 @@ import (
 // In a testing/synctest bubble package os/signal does not work: there Run returns an
 // error, on Unix, unless WithSignals() or [WithSignalChannel] is given.
 func WithSignals(signals ...os.Signal) Option {
-	return func(c *config) error {
-		if c.signalsSet {
-			return errTwoSignals
+	return register(func(c *config) {
+		if c.canHear("WithSignals", signals) {
+			c.join(config{signals: slices.Clone(signals), signalsSet: true})
 		}
-		if err := checkSignals("WithSignals", signals); err != nil {
-			return err
-		}
-		c.signals, c.signalsSet = slices.Clone(signals), true
-		return nil
-	}
+	})
 }
 
 // ForceOn sets the signals that force a shutdown that has begun, instead of SIGINT;
@@ -47,30 +40,28 @@ func WithSignals(signals ...os.Signal) Option {
 // Typed means that the process is in the foreground of the terminal that is its standard
 // input. A SIGINT that another process sends to it there cannot be told apart.
 func ForceOn(signals ...os.Signal) Option {
-	return func(c *config) error {
-		if c.forceOnSet {
-			return errTwoForceOn
+	return register(func(c *config) {
+		if c.canHear("ForceOn", signals) {
+			c.join(config{forceOn: slices.Clone(signals), forceOnSet: true})
 		}
-		if err := checkSignals("ForceOn", signals); err != nil {
-			return err
-		}
-		c.forceOn, c.forceOnSet = slices.Clone(signals), true
-		return nil
-	}
+	})
 }
 
-// checkSignals returns an error if there is one that a process cannot hear.
-func checkSignals(option string, signals []os.Signal) error {
+// canHear reports whether a process can hear the signals.
+func (c *config) canHear(option string, signals []os.Signal) bool {
 	for _, s := range signals {
 		number, known := s.(syscall.Signal)
-		if !known || number < 1 || number > 64 {
-			return fmt.Errorf("controller: %s: %#v is not a signal of this platform", option, s)
+		switch {
+		case !known || number < 1 || number > 64:
+			c.fail("%s: %#v is not a signal of this platform", option, s)
+		case !catchable(number):
+			c.fail("%s: %v cannot be caught, or is the Go runtime's own", option, number)
+		default:
+			continue
 		}
-		if !catchable(number) {
-			return fmt.Errorf("controller: %s: %v cannot be caught, or is the Go runtime's own", option, number)
-		}
+		return false
 	}
-	return nil
+	return true
 }
 
 // WithSignalChannel takes the signals from a channel instead: all that come trigger, and
@@ -78,16 +69,12 @@ func checkSignals(option string, signals []os.Signal) error {
 // (see [Controller.Run]). It reads the channel until Run returns. If the channel is
 // closed, no more signals come.
 func WithSignalChannel(signals <-chan os.Signal) Option {
-	return func(c *config) error {
+	return register(func(c *config) {
 		if signals == nil {
-			return errors.New("controller: WithSignalChannel was given a nil channel; WithSignals() means no signals")
+			c.fail("WithSignalChannel was given a nil channel; WithSignals() means no signals")
 		}
-		if c.signalsSet {
-			return errTwoSignals
-		}
-		c.signalChannel, c.signalsSet = signals, true
-		return nil
-	}
+		c.join(config{signalChannel: signals, signalsSet: true})
+	})
 }
 
 // signals checks that what forces is heard.

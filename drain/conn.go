@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lastcall-go/lastcall/internal/connset"
 	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/sock"
 )
@@ -139,7 +140,7 @@ func (c *Conn) received() {
 	}
 	if unknown {
 		// Asked for here, as RemoteAddr may wait for the peer (PROXY protocol).
-		peer := addressOf(c.Conn)
+		peer := connset.Address(c.Conn.RemoteAddr)
 		c.mu.Lock()
 		c.peer = peer
 		c.mu.Unlock()
@@ -148,21 +149,11 @@ func (c *Conn) received() {
 
 func (c *Conn) peerAddr() string {
 	if c.direct {
-		return addressOf(c.Conn)
+		return connset.Address(c.Conn.RemoteAddr)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.peer
-}
-
-// addressOf returns the address of the peer, or "?".
-func addressOf(c net.Conn) (text string) {
-	text = "?"
-	defer func() { _ = recover() }() // nothing depends on it
-	if a := c.RemoteAddr(); !foreign.IsNil(a) {
-		text = a.String()
-	}
-	return text
 }
 
 // ReadFrom is for io.Copy, which then uses what the connection inside can do.
@@ -180,7 +171,7 @@ func (c *Conn) Close() error {
 	first := !c.closing
 	c.closing = true
 	inDrain := c.draining || c.cancelled
-	over := isClosed(c.gone)
+	over := foreign.IsClosed(c.gone)
 	c.mu.Unlock()
 	switch {
 	case over:
@@ -240,7 +231,7 @@ const maxDepth = 10
 // cutBelow closes what is below a connection whose Close has not returned, and does
 // not block.
 func (c *Conn) cutBelow() {
-	if c.direct || isClosed(c.gone) {
+	if c.direct || foreign.IsClosed(c.gone) {
 		return
 	}
 	c.handle.group.call(callCloseConn, func() {
@@ -253,7 +244,7 @@ func (c *Conn) cutBelow() {
 			at = over.NetConn()
 			below = at
 		}
-		if !foreign.IsNil(below) && !isClosed(c.gone) {
+		if !foreign.IsNil(below) && !foreign.IsClosed(c.gone) {
 			c.reached.Store(true)
 			sock.Finish(below)
 		}
@@ -264,15 +255,6 @@ func (c *Conn) cutBelow() {
 func isDirect(c net.Conn) bool {
 	switch c.(type) {
 	case *net.TCPConn, *net.UnixConn:
-		return true
-	default:
-		return false
-	}
-}
-
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
 		return true
 	default:
 		return false

@@ -136,7 +136,7 @@ func (g *Group) acceptLocked() {
 			return
 		}
 	}
-	if g.attached && !isClosed(g.accepting) {
+	if g.attached && !foreign.IsClosed(g.accepting) {
 		close(g.accepting)
 	}
 }
@@ -152,10 +152,8 @@ func (g *Group) Serve() error {
 	if !g.served.CompareAndSwap(false, true) {
 		return errors.New("drain: Serve was called before: a Group belongs to one controller")
 	}
-	select {
-	case <-g.closed:
+	if foreign.IsClosed(g.closed) {
 		return nil
-	default:
 	}
 	select {
 	case <-g.closed:

@@ -110,9 +110,4 @@ type noListener struct{ err error }
 
 func (l noListener) Accept() (net.Conn, error) { return nil, l.err }
 func (l noListener) Close() error              { return nil }
-func (l noListener) Addr() net.Addr            { return noAddr{} }
-
-type noAddr struct{}
-
-func (noAddr) Network() string { return "none" }
-func (noAddr) String() string  { return "none" }
+func (l noListener) Addr() net.Addr            { return (*connset.Listener)(nil).Addr() }

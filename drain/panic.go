@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+
+	"github.com/lastcall-go/lastcall/internal/connset"
 )
 
 var errStopped = errors.New("drain: the group was stopped")
@@ -140,13 +142,8 @@ func (g *Group) Notes() []string {
 	if more > 0 {
 		notes = append(notes, fmt.Sprintf("%d more failed", more))
 	}
-	switch {
-	case refused == 1:
-		notes = append(notes, "1 piece of work came after the group was closed and was refused")
-	case refused > 1:
-		notes = append(notes, fmt.Sprintf("%d pieces of work came after the group was closed and were refused", refused))
-	}
-	return notes
+	return append(notes, connset.Counted(refused, "1 piece of work came after the group was closed and was refused",
+		"%d pieces of work came after the group was closed and were refused")...)
 }
 
 func (f failure) text() string {

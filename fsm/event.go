@@ -21,18 +21,10 @@ const (
 // String returns the name as logs and reports show it, for example
 // "graceful_shutdown"; for a value that is not an event it returns "Event(n)".
 func (e Event) String() string {
-	switch e {
-	case GracefulShutdownCalled:
-		return "graceful_shutdown"
-	case Drained:
-		return "drained"
-	case Timeout:
-		return "timeout"
-	case Stopped:
-		return "stopped"
-	default:
+	if !e.valid() {
 		return fmt.Sprintf("Event(%d)", uint8(e))
 	}
+	return [...]string{GracefulShutdownCalled: "graceful_shutdown", Drained: "drained", Timeout: "timeout", Stopped: "stopped"}[e]
 }
 
 // valid reports whether e is one of the named events.

@@ -21,18 +21,10 @@ const (
 // String returns the name as diagrams, logs and reports show it, for example
 // "GRACEFUL_SHUTDOWN"; for a value that is not a state it returns "State(n)".
 func (s State) String() string {
-	switch s {
-	case Serving:
-		return "SERVING"
-	case GracefulShutdown:
-		return "GRACEFUL_SHUTDOWN"
-	case TimerExpired:
-		return "TIMER_EXPIRED"
-	case Terminated:
-		return "TERMINATED"
-	default:
+	if !s.valid() {
 		return fmt.Sprintf("State(%d)", uint8(s))
 	}
+	return [...]string{Serving: "SERVING", GracefulShutdown: "GRACEFUL_SHUTDOWN", TimerExpired: "TIMER_EXPIRED", Terminated: "TERMINATED"}[s]
 }
 
 // Terminal reports whether a machine that has come here stays here.

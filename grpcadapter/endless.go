@@ -13,6 +13,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/foreign"
 )
 
 // Streams that never end by themselves would hold the drain until the timer. The
@@ -184,7 +185,7 @@ func (e *endlessStream) wentDown() <-chan struct{} {
 
 // tellDown closes the channel of wentDown. The mutex is held.
 func (e *endlessStream) tellDown() {
-	if e.down != nil && !e.up && !isClosed(e.down) {
+	if e.down != nil && !e.up && !foreign.IsClosed(e.down) {
 		close(e.down)
 	}
 }
@@ -204,7 +205,7 @@ func (e *endlessStream) takeWhenIdle() <-chan struct{} {
 func (e *endlessStream) stopTaking() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	taken := isClosed(e.taken)
+	taken := foreign.IsClosed(e.taken)
 	e.taken = nil
 	return taken
 }

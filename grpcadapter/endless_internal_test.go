@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/inflight"
 )
 
@@ -54,12 +55,12 @@ func TestConcludedWhenIdle(t *testing.T) {
 			t.Fatal(err)
 		}
 		taken := e.takeWhenIdle()
-		if err := e.SendMsg(nil); err != nil || isClosed(taken) {
-			t.Errorf("the answer to a request that was given: %v; concluded before: %v", err, isClosed(taken))
+		if err := e.SendMsg(nil); err != nil || foreign.IsClosed(taken) {
+			t.Errorf("the answer to a request that was given: %v; concluded before: %v", err, foreign.IsClosed(taken))
 		}
 		wantUnavailable(t, "RecvMsg", e.RecvMsg(nil))
-		if inner.read != 1 || !isClosed(taken) || !e.rpc.is(concluded) {
-			t.Errorf("%d requests were read, want 1; concluded: %v", inner.read, isClosed(taken))
+		if inner.read != 1 || !foreign.IsClosed(taken) || !e.rpc.is(concluded) {
+			t.Errorf("%d requests were read, want 1; concluded: %v", inner.read, foreign.IsClosed(taken))
 		}
 		wantUnavailable(t, "SendMsg", e.SendMsg(nil))
 		if !e.stopTaking() {
@@ -69,7 +70,7 @@ func TestConcludedWhenIdle(t *testing.T) {
 	t.Run("a request comes in that instant", func(t *testing.T) {
 		e, inner := newBusyStream(t, true)
 		inner.before = func() {
-			if !isClosed(e.takeWhenIdle()) {
+			if !foreign.IsClosed(e.takeWhenIdle()) {
 				t.Error("a stream that waits for a request is not idle")
 			}
 		}
@@ -79,8 +80,8 @@ func TestConcludedWhenIdle(t *testing.T) {
 		e, _ := newBusyStream(t, false)
 		e.busy = true
 		taken := e.takeWhenIdle()
-		if err := e.SendMsg(nil); err != nil || !isClosed(taken) {
-			t.Errorf("SendMsg returned %v; concluded: %v", err, isClosed(taken))
+		if err := e.SendMsg(nil); err != nil || !foreign.IsClosed(taken) {
+			t.Errorf("SendMsg returned %v; concluded: %v", err, foreign.IsClosed(taken))
 		}
 		wantUnavailable(t, "SendMsg", e.SendMsg(nil))
 		wantUnavailable(t, "RecvMsg", e.RecvMsg(nil))
@@ -92,8 +93,8 @@ func TestConcludedWhenIdle(t *testing.T) {
 		if e.stopTaking() {
 			t.Error("concluded while busy")
 		}
-		if err := e.RecvMsg(nil); err != nil || isClosed(taken) || !e.rpc.is(running) {
-			t.Errorf("RecvMsg returned %v; concluded: %v", err, isClosed(taken))
+		if err := e.RecvMsg(nil); err != nil || foreign.IsClosed(taken) || !e.rpc.is(running) {
+			t.Errorf("RecvMsg returned %v; concluded: %v", err, foreign.IsClosed(taken))
 		}
 	})
 }

@@ -76,7 +76,7 @@ func (s *Server) refuseHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, leaving().Message(), http.StatusServiceUnavailable)
 		return
 	}
-	if !isClosed(s.forced) {
+	if !foreign.IsClosed(s.forced) {
 		s.door.refused.Add(1)
 	}
 	h := w.Header() // an answer without a message: what is in the trailer otherwise comes in the header
@@ -113,7 +113,7 @@ func (s *Server) awaitHTTP() {
 	in := len(s.door.InFlight())
 	s.door.Enter(inflight.Draining)
 	s.door.Seal()
-	if !s.sawHTTP.Load() && isClosed(s.door.Sealed()) {
+	if !s.sawHTTP.Load() && foreign.IsClosed(s.door.Sealed()) {
 		return
 	}
 	if at, ok := s.timerAt(); !ok || time.Now().Before(at) { // after another server this comes at the timer at the latest
@@ -143,14 +143,4 @@ func (s *Server) awaitHTTP() {
 // server itself.
 func (s *Server) anyPastUs() bool {
 	return slices.ContainsFunc(s.tracker.InFlight(), func(r *rpc) bool { return pastUs(r.Context) })
-}
-
-// isClosed reports whether a channel on which nothing is sent was closed.
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
 }

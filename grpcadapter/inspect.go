@@ -39,14 +39,7 @@ func (s *Server) Notes() []string {
 		return nil
 	}
 	var notes []string
-	note := func(n int, one, many string) {
-		switch {
-		case n == 1:
-			notes = append(notes, one)
-		case n > 1:
-			notes = append(notes, fmt.Sprintf(many, n))
-		}
-	}
+	note := func(n int, one, many string) { notes = append(notes, connset.Counted(n, one, many)...) }
 	if s.unknownHealth.Load() {
 		notes = append(notes, "the gRPC server has a health service that went on saying SERVING: give it to grpcadapter.WithHealth, or say grpcadapter.WithoutHealth()")
 	}

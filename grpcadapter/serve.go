@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/foreign"
 )
 
 // Attach takes in the Life that handlers get. The controller calls it before Serve.
@@ -58,7 +59,7 @@ func (s *Server) Serve() error {
 	s.findHealth()
 	err := b.Serve(s.listener)
 	_, triggered := s.timerAt() // another adapter of the gRPC server may have stopped it
-	ends := triggered || s.draining.Load() || isClosed(s.stopping)
+	ends := triggered || s.draining.Load() || foreign.IsClosed(s.stopping)
 	switch {
 	case errors.Is(err, grpc.ErrServerStopped) && !ends:
 		return errUsed

@@ -144,7 +144,7 @@ func (s *Server) letStop() {
 	case <-s.halted:
 	case <-limit.C:
 	}
-	if isClosed(s.stopping) {
+	if foreign.IsClosed(s.stopping) {
 		foreign.Within(s.halted, stopTime)
 	}
 }

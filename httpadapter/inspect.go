@@ -37,13 +37,7 @@ func (s *Server) Notes() (notes []string) {
 	if s.isZero() {
 		return nil
 	}
-	note := func(n int, one, many string) {
-		if n == 1 {
-			notes = append(notes, one)
-		} else if n > 1 {
-			notes = append(notes, fmt.Sprintf(many, n))
-		}
-	}
+	note := func(n int, one, many string) { notes = append(notes, connset.Counted(n, one, many)...) }
 	counts := s.conns.Counts()
 	note(counts.Silent, "1 connection was closed on which no request had come: a port scanner, a TCP probe, or a client that connects in advance",
 		"%d connections were closed on which no request had come: port scanners, TCP probes, or clients that connect in advance")

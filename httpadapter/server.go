@@ -190,7 +190,7 @@ func (s *Server) Serve() error {
 		}
 	}
 	switch {
-	case errors.Is(err, http.ErrServerClosed) && !s.asked() && !isClosed(s.conns.Accepting()):
+	case errors.Is(err, http.ErrServerClosed) && !s.asked() && !foreign.IsClosed(s.conns.Accepting()):
 		return errUsed
 	case errors.Is(err, http.ErrServerClosed), errors.Is(err, net.ErrClosed) && s.asked():
 		return nil

@@ -65,7 +65,7 @@ func (s *Server) GracefulStop() {
 			cancel() // Shutdown polls
 			s.tracker.Seal()
 		}
-		if isClosed(s.tracker.Sealed()) {
+		if foreign.IsClosed(s.tracker.Sealed()) {
 			break
 		}
 		if hooked && s.conns.Shaken() {
@@ -209,15 +209,6 @@ func (s *Server) Cut() (cut int) {
 		<-c.Done()
 	}
 	return cut
-}
-
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
 }
 
 var _ lastcall.FullServer = (*Server)(nil)

@@ -32,22 +32,13 @@ const (
 // String returns the outcome in words, for example "drained"; for a value that
 // is not an outcome it returns "Outcome(n)".
 func (o Outcome) String() string {
-	switch o {
-	case OutcomeDrained:
-		return "drained"
-	case OutcomeCancelled:
-		return "cancelled"
-	case OutcomeStopped:
-		return "stopped"
-	case OutcomeCut:
-		return "cut"
-	case OutcomeAbandoned:
-		return "abandoned"
-	case OutcomeIdle:
-		return "expired: idle peers"
-	default:
+	if o == 0 || o > OutcomeIdle {
 		return fmt.Sprintf("Outcome(%d)", uint8(o))
 	}
+	return [...]string{
+		OutcomeDrained: "drained", OutcomeCancelled: "cancelled", OutcomeStopped: "stopped", OutcomeCut: "cut",
+		OutcomeAbandoned: "abandoned", OutcomeIdle: "expired: idle peers",
+	}[o]
 }
 
 // MarshalText writes the name that String returns.

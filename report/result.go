@@ -23,20 +23,12 @@ const (
 // String returns the result in words, for example "timed out"; for a value that
 // is not a result it returns "Result(n)".
 func (r Result) String() string {
-	switch r {
-	case ResultOK:
-		return "ok"
-	case ResultFailed:
-		return "failed"
-	case ResultPanicked:
-		return "panicked"
-	case ResultGoexit:
-		return "called runtime.Goexit"
-	case ResultTimedOut:
-		return "timed out"
-	default:
+	if r == 0 || r > ResultTimedOut {
 		return fmt.Sprintf("Result(%d)", uint8(r))
 	}
+	return [...]string{
+		ResultOK: "ok", ResultFailed: "failed", ResultPanicked: "panicked", ResultGoexit: "called runtime.Goexit", ResultTimedOut: "timed out",
+	}[r]
 }
 
 // MarshalText writes the name that String returns.

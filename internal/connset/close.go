@@ -68,7 +68,7 @@ func (l *Listener) Close() error {
 // takeBacklog blocks until no connection waits to be accepted, for closeTime at most.
 func (l *Listener) takeBacklog() {
 	lis, ok := l.inner.(syscall.Conn)
-	if !ok || !foreign.Within(l.accepting, 0) || l.Closed() {
+	if !ok || !foreign.IsClosed(l.accepting) || l.Closed() {
 		return
 	}
 	taken := func() {
@@ -154,7 +154,7 @@ func (l *Listener) wake() {
 	l.waking.Store(true)
 	dialer := net.Dialer{Timeout: closeTime}
 	for range maxWakes {
-		if foreign.Within(l.left, 0) {
+		if foreign.IsClosed(l.left) {
 			return
 		}
 		l.dialing.Lock()

@@ -180,14 +180,7 @@ func (l *Listener) Accepting() <-chan struct{} { return l.accepting }
 func (l *Listener) Closing() <-chan struct{} { return l.closing }
 
 // Closed reports whether Close was called.
-func (l *Listener) Closed() bool {
-	select {
-	case <-l.closing:
-		return true
-	default:
-		return false
-	}
-}
+func (l *Listener) Closed() bool { return foreign.IsClosed(l.closing) }
 
 // Addr returns the address of the listener inside, which is asked once, or one that says
 // "none" if that has none, or has not answered within closeTime: grpc asks with its mutex

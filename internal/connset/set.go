@@ -313,9 +313,7 @@ func (s *Set) settle() {
 
 // closeOnce closes a channel, unless it is closed. The Set's mutex is held.
 func closeOnce(c chan struct{}) {
-	select {
-	case <-c:
-	default:
+	if !foreign.IsClosed(c) {
 		close(c)
 	}
 }

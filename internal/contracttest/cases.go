@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/foreign"
 )
 
 type testCase struct {
@@ -88,7 +89,7 @@ func accepts(t *testing.T, s Subject) {
 		t.Error("Accepting is nil, or not always the same")
 	}
 	synctest.Wait()
-	if isClosed(i.Server.Accepting()) && !servedElsewhere(i.Server.Serve()) {
+	if foreign.IsClosed(i.Server.Accepting()) && !servedElsewhere(i.Server.Serve()) {
 		t.Error("it accepts before Serve")
 	}
 	i.Server.GracefulStop()
@@ -184,13 +185,13 @@ func tells(t *testing.T, s Subject) {
 		t.Errorf("TimerAt is %v, %v", at, ok)
 	}
 	draining := lastcall.Draining(w.ctx)
-	if draining == nil || isClosed(draining) {
+	if draining == nil || foreign.IsClosed(draining) {
 		t.Error("Draining is nil, or closed before the drain")
 	}
 	close(r.host.draining)
 	go r.Server.GracefulStop()
 	synctest.Wait()
-	if !isClosed(draining) {
+	if !foreign.IsClosed(draining) {
 		t.Error("Draining is not closed in the drain")
 	}
 	close(w.release)

@@ -171,15 +171,6 @@ func atOnce(t *testing.T, what string, f func()) {
 	}
 }
 
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}
-
 // TestContract runs every case.
 func TestContract(t *testing.T, s Subject) {
 	t.Helper()

@@ -153,12 +153,20 @@ func Until(end, done <-chan struct{}, d time.Duration) {
 	}
 }
 
-// Within waits for a channel to be closed, for d at most, and reports whether it is.
-func Within(done <-chan struct{}, d time.Duration) bool {
+// IsClosed reports whether a channel on which nothing is sent was closed.
+func IsClosed(c <-chan struct{}) bool {
 	select {
-	case <-done:
+	case <-c:
 		return true
 	default:
+		return false
+	}
+}
+
+// Within waits for a channel to be closed, for d at most, and reports whether it is.
+func Within(done <-chan struct{}, d time.Duration) bool {
+	if IsClosed(done) {
+		return true
 	}
 	limit := time.NewTimer(d)
 	defer limit.Stop()

@@ -2,15 +2,14 @@ package foreign
 
 import "reflect"
 
-// IsNil reports whether an interface holds nothing, or a nil pointer, map, slice, function or
-// channel, so that a constructor can refuse it by name instead of failing in the first call.
+// IsNil reports whether an interface holds nothing, or a nil pointer or another value that
+// is nil, so that a constructor can refuse it by name instead of failing in the first call.
 // Reflection is the only way to tell the second for an interface of any kind without calling
 // a method of user code; it looks at the value's kind and nothing inside it.
 func IsNil(v any) bool {
-	if v == nil {
-		return true
-	}
 	switch r := reflect.ValueOf(v); r.Kind() {
+	case reflect.Invalid:
+		return true
 	case reflect.Pointer, reflect.Map, reflect.Slice, reflect.Func, reflect.Chan:
 		return r.IsNil()
 	default:

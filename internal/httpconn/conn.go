@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall/internal/connset"
+	"github.com/lastcall-go/lastcall/internal/foreign"
 )
 
 // The names under which a report lists calls that have not returned.
@@ -80,10 +81,8 @@ func (c *Conn) Hijacked(ended func()) bool {
 	c.mu.Lock()
 	c.hijacked = ended
 	c.mu.Unlock()
-	select {
-	case <-c.Done(): // closed may have been called before
+	if foreign.IsClosed(c.Done()) { // closed may have been called before
 		c.letGo()
-	default:
 	}
 	return true
 }

@@ -23,17 +23,13 @@ func StartedFirst(r *Run) error {
 			continue
 		}
 		for _, srv := range r.Setup.Servers {
-			if serve := r.first(opServe, srv.Name); (srv.Serve != nil || !srv.Bare && srv.server != nil && hasServe(srv)) && (serve == nil || serve.In.After(s.At)) {
+			if serve := r.first(opServe, srv.Name); (srv.Serve != nil || !srv.Bare) && (serve == nil || serve.In.After(s.At)) {
 				return fmt.Errorf("ready at %s, but Serve of %s had not been called", r.since(s.At), srv.Name)
 			}
 		}
 		return nil
 	}
 	return nil
-}
-
-func hasServe(s Server) bool {
-	return s.server != nil
 }
 
 // AnnouncedFirst is G2: the drain begins when all have been told, or their time is over.
@@ -110,37 +106,20 @@ func (r *Run) step(s *Span) (Step, bool) {
 // all closers are over; then the servers that stop last.
 func ClosedInOrder(r *Run) error {
 	var queue [][]*Span
-	take := func(o op, names ...string) error {
-		var group []*Span
-		for _, name := range names {
-			s := r.first(o, name)
-			if s == nil {
-				return fmt.Errorf("%s %s was never called", o, name)
-			}
-			group = append(group, s)
-		}
-		if len(group) > 0 {
-			queue = append(queue, group)
-		}
-		return nil
-	}
-	var errs []error
 	for _, group := range r.Setup.Closers {
-		errs = append(errs, take(opClose, names(group)...))
+		var calls []*Span
+		for _, d := range group {
+			calls = append(calls, r.named(opClose, d.Name)...)
+		}
+		queue = append(queue, calls)
 	}
-	errs = append(errs, take(opFlush, names(r.Setup.Flushers)...))
-	var lasts []string
-	for _, s := range r.servers(true) {
-		lasts = append(lasts, s.Name)
-	}
-	if err := errors.Join(append(errs, take(opGracefulStop, lasts...))...); err != nil {
-		return err
-	}
+	lasts := slices.DeleteFunc(r.all(opGracefulStop), func(s *Span) bool { return !r.server(s.Name).Last })
+	queue = append(queue, r.all(opFlush), lasts)
 	before, who := r.drained, "the drain"
 	var overrun []time.Time // when closers were told to end
 	for _, group := range queue {
 		next := before
-		for _, s := range group {
+		for _, s := range group { // CalledOnce tells of those that are missing
 			behind := s.Op == opClose && slices.ContainsFunc(overrun, s.In.Equal) // these are begun in order, but a goroutine may lose the processor before its call
 			if s.In.Before(before) && !behind {
 				return fmt.Errorf("%s %s began at %s, and %s was over at %s", s.Op, s.Name, r.since(s.In), who, r.since(before))
@@ -153,16 +132,11 @@ func ClosedInOrder(r *Run) error {
 				overrun = append(overrun, s.Told)
 			}
 		}
-		before, who = next, group[0].Name
+		if len(group) > 0 {
+			before, who = next, group[0].Name
+		}
 	}
 	return nil
-}
-
-func names(deps []Dep) (all []string) {
-	for _, d := range deps {
-		all = append(all, d.Name)
-	}
-	return all
 }
 
 // NotStarved is G8: a closer that was told to end as its share was over has had half of an

@@ -35,16 +35,12 @@ func CalledOnce(r *Run) error {
 			return err
 		}
 		for _, o := range []op{opAttach, opServe, opAnnounce, opCancel, opStop, opCut} {
-			if n := len(r.named(o, s.Name)); n > 1 || o == opAnnounce && n == 0 && !s.Bare && hasAnnounce(s) {
+			if n := len(r.named(o, s.Name)); n > 1 || o == opAnnounce && n == 0 && !s.Bare {
 				return fmt.Errorf("%s of %s was called %d times", o, s.Name, n)
 			}
 		}
 	}
 	return nil
-}
-
-func hasAnnounce(s Server) bool {
-	return s.server != nil
 }
 
 // calls are the kinds of calls of which each is a step in the report.
