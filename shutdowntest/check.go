@@ -231,7 +231,10 @@ func (k *kit) one(t *testing.T, p *plan) (f failure) {
 			return failure{text: inCalm(err)}
 		}
 		k.sure = true
-		s.files = nil // what the process shares, such as a pool, may have grown; what is left is left again
+		// What the process shares, such as a pool, may have grown. What the service leaves it leaves again.
+		if s.files = nil; k.real != "" {
+			s.left = nil
+		}
 		broken = k.judge(s)
 	}
 	if len(broken) > 0 {

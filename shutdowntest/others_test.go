@@ -185,12 +185,6 @@ func TestPlantedLeftovers(t *testing.T) {
 			loose(net.DialUDP("udp", nil, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9})) // of statsd, for example
 			return newController(e)
 		}, nil},
-		"a pipe that is never closed": {"empty", func(e *Env) *controller.Controller {
-			r, w, err := os.Pipe()
-			loose(r, err)
-			loose(w, err)
-			return newController(e)
-		}, nil},
 		"a timer that uses what is closed": {"ordered", func(e *Env) *controller.Controller {
 			db := e.Watch("db", nil)
 			return newController(e, controller.WithCloser("db", db.Close), controller.WithServer("grpc", grpcServer(e, &rpcs{unary: func(context.Context) error {

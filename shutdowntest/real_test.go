@@ -2,6 +2,8 @@ package shutdowntest
 
 import (
 	"context"
+	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +29,28 @@ func TestRealTime(t *testing.T) {
 	t.Run("correct", func(t *testing.T) {
 		Check(t, onGRPC(&rpcs{unary: quick, stream: ticks}), GRPC("grpc", unary), GRPC("grpc", stream), RealTime(overTCP))
 	})
+	t.Run("correct, with a backend", func(t *testing.T) {
+		backend := echoes(t)
+		shared := make(chan net.Conn, 100)
+		Check(t, func(e *Env) *controller.Controller {
+			own, err := net.Dial("tcp", backend)
+			if err != nil {
+				e.Fatal(err)
+			}
+			return newController(e, controller.WithCloser("own", own.Close), controller.WithServer("grpc", grpcServer(e, &rpcs{unary: func(ctx context.Context) (err error) {
+				var conn net.Conn
+				select {
+				case conn = <-shared:
+				default:
+					if conn, err = net.Dial("tcp", backend); err != nil {
+						return err
+					}
+				}
+				defer func() { shared <- conn }()
+				return echo(ctx, conn)
+			}})))
+		}, GRPC("grpc", unary), RealTime(overTCP))
+	})
 	t.Run("a leaked goroutine", func(t *testing.T) {
 		over := make(chan struct{})
 		defer close(over)
@@ -42,6 +66,28 @@ func TestRealTime(t *testing.T) {
 				return func(context.Context) { srv.GracefulStop() }
 			})))
 	})
+}
+
+// echoes starts a backend over TCP, and returns its address.
+func echoes(t *testing.T) string {
+	lis, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = lis.Close() })
+	go func() {
+		for {
+			conn, err := lis.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				_, _ = io.Copy(conn, conn)
+			}()
+		}
+	}()
+	return lis.Addr().String()
 }
 
 // What is wrong with the call of Check fails the test, with a text that says so.
