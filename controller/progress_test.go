@@ -122,8 +122,8 @@ func TestProgressLine(t *testing.T) {
 		})
 		runAfter(mustNew(t, long, noSignals, withServer("s", s), controller.WithLogger(zerolog.New(&log))), time.Minute)
 		want := `{"level":"info","state":"GRACEFUL_SHUTDOWN","phase":"drain","elapsed":"5s","elapsed_seconds":5,"remaining":"35s","remaining_seconds":35,"timer_in":"25s","timer_in_seconds":25,` +
-			`"in_flight":3,"streams":2,"infrastructure":0,"running":[{"name":"/a.B/W","kind":"bidi_stream","running":2,"server":"s"},` +
-			`{"name":"/a.B/C","kind":"unary","running":1,"server":"s","oldest":"35s","oldest_seconds":35,"peer":"10.0.0.1:7"}],"message":"progress"}` + "\n"
+			`"in_flight":3,"streams":2,"infrastructure":0,"running":[{"server":"s","name":"/a.B/W","kind":"bidi_stream","running":2},` +
+			`{"server":"s","name":"/a.B/C","kind":"unary","running":1,"oldest":"35s","oldest_seconds":35,"peer":"10.0.0.1:7"}],"message":"progress"}` + "\n"
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log is\n%s\nwithout\n%s", &log, want)
 		}
