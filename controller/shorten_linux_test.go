@@ -58,7 +58,7 @@ func TestManyShortenings(t *testing.T) {
 		}
 		r, _ := runAfter(c, time.Minute-2*time.Second)
 		got := requests(r.Steps)
-		want := "Shorten: until 2000-01-01T00:01:09Z, which is 1s sooner: equal 0"
+		want := "Shorten: Run returns by 2000-01-01T00:01:09.000Z, 1s sooner: equal 0"
 		if len(got) != 2 || got[0] != "Shorten: the deadline is the zero time, which changes nothing: no time" || got[1] != want || r.ExitCode() != report.ExitOK {
 			t.Errorf("told were %q, and the report is\n%v", got, r)
 		}
