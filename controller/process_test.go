@@ -78,8 +78,6 @@ func child(kind string) int {
 	switch {
 	case kind == "busy":
 		return busyChild()
-	case kind == "busy servers":
-		return busyServersChild()
 	case strings.HasPrefix(kind, "suspended"):
 		return suspendedChild(kind)
 	case strings.HasPrefix(kind, "reason: "):

@@ -564,18 +564,19 @@ func TestG15_AcceptLoop(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		line, never := 0, make(chan struct{})
+		lines, never := make(chan int, 1), make(chan struct{})
 		later(func() { close(never) })
 		err = g.Watcher().Go(c.Context(), "orders", func(context.Context) {
 			defer c.Close()
-			_, _, line, _ = runtime.Caller(0)
+			_, _, line, _ := runtime.Caller(0)
+			lines <- line + 2
 			<-never
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		text := r.shutdown(t).String()
-		if want := fmt.Sprintf("work_test.go:%d (", line+1); strings.Count(text, "running   orders x1") != 2 || strings.Count(text, want) != 2 {
+		if want := fmt.Sprintf("work_test.go:%d (", <-lines); strings.Count(text, "running   orders x1") != 2 || strings.Count(text, want) != 2 {
 			t.Errorf("want the connection and the task at %s in\n%s", want, text)
 		}
 	})

@@ -61,12 +61,12 @@ func (s *Server) label(r *request, req *http.Request) {
 		r.name() // asks it
 		pattern = *r.pattern.Load()
 	}
-	pprof.SetGoroutineLabels(s.labels(r, req.Context(), pattern, r.conn.Labelled))
+	pprof.SetGoroutineLabels(s.labels(req.Context(), r, pattern, r.conn.Labelled))
 }
 
 // labels returns a context with the label of a request that has a pattern. Labels that the
 // request's context has stay if it is labelled; then they cost a context.
-func (s *Server) labels(r *request, ctx context.Context, pattern string, labelled bool) context.Context {
+func (s *Server) labels(ctx context.Context, r *request, pattern string, labelled bool) context.Context {
 	if pattern == "" || pattern == noPattern {
 		return ctx // with the connection's label, which is that of all HTTP requests
 	}
@@ -81,6 +81,8 @@ func (s *Server) labels(r *request, ctx context.Context, pattern string, labelle
 		return m.labels
 	}
 }
+
+func (m *mark) label(name string) { m.labels = stacks.Of(context.Background(), name) }
 
 // maxMarks is how many routes have a label: a function of WithPattern may make any number.
 const maxMarks = 1000
@@ -100,7 +102,7 @@ func (s *Server) markOf(r *request, pattern string) *mark {
 			return m
 		}
 		r.pattern.Store(&m.pattern)
-		m.labels = stacks.Of(context.Background(), r.name())
+		m.label(r.name())
 		if !slices.Contains(knownMethods(), r.method) { // clients must not make names
 			return m
 		}
@@ -133,7 +135,7 @@ func SetPattern(w http.ResponseWriter, req *http.Request, pattern string) bool {
 					labelled = key != stacks.Label
 					return !labelled
 				})
-				pprof.SetGoroutineLabels(r.server.labels(r, req.Context(), pattern, labelled))
+				pprof.SetGoroutineLabels(r.server.labels(req.Context(), r, pattern, labelled))
 			}
 			return ok
 		case interface{ Unwrap() http.ResponseWriter }:
