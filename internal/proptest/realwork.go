@@ -105,14 +105,14 @@ func AdminServes(r *Run) error {
 }
 
 // WatchersTold is G5 for streams that never end: they are told NOT_SERVING, and then that
-// the server leaves.
+// the server leaves; after the GOAWAYs, which handshakes may hold.
 func WatchersTold(r *Run) error {
 	return r.each(func(a *asked) error {
 		c := a.client
 		if a.Kind != watches || !a.at.Before(a.gs.In) || !r.heardOf(lastcall.PhaseServe) {
 			return nil
 		}
-		if limit := earlier(a.gs.In.Add(a.on.Spread), r.expiry).Add(moment); r.out(c).After(limit) {
+		if limit := earlier(a.gs.In.Add(max(a.on.Spread, a.on.Handshake)), r.expiry).Add(moment); r.out(c).After(limit) {
 			return r.fail(a, "it was not ended by %s", r.since(limit))
 		}
 		if a.heard.body != healthpb.HealthCheckResponse_NOT_SERVING.String() && r.timer.After(r.trigger) {
