@@ -74,9 +74,12 @@ func (r *run) flush() {
 	if len(r.record.feeds) > 0 || r.record.cause != nil {
 		half := r.share(n + 1)                                                    // a flusher needs some of what is left
 		fresh := func() time.Time { return later(r.freshUntil(), r.textUntil()) } // the summary tells what they did, and why
+		over := func() bool { return !time.Now().Before(fresh()) }
+		moments := time.Now().Add(grace)
 		r.answersFirst = true
-		r.await(func() bool { return !time.Now().Before(fresh()) }, func() time.Time { return earlier(fresh(), half()) })
+		r.await(over, func() time.Time { return earlier(earlier(fresh(), moments), half()) })
 		r.answersFirst = false
+		r.await(over, func() time.Time { return earlier(fresh(), half()) })
 	}
 	r.expireOld(r.calls)
 	if r.record.cause != nil { // the deadline is sooner than its text
