@@ -67,7 +67,7 @@ func (s *Server) GracefulStop() {
 	}
 	watched := s.beginDrain()
 	close(s.begun)
-	if s.skipped.Load() {
+	if s.skipped.Load() || s.listener != nil && isClosed(s.stopping) { // Stop may overtake what comes before this
 		s.letStop()
 	}
 	gone, told := make(chan struct{}), make(chan struct{})
@@ -130,8 +130,8 @@ func (s *Server) skipGoAways() {
 		return
 	}
 	s.closeListener()
+	s.skipped.Store(true) // first: Cancel may look while none is open any more
 	s.listener.set.FinishAll()
-	s.skipped.Store(true)
 }
 
 // letStop blocks until the connections are closed, and if Stop was called by then, until grpc's
