@@ -39,7 +39,7 @@ func callAsDraining(t *testing.T) error {
 	}
 	lis := &slowAddr{Listener: inner, armed: make(chan struct{}), asked: make(chan struct{}), closed: make(chan struct{})}
 	g := grpcadapter.New(lis)
-	g.NewServer()
+	g.Adopt(slowServer{grpc.NewServer(g.ServerOptions()...), lis})
 	ctl, err := controller.New(lastcall.Budget{Total: time.Minute, Reserve: time.Second}, controller.WithServer("grpc", g), controller.WithSignals())
 	if err != nil {
 		t.Fatal(err)
@@ -66,6 +66,24 @@ func callAsDraining(t *testing.T) error {
 	}
 	return err
 }
+
+// slowServer is a gRPC server that asks slowAddr for the address.
+type slowServer struct {
+	*grpc.Server
+	lis *slowAddr
+}
+
+func (s slowServer) Serve(lis net.Listener) error {
+	return s.Server.Serve(addressed{lis, s.lis})
+}
+
+// addressed is a listener with the address of another one.
+type addressed struct {
+	net.Listener
+	at *slowAddr
+}
+
+func (l addressed) Addr() net.Addr { return l.at.Addr() }
 
 // slowAddr is a listener whose Addr, which grpc asks for each connection before it looks
 // whether it has been stopped, returns when the listener is closed.
