@@ -140,7 +140,7 @@ func (c *Conn) received() {
 	}
 	if unknown {
 		// Asked for here, as RemoteAddr may wait for the peer (PROXY protocol).
-		peer := connset.Address(c.Conn.RemoteAddr)
+		peer := connset.Address(c.RemoteAddr)
 		c.mu.Lock()
 		c.peer = peer
 		c.mu.Unlock()
@@ -149,7 +149,7 @@ func (c *Conn) received() {
 
 func (c *Conn) peerAddr() string {
 	if c.direct {
-		return connset.Address(c.Conn.RemoteAddr)
+		return connset.Address(c.RemoteAddr)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

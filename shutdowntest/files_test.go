@@ -41,7 +41,7 @@ func TestSocketName(t *testing.T) {
 		if err != nil {
 			t.Skip(err)
 		}
-		defer lis.Close()
+		t.Cleanup(func() { lis.Close() })
 		none := map[string]string{"tcp": "0.0.0.0:0", "tcp6": "[::]:0"}[kind]
 		want = append(want, "a "+kind+" socket "+lis.Addr().String()+", peer "+none)
 	}

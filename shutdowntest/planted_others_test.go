@@ -142,7 +142,7 @@ func TestPlantedOthers(t *testing.T) {
 			}
 			_, _ = fmt.Fprint(w, "a page")
 		}), []Load{HTTP("web", func(_ context.Context, c *http.Client) error {
-			res, err := c.Get("http://service/")
+			res, err := c.Get("http://service/") //nolint:noctx // as careless people write it
 			if err == nil {
 				err = res.Body.Close()
 			}
@@ -172,7 +172,7 @@ func TestPlantedOthers(t *testing.T) {
 			testgrpc.RegisterTestServiceServer(g.NewServer(grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
 				res, err := h(ctx, req)
 				if err != nil {
-					return &testgrpc.SimpleResponse{}, nil
+					return &testgrpc.SimpleResponse{}, nil //nolint:nilerr // that is the bug
 				}
 				return res, nil
 			})), &rpcs{unary: func(ctx context.Context) error {

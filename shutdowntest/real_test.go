@@ -33,7 +33,7 @@ func TestRealTime(t *testing.T) {
 		backend := echoes(t)
 		shared := make(chan net.Conn, 100)
 		Check(t, func(e *Env) *controller.Controller {
-			own, err := net.Dial("tcp", backend)
+			own, err := new(net.Dialer).DialContext(context.Background(), "tcp", backend)
 			if err != nil {
 				e.Fatal(err)
 			}
@@ -42,7 +42,7 @@ func TestRealTime(t *testing.T) {
 				select {
 				case conn = <-shared:
 				default:
-					if conn, err = net.Dial("tcp", backend); err != nil {
+					if conn, err = new(net.Dialer).DialContext(ctx, "tcp", backend); err != nil {
 						return err
 					}
 				}

@@ -243,7 +243,7 @@ func (r *Run) out(s *Span) time.Time {
 // over returns when a call had come back or its time was over, whatever came first. The
 // context of a Cancel ends before that time if its GracefulStop has returned.
 func (r *Run) over(s *Span) time.Time {
-	if !s.Told.IsZero() && !(s.Op == opCancel && s.Cause == context.Canceled) { //nolint:errorlint // it is not wrapped
+	if !s.Told.IsZero() && (s.Op != opCancel || s.Cause != context.Canceled) { //nolint:errorlint // it is not wrapped
 		return earlier(r.out(s), s.Told)
 	}
 	return r.out(s)
