@@ -67,7 +67,7 @@ func (s *Server) GracefulStop() {
 	}
 	s.beginDrain()
 	close(s.begun)
-	if s.skipped.Load() || s.listener != nil && isClosed(s.stopping) { // Stop may overtake what comes before this
+	if s.skipped.Load() {
 		s.letStop()
 	}
 	s.gracefulStop()
