@@ -13,10 +13,8 @@ import (
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 
 	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/grpcadapter"
 	"github.com/lastcall-go/lastcall/internal/mempipe"
-	"github.com/lastcall-go/lastcall/report"
 )
 
 // ordered notes in which order the calls of grpc's server begin and return.
@@ -78,9 +76,19 @@ func (c *slowToClose) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
+// expired is a controller whose timer has fired.
+type expired struct{ lastcall.Host }
+
+func (expired) Life() lastcall.Life {
+	now := time.Now()
+	return lastcall.NewLife(nil, func() (lastcall.Times, bool) {
+		return lastcall.Times{Trigger: now, Timer: now, Deadline: now.Add(time.Hour)}, true
+	})
+}
+
 // A forced end of idle connections is grpc's Stop and nothing that it has to wait for (ADR 50):
 // GracefulStop begins when Stop has returned, no GOAWAY is written, and Cancel does not wait for
-// connections that are being closed.
+// connections that are being closed. The adapter is called as the controller does.
 func TestForcedEndOfIdleConnections(t *testing.T) {
 	for name, build := range map[string]func(net.Listener) (*grpcadapter.Server, *ordered){
 		"New": func(lis net.Listener) (*grpcadapter.Server, *ordered) {
@@ -99,21 +107,29 @@ func TestForcedEndOfIdleConnections(t *testing.T) {
 				lis := &slowClosing{Listener: inner}
 				g, srv := build(lis)
 				testgrpc.RegisterTestServiceServer(srv, echo{})
-				c := mustNew(t, controller.WithServer("grpc", g), controller.WithoutStderr())
-				time.AfterFunc(time.Second, func() {
-					for range 10 {
-						if _, err := testgrpc.NewTestServiceClient(dial(t, inner)).UnaryCall(t.Context(), &testgrpc.SimpleRequest{}); err != nil {
-							t.Error(err)
-						}
+				g.Attach(expired{})
+				go func() { _ = g.Serve() }()
+				for range 10 {
+					if _, err := testgrpc.NewTestServiceClient(dial(t, inner)).UnaryCall(t.Context(), &testgrpc.SimpleRequest{}); err != nil {
+						t.Error(err)
 					}
-				})
-				time.AfterFunc(time.Minute, func() {
-					lis.armed.Store(true)
-					c.Force()
-				})
-				r := c.Run(t.Context())
-				if r.Took() != closeTime || r.Outcome != report.OutcomeStopped {
-					t.Errorf("it took %v\n%v", r.Took(), r)
+				}
+				time.Sleep(time.Minute)
+				lis.armed.Store(true)
+				began, drained := time.Now(), make(chan struct{})
+				go func() {
+					defer close(drained)
+					g.GracefulStop()
+				}()
+				synctest.Wait() // it has come as far as it comes
+				g.Cancel(t.Context(), lastcall.ErrTimer)
+				if took := time.Since(began); took != 0 {
+					t.Errorf("Cancel took %v", took)
+				}
+				g.Stop()
+				<-drained
+				if took := time.Since(began); took != closeTime {
+					t.Errorf("all took %v", took)
 				}
 				if want := []string{"Stop", "Stop has returned", "GracefulStop"}; !slices.Equal(srv.calls, want) {
 					t.Errorf("called were %v, want %v", srv.calls, want)
@@ -124,42 +140,4 @@ func TestForcedEndOfIdleConnections(t *testing.T) {
 			})
 		})
 	}
-}
-
-// expired is a controller whose timer has fired.
-type expired struct{ lastcall.Host }
-
-func (expired) Life() lastcall.Life {
-	now := time.Now()
-	return lastcall.NewLife(nil, func() (lastcall.Times, bool) {
-		return lastcall.Times{Trigger: now, Timer: now, Deadline: now.Add(time.Hour)}, true
-	})
-}
-
-// The connections are no longer open when Cancel looks for idle ones, and it returns at once
-// all the same.
-func TestCancelOfConnectionsThatClose(t *testing.T) {
-	bubble(t, func(t *testing.T, inner *mempipe.Listener, _ <-chan struct{}) {
-		g := grpcadapter.New(&slowClosing{Listener: inner})
-		testgrpc.RegisterTestServiceServer(g.NewServer(), echo{})
-		g.Attach(expired{})
-		go func() { _ = g.Serve() }()
-		if _, err := testgrpc.NewTestServiceClient(dial(t, inner)).UnaryCall(t.Context(), &testgrpc.SimpleRequest{}); err != nil {
-			t.Error(err)
-		}
-		time.Sleep(time.Minute)
-		drained := make(chan struct{})
-		go func() {
-			defer close(drained)
-			g.GracefulStop()
-		}()
-		synctest.Wait()
-		began := time.Now()
-		g.Cancel(t.Context(), lastcall.ErrTimer)
-		if took := time.Since(began); took != 0 {
-			t.Errorf("Cancel took %v", took)
-		}
-		g.Stop()
-		<-drained
-	})
 }

@@ -67,7 +67,7 @@ func (s *Server) GracefulStop() {
 	}
 	watched := s.beginDrain()
 	close(s.begun)
-	if s.skipped.Load() || s.listener != nil && foreign.IsClosed(s.stopping) { // Stop may overtake what comes before this
+	if s.skipped.Load() {
 		s.letStop()
 	}
 	gone, told := make(chan struct{}), make(chan struct{})
