@@ -1,16 +1,23 @@
 package grpcadapter
 
-import "time"
+import (
+	"net"
+	"slices"
+	"time"
+)
 
 // awaitGoAways blocks until grpc's GracefulStop has written a GOAWAY to every connection
 // with a stream, and for moment more if there are connections of which that cannot be known.
-// It gives up when GracefulStop has returned, when the drain is forced, and when a peer that
-// does not read has held its GOAWAY back for longer than handshakes may take.
+// It gives up when GracefulStop has returned, when the drain is forced, and when handshakes
+// have had their time. A peer that does not read holds its GOAWAY back, and after moment no
+// longer what the others are told.
 func (s *Server) awaitGoAways(returned <-chan struct{}) {
 	known := true
 	if l := s.listener; l != nil {
 		limit := time.NewTimer(l.handshakeTime + moment)
 		defer limit.Stop()
+		tick := time.NewTicker(moment)
+		defer tick.Stop()
 		written := make(chan struct{}, 1)
 		l.written.Store(&written)
 		defer l.written.Store(nil)
@@ -21,6 +28,8 @@ func (s *Server) awaitGoAways(returned <-chan struct{}) {
 			}
 			select {
 			case <-written:
+			case <-tick.C:
+				left = slices.DeleteFunc(left, func(c net.Conn) bool { return tracked(c).writing.Load() > 0 })
 			case <-returned:
 				return
 			case <-s.forced:

@@ -71,12 +71,20 @@ func ready(s *seen) string {
 	return healthDown(s)
 }
 
-// healthDown: whoever watches grpc.health.v1 is told NOT_SERVING by the begin of the drain.
+// watchTime is how long after the begin of the drain grpcadapter tells those who watch health:
+// right after the GOAWAYs, which peers that are silent hold back for a second, by default, and
+// peers that do not read for 10 ms more.
+const watchTime = time.Second + 10*time.Millisecond
+
+// healthDown: whoever watches grpc.health.v1 is told NOT_SERVING as the drain begins.
 func healthDown(s *seen) string {
 	if s.hurry() && !s.timer().After(s.drain()) {
 		return ""
 	}
-	was := map[string]bool{}
+	was, late := map[string]bool{}, s.late()
+	if s.report != nil {
+		late += watchTime
+	}
 	for _, p := range s.health {
 		drain := s.drain()
 		for _, l := range s.listeners {
@@ -87,7 +95,7 @@ func healthDown(s *seen) string {
 		switch {
 		case p.over && was[p.name] && !p.at.Before(s.asked):
 			return fmt.Sprintf("the health of %s was SERVING until its stream ended at %s", p.name, s.since(p.at))
-		case !p.over && !p.up && p.at.After(drain.Add(s.late())):
+		case !p.over && !p.up && p.at.After(drain.Add(late)):
 			return fmt.Sprintf("the health of %s became NOT_SERVING at %s; its drain began at %s", p.name, s.since(p.at), s.since(drain))
 		}
 		was[p.name] = p.up
