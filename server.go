@@ -86,9 +86,10 @@ type FullServer interface {
 
 	// InFlight returns the work in flight and what became of the rest. It is called
 	// when the drain begins, every few seconds while it lasts, when the timer fires and when
-	// phase close begins; a call may begin while one before it still runs. The shutdown waits for an answer at most
-	// 10 ms. The report has what the last call returned. A server that stops last is
-	// asked once, when it has ended. Controller.InFlight asks at any time, for metrics.
+	// phase close begins; a call may begin while one before it still runs. The shutdown waits
+	// for an answer at most 10 ms, and for the last one, beside closers, half a second: the
+	// report has what it returned. A server that stops last is asked once, when it has ended.
+	// Controller.InFlight asks at any time, for metrics.
 	InFlight() []Work
 
 	// Notes returns what an operator should know of the server's end that is not a
