@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	// CI's RAPID_CHECKS is for the properties of lastcall itself; here each check is a whole
 	// service. More of them: -rapid.checks=10000.
-	set := map[string]string{"rapid.nofailfile": "true", "rapid.shrinktime": "1s", "rapid.checks": "100"}
+	set := map[string]string{"rapid.nofailfile": "true", "rapid.shrinktime": "1s", "rapid.checks": checks}
 	flag.Visit(func(f *flag.Flag) { delete(set, f.Name) })
 	for name, value := range set {
 		if err := flag.Set(name, value); err != nil {

@@ -159,7 +159,10 @@ func TestCorrectOthers(t *testing.T) {
 			return newController(e, controller.WithServer("web", httpadapter.New(e.Listen("web"), &http.Server{Protocols: &p, Handler: http.HandlerFunc(page)})))
 		}, []Load{HTTP("web", get)}},
 	} {
-		t.Run(name, func(t *testing.T) { Check(t, tt.build, tt.loads...) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			Check(t, tt.build, tt.loads...)
+		})
 	}
 }
 

@@ -2,6 +2,7 @@ package shutdowntest
 
 import (
 	"context"
+	"flag"
 	"io"
 	"net"
 	"strings"
@@ -18,18 +19,10 @@ const overTCP = "the test shows this mode"
 
 // Over TCP correct services raise no alarm, and bugs are found as well.
 func TestRealTime(t *testing.T) {
-	quick := func(ctx context.Context) error {
-		select {
-		case <-time.After(10 * time.Millisecond):
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	t.Run("correct", func(t *testing.T) {
-		Check(t, onGRPC(&rpcs{unary: quick, stream: ticks}), GRPC("grpc", unary), GRPC("grpc", stream), RealTime(overTCP))
-	})
 	t.Run("correct, with a backend", func(t *testing.T) {
+		if flag.Lookup("rapid.checks").Value.String() == checks { // each takes three seconds
+			t.Cleanup(set("rapid.checks", "3"))
+		}
 		backend := echoes(t)
 		shared := make(chan net.Conn, 100)
 		Check(t, func(e *Env) *controller.Controller {
@@ -48,8 +41,8 @@ func TestRealTime(t *testing.T) {
 				}
 				defer func() { shared <- conn }()
 				return echo(ctx, conn)
-			}})))
-		}, GRPC("grpc", unary), RealTime(overTCP))
+			}, stream: ticks})))
+		}, GRPC("grpc", unary), GRPC("grpc", stream), RealTime(overTCP))
 	})
 	t.Run("a leaked goroutine", func(t *testing.T) {
 		over := make(chan struct{})

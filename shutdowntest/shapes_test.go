@@ -170,6 +170,9 @@ func TestCorrectShapes(t *testing.T) {
 			})}, httpadapter.WithEndlessPaths("/"))))
 		}, []Load{HTTP("web", get)}},
 	} {
-		t.Run(name, func(t *testing.T) { Check(t, tt.build, tt.loads...) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			Check(t, tt.build, tt.loads...)
+		})
 	}
 }
