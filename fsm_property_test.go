@@ -24,7 +24,7 @@ import (
 
 // checks is how many shutdowns each property tries unless a flag or RAPID_CHECKS
 // says otherwise.
-const checks = "3000"
+const checks = "2000"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
