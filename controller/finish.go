@@ -82,6 +82,11 @@ func (r *run) flush() {
 		r.await(over, func() time.Time { return earlier(fresh(), half()) })
 	}
 	r.expireOld(r.calls)
+	for _, c := range r.calls {
+		if c.grace > 0 { // the deadline is sooner than the answer, and the report is to have what the summary has
+			r.expire(c)
+		}
+	}
 	if r.record.cause != nil { // the deadline is sooner than its text
 		r.giveUpCause()
 	}

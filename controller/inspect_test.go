@@ -256,3 +256,30 @@ func TestStrangeWork(t *testing.T) {
 		t.Errorf("the log does not say what is in flight:\n%s", &log)
 	})
 }
+
+// G9: what a server answers after the summary, with the deadline near, is not in the report
+// either: both tell the same.
+func TestG9_AnswerAfterTheSummary(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, _ func()) {
+		s := &telling{server: newServer(d, "s", 0), inFlight: func(n int) []lastcall.Work {
+			if n == 2 {
+				time.Sleep(200 * time.Millisecond)
+			}
+			return numbered(n)
+		}, notes: func() []string { return nil }}
+		var summary report.Report
+		r, took := runAfter(mustNew(t, lastcall.Budget{Total: 300 * time.Millisecond, Reserve: 100 * time.Millisecond}, noSignals, withServer("s", s),
+			controller.WithObserver("o", func(s report.Step) {
+				if s.Kind == report.KindSummary {
+					summary = *s.Report
+				}
+			}), controller.WithFlusher("f", func() { time.Sleep(150 * time.Millisecond) })), time.Minute)
+		wantTook(t, took, 250*time.Millisecond)
+		if len(r.Steps) == 0 || !slices.Equal(r.Work, summary.Work) {
+			t.Errorf("the summary has the work %v, the report %v", summary.Work, r.Work)
+		}
+		if got := step(t, r, report.OpInFlight, "s"); got.Result != report.ResultTimedOut {
+			t.Errorf("%v", got)
+		}
+	})
+}
