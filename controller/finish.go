@@ -80,13 +80,13 @@ func (r *run) flush() {
 		r.await(over, func() time.Time { return earlier(earlier(fresh(), moments), half()) })
 		r.answersFirst = false
 		r.await(over, func() time.Time { return earlier(fresh(), half()) })
-	}
-	r.expireOld(r.calls)
-	for _, c := range r.calls {
-		if c.grace > 0 { // the deadline is sooner than the answer, and the report is to have what the summary has
-			r.expire(c)
+		for _, c := range r.calls {
+			if c.grace > 0 { // the deadline is sooner than the answer, and the report is to have what the summary has
+				r.expire(c)
+			}
 		}
 	}
+	r.expireOld(r.calls)
 	if r.record.cause != nil { // the deadline is sooner than its text
 		r.giveUpCause()
 	}
