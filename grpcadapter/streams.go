@@ -140,7 +140,7 @@ func (s *streams) none() bool {
 	return s.known() && len(s.open) == 0 && s.out.skip == 0 && s.out.n == 0
 }
 
-// wentAway reports whether a GOAWAY was written, or is not needed, as there is no stream;
+// wentAway reports whether a GOAWAY was written, or is not needed, as no stream is open;
 // and whether that can be known.
 func (s *streams) wentAway() (away, knows bool) {
 	s.mu.Lock()
