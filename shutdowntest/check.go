@@ -195,13 +195,13 @@ func (k *kit) check(tb rapid.TB, t *testing.T) {
 	ran, failed := 0, map[string]failure{}
 	rapid.Check(tb, func(rt *rapid.T) {
 		p := drawPlan(rt, k)
-		if ran++; k.real != "" && ran > realChecks && !checksGiven() {
-			return
-		}
 		// What happens in the same instant happens in any order, so the same plan may end in
 		// another way the next time. One that has failed once has failed.
 		key := fmt.Sprintf("%+v", *p)
 		if _, before := failed[key]; !before && !k.ended {
+			if ran++; k.real != "" && ran > realChecks && !checksGiven() {
+				return
+			}
 			if f := k.one(t, p); f != (failure{}) {
 				failed[key] = f
 			}
@@ -218,29 +218,41 @@ type failure struct{ text, story string }
 
 // one runs one check and judges it. Before the first failure it learns more of the calls,
 // and judges again: two calls do not tell how much they vary.
-func (k *kit) one(t *testing.T, p *plan) (f failure) {
-	s, err := k.bubble(t, p, nil)
-	if err != nil {
-		k.ended = true // rapid would try it again with less, and wait each time
-		return failure{err.Error(), fmt.Sprintf("what was asked:\n%s", p)}
-	}
-	s.do(s.learn)
-	broken := k.judge(s)
-	if len(broken) > 0 && !k.sure {
+func (k *kit) one(t *testing.T, p *plan) failure {
+	s, broken, err := k.try(t, p)
+	if err == nil && len(broken) > 0 && !k.sure {
 		if err := k.calibrate(t, sureCalls); err != nil {
 			return failure{text: inCalm(err)}
 		}
 		k.sure = true
-		// What the process shares, such as a pool, may have grown. What the service leaves it leaves again.
+		// What the process shares, such as a pool, may have grown; in a bubble no goroutine is
+		// shared. What the service leaves it leaves again: the same check tells, made anew.
+		grown := len(s.files) > 0 || k.real != "" && len(s.left) > 0
 		if s.files = nil; k.real != "" {
 			s.left = nil
 		}
-		broken = k.judge(s)
+		if broken = k.judge(s); len(broken) == 0 && grown {
+			s, broken, err = k.try(t, p)
+		}
 	}
-	if len(broken) > 0 {
-		f = failure{strings.Join(broken, "\n"), k.tell(s)}
+	switch {
+	case err != nil:
+		k.ended = true // rapid would try it again with less, and wait each time
+		return failure{err.Error(), fmt.Sprintf("what was asked:\n%s", p)}
+	case len(broken) > 0:
+		return failure{strings.Join(broken, "\n"), k.tell(s)}
 	}
-	return f
+	return failure{}
+}
+
+// try runs a check, and returns the rules that are broken.
+func (k *kit) try(t *testing.T, p *plan) (*seen, []string, error) {
+	s, err := k.bubble(t, p, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.do(s.learn)
+	return s, k.judge(s), nil
 }
 
 // realChecks is how many checks there are in real time.
