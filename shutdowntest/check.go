@@ -127,6 +127,7 @@ type kit struct {
 	rules       []rule
 	without     []string
 	wrong       []string
+	said        []string         // what the test does not ask
 	sure        bool             // enough calls were made in calm to call a failure one
 	alone       bool             // no other test runs
 	stuck       time.Duration    // how long a check in virtual time may take in real time
@@ -191,6 +192,9 @@ func (k *kit) check(tb rapid.TB, t *testing.T) {
 	k.alone = alone(t)
 	if err := k.calibrate(t, calmCalls); err != nil {
 		tb.Fatalf("shutdowntest: %s", inCalm(err))
+	}
+	for _, said := range k.said {
+		tb.Logf("shutdowntest: %s", said)
 	}
 	ran, failed := 0, map[string]failure{}
 	rapid.Check(tb, func(rt *rapid.T) {
