@@ -2,6 +2,7 @@ package shutdowntest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -213,6 +214,8 @@ func (k *kit) left(before map[string]string) (left []string) {
 
 // leftovers names the creator of each goroutine, and shows where the first one stands.
 func leftovers(stacks []string) string {
+	stacks = slices.Clone(stacks)
+	slices.SortStableFunc(stacks, func(a, b string) int { return cmp.Compare(foreign(a), foreign(b)) })
 	var which []string
 	for _, stack := range stacks {
 		first, _, _ := strings.Cut(stack, "\n")
@@ -222,10 +225,30 @@ func leftovers(stacks []string) string {
 		creator, at, _ := strings.Cut(creator, " in goroutine ")
 		_, at, _ = strings.Cut(at, "\n\t")
 		at, _, _ = strings.Cut(at, " +0x")
-		which = append(which, fmt.Sprintf("  created by %s at %s: %s", creator, filepath.Base(at), strings.TrimSuffix(waits, " (durable)")))
+		line := fmt.Sprintf("  created by %s at %s: %s", creator, filepath.Base(at), strings.TrimSuffix(waits, " (durable)"))
+		if !slices.Contains(which, line) {
+			which = append(which, line)
+		}
 	}
-	slices.Sort(which)
-	return fmt.Sprintf("%d goroutines were left\n%s\n%s", len(stacks), strings.Join(slices.Compact(which), "\n"), stacks[0])
+	return fmt.Sprintf("%s left\n%s\n%s", were(len(stacks), "goroutine"), strings.Join(which, "\n"), stacks[0])
+}
+
+// foreign ranks a goroutine by whose code it runs: 0 for the service's, 1 for that of
+// libraries alone, and 2 if lastcall's is among that. Those have come with the service's.
+func foreign(stack string) int {
+	const module = "github.com/lastcall-go/lastcall/"
+	rank := 1
+	for line := range strings.Lines(stack) {
+		domain, _, path := strings.Cut(line, "/")
+		switch {
+		case strings.HasPrefix(line, "\t"), strings.HasPrefix(line, "goroutine "), strings.HasPrefix(line, "created by "), strings.HasPrefix(line, "google.golang.org/grpc"):
+		case strings.HasPrefix(line, module) && !strings.HasPrefix(line, module+"examples/"):
+			rank = 2
+		case strings.HasPrefix(line, "main."), path && strings.Contains(domain, "."):
+			return 0
+		}
+	}
+	return rank
 }
 
 // lingerTime is longer than net/http waits.

@@ -72,6 +72,7 @@ const (
 
 type clientPlan struct {
 	Load   int
+	name   string // of the load
 	Temper temper
 	Calls  []int
 	Leaves int // when a vanishing client closes its connection
@@ -85,7 +86,7 @@ type peer struct {
 }
 
 // drawPlan draws one check.
-func drawPlan(t *rapid.T, k *kit) *plan {
+func (k *kit) drawPlan(t *rapid.T) *plan {
 	p := &plan{trigger: byStop}
 	if k.build != nil {
 		p.trigger = rapid.SampledFrom([]trigger{byShutdown, byShutdown, bySignal, bySignal, byContext, byFail, byWorker, byForce, byForce, early}).Draw(t, "trigger")
@@ -113,6 +114,7 @@ func drawPlan(t *rapid.T, k *kit) *plan {
 		clients := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) clientPlan {
 			return clientPlan{
 				Load:   i,
+				name:   l.name,
 				Temper: rapid.SampledFrom([]temper{normal, normal, normal, slow, deaf, vanishes}).Draw(t, "temper"),
 				Calls:  rapid.SliceOfN(drawInstant(), 1, 4).Draw(t, "calls"),
 				Leaves: drawInstant().Draw(t, "leaves"),
@@ -169,12 +171,15 @@ func (s *seen) at(n int, budget lastcall.Budget) time.Time {
 	return s.planned.Add(time.Duration(n) * budget.Total / 1000)
 }
 
-// String says what was asked.
-func (p *plan) String() string {
+// GoString says what was asked: rapid prints it.
+func (p *plan) GoString() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "  %s (Env.Budget: total %v, settle %v, reserve %v)\n", p.trigger, p.budget.Total, p.budget.Settle, p.budget.Reserve)
+	fmt.Fprintf(&b, "what was asked:\n  %s (Env.Budget: total %v, settle %v, reserve %v)\n", p.trigger, p.budget.Total, p.budget.Settle, p.budget.Reserve)
 	for _, m := range p.more {
 		fmt.Fprintf(&b, "  then %s\n", m.What)
+	}
+	for _, c := range p.clients {
+		fmt.Fprintf(&b, "  a %s client of load %s\n", c.Temper, c.name)
 	}
 	return b.String()
 }
