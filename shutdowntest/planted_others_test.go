@@ -2,6 +2,7 @@ package shutdowntest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -267,6 +268,9 @@ func TestPlantedOthers(t *testing.T) {
 			return newController(e, controller.WithCloser("db", func() error { return fmt.Errorf("no such thing") }))
 		}, nil, nil},
 		"a worker that does not wait for what it has claimed": {"ordered", queued, nil, []Load{GRPC("grpc", unary), GRPC("grpc", stream)}},
+		"a worker that cannot write its last batch": {"empty", func(e *Env) *controller.Controller {
+			return newController(e, controller.WithWorker("batch", func(claim, _ context.Context) error { <-claim.Done(); return lastcall.Failed(errors.New("disk full")) }))
+		}, nil, nil},
 		"a handler that waits for room in a queue": {"not lost", func(e *Env) *controller.Controller {
 			q := make(chan int, 1)
 			return newController(e, controller.WithServer("web", httpServer(e, func(w http.ResponseWriter, r *http.Request) { q <- 1; _, _ = fmt.Fprint(w, "ok") })),

@@ -28,7 +28,7 @@ func rules() []rule {
 		{"drained", "a stream that does not end by itself ends when the drain begins, and does not hold it until the timer", drained},
 		{"ordered", "nothing was closed under a handler or worker that used it", ordered},
 		{"quiet", "no work was claimed after announce", quiet},
-		{"empty", "no goroutine, connection, file or dependency was left", empty},
+		{"empty", "no goroutine, connection, file or dependency was left, and no closer or worker failed", empty},
 		{"told", "telemetry was flushed, after everything that it tells of, and in time", told},
 	}
 }
@@ -225,18 +225,20 @@ func empty(s *seen) string {
 			return fmt.Sprintf("%s was not closed when it returned", w.name)
 		}
 	}
-	return unclosed(s)
+	return failed(s)
 }
 
-// unclosed: no closer failed. One that was given too little time by a budget that was drawn
-// has not.
-func unclosed(s *seen) string {
+// failed: no closer failed, nor a worker in a shutdown that had its time. A closer that was
+// given too little by a budget that was drawn has not failed.
+func failed(s *seen) string {
 	if s.report == nil {
 		return ""
 	}
 	for _, c := range s.report.Failures() {
 		short := c.Result == report.ResultTimedOut || errors.Is(c.Err, context.Canceled) || errors.Is(c.Err, context.DeadlineExceeded)
-		if c.Op == report.OpClose && (!short || s.plan.own && !s.hurry()) {
+		switch {
+		case c.Op == report.OpClose && (!short || s.plan.own && !s.hurry()),
+			c.Op == report.OpWork && !short && !s.hurry() && s.ended.Before(s.timer()) && !errors.Is(c.Err, errAsked):
 			return c.String()
 		}
 	}
