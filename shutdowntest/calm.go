@@ -18,7 +18,7 @@ import (
 const (
 	calmCalls = 2
 	sureCalls = 100
-	burst     = 8 // calls at once, to learn what is refused then
+	burst     = 12 // calls at once, as many as a check makes of a load: what is refused then, and how a pool grows
 )
 
 // calibrate learns, in one service that is then shut down, how long the calls of each load
@@ -33,7 +33,13 @@ func (k *kit) calibrate(t *testing.T, calls int) error {
 	s, err := k.bubble(t, p, func(w *world) error {
 		for _, l := range k.loads {
 			began := time.Now()
-			for i := 0; i < calls && l.probe == ""; i++ {
+			if l.probe != "" {
+				if err := w.up(l, limit); err != nil {
+					return err
+				}
+				continue
+			}
+			for i := 0; i < calls || i < sureCalls && l.useless() != ""; i++ {
 				if i >= calmCalls && (l.endless() || k.real != "" && time.Since(began) > limit) {
 					break
 				}
@@ -41,8 +47,11 @@ func (k *kit) calibrate(t *testing.T, calls int) error {
 					return err
 				}
 			}
-			if calls > calmCalls && l.probe == "" && !l.endless() {
+			if calls > calmCalls && !l.endless() {
 				_ = w.inCalm(l, limit, burst)
+			}
+			if what := l.useless(); what != "" {
+				return fmt.Errorf("load %s %s", l.name, what)
 			}
 		}
 		return nil
@@ -54,6 +63,7 @@ func (k *kit) calibrate(t *testing.T, calls int) error {
 	if s.ended.IsZero() {
 		return fmt.Errorf("the service did not stop:\n%s", strings.Join(s.story(), "\n"))
 	}
+	k.said = k.unasked(s)
 	if s.report != nil && s.report.Budget != budget {
 		k.budget = &s.report.Budget
 	}
@@ -86,6 +96,48 @@ func (w *world) inCalm(l *load, limit time.Duration, n int) error {
 	return nil
 }
 
+// up waits until a probe has said ready.
+func (w *world) up(l *load, limit time.Duration) error {
+	for end := time.Now().Add(limit); time.Now().Before(end) && w.sleep(time.Now().Add(probing)); {
+		up := false
+		w.seen.do(func() {
+			up = slices.ContainsFunc(w.seen.probes, func(p probed) bool { return p.name == l.name && p.up })
+		})
+		if up {
+			return nil
+		}
+	}
+	return fmt.Errorf("load %s has not said ready within %v", l.name, limit)
+}
+
+// unasked returns what the check does not ask the service for, which may be meant so.
+func (k *kit) unasked(s *seen) (said []string) {
+	for _, l := range s.listeners {
+		if !slices.ContainsFunc(k.loads, func(of *load) bool { return of.listener == l.name }) {
+			said = append(said, fmt.Sprintf("no load is for the listener %q: nothing is asked of it", l.name))
+		}
+	}
+	for _, l := range k.loads {
+		if l.raw != nil && !slices.ContainsFunc(l.calm, func(c *call) bool { return !c.over || c.heard.lengths[1] > 0 }) {
+			said = append(said, fmt.Sprintf("load %s reads nothing: whether it was answered is not judged", l.name))
+		}
+	}
+	return said
+}
+
+// useless returns what is wrong with a load of which no call in calm has got anything but
+// an error: it would show nothing in a shutdown either.
+func (l *load) useless() string {
+	if len(l.calm) == 0 || l.raw != nil || slices.ContainsFunc(l.calm, func(c *call) bool { return !c.over || c.heard.good }) {
+		return ""
+	}
+	last := l.calm[len(l.calm)-1].heard
+	if !last.made {
+		return "makes no call: let it use the client that it is given"
+	}
+	return fmt.Sprintf("gets nothing but errors, and returns none; the last one was %s: let it ask for what the service has, and return an error for an answer that it does not expect", last.answer())
+}
+
 func inCalm(err error) string { return fmt.Sprintf("in calm, without a shutdown: %v", err) }
 
 // lengths is how long calls take.
@@ -113,7 +165,7 @@ func (s *seen) learn() {
 		case !c.ok():
 			l.fails[c.outcome()] = true
 		default:
-			l.empty = l.empty || c.heard.size == 0
+			l.empty = l.empty || c.heard.lengths[1] == 0
 			if !c.crowded {
 				l.took.add(c.ended.Sub(c.begun))
 			}
@@ -154,10 +206,10 @@ func (c *call) whole() bool {
 	if c.load.endless() || len(c.load.calm) < calmCalls {
 		return true
 	}
-	a := c.load.calm[0].heard
-	if c.heard.size == 0 && !c.load.empty && c.load.grpc == nil {
+	a := c.load.calm[0].heard.lengths
+	if c.heard.lengths[1] == 0 && !c.load.empty && c.load.grpc == nil {
 		return false
 	}
-	return c.heard.messages >= a.messages && c.heard.size >= a.size ||
-		slices.ContainsFunc(c.load.calm, func(b *call) bool { return b.heard != a })
+	return c.heard.lengths[0] >= a[0] && c.heard.lengths[1] >= a[1] ||
+		slices.ContainsFunc(c.load.calm, func(b *call) bool { return b.heard.lengths != a || b.heard.status != c.load.calm[0].heard.status })
 }

@@ -127,6 +127,7 @@ type kit struct {
 	rules       []rule
 	without     []string
 	wrong       []string
+	said        []string         // what the test does not ask
 	sure        bool             // enough calls were made in calm to call a failure one
 	alone       bool             // no other test runs
 	stuck       time.Duration    // how long a check in virtual time may take in real time
@@ -192,81 +193,103 @@ func (k *kit) check(tb rapid.TB, t *testing.T) {
 	if err := k.calibrate(t, calmCalls); err != nil {
 		tb.Fatalf("shutdowntest: %s", inCalm(err))
 	}
+	for _, said := range k.said {
+		tb.Logf("shutdowntest: %s", said)
+	}
 	ran, failed := 0, map[string]failure{}
 	rapid.Check(tb, func(rt *rapid.T) {
-		p := drawPlan(rt, k)
-		if ran++; k.real != "" && ran > realChecks && !checksGiven() {
-			return
-		}
+		p := rapid.Custom(k.drawPlan).Draw(rt, "a check")
 		// What happens in the same instant happens in any order, so the same plan may end in
 		// another way the next time. One that has failed once has failed.
 		key := fmt.Sprintf("%+v", *p)
 		if _, before := failed[key]; !before && !k.ended {
+			if ran++; k.real != "" && ran > realChecks && !checksGiven() {
+				return
+			}
 			if f := k.one(t, p); f != (failure{}) {
 				failed[key] = f
 			}
 		}
 		if f, ok := failed[key]; ok {
-			rt.Log(f.story)
-			rt.Fatalf("shutdowntest: %s\n(If it does not fail again, its order within an instant was rare: repeat it with -count=100)", f.text)
+			rt.Logf("%s\n(If it does not fail again, its order within an instant was rare: repeat it with -count=100)\n%s", f.text, f.story)
+			rt.Fatalf("shutdowntest: %s", f.rules) // rapid prints it twice
 		}
 	})
 }
 
 // failure is how a check has failed.
-type failure struct{ text, story string }
+type failure struct{ rules, text, story string }
 
 // one runs one check and judges it. Before the first failure it learns more of the calls,
 // and judges again: two calls do not tell how much they vary.
-func (k *kit) one(t *testing.T, p *plan) (f failure) {
-	s, err := k.bubble(t, p, nil)
-	if err != nil {
-		k.ended = true // rapid would try it again with less, and wait each time
-		return failure{err.Error(), fmt.Sprintf("what was asked:\n%s", p)}
-	}
-	s.do(s.learn)
-	broken := k.judge(s)
-	if len(broken) > 0 && !k.sure {
+func (k *kit) one(t *testing.T, p *plan) failure {
+	s, broken, err := k.try(t, p)
+	if err == nil && len(broken) > 0 && !k.sure {
 		if err := k.calibrate(t, sureCalls); err != nil {
-			return failure{text: inCalm(err)}
+			return failure{rules: "a call in calm failed", text: inCalm(err)}
 		}
 		k.sure = true
-		// What the process shares, such as a pool, may have grown. What the service leaves it leaves again.
+		// What the process shares, such as a pool, may have grown; in a bubble no goroutine is
+		// shared. What the service leaves it leaves again: the same check tells, made anew.
+		grown := len(s.files) > 0 || k.real != "" && len(s.left) > 0
 		if s.files = nil; k.real != "" {
 			s.left = nil
 		}
-		broken = k.judge(s)
+		if broken = k.judge(s); len(broken) == 0 && grown {
+			s, broken, err = k.try(t, p)
+		}
 	}
-	if len(broken) > 0 {
-		f = failure{strings.Join(broken, "\n"), k.tell(s)}
+	switch {
+	case err != nil:
+		k.ended = true // rapid would try it again with less, and wait each time
+		return failure{rules: "the check has not ended", text: err.Error()}
+	case len(broken) > 0:
+		var which, wrong []string
+		for _, b := range broken {
+			which = append(which, fmt.Sprintf("rule %q", b.rule.name))
+			wrong = append(wrong, fmt.Sprintf("rule %q (%s):\n  %s", b.rule.name, b.rule.means, b.wrong))
+		}
+		return failure{"broken: " + strings.Join(which, ", "), strings.Join(wrong, "\n"), k.tell(s)}
 	}
-	return f
+	return failure{}
+}
+
+// try runs a check, and returns the rules that are broken.
+func (k *kit) try(t *testing.T, p *plan) (*seen, []fault, error) {
+	s, err := k.bubble(t, p, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.do(s.learn)
+	return s, k.judge(s), nil
 }
 
 // realChecks is how many checks there are in real time.
 const realChecks = 10
 
+// fault is a rule that is broken, and how.
+type fault struct {
+	rule  rule
+	wrong string
+}
+
 // judge returns the rules that are broken.
-func (k *kit) judge(s *seen) (broken []string) {
+func (k *kit) judge(s *seen) (broken []fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range k.rules {
 		if wrong := r.holds(s); wrong != "" {
-			broken = append(broken, fmt.Sprintf("rule %q (%s): %s", r.name, r.means, wrong))
+			broken = append(broken, fault{r, wrong})
 		}
 	}
 	return broken
 }
 
-// tell says what was asked, and what happened.
+// tell says what happened.
 func (k *kit) tell(s *seen) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var b strings.Builder
-	fmt.Fprintf(&b, "what was asked:\n%s", s.plan)
-	for _, c := range s.plan.clients {
-		fmt.Fprintf(&b, "  a %s client of load %s\n", c.Temper, k.loads[c.Load].name)
-	}
 	fmt.Fprintf(&b, "what happened:\n%s\n", strings.Join(s.story(), "\n"))
 	for _, n := range s.notes {
 		fmt.Fprintf(&b, "note: %s\n", n)

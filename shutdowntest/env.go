@@ -6,6 +6,9 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -132,10 +135,16 @@ type Watched struct {
 	closer io.Closer
 	seen   *seen
 
-	closed time.Time   // when Close was called; the zero time: it was not
-	under  int         // how many were using it then
-	after  []time.Time // uses after that
-	using  int
+	closed time.Time // when Close was called; the zero time: it was not
+	using  []*use    // that have not ended
+	under  []*use    // those then
+	after  *use      // the first one after that
+}
+
+// use is a use of a dependency.
+type use struct {
+	at    time.Time
+	where string // the file and line of the call of Use
 }
 
 // Watch returns a Watched in place of a dependency. Give its Close to whatever closes the
@@ -153,7 +162,7 @@ func (e *Env) Watch(name string, closer io.Closer) *Watched {
 func (w *Watched) Close() error {
 	w.seen.do(func() {
 		if w.closed.IsZero() {
-			w.closed, w.under = time.Now(), w.using
+			w.closed, w.under = time.Now(), slices.Clone(w.using)
 			w.seen.event("%s is closed", w.name)
 		}
 	})
@@ -167,13 +176,17 @@ func (w *Watched) Close() error {
 //
 //	defer db.Use()()
 func (w *Watched) Use() (done func()) {
+	_, file, line, _ := runtime.Caller(1)
+	u := &use{time.Now(), fmt.Sprintf("%s:%d", filepath.Base(file), line)}
 	w.seen.do(func() {
-		if w.using++; !w.closed.IsZero() {
-			w.after = append(w.after, time.Now())
-			w.seen.event("%s is used, and is closed", w.name)
+		if w.using = append(w.using, u); w.after == nil && !w.closed.IsZero() {
+			w.after = u
+			w.seen.event("%s is used in %s, and is closed", w.name, u.where)
 		}
 	})
-	return sync.OnceFunc(func() { w.seen.do(func() { w.using-- }) })
+	return sync.OnceFunc(func() {
+		w.seen.do(func() { w.using = slices.DeleteFunc(w.using, func(o *use) bool { return o == u }) })
+	})
 }
 
 // claim is a piece of work that a worker has taken.

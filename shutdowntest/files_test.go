@@ -50,3 +50,16 @@ func TestSocketName(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// Of the goroutines that were left those of the service come first, and lastcall's last.
+func TestLeftovers(t *testing.T) {
+	ours := "goroutine 5 [select]:\ngithub.com/lastcall-go/lastcall/drain.(*Group).wait(0x1)\n\t/x/drain/group.go:3 +0x1\ncreated by github.com/lastcall-go/lastcall/drain.New in goroutine 1\n\t/x/drain/group.go:1 +0x1"
+	theirs := "goroutine 6 [chan receive]:\nnet/http.(*conn).serve(0x1)\n\t/x/server.go:3 +0x1\ncreated by net/http.(*Server).Serve in goroutine 1\n\t/x/server.go:1 +0x1"
+	users := "goroutine 7 [sleep]:\ntime.Sleep(0x1)\n\t/x/time.go:3 +0x1\nexample.com/orders.run(0x1)\n\t/x/orders.go:3 +0x1\ncreated by example.com/orders.New in goroutine 1\n\t/x/orders.go:1 +0x1"
+	got := leftovers([]string{ours, theirs, users})
+	want := "3 goroutines were left\n  created by example.com/orders.New at orders.go:1: sleep\n  created by net/http.(*Server).Serve at server.go:1: chan receive\n" +
+		"  created by github.com/lastcall-go/lastcall/drain.New at group.go:1: select\n" + users
+	if got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+}

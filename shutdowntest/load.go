@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -54,24 +55,49 @@ type call struct {
 	heard        heard
 }
 
-// heard is what came over the wire for a call: how many messages and bytes, the last
-// status of HTTP, and whether an answer broke off.
+// heard is what came over the wire for a call.
 type heard struct {
-	messages, size, status int
-	broken                 error
+	lengths [2]int // messages and bytes
+	status  int    // the last one of HTTP
+	broken  error  // the answer broke off
+	body    string // the beginning of an answer with the status of an error
+	rpc     error  // how the last RPC failed
+	good    bool   // some answer was not an error
+	made    bool   // there was an RPC or a request
 }
 
-// why returns what is known of a call that failed: its errors, and before them the status
-// of its answer, which RPCs do not have.
+// mostBody is how much of the body of an error is shown.
+const mostBody = 100
+
+// answer returns the status and the beginning of the body, or how the RPC ended.
+func (h heard) answer() string {
+	switch {
+	case h.rpc != nil:
+		return h.rpc.Error()
+	case h.status == 0:
+		return "no answer"
+	}
+	text := strings.TrimSpace(fmt.Sprintf("%d %s", h.status, http.StatusText(h.status)))
+	if line, _, _ := strings.Cut(strings.TrimSpace(h.body), "\n"); line != "" {
+		text += fmt.Sprintf(" (%q)", line)
+	}
+	return text
+}
+
+// why returns what is known of a call that failed: the status of its answer, which RPCs do
+// not have, and its errors.
 func (c *call) why() error {
-	err := errors.Join(c.err, c.heard.broken)
+	err := c.err
+	if err == nil || c.heard.broken != nil && !errors.Is(err, c.heard.broken) {
+		err = errors.Join(err, c.heard.broken)
+	}
 	switch {
 	case c.heard.status == 0:
 		return err
 	case err == nil:
-		return fmt.Errorf("status %d", c.heard.status)
+		return fmt.Errorf("status %s", c.heard.answer())
 	default:
-		return fmt.Errorf("status %d, %w", c.heard.status, err)
+		return fmt.Errorf("status %s, %w", c.heard.answer(), err)
 	}
 }
 
@@ -90,8 +116,8 @@ func (c *call) dishonest() string {
 		return ""
 	case c.ok():
 		if !c.whole() {
-			return fmt.Sprintf("it ended as a success with %d messages and %d bytes, and in calm there are %d and %d",
-				c.heard.messages, c.heard.size, c.load.calm[0].heard.messages, c.load.calm[0].heard.size)
+			a, b := c.heard.lengths, c.load.calm[0].heard.lengths
+			return fmt.Sprintf("it ended as a success with %d messages and %d bytes, and in calm there are %d and %d", a[0], a[1], b[0], b[1])
 		}
 		return ""
 	case c.load.grpc != nil:
@@ -108,9 +134,9 @@ func (c *call) dishonest() string {
 		switch {
 		case c.heard.broken != nil || c.heard.status == http.StatusServiceUnavailable || c.load.endless() || retried(c.err):
 		case c.failed():
-			return fmt.Sprintf("it was answered with %d, which clients do not retry", c.heard.status)
+			return fmt.Sprintf("it was answered with %s, which clients do not retry", c.heard.answer())
 		case c.heard.status != 0:
-			return fmt.Sprintf("its answer was %d, whole, and an error to its load: %v\n(if clients retry that, the load returns it as a status of gRPC, Unavailable)", c.heard.status, c.err)
+			return fmt.Sprintf("its answer was %s, whole, and an error to its load: %v\n(if clients retry that, the load returns it as a status of gRPC, Unavailable)", c.heard.answer(), c.err)
 		}
 	}
 	return ""
@@ -213,7 +239,7 @@ type countedConn struct {
 
 func (c countedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	hear(c.ctx, func(h *heard) { h.size += n })
+	hear(c.ctx, func(h *heard) { h.lengths[1] += n })
 	return n, err
 }
 
@@ -252,9 +278,15 @@ func (counter) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context 
 func (counter) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
 func (counter) HandleConn(context.Context, stats.ConnStats)                       {}
 func (counter) HandleRPC(ctx context.Context, s stats.RPCStats) {
-	if in, ok := s.(*stats.InPayload); ok {
-		hear(ctx, func(h *heard) { h.messages++; h.size += in.Length })
-	}
+	hear(ctx, func(h *heard) {
+		h.made = true
+		switch s := s.(type) {
+		case *stats.InPayload:
+			h.good, h.lengths[0], h.lengths[1] = true, h.lengths[0]+1, h.lengths[1]+s.Length
+		case *stats.End:
+			h.rpc, h.good = s.Error, h.good || s.Error == nil
+		}
+	})
 }
 
 // counting counts the bytes of answers. Requests end with the call, also if its load has
@@ -273,7 +305,11 @@ func (t counting) RoundTrip(req *http.Request) (*http.Response, error) {
 		hear(t.call, func(h *heard) { h.broken = err })
 		return nil, err
 	}
-	hear(t.call, func(h *heard) { h.status, h.broken = res.StatusCode, nil; h.messages++ })
+	hear(t.call, func(h *heard) {
+		h.status, h.broken, h.body, h.made = res.StatusCode, nil, "", true
+		h.good = h.good || res.StatusCode < http.StatusBadRequest
+		h.lengths[0]++
+	})
 	body := countedBody{res.Body, t.call}
 	if res.Body = body; res.StatusCode == http.StatusSwitchingProtocols {
 		if w, ok := body.ReadCloser.(io.Writer); ok { // as clients of WebSockets expect
@@ -294,7 +330,10 @@ type countedBody struct {
 func (b countedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	hear(b.call, func(h *heard) {
-		h.size += n
+		h.lengths[1] += n
+		if h.status >= http.StatusBadRequest {
+			h.body += string(p[:min(n, max(0, mostBody-len(h.body)))])
+		}
 		if err != nil && !errors.Is(err, io.EOF) {
 			h.broken = err
 		}

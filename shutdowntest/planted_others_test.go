@@ -2,6 +2,7 @@ package shutdowntest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -113,6 +114,25 @@ func batcher(e *Env, f func(context.Context) error, after ...controller.WorkerOp
 				}
 			}
 		}, after...))
+}
+
+// queued is a service whose handlers queue jobs for a worker, which starts them and does not
+// wait. Settle is long: a job is under way when closers run if a call came right before the drain.
+func queued(e *Env) *controller.Controller {
+	jobs, db := make(chan int, 100), e.Watch("db", nil)
+	return e.Must(controller.New(lastcall.DefaultBudget(),
+		controller.WithServer("grpc", grpcServer(e, &rpcs{stream: ticks, unary: func(context.Context) error { jobs <- 1; return nil }})),
+		controller.WithWorker("jobs", func(claim, _ context.Context) error {
+			for {
+				select {
+				case <-jobs:
+					done := e.Claim(claim, "jobs")
+					time.AfterFunc(takes, func() { db.Use()(); done() })
+				case <-claim.Done():
+					return nil
+				}
+			}
+		}, controller.After("grpc")), controller.WithCloser("db", db.Close)))
 }
 
 // Bugs that the issue does not name are found as well.
@@ -246,6 +266,10 @@ func TestPlantedOthers(t *testing.T) {
 		}, nil, []Load{GRPC("grpc", unary)}},
 		"a closer that fails": {"empty", func(e *Env) *controller.Controller {
 			return newController(e, controller.WithCloser("db", func() error { return fmt.Errorf("no such thing") }))
+		}, nil, nil},
+		"a worker that does not wait for what it has claimed": {"ordered", queued, nil, []Load{GRPC("grpc", unary), GRPC("grpc", stream)}},
+		"a worker that cannot write its last batch": {"empty", func(e *Env) *controller.Controller {
+			return newController(e, controller.WithWorker("batch", func(claim, _ context.Context) error { <-claim.Done(); return lastcall.Failed(errors.New("disk full")) }))
 		}, nil, nil},
 		"a handler that waits for room in a queue": {"not lost", func(e *Env) *controller.Controller {
 			q := make(chan int, 1)

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -98,6 +99,15 @@ func TestWrongCalls(t *testing.T) {
 		"a nil controller":   {func(*Env) *controller.Controller { return nil }, Without("honest", "x"), "the controller is nil"},
 		"it cannot be built": {func(e *Env) *controller.Controller { e.Fatal("no database"); return nil }, Without("honest", "x"), "no database"},
 		"a call that fails":  {onGRPC(&rpcs{unary: func(context.Context) error { return errAsked }}), GRPC("grpc", unary), "in calm"},
+		"answers that are errors": {onWeb(func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "no such order\nat all", http.StatusNotFound)
+		}), HTTP("web", get), `404 Not Found ("no such order")`},
+		"a load without a call": {onGRPC(&rpcs{}), GRPC("grpc", call), "makes no call"},
+		"a load that hides errors": {onGRPC(&rpcs{unary: func(context.Context) error { return errAsked }}), GRPC("grpc", func(ctx context.Context, cc *grpc.ClientConn) error {
+			_ = unary(ctx, cc)
+			return nil
+		}), errAsked.Error()},
+		"a probe of nothing": {onWeb(http.NotFound), Probe("web", "/redyz"), "probe /redyz to web has not said ready"},
 		"it never accepts": {func(e *Env) *controller.Controller {
 			return newController(e, controller.WithServer("grpc", grpc.NewServer(), controller.ServedElsewhere(make(chan struct{}))))
 		}, Without("honest", "x"), "not ready after"},
@@ -108,6 +118,28 @@ func TestWrongCalls(t *testing.T) {
 				t.Errorf("it says %q, want %q", text, tt.want)
 			}
 		})
+	}
+}
+
+// onWeb returns a build of a controller with one HTTP server.
+func onWeb(h http.HandlerFunc) build {
+	return func(e *Env) *controller.Controller {
+		return newController(e, controller.WithServer("web", httpServer(e, h)))
+	}
+}
+
+// What a check does not ask for is in the log.
+func TestUnasked(t *testing.T) {
+	k := newKit([]Load{Raw("grpc", func(context.Context, net.Conn) error { return nil })}, func(k *kit) {
+		k.build = func(e *Env) *controller.Controller {
+			return newController(e, controller.WithServer("web", httpServer(e, page)), controller.WithServer("grpc", grpcServer(e, &rpcs{})))
+		}
+	})
+	if err := k.calibrate(t, calmCalls); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(k.said, "\n"); !strings.Contains(got, `listener "web"`) || !strings.Contains(got, "reads nothing") {
+		t.Errorf("it says %q", got)
 	}
 }
 

@@ -28,7 +28,7 @@ func rules() []rule {
 		{"drained", "a stream that does not end by itself ends when the drain begins, and does not hold it until the timer", drained},
 		{"ordered", "nothing was closed under a handler or worker that used it", ordered},
 		{"quiet", "no work was claimed after announce", quiet},
-		{"empty", "no goroutine, connection, file or dependency was left", empty},
+		{"empty", "no goroutine, connection, file or dependency was left, and no closer or worker failed", empty},
 		{"told", "telemetry was flushed, after everything that it tells of, and in time", told},
 	}
 }
@@ -141,8 +141,8 @@ func notLost(s *seen) string {
 					what += "\n(if it waited for a worker or server that ends earlier: that has to be After the one of this call)"
 				}
 			}
-			return fmt.Sprintf("%s began at %s, before the drain at %s, takes at most %v and had until the timer at %s; it %s",
-				c.name, s.since(c.begun), s.since(s.drain()), c.load.took.longest, s.since(s.timer()), what)
+			return fmt.Sprintf("%s began at %s, before the drain at %s, takes at most %v and had until %s; it %s",
+				c.name, s.since(c.begun), s.since(s.drain()), c.load.took.longest, s.until(), what)
 		}
 	}
 	return ""
@@ -166,8 +166,8 @@ func drained(s *seen) string {
 	}
 	for _, c := range s.calls {
 		if s.fair(c) && c.load.endless() && (!c.over || !c.ended.Before(s.timer())) && s.serves(c, s.timer().Add(-1)) {
-			return fmt.Sprintf("%s does not end by itself, and did not end at the drain at %s; the timer was at %s, and it %s",
-				c.name, s.since(s.drain()), s.since(s.timer()), s.end(c.ended))
+			return fmt.Sprintf("%s does not end by itself, and ended neither when the drain began at %s nor before %s: it %s",
+				c.name, s.since(s.drain()), s.until(), s.end(c.ended))
 		}
 	}
 	return ""
@@ -176,10 +176,10 @@ func drained(s *seen) string {
 func ordered(s *seen) string {
 	for _, w := range s.watched {
 		switch {
-		case w.under > 0:
-			return fmt.Sprintf("%s was closed at %s, under %d uses", w.name, s.since(w.closed), w.under)
-		case len(w.after) > 0:
-			return fmt.Sprintf("%s was closed at %s, and used at %s", w.name, s.since(w.closed), s.since(w.after[0]))
+		case len(w.under) > 0:
+			return fmt.Sprintf("%s was closed at %s, under %s, the first one in %s since %s", w.name, s.since(w.closed), count(len(w.under), "use"), w.under[0].where, s.since(w.under[0].at))
+		case w.after != nil:
+			return fmt.Sprintf("%s was closed at %s, and used at %s in %s", w.name, s.since(w.closed), s.since(w.after.at), w.after.where)
 		case w.closed.IsZero():
 			continue
 		}
@@ -209,7 +209,7 @@ func quiet(s *seen) string {
 
 func empty(s *seen) string {
 	for _, c := range s.open {
-		return fmt.Sprintf("%d connections were open when it returned, the first one to %s, accepted at %s", len(s.open), c.listener, s.since(c.opened))
+		return fmt.Sprintf("%s open when it returned, the first one to %s, accepted at %s", were(len(s.open), "connection"), c.listener, s.since(c.opened))
 	}
 	if len(s.unclosed) > 0 {
 		return fmt.Sprintf("the listener %s was not closed when it returned", s.unclosed[0])
@@ -218,25 +218,27 @@ func empty(s *seen) string {
 		return leftovers(s.left)
 	}
 	if len(s.files) > 0 {
-		return fmt.Sprintf("%d files or sockets were left open: %s", len(s.files), strings.Join(s.files, ", "))
+		return fmt.Sprintf("%s left open: %s", were(len(s.files), "descriptor"), strings.Join(s.files, ", "))
 	}
 	for _, w := range s.watched {
 		if w.closed.IsZero() || w.closed.After(s.ended) && !s.ended.IsZero() {
 			return fmt.Sprintf("%s was not closed when it returned", w.name)
 		}
 	}
-	return unclosed(s)
+	return failed(s)
 }
 
-// unclosed: no closer failed. One that was given too little time by a budget that was drawn
-// has not.
-func unclosed(s *seen) string {
+// failed: no closer failed, nor a worker in a shutdown that had its time. A closer that was
+// given too little by a budget that was drawn has not failed.
+func failed(s *seen) string {
 	if s.report == nil {
 		return ""
 	}
 	for _, c := range s.report.Failures() {
 		short := c.Result == report.ResultTimedOut || errors.Is(c.Err, context.Canceled) || errors.Is(c.Err, context.DeadlineExceeded)
-		if c.Op == report.OpClose && (!short || s.plan.own && !s.hurry()) {
+		switch {
+		case c.Op == report.OpClose && (!short || s.plan.own && !s.hurry()),
+			c.Op == report.OpWork && !short && !s.hurry() && s.ended.Before(s.timer()) && !errors.Is(c.Err, errAsked):
 			return c.String()
 		}
 	}

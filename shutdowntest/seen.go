@@ -95,6 +95,30 @@ func (s *seen) timer() time.Time {
 	return at
 }
 
+// until says when the timer fires: what a stop function has of its deadline is a timer to
+// the rules, and not to its author.
+func (s *seen) until() string {
+	if s.report == nil {
+		return fmt.Sprintf("%s (its deadline at %s, less a reserve of %v)", s.since(s.timer()), s.since(s.deadline()), s.budget.Reserve)
+	}
+	return "the timer at " + s.since(s.timer())
+}
+
+// count and were say how many, in words that fit.
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
+func were(n int, what string) string {
+	if n == 1 {
+		return count(n, what) + " was"
+	}
+	return count(n, what) + " were"
+}
+
 // hurry reports whether the check has forced the shutdown, or may have.
 func (s *seen) hurry() bool { return !s.forced.IsZero() || !s.hurried.IsZero() }
 

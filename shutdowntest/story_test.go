@@ -65,39 +65,11 @@ func handler(events http.HandlerFunc) http.Handler {
 	return mux
 }
 
-// get reads a page to its end, as a client does.
-func get(path string) func(context.Context, *http.Client) error {
-	return func(ctx context.Context, c *http.Client) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://service"+path, http.NoBody)
-		if err != nil {
-			return err
-		}
-		res, err := c.Do(req)
-		if err != nil {
-			return err
-		}
-		defer res.Body.Close()
-		_, err = io.ReadAll(res.Body)
-		return err
-	}
-}
-
 // newService is what main calls, with listeners of its own.
 func newService(budget lastcall.Budget, lis net.Listener, db io.Closer, h http.Handler) (*controller.Controller, error) {
 	return controller.New(budget,
 		controller.WithServer("http", httpadapter.New(lis, &http.Server{Handler: h})),
 		controller.WithCloser("db", db.Close),
-	)
-}
-
-func testBefore(t *testing.T) {
-	shutdowntest.CheckServer(t, func(e *shutdowntest.Env) (stop func(context.Context)) {
-		srv, lis := &http.Server{Handler: handler(events)}, e.Listen("http")
-		go srv.Serve(lis)                                          //nolint:errcheck // it ends with the stop
-		return func(ctx context.Context) { _ = srv.Shutdown(ctx) } // what main does at SIGTERM
-	},
-		shutdowntest.HTTP("http", get("/orders/1")),
-		shutdowntest.HTTP("http", get("/events")),
 	)
 }
 
@@ -113,6 +85,46 @@ func testWith(t *testing.T, h http.Handler) {
 
 // TestShutdown is the test of docs/testing.md, when its service is right.
 func TestShutdown(t *testing.T) { testWith(t, handler(eventsDrain)) }
+
+// consume returns a worker: it takes jobs until claim ends, and finishes the one that it has.
+// claimed does nothing in main.
+func consume(take func(context.Context) (string, error), write func(context.Context, string) error, claimed func(context.Context) (done func())) func(claim, work context.Context) error {
+	return func(claim, work context.Context) error {
+		for {
+			job, err := take(claim)
+			if err != nil {
+				return nil //nolint:nilerr // claim has ended
+			}
+			done := claimed(claim)
+			err = write(work, job)
+			done()
+			if err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// TestWorker is the test of docs/testing.md for a worker.
+func TestWorker(t *testing.T) {
+	take := func(ctx context.Context) (string, error) { // a queue that always has a job, after a while
+		select {
+		case <-time.After(300 * time.Millisecond):
+			return "an order", nil
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+	write := func(context.Context, string) error { time.Sleep(100 * time.Millisecond); return nil }
+	shutdowntest.Check(t, func(e *shutdowntest.Env) *controller.Controller {
+		db := e.Watch("db", io.NopCloser(nil))
+		claimed := func(claim context.Context) func() { return e.Claim(claim, "orders") }
+		return e.Must(controller.New(e.Budget(),
+			controller.WithWorker("orders", consume(take, write, claimed)),
+			controller.WithCloser("db", db.Close),
+		))
+	})
+}
 
 // service is one with gRPC.
 type service struct {
