@@ -23,8 +23,8 @@ import (
 
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/grpcadapter"
-	"github.com/lastcall-go/lastcall/internal/mempipe"
 	"github.com/lastcall-go/lastcall/internal/busy"
+	"github.com/lastcall-go/lastcall/internal/mempipe"
 	"github.com/lastcall-go/lastcall/internal/tlstest"
 )
 
@@ -241,9 +241,7 @@ func quick() lastcall.Budget {
 func begin(t *testing.T, n *network, s setup) *instance {
 	t.Helper()
 	l := &instance{adapter: grpcadapter.New(n.Listener, s.adapter...)}
-	if !inBubble() {
-		l.machine = busy.Watch(t.Context().Done())
-	}
+	l.machine = busy.Watch(t.Context().Done())
 	service, budget := s.service, s.budget
 	if service == nil {
 		service = fnService{}

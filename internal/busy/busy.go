@@ -12,6 +12,7 @@ const beat = 5 * time.Millisecond
 
 // Clock measures until the channel that Watch was given is closed.
 type Clock struct {
+	over         <-chan struct{}
 	mu           sync.Mutex
 	last         time.Time
 	all, longest time.Duration
@@ -20,18 +21,21 @@ type Clock struct {
 // Watch begins to measure. In a bubble of testing/synctest there is nothing to measure: a nil
 // Clock says so.
 func Watch(over <-chan struct{}) *Clock {
-	c := &Clock{last: time.Now()}
-	go func() {
-		for {
-			select {
-			case <-time.After(beat):
-				c.Late()
-			case <-over:
-				return
-			}
-		}
-	}()
+	if time.Now().Year() < 2020 { // the clock of a bubble begins in the year 2000
+		return nil
+	}
+	c := &Clock{over: over, last: time.Now()}
+	time.AfterFunc(beat, c.look) // no goroutine that tests would find left
 	return c
+}
+
+func (c *Clock) look() {
+	select {
+	case <-c.over:
+	default:
+		c.Late()
+		time.AfterFunc(beat, c.look)
+	}
 }
 
 // Late returns for how long in all a timer of 5 ms was late by 5 ms or more, and for how long
