@@ -73,11 +73,11 @@ var outside = map[string][]string{
 var testOnly = []string{
 	"testing", "net/http/httptest", "pgregory.net/rapid", "go.uber.org/goleak",
 	"google.golang.org/grpc/test", "google.golang.org/grpc/interop",
-	module + "/internal/mempipe", module + "/internal/tlstest", module + "/shutdowntest", module + "/internal/contracttest", module + "/internal/proptest",
+	module + "/internal/busy", module + "/internal/mempipe", module + "/internal/tlstest", module + "/shutdowntest", module + "/internal/contracttest", module + "/internal/proptest",
 }
 
 // forTests are packages that only tests import, and that import what tests do.
-var forTests = []string{"shutdowntest", "shutdowntest/faults", "internal/mempipe", "internal/tlstest", "internal/contracttest", "internal/proptest"}
+var forTests = []string{"shutdowntest", "shutdowntest/faults", "internal/busy", "internal/mempipe", "internal/tlstest", "internal/contracttest", "internal/proptest"}
 
 // pure is what package fsm may import of the standard library: no clock, no
 // goroutine, no I/O.

@@ -75,3 +75,31 @@ func TestG1_StoppedAtWork(t *testing.T) {
 		}
 	})
 }
+
+// G8: an answer for the summary that the process could not give because it was stopped is not
+// late when it goes on.
+func TestG8_StoppedBeforeAnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := New(lastcall.Budget{Total: time.Minute, Reserve: time.Second}, WithSignals(), WithoutStderr(), WithoutStacks())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := newRun(context.Background(), c, c.config, heard{signals: signals{stop: func() {}}})
+		c.Shutdown(nil)
+		r.takeIn()
+		const stopped = 5 * time.Second
+		answered, stop := false, true
+		asked := r.ask(report.OpInFlight, "s", func() { time.Sleep(stopped + answerTime/2) }, func() { answered = true })
+		asked.grace = answerTime
+		r.await(r.nothingFresh, func() time.Time {
+			if stop {
+				stop = false
+				time.Sleep(stopped)
+			}
+			return r.freshUntil()
+		})
+		if r.expireOld(r.calls); !answered || r.suspended != stopped {
+			t.Errorf("answered: %v, suspended for %v", answered, r.suspended)
+		}
+	})
+}

@@ -94,11 +94,16 @@ func (c *Controller) notRun(err error) report.Report {
 	}
 	over := make(chan struct{})
 	sayReason(r, func() { close(over) })
-	limit := time.NewTimer(tellTime)
-	defer limit.Stop()
-	select {
-	case <-over:
-	case <-limit.C:
+	for began := time.Now(); time.Since(began) < toldTime; {
+		until := time.Now().Add(tellTime)
+		select {
+		case <-over:
+			return r
+		case <-time.After(time.Until(until)):
+		}
+		if time.Since(until) <= grace { // otherwise what writes the line has had no processor either
+			return r
+		}
 	}
 	return r
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/busy"
 	"github.com/lastcall-go/lastcall/report"
 
 	"github.com/lastcall-go/lastcall/controller"
@@ -49,7 +50,7 @@ func reasonChild(kind string) int {
 			return 99
 		}
 	}
-	c, err := controller.New(lastcall.Budget{Total: time.Second, Reserve: 600 * time.Millisecond}, opts...)
+	c, err := controller.New(lastcall.Budget{Total: 1500 * time.Millisecond, Reserve: 1400 * time.Millisecond}, opts...)
 	if err != nil {
 		fmt.Println(err)
 		return 99
@@ -61,13 +62,14 @@ func reasonChild(kind string) int {
 	default:
 		c.Shutdown(nil)
 	}
+	machine := busy.Watch(nil)
 	r := c.Run(context.Background())
 	if kind == "runs twice" {
 		r = c.Run(context.Background())
 	}
 	fmt.Println(r)
-	if r.NotRun == nil && r.Ended.After(r.Deadline.Add(200*time.Millisecond)) {
-		fmt.Println("Run was late by", r.Ended.Sub(r.Deadline))
+	if stopped, _ := machine.Late(); r.NotRun == nil && r.Ended.Sub(r.Deadline) > 200*time.Millisecond+stopped {
+		fmt.Println("Run was late by", r.Ended.Sub(r.Deadline), "and the machine stopped for", stopped)
 	}
 	return r.ExitCode()
 }
@@ -112,6 +114,10 @@ func TestReason(t *testing.T) {
 			t.Parallel()
 			var stderr bytes.Buffer
 			code, said := runReason(t, kind, &stderr)
+			for tries := 1; tries < 5 && strings.Contains(said, "stderr has not returned"); tries++ { // the machine was too busy for it
+				stderr.Reset()
+				code, said = runReason(t, kind, &stderr)
+			}
 			got := stderr.String()
 			if code != tt.exit || !strings.HasPrefix(got, tt.want) || (got == "") != (tt.want == "") {
 				t.Errorf("exit code %d, stderr %q, having said\n%.2000s", code, got, said)

@@ -54,6 +54,11 @@ func (r *run) resume(late time.Duration, well time.Time) bool {
 			c.due = c.due.Add(lost)
 		}
 	}
+	for _, c := range r.calls { // what takes next to no time has had none: an answer for the summary, too
+		if !c.told {
+			c.since = c.since.Add(lost)
+		}
+	}
 	s := r.newStep(report.KindWarning, "suspended")
 	s.Text = fmt.Sprintf("the process was suspended: it woke %s after its timer", report.Round(late))
 	r.tell(*s)

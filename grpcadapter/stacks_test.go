@@ -158,6 +158,9 @@ func TestG15_DeafHandlers(t *testing.T) {
 			t.Errorf("%s: the log does not say %s in %q:\n%s", name, place, line, &log)
 		}
 	}
+	if r.Suspended > 0 {
+		return // the machine may have stopped right before the timer, until after it
+	}
 	// right before the timer all streams are there, and the one that stands elsewhere is named, too
 	at := strings.Index(log.String(), `"message":"progress"`)
 	if early := log.String()[:max(at, 0)]; !strings.Contains(early, fmt.Sprintf("x%d; ", streams-1)) || !strings.Contains(early, fmt.Sprintf("stacks_test.go:%d ", d.stream.Load())) {

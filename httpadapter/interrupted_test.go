@@ -238,6 +238,7 @@ func TestInterruptedAnswersUntilTheClose(t *testing.T) {
 			}},
 		} {
 			t.Run(how+" "+name, func(t *testing.T) {
+				t.Parallel()
 				n := on(t, tcp(t), how)
 				options := []httpadapter.Option(nil)
 				if how != h1 && how != h1s {

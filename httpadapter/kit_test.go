@@ -19,6 +19,7 @@ import (
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/fsm"
 	"github.com/lastcall-go/lastcall/httpadapter"
+	"github.com/lastcall-go/lastcall/internal/busy"
 	"github.com/lastcall-go/lastcall/internal/tlstest"
 	"github.com/lastcall-go/lastcall/report"
 )
@@ -229,6 +230,7 @@ type instance struct {
 	last    report.Report
 	took    time.Duration
 	over    chan struct{}
+	machine *busy.Clock
 }
 
 func begin(t testing.TB, n *network, s setup) *instance {
@@ -258,6 +260,7 @@ func begin(t testing.TB, n *network, s setup) *instance {
 		t.Fatal(err)
 	}
 	l.Controller = ctl
+	l.machine = busy.Watch(t.Context().Done())
 	go func() {
 		defer close(l.over)
 		l.last = ctl.Run(context.Background())
@@ -282,8 +285,9 @@ func (l *instance) report(t testing.TB) report.Report {
 	t.Helper()
 	<-l.over
 	r := l.last
-	if r.Ended.After(r.Deadline) {
-		t.Errorf("Run returned %v after the deadline", r.Ended.Sub(r.Deadline))
+	stopped, _ := l.machine.Late()
+	if late := r.Ended.Sub(r.Deadline); late > stopped {
+		t.Errorf("Run returned %v after the deadline, and the machine stopped for %v", late, stopped)
 	}
 	for _, w := range r.Work {
 		if w.Kind != lastcall.WorkCall && w.Before+w.Arrived != w.Completed+w.Cancelled+w.Cut+w.Running {
@@ -308,6 +312,15 @@ func (l *instance) wantTook(t testing.TB, want time.Duration) {
 	t.Helper()
 	if l.took != want {
 		t.Errorf("the shutdown took %v, want %v\n%v", l.took, want, l.last)
+	}
+}
+
+// wantWithin checks in real time how long a shutdown took, but for the time in which the
+// machine stopped.
+func (l *instance) wantWithin(t testing.TB, want time.Duration) {
+	t.Helper()
+	if stopped, _ := l.machine.Late(); l.took > want+stopped {
+		t.Errorf("the shutdown took %v, and the machine stopped for %v\n%v", l.took, stopped, l.last)
 	}
 }
 

@@ -76,9 +76,7 @@ func TestWriteTimeout(t *testing.T) {
 	raw(t, n.connect(t), "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	<-in
 	wantDrained(t, l.shutdown(t))
-	if l.took > 5*time.Second {
-		t.Errorf("the shutdown took %v", l.took)
-	}
+	l.wantWithin(t, 5*time.Second)
 }
 
 // net/http reads what is left of a short body that the handler did not read. In the drain a

@@ -125,9 +125,7 @@ func loseNone(t *testing.T, how string, settle time.Duration) (served, refused i
 	if len(lost) > 0 {
 		t.Errorf("%d of %d requests that came to a handler were not answered: %v", len(lost), served, lost)
 	}
-	if took := r.Took(); took > settle+5*time.Second {
-		t.Errorf("the shutdown took %v\n%v", took, r)
-	}
+	lc.wantWithin(t, settle+5*time.Second)
 	return served, int(l.refused.Load())
 }
 

@@ -39,7 +39,7 @@ func TestG15_DeafHandler(t *testing.T) {
 		in <- [2]int{line + 2, task}
 		<-never
 	})
-	c, err := controller.New(lastcall.Budget{Total: 4 * time.Second, Reserve: 2 * time.Second}, controller.WithSignals(), controller.WithoutStderr(),
+	c, err := controller.New(lastcall.Budget{Total: 2500 * time.Millisecond, Reserve: 2 * time.Second}, controller.WithSignals(), controller.WithoutStderr(),
 		controller.WithServer("http", httpadapter.New(lis, &http.Server{Handler: mux, ReadHeaderTimeout: time.Second})),
 		controller.WithServer("background", background, controller.After("http")))
 	if err != nil {
@@ -137,7 +137,7 @@ func deafApart(t *testing.T, how, router string, route func(*http.ServeMux, stri
 	handler, options := route(mux, how)
 	n := tcp(t)
 	l := begin(t, n, setup{ // over HTTP/2 with labels of the user's
-		budget: lastcall.Budget{Total: 4 * time.Second, Reserve: 2 * time.Second}, adapter: options, server: &http.Server{
+		budget: lastcall.Budget{Total: 2500 * time.Millisecond, Reserve: 2 * time.Second}, adapter: options, server: &http.Server{
 			Handler: handler, ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
 				if how == h2c {
 					return pprof.WithLabels(ctx, pprof.Labels("mine", "yes"))
