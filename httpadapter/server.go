@@ -42,7 +42,7 @@ type Server struct {
 	cancel   context.CancelCauseFunc // ends the contexts of all requests; nil before Serve
 	cause    error                   // with which they were ended; nil before
 	served   bool                    // Serve was called
-	hooked   bool                    // the http.Server has our hooks
+	others   bool                    // the http.Server is another adapter's
 	drained  bool                    // GracefulStop was called
 	lateness time.Duration           // from the last request's end to that of GracefulStop
 }
@@ -222,6 +222,9 @@ func (s *Server) enter() error {
 // hook puts our hooks around those of the user.
 func (s *Server) hook(srv *http.Server) error {
 	if err := s.enter(); err != nil { // the Handler may have been set since New
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.others = true
 		return err
 	}
 	if err := s.routeBy(s.handler.next); err != nil {
@@ -238,9 +241,6 @@ func (s *Server) hook(srv *http.Server) error {
 		}
 		return s.scope(base)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.hooked = true
 	return nil
 }
 
