@@ -32,6 +32,7 @@ func TestStoppedByOtherCode(t *testing.T) {
 	}{
 		"GracefulStop":               {(*grpc.Server).GracefulStop, 3 * time.Second, report.ExitOK, 2 * time.Second, report.OutcomeDrained, "OK", 0},
 		"GracefulStop, and a stream": {(*grpc.Server).GracefulStop, time.Hour, report.ExitInterrupted, 6 * time.Second, report.OutcomeCancelled, "Unavailable", 0},
+		"Stop":                       {(*grpc.Server).Stop, time.Hour, report.ExitInterrupted, 0, report.OutcomeStopped, "Unavailable", 1},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

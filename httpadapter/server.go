@@ -35,6 +35,7 @@ type Server struct {
 	host    atomic.Pointer[lastcall.Host]
 	drains  atomic.Bool   // endEndless was called
 	mute    atomic.Bool   // the function that finds patterns hangs
+	severed atomic.Int64  // requests that Close of the http.Server has cut off
 	changed chan struct{} // of capacity 1: GracefulStop has something to look at
 	stopped chan struct{} // closed when GracefulStop has returned
 
@@ -77,7 +78,7 @@ func New(lis net.Listener, srv *http.Server, opts ...Option) *Server {
 	s.tracker = inflight.New((*request).label)
 	s.conns = httpconn.New(lis, httpconn.Options{
 		Owner: "httpadapter", Calls: &s.calls, HandshakeTime: s.handshakeTime, LeaveHijacked: s.leaveHijacked,
-		Changed: s.poke, Linger: func() time.Duration { return s.within(5 * time.Second) },
+		Changed: s.poke, Elsewhere: func() { s.tracker.Enter(inflight.Announced) }, Linger: func() time.Duration { return s.within(5 * time.Second) },
 	})
 	return s
 }
