@@ -47,7 +47,7 @@ func (s *telling) Notes() []string {
 
 // numbered returns work that tells one call from another.
 func numbered(n int) []lastcall.Work {
-	return []lastcall.Work{{Server: "?", Name: "/a.B/C", Kind: lastcall.WorkUnary, Completed: n}, {Name: "/a.B/D", Kind: lastcall.WorkBidiStream, Cut: n}}
+	return []lastcall.Work{{Server: "?", Name: "/a.B/C", Kind: lastcall.WorkUnary, Completed: n}, {Name: "/a.B/D", Kind: lastcall.WorkBidiStream, Late: n}}
 }
 
 // InFlight is called at the drain, right before the timer, at the timer and the end, Notes at the end, and the
@@ -81,6 +81,36 @@ func TestInFlightAndNotes(t *testing.T) {
 			t.Errorf("calls that came back are among the steps\n%v", r)
 		}
 	})
+}
+
+// Work that other code has cut off, before the timer, was stopped and not drained; that of a server
+// that stops last is cut when the flushers have run.
+func TestWorkThatOtherCodeHasCut(t *testing.T) {
+	for name, tt := range map[string]struct {
+		last    bool
+		outcome report.Outcome
+		code    int
+	}{
+		"cut":             {false, report.OutcomeStopped, report.ExitInterrupted},
+		"cut, stops last": {true, report.OutcomeDrained, report.ExitOK},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, d *diary, _ func()) {
+				s := &telling{server: newServer(d, "s", 0), inFlight: func(int) []lastcall.Work {
+					return []lastcall.Work{{Name: "/a.B/C", Kind: lastcall.WorkUnary, Before: 1, Cut: 1}}
+				}, notes: func() []string { return nil }}
+				var served lastcall.FullServer = s
+				if tt.last {
+					served = lastcall.Last(s)
+				}
+				r, _ := runAfter(mustNew(t, budget, noSignals, withServer("s", served)), time.Minute)
+				wantExit(t, r, tt.code)
+				if r.Outcome != tt.outcome || len(r.Work) != 1 {
+					t.Error(r)
+				}
+			})
+		})
+	}
 }
 
 // answerTime is how long the last line waits for what servers answer.

@@ -48,6 +48,10 @@ func (s *server) hasLost() bool {
 	return t.Cancelled+t.Cut+t.Running > 0
 }
 
+// wasStopped reports whether some of the server's work was ended by a Stop: before the timer,
+// one that other code has called.
+func (s *server) wasStopped() bool { return report.Sum(s.work).Cut > 0 }
+
 // worker is a registered worker and the call that runs it.
 type worker struct {
 	workerConfig

@@ -174,6 +174,9 @@ func (r *run) report() report.Report {
 	if r.idle && r.outcome != report.OutcomeAbandoned && !slices.ContainsFunc(r.servers, (*server).hasLost) {
 		made.Outcome = report.OutcomeIdle // and nothing has come since the timer fired
 	}
+	if r.outcome == report.OutcomeDrained && slices.ContainsFunc(r.servers, (*server).wasStopped) {
+		made.Outcome = report.OutcomeStopped
+	}
 	made.Stacks = r.stacksFor(made)
 	return made
 }

@@ -25,6 +25,7 @@ const (
 	begun    = 1 << iota // grpc has begun its handshake, or it is closed
 	securing             // in ServerHandshake of our Credentials
 	secured              // by them
+	failed               // a read has failed: the peer has gone
 )
 
 // is reports whether one of the bits is set.
@@ -74,8 +75,16 @@ func (c *conn) Write(b []byte) (int, error) {
 // Read is that of the connection inside.
 func (c *conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
+	c.fails(err)
 	c.followRaw(b, n, (*streams).read)
 	return n, err
+}
+
+// fails notes that a read has failed, unless that is because the connection is being closed.
+func (c *conn) fails(err error) {
+	if err != nil && !c.Closing() {
+		c.state.Or(failed)
+	}
 }
 
 // followRaw takes in what was read or written, unless that is not what grpc reads or writes.
@@ -136,6 +145,7 @@ func (c *readySocketConn) ReadOnReady(size int, pool mem.BufferPool) (*[]byte, i
 
 // received notes that something was read, as Read does.
 func (c *conn) received(buf *[]byte, n int, err error) (*[]byte, int, error) {
+	c.fails(err)
 	if n > 0 {
 		c.Received()
 	}

@@ -75,8 +75,11 @@ func (s *Server) begin(r *rpc) bool {
 // end takes in that the handler of an RPC has returned.
 func (s *Server) end(r *rpc) {
 	fate := inflight.ByStage
-	if r.is(cancelled) {
+	switch {
+	case r.is(cancelled):
 		fate = inflight.Cancelled
+	case s.isCut(r):
+		fate = inflight.Cut
 	}
 	s.tracker.End(r, fate)
 }

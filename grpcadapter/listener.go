@@ -43,6 +43,8 @@ type Listener struct {
 	ended         atomic.Pointer[conn] // the last connection that was closed
 	waiting       waiting
 	written       atomic.Pointer[chan struct{}] // nil: awaitGoAways does not wait
+	elsewhere     atomic.Bool                   // other code has called GracefulStop or Stop
+	severed       atomic.Bool                   // it was Stop
 	foreign       foreign.Calls
 }
 

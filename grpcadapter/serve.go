@@ -8,7 +8,6 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/internal/foreign"
 )
 
 // Attach takes in the Life that handlers get. The controller calls it before Serve.
@@ -28,7 +27,7 @@ var errUsed = errors.New("grpcadapter: the gRPC server was stopped before it ser
 var errServed = errors.New("grpcadapter: Serve was called before: a Server belongs to one controller")
 
 // Serve serves until GracefulStop or Stop is called, and returns nil then, also if they were
-// called first. Before that it registers a health service, if the gRPC server has none. The
+// called first. Those of the gRPC server trigger the shutdown as they are called. Before that it registers a health service, if the gRPC server has none. The
 // controller calls it, once: a second call is an error, and so is a gRPC server that was
 // stopped before, which serves nothing. Without a listener it returns
 // lastcall.ErrServedElsewhere.
@@ -57,11 +56,9 @@ func (s *Server) Serve() error {
 		return err
 	}
 	s.findHealth()
-	err := b.Serve(s.listener)
-	_, triggered := s.timerAt() // another adapter of the gRPC server may have stopped it
-	ends := triggered || s.draining.Load() || foreign.IsClosed(s.stopping)
+	err := b.Serve(&servedListener{Listener: s.listener, server: s})
 	switch {
-	case errors.Is(err, grpc.ErrServerStopped) && !ends:
+	case errors.Is(err, grpc.ErrServerStopped) && !s.ends():
 		return errUsed
 	case errors.Is(err, grpc.ErrServerStopped), errors.Is(err, net.ErrClosed) && s.draining.Load():
 		return nil

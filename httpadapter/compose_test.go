@@ -195,6 +195,49 @@ func TestForeignShutdown(t *testing.T) {
 	})
 }
 
+// Close of the http.Server, called by other code, cuts off requests, and the report says so.
+func TestForeignClose(t *testing.T) {
+	for _, how := range []string{h1, h1s, h2c, h2} {
+		for _, during := range []bool{false, true} {
+			if during && (how == h2c || how == h2) {
+				continue // the peer may have gone: net/http closes the connection then, too
+			}
+			t.Run(fmt.Sprint(how, ", in the drain: ", during), func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					n := on(t, memory(), how)
+					srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						select {
+						case <-r.Context().Done():
+						case <-time.After(time.Minute):
+						}
+					})}
+					l := begin(t, n, setup{server: srv})
+					came := n.client(t, how).start("GET", "/", nil)
+					time.Sleep(time.Second)
+					if l.asked = time.Now(); during {
+						l.trigger()
+						time.Sleep(time.Second)
+					}
+					if err := srv.Close(); err != nil {
+						t.Error(err)
+					}
+					r := l.report(t)
+					if a := <-came; a.err == nil {
+						t.Errorf("the client got %d", a.status)
+					}
+					if r.Outcome != report.OutcomeStopped || r.ExitCode() != report.ExitInterrupted {
+						t.Error(r)
+					}
+					wantWork(t, r, "GET (no pattern)", lastcall.Work{Kind: lastcall.WorkRequest, Before: 1, Cut: 1})
+					if !strings.Contains(r.String(), "other code called Close of the http.Server, which cut off 1 request") {
+						t.Error(r)
+					}
+				})
+			})
+		}
+	}
+}
+
 // An http.Server that was shut down before is a mistake: it serves nothing.
 func TestShutDownBefore(t *testing.T) {
 	for _, stop := range []func(*http.Server) error{(*http.Server).Close, func(s *http.Server) error { return s.Shutdown(t.Context()) }} {

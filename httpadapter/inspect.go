@@ -42,6 +42,7 @@ func (s *Server) Notes() (notes []string) {
 	note(counts.Silent, "1 connection was closed on which no request had come: a port scanner, a TCP probe, or a client that connects in advance",
 		"%d connections were closed on which no request had come: port scanners, TCP probes, or clients that connect in advance")
 	note(counts.Cut, "1 connection survived Stop and was cut", "%d connections survived Stop and were cut")
+	note(int(s.severed.Load()), "other code called Close of the http.Server, which cut off 1 request", "other code called Close of the http.Server, which cut off %d requests")
 	note(s.conns.Len(), "1 connection is open", "%d connections are open")
 	s.mu.Lock()
 	defer s.mu.Unlock()

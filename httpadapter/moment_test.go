@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/httpadapter"
+	"github.com/lastcall-go/lastcall/report"
 	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 )
 
@@ -222,6 +224,40 @@ func TestShutdownOnceIdle(t *testing.T) {
 			connect(t, n)
 			synctest.Wait()
 			wantDrained(t, l.shutdown(t))
+			synctest.Wait()
+			if runs.Load() != 1 {
+				t.Errorf("%s: run %d times", name, runs.Load())
+			}
+		})
+	}
+}
+
+// They run also if the server never served, and where it cannot.
+func TestShutdownOnceUnserved(t *testing.T) {
+	for name, tt := range map[string]struct {
+		base func(net.Listener) context.Context
+		opts []httpadapter.Option
+		code int
+	}{
+		"a trigger before Run":     {nil, nil, report.ExitOK},
+		"a context that is nil":    {func(net.Listener) context.Context { return nil }, nil, report.ExitFailed},
+		"a path without a handler": {nil, []httpadapter.Option{httpadapter.WithEndlessPaths("/none")}, report.ExitFailed},
+	} {
+		bubble(t, func(t *testing.T) {
+			var runs atomic.Int32
+			srv := &http.Server{BaseContext: tt.base, Handler: http.NewServeMux()}
+			srv.RegisterOnShutdown(func() { runs.Add(1) })
+			ctl, err := controller.New(usual(), controller.WithSignals(), controller.WithoutStderr(),
+				controller.WithServer("http", httpadapter.New(memory().Listener, srv, tt.opts...)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tt.code == report.ExitOK {
+				ctl.Shutdown(errAsked)
+			}
+			if r := ctl.Run(t.Context()); r.ExitCode() != tt.code {
+				t.Errorf("%s: %v", name, r)
+			}
 			synctest.Wait()
 			if runs.Load() != 1 {
 				t.Errorf("%s: run %d times", name, runs.Load())

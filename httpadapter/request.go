@@ -92,6 +92,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	req = s.noteArrival(r, req)
+	c.Handles(1)
 	defer r.returned(req)
 	if r.endless != nil && s.drains.Load() { // it may have come too late for endEndless
 		r.endless.end()
@@ -119,6 +120,7 @@ func (r *request) returned(req *http.Request) {
 		_ = form.RemoveAll() // what is left is in the temporary folder
 	}
 	r.ends()
+	r.conn.Handles(-1)
 	if r.conn.UntilClose.Load() && (r.State.Load() == cancelled || r.server.timeIsUp()) {
 		if r.complete {
 			r.conn.Resets(false)
@@ -152,6 +154,9 @@ func (r *request) fate() inflight.Fate {
 		return inflight.Cancelled
 	case r.isLeft():
 		return inflight.Completed
+	case r.conn.Severed():
+		r.server.severed.Add(1)
+		return inflight.Cut
 	default:
 		return inflight.ByStage
 	}

@@ -35,6 +35,7 @@ type Server struct {
 	host    atomic.Pointer[lastcall.Host]
 	drains  atomic.Bool   // endEndless was called
 	mute    atomic.Bool   // the function that finds patterns hangs
+	severed atomic.Int64  // requests that Close of the http.Server has cut off
 	changed chan struct{} // of capacity 1: GracefulStop has something to look at
 	stopped chan struct{} // closed when GracefulStop has returned
 
@@ -42,7 +43,7 @@ type Server struct {
 	cancel   context.CancelCauseFunc // ends the contexts of all requests; nil before Serve
 	cause    error                   // with which they were ended; nil before
 	served   bool                    // Serve was called
-	hooked   bool                    // the http.Server has our hooks
+	others   bool                    // the http.Server is another adapter's
 	drained  bool                    // GracefulStop was called
 	lateness time.Duration           // from the last request's end to that of GracefulStop
 }
@@ -77,7 +78,7 @@ func New(lis net.Listener, srv *http.Server, opts ...Option) *Server {
 	s.tracker = inflight.New((*request).label)
 	s.conns = httpconn.New(lis, httpconn.Options{
 		Owner: "httpadapter", Calls: &s.calls, HandshakeTime: s.handshakeTime, LeaveHijacked: s.leaveHijacked,
-		Changed: s.poke, Linger: func() time.Duration { return s.within(5 * time.Second) },
+		Changed: s.poke, Elsewhere: func() { s.tracker.Enter(inflight.Announced) }, Linger: func() time.Duration { return s.within(5 * time.Second) },
 	})
 	return s
 }
@@ -222,6 +223,9 @@ func (s *Server) enter() error {
 // hook puts our hooks around those of the user.
 func (s *Server) hook(srv *http.Server) error {
 	if err := s.enter(); err != nil { // the Handler may have been set since New
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.others = true
 		return err
 	}
 	if err := s.routeBy(s.handler.next); err != nil {
@@ -238,9 +242,6 @@ func (s *Server) hook(srv *http.Server) error {
 		}
 		return s.scope(base)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.hooked = true
 	return nil
 }
 

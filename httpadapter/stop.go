@@ -45,7 +45,7 @@ func (s *Server) GracefulStop() {
 		return
 	}
 	s.mu.Lock()
-	again, hooked := s.drained, s.hooked
+	again, ours := s.drained, !s.others && len(s.errs) == 0
 	s.drained = true
 	s.mu.Unlock()
 	if again {
@@ -66,8 +66,8 @@ func (s *Server) GracefulStop() {
 			s.tracker.Seal()
 		}
 		sealed := foreign.IsClosed(s.tracker.Sealed())
-		if hooked && (sealed || s.conns.Shaken()) {
-			hooked = false
+		if ours && (sealed || s.conns.Shaken()) { // also if it never served
+			ours = false
 			s.shutdown(ctx)
 			continue
 		}

@@ -15,7 +15,8 @@ const (
 	// ExitAbandoned: a server or worker had not ended when phase wait was over.
 	ExitAbandoned = 4
 	// ExitInterrupted: the timer fired before everything had ended, by itself or because
-	// the shutdown was forced, and work may be lost. A second signal that comes before an idle server had
+	// the shutdown was forced, and work may be lost; or other code has stopped a server, and work
+	// was cut off. A second signal that comes before an idle server had
 	// the time to say that it is idle gives it, too.
 	ExitInterrupted = 5
 	// ExitStep: as with ExitOK, but a step failed, panicked or took longer than it may. A

@@ -9,14 +9,15 @@ type Outcome uint8
 
 const (
 	_ Outcome = iota
-	// OutcomeDrained: every server and worker ended before the timer.
+	// OutcomeDrained: every server and worker ended before the timer, and nothing was cut off.
 	OutcomeDrained
 	// OutcomeCancelled: the rest ended after the timer, when it was cancelled or by
 	// itself: every GracefulStop had returned when Stop was called. Stop is called all
 	// the same where G5 says so; it ended nothing.
 	OutcomeCancelled
 	// OutcomeStopped: a GracefulStop returned only after Stop was called, and no
-	// connection was cut.
+	// connection was cut; or before the timer, other code has stopped a server, whose work says
+	// that some of it was cut off.
 	OutcomeStopped
 	// OutcomeCut: a Cut has closed connections.
 	OutcomeCut

@@ -14,6 +14,7 @@ import (
 type Wire struct {
 	*Conn
 	writing atomic.Int32 // writes that have not returned
+	broken  atomic.Bool  // see Broken
 
 	mu      sync.Mutex
 	fed     bool // something was read since the last write began
@@ -60,8 +61,15 @@ func (w *Wire) writes(call func() (int64, error)) (int64, error) {
 		return 0, errClosed("write")
 	}
 	defer w.writing.Add(-1)
-	return call()
+	n, err := call()
+	if err != nil && !w.Closing() {
+		w.broken.Store(true)
+	}
+	return n, err
 }
+
+// Broken reports whether a write has failed, on a connection that was not being closed.
+func (w *Wire) Broken() bool { return w.broken.Load() }
 
 func (w *Wire) begins() bool {
 	w.mu.Lock()

@@ -32,6 +32,10 @@ type Conn struct {
 	secured atomic.Pointer[tls.Conn] // that net/http has; nil: none
 	ending  atomic.Bool              // endHere has called Close of that
 
+	handlers atomic.Int32 // requests whose handlers have not returned
+	failed   atomic.Bool  // a read has failed: the peer has gone
+	severed  atomic.Bool  // see Severed
+
 	mu       sync.Mutex // guards what is below; never held while user code is called
 	phase    phase
 	used     bool // there was a request, or the beginning of one, since Mark
@@ -108,6 +112,9 @@ const preface = "PRI * HTTP/2"
 // Read is that of the connection inside. It finds out whether that begins with the preface.
 func (c *Conn) Read(b []byte) (int, error) {
 	n, err := c.Wire.Read(b)
+	if err != nil && !c.Closing() {
+		c.failed.Store(true)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.fed = c.fed || n > 0
@@ -124,6 +131,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 // Close closes the connection, once; see [connset.Conn.Close]. In the drain it never
 // blocks, and a peer that is still sending may read its answer.
 func (c *Conn) Close() error {
+	c.noteSevered()
 	switch {
 	case !c.conns.draining.Load():
 		return c.Wire.Close()

@@ -33,6 +33,8 @@ type Options struct {
 	LeaveHijacked bool
 	// Changed is called when IsEmpty or Shaken may have changed. It must return at once.
 	Changed func()
+	// Elsewhere is called before net/http closes the listener by itself. It must return at once.
+	Elsewhere func()
 	// Linger returns for how long a peer may go on sending that was answered before.
 	Linger func() time.Duration
 }
@@ -45,6 +47,8 @@ type Conns struct {
 	left     atomic.Int64 // hijacked connections that are left to those who have them
 	draining atomic.Bool  // Drain was called
 	told     atomic.Bool  // Tell was called
+
+	elsewhere atomic.Bool // net/http has closed the listener by itself
 
 	mu      sync.Mutex // guards through
 	through map[*tls.Conn]*Conn
@@ -116,6 +120,16 @@ func (s *Conns) Listener(tls bool) net.Listener { return accepting{s, tls} }
 type accepting struct {
 	*Conns
 	tls bool
+}
+
+// Close is called by net/http: if the Set is not closed, other code has called Shutdown or Close
+// of the http.Server, or Accept has failed.
+func (a accepting) Close() error {
+	if !a.Closed() {
+		a.elsewhere.Store(true)
+		a.opts.Elsewhere()
+	}
+	return a.Conns.Close()
 }
 
 func (a accepting) Accept() (net.Conn, error) {
