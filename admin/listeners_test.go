@@ -46,8 +46,17 @@ func servers() map[string]func(string, net.Listener) controller.Option {
 			g.Listen(lis)
 			return controller.WithServer(name, g)
 		},
+		"a user's wrapper": func(name string, lis net.Listener) controller.Option {
+			return controller.WithServer(name, wrapper{httpadapter.New(lis, &http.Server{ReadHeaderTimeout: 1})})
+		},
+		"a wrapper, last": func(name string, lis net.Listener) controller.Option {
+			return controller.WithServer(name, lastcall.Last(wrapper{wrapper{admin.New(lis)}}))
+		},
 	}
 }
+
+// wrapper is a server around another one that changes nothing.
+type wrapper struct{ lastcall.FullServer }
 
 // Two servers with one listener are an error, whatever serves it, and from Add, too. One
 // address is not one listener: SO_REUSEPORT has two of them at it.
