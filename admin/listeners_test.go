@@ -15,6 +15,7 @@ import (
 	"github.com/lastcall-go/lastcall/drain"
 	"github.com/lastcall-go/lastcall/grpcadapter"
 	"github.com/lastcall-go/lastcall/httpadapter"
+	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -110,6 +111,9 @@ func TestLostListener(t *testing.T) {
 				}()
 			}
 			r := ctl.Run(t.Context())
+			if was := foreign.IsClosed(ctl.Serving()); was == early {
+				t.Errorf("%s, closed before Run %t: it was serving: %t", kind, early, was)
+			}
 			if err := r.Err(); r.ExitCode() != report.ExitFailed || !errors.Is(err, net.ErrClosed) && !strings.Contains(err.Error(), "closed") {
 				t.Errorf("%s, closed before Run %t: exit code %d\n%v", kind, early, r.ExitCode(), r)
 			}

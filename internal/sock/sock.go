@@ -44,6 +44,15 @@ func Finish(c net.Conn) {
 	_ = c.Close()
 }
 
+// Closed reports whether a connection or listener of package net was closed.
+func Closed(c syscall.Conn) bool {
+	raw, err := c.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(uintptr) {})
+	}
+	return errors.Is(err, net.ErrClosed)
+}
+
 // Discard drops what has arrived on a connection and was not read, where that can be
 // done, and reports whether there was any. It may hang where Control may.
 func Discard(c net.Conn) bool { return discard(c) }
