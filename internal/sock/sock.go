@@ -44,6 +44,16 @@ func Finish(c net.Conn) {
 	_ = c.Close()
 }
 
+// IsNet reports whether a connection is one of package net, whose methods usually return at
+// once.
+func IsNet(c net.Conn) bool {
+	switch c.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		return true
+	}
+	return false
+}
+
 // Closed reports whether a connection or listener of package net was closed.
 func Closed(c syscall.Conn) bool {
 	raw, err := c.SyscallConn()
