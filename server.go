@@ -3,6 +3,7 @@ package lastcall
 import (
 	"context"
 	"errors"
+	"net"
 	"time"
 )
 
@@ -52,6 +53,11 @@ type FullServer interface {
 	// controller.ServedElsewhere. New and Add call it on their caller's goroutine. It must
 	// return at once.
 	Accepting() <-chan struct{}
+
+	// Listeners returns the listeners that the server accepts from, as it was given them. New
+	// and Add refuse two servers with the same one. They call it on their caller's goroutine.
+	// It must return at once.
+	Listeners() []net.Listener
 
 	// Attach hands over the controller, in phase start, before Serve is called. If it
 	// panics or calls runtime.Goexit, that triggers the shutdown and fails it; Serve is
@@ -129,6 +135,9 @@ func (Unimplemented) Check() error { return nil }
 
 // StopsLast returns false: the server takes part in the drain.
 func (Unimplemented) StopsLast() bool { return false }
+
+// Listeners knows of none.
+func (Unimplemented) Listeners() []net.Listener { return nil }
 
 // Attach ignores the controller.
 func (Unimplemented) Attach(Host) {}

@@ -15,6 +15,7 @@ import (
 	"github.com/lastcall-go/lastcall/drain"
 	"github.com/lastcall-go/lastcall/grpcadapter"
 	"github.com/lastcall-go/lastcall/httpadapter"
+	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -46,8 +47,17 @@ func servers() map[string]func(string, net.Listener) controller.Option {
 			g.Listen(lis)
 			return controller.WithServer(name, g)
 		},
+		"a user's wrapper": func(name string, lis net.Listener) controller.Option {
+			return controller.WithServer(name, wrapper{httpadapter.New(lis, &http.Server{ReadHeaderTimeout: 1})})
+		},
+		"a wrapper, last": func(name string, lis net.Listener) controller.Option {
+			return controller.WithServer(name, lastcall.Last(wrapper{wrapper{admin.New(lis)}}))
+		},
 	}
 }
+
+// wrapper is a server around another one that changes nothing.
+type wrapper struct{ lastcall.FullServer }
 
 // Two servers with one listener are an error, whatever serves it, and from Add, too. One
 // address is not one listener: SO_REUSEPORT has two of them at it.
@@ -101,6 +111,9 @@ func TestLostListener(t *testing.T) {
 				}()
 			}
 			r := ctl.Run(t.Context())
+			if was := foreign.IsClosed(ctl.Serving()); was == early {
+				t.Errorf("%s, closed before Run %t: it was serving: %t", kind, early, was)
+			}
 			if err := r.Err(); r.ExitCode() != report.ExitFailed || !errors.Is(err, net.ErrClosed) && !strings.Contains(err.Error(), "closed") {
 				t.Errorf("%s, closed before Run %t: exit code %d\n%v", kind, early, r.ExitCode(), r)
 			}

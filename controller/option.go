@@ -54,9 +54,8 @@ func Options(opts ...Option) Option {
 
 // WithServer registers a server under a name, which logs and reports use. A
 // [lastcall.FullServer] says itself how it is served; of any other server the options
-// say so: [On], [Serving] or [ServedElsewhere]. It calls Check, StopsLast, Accepting
-// and LastArrival of a FullServer, which return at once; and Listeners, if there is a
-// method Listeners() []net.Listener, so that New can refuse two servers with one listener.
+// say so: [On], [Serving] or [ServedElsewhere]. It calls Check, StopsLast, Accepting,
+// LastArrival and Listeners of a FullServer, which return at once.
 func WithServer(name string, server lastcall.Server, opts ...ServerOption) Option {
 	s := newServerConfig(name, server, opts)
 	return register(func(c *config) { c.servers = append(c.servers, s) })

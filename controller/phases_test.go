@@ -137,8 +137,9 @@ func TestG8_ContextsOfStepsEnd(t *testing.T) {
 			controller.WithCloser("c", step("closer")), controller.WithFlusher("f", step("flusher")))
 		runAfter(c, time.Minute)
 		synctest.Wait()
-		// A tenth of 6 s; the 9.4 s that are left then without 2; the rest.
-		d.want(t, "announcer 1m0.6s", "closer 1m8s", "flusher 1m10s")
+		// A tenth of 6 s; the 9.4 s that are left then without the flush's; the rest.
+		const end, left = time.Minute + 10*time.Second, 9400 * time.Millisecond
+		d.want(t, "announcer 1m0.6s", "closer "+(end-min(controller.FlushTime, left/4)).String(), "flusher "+end.String())
 	})
 	bubble(t, func(t *testing.T, d *diary, _ func()) { // a force shortens it
 		c := mustNew(t, budget, noSignals, controller.WithCloser("c", func(ctx context.Context) {

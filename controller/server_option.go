@@ -201,9 +201,7 @@ func (s *serverConfig) ask(full lastcall.FullServer) {
 		s.noQuiet = "its LastArrival returned the zero time"
 	}
 	asked = "Listeners"
-	if has, ok := inside(full).(interface{ Listeners() []net.Listener }); ok {
-		s.listeners = has.Listeners()
-	}
+	s.listeners = full.Listeners()
 }
 
 // partOfContract returns the methods of the full contract that a server has. Without
@@ -225,6 +223,7 @@ func partOfContract(s lastcall.Server) (some []string) {
 		{"IdlePeers", has[interface{ IdlePeers() ([]string, bool) }](s)},
 		{"LastArrival", has[interface{ LastArrival() time.Time }](s)},
 		{"StopsLast", has[interface{ StopsLast() bool }](s)},
+		{"Listeners", has[interface{ Listeners() []net.Listener }](s)},
 	} {
 		if method.is {
 			some = append(some, method.name)

@@ -81,11 +81,14 @@ func TestG8_TogetherShareOneStep(t *testing.T) {
 			hangs("last"),
 			controller.WithFlusher("f", func() { d.note("flush") }))
 		r, took := runAfter(c, time.Minute)
-		// 14 s without 2, for three steps: each has a sixth of its own.
-		wantSets(t, d, []string{"last until 1m8s from 1m0s"},
-			[]string{"h until 1m10s from 1m8s", "own until 1m8.5s from 1m8s", "fine until 1m10s from 1m8s"},
-			[]string{"first until 1m12s from 1m10s"}, []string{"flush 1m12s"})
-		wantTook(t, took, 12*time.Second)
+		// 14 s without the flush's, for three steps: each has a sixth of its own.
+		all := 14*time.Second - controller.FlushTime
+		at := func(d time.Duration) string { return (time.Minute + d).String() }
+		last, together := at(all-2*(all/6)), at(all-all/6)
+		wantSets(t, d, []string{"last until " + last + " from 1m0s"},
+			[]string{"h until " + together + " from " + last, "own until " + at(all-2*(all/6)+500*time.Millisecond) + " from " + last, "fine until " + together + " from " + last},
+			[]string{"first until " + at(all) + " from " + together}, []string{"flush " + at(all)})
+		wantTook(t, took, all)
 		wantExit(t, r, report.ExitStep)
 		for name, want := range map[string]report.Result{
 			"first": report.ResultTimedOut, "h": report.ResultTimedOut, "own": report.ResultTimedOut, "last": report.ResultTimedOut,

@@ -251,16 +251,6 @@ func (c *Conn) cutBelow() {
 	})
 }
 
-// isDirect reports whether a connection is of package net.
-func isDirect(c net.Conn) bool {
-	switch c.(type) {
-	case *net.TCPConn, *net.UnixConn:
-		return true
-	default:
-		return false
-	}
-}
-
 func isTimeout(err error) bool {
 	var timeout interface{ Timeout() bool }
 	return errors.As(err, &timeout) && timeout.Timeout()

@@ -91,9 +91,21 @@ func (g *Group) Watcher() Watcher { return Watcher{g} }
 // isZero reports whether the Group was not made by New.
 func (g *Group) isZero() bool { return g == nil || g.closed == nil }
 
-// Check returns what is wrong with the way in which the Group was made, or nil. It
-// is called by the controller.
+// Check returns what is wrong with the way in which the Group was made, or nil; and an
+// error if a controller has run with it already. It is called by the controller.
 func (g *Group) Check() error {
+	if err := g.check(); err != nil {
+		return err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.attached {
+		return errServed
+	}
+	return nil
+}
+
+func (g *Group) check() error {
 	if g.isZero() {
 		return errNotMade
 	}
@@ -102,7 +114,10 @@ func (g *Group) Check() error {
 	return errors.Join(g.errs...)
 }
 
-var errNotMade = errors.New("drain: this Group was not made by New")
+var (
+	errNotMade = errors.New("drain: this Group was not made by New")
+	errServed  = errors.New("drain: Serve was called before: a Group belongs to one controller")
+)
 
 // Attach is called by the controller, before it calls Serve. From then on
 // lastcall.Draining and lastcall.TimerAt know that controller, in the contexts
@@ -146,11 +161,11 @@ func (g *Group) acceptLocked() {
 // *[PanicError] then. It is called by the controller, once, unless
 // controller.Serving was given: a second call is an error.
 func (g *Group) Serve() error {
-	if err := g.Check(); err != nil {
+	if err := g.check(); err != nil {
 		return err
 	}
 	if !g.served.CompareAndSwap(false, true) {
-		return errors.New("drain: Serve was called before: a Group belongs to one controller")
+		return errServed
 	}
 	if foreign.IsClosed(g.closed) {
 		return nil

@@ -20,7 +20,7 @@ func (g *Group) Listen(lis net.Listener) net.Listener {
 	if g == nil {
 		g = new(Group) // not made by New: that is what Accept says
 	}
-	err := g.Check()
+	err := g.check()
 	if err == nil && foreign.IsNil(lis) {
 		err = errors.New("drain: Listen was given a nil listener")
 	}

@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
-
 	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/inflight"
+	"github.com/lastcall-go/lastcall/internal/sock"
 )
 
 // Watcher hands work to a [Group], and can do nothing else to it. Get one from
@@ -41,7 +41,7 @@ func (w Watcher) WatchConn(ctx context.Context, name string, conn net.Conn) (*Co
 	if _, watched := conn.(*Conn); watched {
 		return nil, fmt.Errorf("drain: WatchConn(%q) was given a connection that is watched already", name)
 	}
-	c := &Conn{Conn: conn, direct: isDirect(conn), idle: true, first: time.Now().Add(firstTime), gone: make(chan struct{})}
+	c := &Conn{Conn: conn, direct: sock.IsNet(conn), idle: true, first: time.Now().Add(firstTime), gone: make(chan struct{})}
 	_, err := w.watch(ctx, name, c, true)
 	if w.group != nil {
 		w.group.watched()

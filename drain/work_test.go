@@ -528,8 +528,15 @@ func TestUnusualLives(t *testing.T) {
 		}
 
 		shared := drain.New()
+		again, err := controller.New(lastcall.Budget{Total: time.Hour, Reserve: time.Second}, controller.WithServer("shared", shared), controller.WithSignals())
+		if err != nil {
+			t.Fatal(err)
+		}
 		first, second := begin(t, shared, usual), make(chan report.Report)
 		synctest.Wait() // its Serve was called
+		if _, err := controller.New(usual, controller.WithServer("shared", shared)); err == nil || !strings.Contains(err.Error(), "belongs to one controller") {
+			t.Errorf("New, when a controller runs with the group: %v", err)
+		}
 		held, _ := shared.Watcher().Watch(context.Background(), "held")
 		time.AfterFunc(time.Second, func() {
 			if at, known := lastcall.TimerAt(held.Context()); !known || time.Until(at) != usualTimer-time.Second {
@@ -537,10 +544,6 @@ func TestUnusualLives(t *testing.T) {
 			}
 			held.Done()
 		})
-		again, err := controller.New(lastcall.Budget{Total: time.Hour, Reserve: time.Second}, controller.WithServer("shared", shared), controller.WithSignals())
-		if err != nil {
-			t.Fatal(err)
-		}
 		go func() { second <- again.Run(context.Background()) }()
 		if r := <-second; r.ExitCode() != report.ExitFailed || !strings.Contains(r.CauseText, "belongs to one controller") {
 			t.Errorf("the second controller says %v", r)

@@ -46,7 +46,7 @@ func (s *Server) Serve() error {
 		return errServed
 	}
 	defer s.closeListener() // xds.GRPCServer may leave it open
-	if err := s.Check(); err != nil {
+	if err := s.check(); err != nil {
 		return err
 	}
 	b := s.built.Load()

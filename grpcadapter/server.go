@@ -162,12 +162,20 @@ func (s *Server) fail(format string, args ...any) {
 	s.errs = append(s.errs, fmt.Errorf("grpcadapter: "+format, args...))
 }
 
-// Check returns what is wrong with the way in which the Server was made, or nil. It returns
-// at once.
+// Check returns what is wrong with the way in which the Server was made, or nil; and an
+// error if a controller has run with it already. It returns at once.
 func (s *Server) Check() error {
-	if s.isZero() {
+	switch {
+	case s.isZero():
 		return errZero
+	case s.life.Load() != nil:
+		return errServed
+	default:
+		return s.check()
 	}
+}
+
+func (s *Server) check() error {
 	s.mu.Lock()
 	all := slices.Clone(s.errs)
 	s.mu.Unlock()

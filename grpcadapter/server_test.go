@@ -336,6 +336,9 @@ func TestServedTwice(t *testing.T) {
 			if err := g.Serve(); err == nil || !strings.Contains(err.Error(), "belongs to one controller") {
 				t.Errorf("a second Serve: %v", err)
 			}
+			if _, err := controller.New(lastcall.DefaultBudget(), controller.WithServer("grpc", g)); err == nil || !strings.Contains(err.Error(), "belongs to one controller") {
+				t.Errorf("New of a second controller: %v", err)
+			}
 			if first.Phase() != lastcall.PhaseServe {
 				t.Errorf("the first one is in phase %v after a second Serve", first.Phase())
 			}

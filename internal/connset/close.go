@@ -211,10 +211,14 @@ func placeOf(lis net.Listener) (p place) {
 	return p
 }
 
-// begin is called by the first Accept.
+// begin is called by the first Accept. A listener that its owner has closed will accept
+// nothing; only one of package net can be asked for that without a risk.
 func (l *Listener) begin() {
-	defer close(l.accepting) // whoever waits for it may close the listener at once
 	l.ask()
+	if s, ok := l.inner.(syscall.Conn); ok && l.isNet() && sock.Closed(s) {
+		return
+	}
+	close(l.accepting) // last: whoever waits for it may close the listener at once
 }
 
 // ask asks a listener that is not of package net for its place, once, and waits at most

@@ -258,15 +258,8 @@ func (c *Conn) finishHere() {
 	_ = inner.Close() // nothing depends on it any more
 }
 
-// Direct reports whether the connection inside is one of package net, whose methods
-// usually return at once.
-func (c *Conn) Direct() bool {
-	switch c.Conn.(type) {
-	case *net.TCPConn, *net.UnixConn:
-		return true
-	}
-	return false
-}
+// Direct reports whether the connection inside is one of package net.
+func (c *Conn) Direct() bool { return sock.IsNet(c.Conn) }
 
 // discardTime bounds how long a connection that is not of package net may take to name
 // the socket below it, before it is closed all the same.

@@ -29,7 +29,7 @@ type Listener struct {
 
 	first     sync.Once
 	asking    sync.Once
-	accepting chan struct{} // closed by the first Accept
+	accepting chan struct{} // closed by the first Accept, if the listener inside is open
 	closing   chan struct{} // closed by Close, as it begins
 	over      chan struct{} // closed by Close, as it ends: no Accept hands over a connection any more
 
@@ -173,7 +173,8 @@ func (l *Listener) accept(came chan<- accepted) {
 }
 
 // Accepting returns a channel that is closed when Accept is called for the first time:
-// the server accepts connections. It is always the same channel.
+// the server accepts connections. It stays open if a listener of package net is closed by
+// then. It is always the same channel.
 func (l *Listener) Accepting() <-chan struct{} { return l.accepting }
 
 // Closing returns a channel that is closed by Close. It is always the same channel.

@@ -190,13 +190,12 @@ func (n *notedWriter) Write(p []byte) (got int, err error) {
 	return got, err
 }
 
-// spy notes every call of a server, and hands it on. A method that the server does not
-// have does nothing, and is not noted.
+// spy notes every call of a server, and hands it on.
 type spy struct {
-	l     *Log
-	name  string
-	last  bool
-	inner lastcall.FullServer
+	l    *Log
+	name string
+	last bool
+	lastcall.FullServer
 }
 
 // bareSpy hides all but the two methods that every server has.
@@ -210,23 +209,21 @@ func (s *spy) note(ctx context.Context, o op, f func(*Span)) {
 }
 
 func (s *spy) GracefulStop() {
-	s.note(context.Background(), opGracefulStop, func(*Span) { s.inner.GracefulStop() })
+	s.note(context.Background(), opGracefulStop, func(*Span) { s.FullServer.GracefulStop() })
 }
 
-func (s *spy) Stop() { s.note(context.Background(), opStop, func(*Span) { s.inner.Stop() }) }
+func (s *spy) Stop() { s.note(context.Background(), opStop, func(*Span) { s.FullServer.Stop() }) }
 
-func (s *spy) Check() error               { return s.inner.Check() }
-func (s *spy) StopsLast() bool            { return s.last }
-func (s *spy) Accepting() <-chan struct{} { return s.inner.Accepting() }
+func (s *spy) StopsLast() bool { return s.last }
 
 func (s *spy) Attach(h lastcall.Host) {
-	s.note(context.Background(), opAttach, func(*Span) { s.inner.Attach(h) })
+	s.note(context.Background(), opAttach, func(*Span) { s.FullServer.Attach(h) })
 }
 
-func (s *spy) Serve() error { return s.l.serve(s.name, s.inner.Serve) }
+func (s *spy) Serve() error { return s.l.serve(s.name, s.FullServer.Serve) }
 
 func (s *spy) Announce(ctx context.Context) error {
-	return s.l.call(ctx, opAnnounce, s.name, func(*Span) error { return s.inner.Announce(ctx) })
+	return s.l.call(ctx, opAnnounce, s.name, func(*Span) error { return s.FullServer.Announce(ctx) })
 }
 
 func (s *spy) Cancel(ctx context.Context, cause error) {
@@ -235,31 +232,31 @@ func (s *spy) Cancel(ctx context.Context, cause error) {
 		if at, known := lastcall.TimerAt(ctx); !known || time.Now().Before(at) || cause != lastcall.ErrTimer { //nolint:errorlint // nothing has wrapped it
 			s.l.blame("Cancel of %s was told of the timer %v, %v, and of the cause %v", s.name, at, known, cause)
 		}
-		s.inner.Cancel(ctx, cause)
+		s.FullServer.Cancel(ctx, cause)
 	})
 }
 
 func (s *spy) Cut() (n int) {
-	s.note(context.Background(), opCut, func(span *Span) { n = s.inner.Cut(); span.Value = n })
+	s.note(context.Background(), opCut, func(span *Span) { n = s.FullServer.Cut(); span.Value = n })
 	return n
 }
 
 func (s *spy) InFlight() (all []work) {
-	s.note(context.Background(), opInFlight, func(span *Span) { all = s.inner.InFlight(); span.Value = all })
+	s.note(context.Background(), opInFlight, func(span *Span) { all = s.FullServer.InFlight(); span.Value = all })
 	return all
 }
 
 func (s *spy) Notes() (all []string) {
-	s.note(context.Background(), opNotes, func(span *Span) { all = s.inner.Notes(); span.Value = all })
+	s.note(context.Background(), opNotes, func(span *Span) { all = s.FullServer.Notes(); span.Value = all })
 	return all
 }
 
 func (s *spy) IdlePeers() (all []string, idle bool) {
-	s.note(context.Background(), opIdlePeers, func(span *Span) { all, idle = s.inner.IdlePeers(); span.Value = idle })
+	s.note(context.Background(), opIdlePeers, func(span *Span) { all, idle = s.FullServer.IdlePeers(); span.Value = idle })
 	return all, idle
 }
 
 func (s *spy) LastArrival() (at time.Time) {
-	s.note(context.Background(), opLastArrival, func(span *Span) { at = s.inner.LastArrival(); span.Value = at })
+	s.note(context.Background(), opLastArrival, func(span *Span) { at = s.FullServer.LastArrival(); span.Value = at })
 	return at
 }

@@ -44,6 +44,25 @@ func Finish(c net.Conn) {
 	_ = c.Close()
 }
 
+// IsNet reports whether a connection is one of package net, whose methods usually return at
+// once.
+func IsNet(c net.Conn) bool {
+	switch c.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		return true
+	}
+	return false
+}
+
+// Closed reports whether a connection or listener of package net was closed.
+func Closed(c syscall.Conn) bool {
+	raw, err := c.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(uintptr) {})
+	}
+	return errors.Is(err, net.ErrClosed)
+}
+
 // Discard drops what has arrived on a connection and was not read, where that can be
 // done, and reports whether there was any. It may hang where Control may.
 func Discard(c net.Conn) bool { return discard(c) }
