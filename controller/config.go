@@ -53,6 +53,7 @@ type workerConfig struct {
 type observerConfig struct {
 	op      report.Op // OpObserve or OpLog
 	name    string
+	label   context.Context // of the goroutine that calls it
 	observe func(report.Step) error
 	attach  func(*Controller) error // of a Monitor
 }

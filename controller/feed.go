@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/lastcall-go/lastcall/internal/stacks"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -16,14 +15,15 @@ import (
 type feed struct {
 	op      report.Op
 	name    string
+	label   context.Context // of the goroutine
 	observe func(report.Step) error
 	wants   func(report.Step) bool // whether it is worth waking for a step; nil: for each
 	idle    func()                 // called when the queue has become empty
 
 	mu      sync.Mutex
-	queue   []report.Step
-	running bool // a goroutine is at work
-	inHand  bool // and the observer has a step
+	queue   []*report.Step // shared with the other feeds
+	running bool           // a goroutine is at work
+	inHand  bool           // and the observer has a step
 	closed  bool
 	since   time.Time // when it was last given a step, or a goroutine to take one
 	slow    bool      // it has needed longer than tellTime for a step
@@ -32,8 +32,8 @@ type feed struct {
 }
 
 // put adds a step. It is handed over once start has been called.
-func (f *feed) put(s report.Step) {
-	if f.wants != nil && !f.wants(s) {
+func (f *feed) put(s *report.Step) {
+	if f.wants != nil && !f.wants(*s) {
 		return
 	}
 	f.mu.Lock()
@@ -57,7 +57,7 @@ func (f *feed) startLocked() {
 }
 
 func (f *feed) work() {
-	pprof.SetGoroutineLabels(stacks.Of(context.Background(), report.Step{Op: f.op, Name: f.name}.Subject()))
+	pprof.SetGoroutineLabels(f.label)
 	defer func() { // also after a Goexit
 		f.mu.Lock()
 		f.running = false
@@ -66,24 +66,25 @@ func (f *feed) work() {
 		f.idle()
 	}()
 	for {
-		s, ok := f.take()
-		if !ok {
+		s := f.take()
+		if s == nil {
 			return
 		}
-		guard(func() error { return f.observe(s) }, f.count)
+		guard(func() error { return f.observe(*s) }, f.count)
 	}
 }
 
-func (f *feed) take() (report.Step, bool) {
+// take returns the next step; nil if there is none.
+func (f *feed) take() *report.Step {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed || len(f.queue) == 0 {
-		return report.Step{}, false
+		return nil
 	}
 	s := f.queue[0]
 	f.queue = f.queue[1:]
 	f.since, f.inHand = time.Now(), true
-	return s, true
+	return s
 }
 
 func (f *feed) count(r result) {

@@ -29,7 +29,7 @@ func WithMonitor(name string, m Monitor) Option {
 		}
 		o := observerConfig{op: report.OpObserve, name: name, attach: m.Attach}
 		o.observe = func(s report.Step) error { m.Observe(s); return nil }
-		c.observers = append(c.observers, o)
+		c.observe(o)
 	})
 }
 

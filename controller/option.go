@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/stacks"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -185,7 +186,13 @@ func WithLog(name string, write func(report.Line) error) Option {
 }
 
 func withObserver(o observerConfig) Option {
-	return register(func(c *config) { c.observers = append(c.observers, o) })
+	return register(func(c *config) { c.observe(o) })
+}
+
+// observe adds an observer. Its label is made here, as the first line may wait for it.
+func (c *config) observe(o observerConfig) {
+	o.label = stacks.Of(context.Background(), report.Step{Op: o.op, Name: o.name}.Subject())
+	c.observers = append(c.observers, o)
 }
 
 // WithReadyUntilDrain has readiness probes pass until the drain begins, if a signal began

@@ -29,7 +29,7 @@ type record struct {
 func newRecord(c config, initial fsm.State, idle func()) record {
 	r := record{path: []fsm.State{initial}}
 	for _, o := range c.observers {
-		f := &feed{op: o.op, name: o.name, observe: o.observe, idle: idle}
+		f := &feed{op: o.op, name: o.name, label: o.label, observe: o.observe, idle: idle}
 		if o.op == report.OpLog {
 			f.wants = report.Step.IsLogged
 		}
@@ -61,7 +61,7 @@ func (r *record) start() {
 func (r *record) tell(s report.Step) {
 	for _, f := range r.feeds {
 		if f.op != report.OpLog || !r.summed {
-			f.put(s)
+			f.put(&s)
 		}
 	}
 	r.summed = r.summed || s.Kind == report.KindSummary

@@ -46,7 +46,7 @@ func (s Step) Line() Line {
 	l := Line{At: s.Now.At, Level: slog.LevelInfo}
 	switch s.Kind {
 	case KindTrigger:
-		l.trigger(s)
+		l.trigger(&s)
 	case KindTransition:
 		if s.Transition.Call == fsm.CallStop {
 			l.Level = slog.LevelWarn // it means force
@@ -61,17 +61,17 @@ func (s Step) Line() Line {
 		l.Message = "phase " + s.Phase.String()
 		l.where(s.Now)
 	case KindCall:
-		l.call(s)
+		l.call(&s)
 	case KindWork:
-		l.work(s)
+		l.work(&s)
 	case KindProgress:
-		l.progress(s)
+		l.progress(&s)
 	case KindSummary:
-		l.summary(*s.Report)
+		l.summary(s.Report)
 	case KindWarning:
 		l.Level, l.Message = slog.LevelWarn, s.Text
 		l.where(s.Now)
-		l.at(s)
+		l.at(&s)
 	case KindRequest:
 		if s.Name != "signal" { // one of that name has changed nothing
 			l.Level = slog.LevelWarn
@@ -101,8 +101,8 @@ func (l *Line) where(now Moment) {
 }
 
 // trigger says why the server shuts down, and how long that may take.
-func (l *Line) trigger(s Step) {
-	known := *s.Report
+func (l *Line) trigger(s *Step) {
+	known := s.Report
 	l.Message = "shutting down"
 	if known.Failed {
 		l.Level = slog.LevelError
@@ -125,7 +125,7 @@ func (l *Line) trigger(s Step) {
 
 // call says how a call ended that did not end well, or that gave an error as it ended
 // when it was told to.
-func (l *Line) call(s Step) {
+func (l *Line) call(s *Step) {
 	switch {
 	case !s.Failed() && (s.Op == OpWork || s.Op == OpServe): // it has ended as it was told to
 	case !s.Failed() || !s.Counts():
@@ -152,7 +152,7 @@ func (l *Line) call(s Step) {
 }
 
 // at says where a call stands.
-func (l *Line) at(s Step) {
+func (l *Line) at(s *Step) {
 	if len(s.Stacks) > 0 {
 		l.text("at", s.Stacks[0].Place())
 	}
@@ -174,7 +174,7 @@ func (s Step) stillRunning() []lastcall.Work {
 
 // work says how much a server has in flight as the drain begins, or which of it the timer
 // interrupts: the names with most of it.
-func (l *Line) work(s Step) {
+func (l *Line) work(s *Step) {
 	t := Sum(s.Work)
 	l.Message = "in flight"
 	l.where(s.Now)
@@ -193,7 +193,7 @@ func (l *Line) work(s Step) {
 }
 
 // progress says what the shutdown waits for. Before the timer there is the time to it.
-func (l *Line) progress(s Step) {
+func (l *Line) progress(s *Step) {
 	t := Sum(s.Work)
 	l.Message = "progress"
 	l.where(s.Now)
@@ -207,7 +207,7 @@ func (l *Line) progress(s Step) {
 }
 
 // running lists the names with most work.
-func (l *Line) running(s Step, all []lastcall.Work, servers bool) {
+func (l *Line) running(s *Step, all []lastcall.Work, servers bool) {
 	var listed RunningWork
 	for _, w := range all[:min(len(all), maxListed)] {
 		one := Running{Name: w.Name, Kind: w.Kind, Running: w.Running, Peer: w.Peer, Path: w.Path, At: placesOf(s.Stacks, w)}
@@ -225,7 +225,7 @@ func (l *Line) running(s Step, all []lastcall.Work, servers bool) {
 	}
 }
 
-func (l *Line) summary(r Report) {
+func (l *Line) summary(r *Report) {
 	switch r.ExitCode() {
 	case ExitOK:
 	case ExitInterrupted, ExitStep:

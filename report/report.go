@@ -81,14 +81,23 @@ func (r Report) Took() time.Duration { return r.Ended.Sub(r.Triggered) }
 // Failures returns the calls that did not end well, in the order in which they
 // began.
 func (r Report) Failures() []Step {
-	return slices.DeleteFunc(slices.Clone(r.Steps), func(s Step) bool { return !s.Failed() })
+	return choose(r.Steps, Step.Failed)
 }
 
 // Abandoned returns the calls that had not returned when Run did. Each of them
 // holds one goroutine. Observers and the logger are in Listeners: those that are
 // Busy hold one as well.
 func (r Report) Abandoned() []Step {
-	return slices.DeleteFunc(slices.Clone(r.Steps), func(s Step) bool { return !s.Abandoned })
+	return choose(r.Steps, func(s Step) bool { return s.Abandoned })
+}
+
+func choose(steps []Step, wanted func(Step) bool) (chosen []Step) {
+	for _, s := range steps {
+		if wanted(s) {
+			chosen = append(chosen, s)
+		}
+	}
+	return chosen
 }
 
 // ExitCode returns the code that the process should exit with: one of the Exit
