@@ -97,7 +97,7 @@ func stuck(stacks []byte) string {
 
 func (k *kit) inside(p *plan, calm func(*world) error, results chan<- result, never <-chan struct{}) {
 	s := &seen{plan: p, calm: k.calm()}
-	env := &Env{seen: s, plan: p, real: k.real != "", signals: make(chan os.Signal, 8), lis: map[string]*listener{}, until: map[<-chan struct{}]*time.Time{}}
+	env := &Env{seen: s, plan: p, real: k.real != "", signals: make(chan os.Signal, 8), claimed: make(chan struct{}, 1), lis: map[string]*listener{}, until: map[<-chan struct{}]*time.Time{}}
 	w := &world{kit: k, env: env, seen: s, plan: p, fail: make(chan error, 1), calm: calm}
 	w.clients, w.leave = context.WithCancel(context.Background())
 	if k.real != "" {

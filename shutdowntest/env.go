@@ -27,6 +27,7 @@ type Env struct {
 	plan    *plan
 	real    bool
 	signals chan os.Signal
+	claimed chan struct{} // has something when work was claimed
 
 	mu      sync.Mutex
 	lis     map[string]*listener
@@ -214,6 +215,10 @@ func (e *Env) Claim(ctx context.Context, name string) (done func()) {
 		}
 		c.until = e.until[ctx.Done()]
 	})
+	select {
+	case e.claimed <- struct{}{}:
+	default:
+	}
 	return sync.OnceFunc(func() { e.seen.do(func() { c.ended = time.Now() }) })
 }
 

@@ -22,6 +22,8 @@ type plan struct {
 	clients []clientPlan
 	peers   []peer
 	watch   bool // a client watches grpc.health.v1
+	phase   int  // how much later the trigger comes, in thousandths of the calm: periodic work is elsewhere then
+	claimed bool // the trigger comes when work has been claimed
 	late    time.Duration
 	own     bool // the budget is the service's
 }
@@ -133,6 +135,7 @@ func (k *kit) drawPlan(t *rapid.T) *plan {
 		}), 1, 1).Draw(t, "peer of "+l.name)...)
 	}
 	p.watch = rapid.Bool().Draw(t, "watch health")
+	p.phase, p.claimed = rapid.IntRange(0, 1000).Draw(t, "phase"), rapid.Bool().Draw(t, "claimed")
 	return p
 }
 

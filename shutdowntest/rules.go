@@ -39,8 +39,8 @@ func (s *seen) late() time.Duration { return s.plan.late + s.starved }
 
 func bounded(s *seen) string {
 	switch at := s.deadline(); {
-	case s.ended.IsZero():
-		return fmt.Sprintf("it has not returned; the deadline was %s", s.since(at))
+	case s.ended.IsZero() || !s.gaveUp.IsZero():
+		return fmt.Sprintf("it had not returned at %s, when the clients left; the deadline was %s", s.since(s.gaveUp), s.since(at))
 	case s.ended.After(at.Add(s.late())):
 		return fmt.Sprintf("it returned at %s; the deadline was %s", s.since(s.ended), s.since(at))
 	}

@@ -139,6 +139,7 @@ func (w *world) run() error {
 		}
 		w.load()
 		time.Sleep(time.Until(s.planned))
+		w.atClaim()
 		w.pull()
 		for _, m := range w.plan.more {
 			w.wg.Go(func() { w.again(m) })
@@ -147,6 +148,7 @@ func (w *world) run() error {
 	select {
 	case <-w.over:
 	case <-time.After(w.plan.budget.Total + w.kit.pace().longer):
+		s.note(&s.gaveUp, "the check gives up, and its clients leave")
 	}
 	return nil
 }
@@ -183,7 +185,7 @@ func (w *world) await() error {
 			return fmt.Errorf("the load %q is for a listener that the service has not asked for with Env.Listen(%q)", l.name, l.listener)
 		}
 	}
-	w.seen.do(func() { w.seen.planned = time.Now().Add(w.seen.calm) })
+	w.seen.do(func() { w.seen.planned = time.Now().Add(w.seen.calm + time.Duration(w.plan.phase)*w.seen.calm/1000) })
 	return nil
 }
 
@@ -194,6 +196,23 @@ func (w *world) listeners() (all []*listener) {
 		all = append(all, l)
 	}
 	return all
+}
+
+// atClaim waits for the next piece of work that is claimed, if the plan says so and some was before.
+func (w *world) atClaim() {
+	some := false
+	w.seen.do(func() { some = len(w.seen.claims) > 0 })
+	if !some || !w.plan.claimed {
+		return
+	}
+	select {
+	case <-w.env.claimed: // the last one before
+	default:
+	}
+	select {
+	case <-w.env.claimed:
+	case <-time.After(w.seen.calm):
+	}
 }
 
 // pull pulls the trigger.

@@ -25,6 +25,7 @@ type seen struct {
 	forced    time.Time // when the check forced the shutdown
 	hurried   time.Time // when it brought the timer forward in another way, or may have
 	cut       time.Time // the deadline that it gave to Shorten
+	gaveUp    time.Time // when the check waited no longer for that
 	ended     time.Time // when Run, or the stop function, returned
 
 	budget    lastcall.Budget // what counts: the controller's, or that of the plan
