@@ -130,7 +130,8 @@ func (s *Server) skipGoAways() {
 		return
 	}
 	s.closeListener()
-	s.skipped.Store(true) // first: Cancel may look while none is open any more
+	s.skipped.Store(true)             // first: Cancel may look while none is open any more
+	s.listener.set.RefuseHandshakes() // otherwise who has not finished one is closed uncounted, if that is done before their time is over
 	s.listener.set.FinishAll()
 }
 

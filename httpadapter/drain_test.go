@@ -177,6 +177,7 @@ func TestSlowReader(t *testing.T) {
 	}
 	for _, how := range []string{h1, h2c, h2, h1s} {
 		t.Run(how+" TCP", func(t *testing.T) {
+			t.Parallel()
 			n := on(t, tcp(t), how)
 			l := begin(t, n, setup{handler: func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, size)) }})
 			c := n.client(t, how)

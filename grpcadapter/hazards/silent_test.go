@@ -80,7 +80,9 @@ func wantNote(t *testing.T, r report.Report, want string) {
 	t.Helper()
 	var all []string
 	for _, n := range r.Notes {
-		all = append(all, n.Server+": "+n.Text)
+		if inBubble() || !strings.HasPrefix(n.Text, "GracefulStop returned ") { // a busy machine delays clients that go
+			all = append(all, n.Server+": "+n.Text)
+		}
 	}
 	got := strings.Join(all, "; ")
 	if want == "" && got != "" || want != "" && (len(all) != 1 || !strings.HasPrefix(got, "grpc: "+want)) {
