@@ -37,6 +37,14 @@ func (c *call) ended() bool {
 	return c != nil && c.over && c.step.Result != report.ResultPanicked && c.step.Result != report.ResultGoexit
 }
 
+// end returns when a call that is over has returned; without one the zero time.
+func (c *call) end() time.Time {
+	if c == nil {
+		return time.Time{}
+	}
+	return c.step.Start.Add(c.step.Duration)
+}
+
 // soon returns until when the call may take, if it takes next to no time.
 func (c *call) soon() time.Time { return c.since.Add(cmp.Or(c.grace, grace)) }
 

@@ -82,8 +82,8 @@
 // G5 Force: Stop is called on a server if and only if its GracefulStop had not
 // returned when the timer fired (one that panicked has not), and then once. The
 // call begins only after the goroutine that calls GracefulStop on that server has
-// come to the call. If the last end and the timer fall into the same instant, either
-// path is legal. Servers that stand After others are cancelled first; each of the
+// come to the call. An end in the instant of the timer comes after it; whether Stop is
+// called then is open. Servers that stand After others are cancelled first; each of the
 // others when the Cancels of those have returned, at most 100 ms later for each level.
 //
 // G6 Once: the first trigger wins, and its cause is kept. Every later one is harmless:

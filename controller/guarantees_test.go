@@ -256,6 +256,24 @@ func TestG5_StopOnThoseNotDown(t *testing.T) {
 	})
 }
 
+// G5: a server that ends in the instant of the timer has ended after it, whichever of the two
+// the loop takes in first; a nanosecond earlier it has drained.
+func TestG5_EndsAtTheTimer(t *testing.T) {
+	drain := budget.Total - budget.Reserve - budget.Settle
+	for range 20 {
+		for _, early := range []time.Duration{0, 1} {
+			bubble(t, func(t *testing.T, d *diary, hang func()) {
+				c := mustNew(t, budget, noSignals, withServer("s", newServer(d, "s", drain-early)))
+				r, _ := runAfter(c, time.Minute)
+				wantPath(t, r, early == 0)
+				if early > 0 {
+					wantExit(t, r, report.ExitOK)
+				}
+			})
+		}
+	}
+}
+
 // G5: forced in the very instant in which the drain begins, Stop begins after the
 // goroutine that calls GracefulStop has come to the call. The server may still see
 // Stop first, but rarely. (`go GracefulStop(); go Stop()` runs Stop first nearly

@@ -225,6 +225,17 @@ func (r *run) allEnded() bool {
 	return !slices.ContainsFunc(r.servers, func(s *server) bool { return !s.hasEnded() }) && r.workersGone()
 }
 
+// lastEnd returns when the last server or worker has ended, of which all have.
+func (r *run) lastEnd() (last time.Time) {
+	for _, s := range r.servers {
+		last = later(later(last, s.graceful.end()), s.serving.end())
+	}
+	for _, w := range r.workers {
+		last = later(last, w.call.end())
+	}
+	return last
+}
+
 func (r *run) allGone() bool { return gone(r.servers) && r.workersGone() }
 
 // gone reports whether every call on these servers has returned.

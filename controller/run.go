@@ -287,7 +287,8 @@ func (r *run) announce() {
 func (r *run) timeIsUp() bool { return !time.Now().Before(r.timerAt) }
 
 // drain refuses new work, and reports whether all work in flight ended before the
-// timer.
+// timer. What ended later did so after the instant at which adapters take their time to be
+// up, and may have been interrupted, though the loop has heard of both at once.
 func (r *run) drain() bool {
 	row := r.fire(fsm.GracefulShutdownCalled)
 	r.enter(lastcall.PhaseDrain)
@@ -304,5 +305,5 @@ func (r *run) drain() bool {
 		}
 		r.release()
 	}
-	return r.await(r.allEnded, func() time.Time { return r.timerAt })
+	return r.await(r.allEnded, func() time.Time { return r.timerAt }) && r.lastEnd().Before(r.timerAt)
 }

@@ -205,6 +205,31 @@ func TestShutdownOnce(t *testing.T) {
 	})
 }
 
+// They run also if there is nothing to drain.
+func TestShutdownOnceIdle(t *testing.T) {
+	for name, connect := range map[string]func(*testing.T, *network){
+		"no connection":  func(*testing.T, *network) {},
+		"idle, HTTP/1.1": func(t *testing.T, n *network) { n.client(t, h1).do("GET", "/", nil).wantOK(t, "") },
+		"idle, HTTP/2":   func(t *testing.T, n *network) { n.client(t, h2c).do("GET", "/", nil).wantOK(t, "") },
+		"a silent peer":  func(t *testing.T, n *network) { n.connect(t) },
+	} {
+		bubble(t, func(t *testing.T) {
+			n := memory()
+			var runs atomic.Int32
+			srv := &http.Server{}
+			srv.RegisterOnShutdown(func() { runs.Add(1) })
+			l := begin(t, n, setup{server: srv, handler: func(http.ResponseWriter, *http.Request) {}})
+			connect(t, n)
+			synctest.Wait()
+			wantDrained(t, l.shutdown(t))
+			synctest.Wait()
+			if runs.Load() != 1 {
+				t.Errorf("%s: run %d times", name, runs.Load())
+			}
+		})
+	}
+}
+
 // GracefulStop and Stop may be called before Serve, more than once, and concurrently.
 func TestStopsInAnyOrder(t *testing.T) {
 	calls := map[string]func(*httpadapter.Server){

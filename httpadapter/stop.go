@@ -65,13 +65,14 @@ func (s *Server) GracefulStop() {
 			cancel() // Shutdown polls
 			s.tracker.Seal()
 		}
-		if foreign.IsClosed(s.tracker.Sealed()) {
-			break
-		}
-		if hooked && s.conns.Shaken() {
+		sealed := foreign.IsClosed(s.tracker.Sealed())
+		if hooked && (sealed || s.conns.Shaken()) {
 			hooked = false
 			s.shutdown(ctx)
 			continue
+		}
+		if sealed {
+			break
 		}
 		select {
 		case <-s.changed:
