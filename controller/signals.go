@@ -259,7 +259,10 @@ func (s *signals) release() {
 	process.Lock()
 	process.released = append(process.released, s)
 	process.Unlock()
-	time.AfterFunc(grace, s.giveBackReleased)
+	go func() { // and not AfterFunc, which may wake a thread for the timer before it returns
+		time.Sleep(grace)
+		s.giveBackReleased()
+	}()
 }
 
 // raise sends a signal to this process.

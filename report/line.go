@@ -43,7 +43,7 @@ func (s Step) IsLogged() bool {
 // Line returns what a log has of the step, as an observer is given it. It is of use if
 // IsLogged. It calls no user code.
 func (s Step) Line() Line {
-	l := Line{At: s.Now.At, Level: slog.LevelInfo}
+	l := Line{At: s.Now.At, Level: slog.LevelInfo, Attrs: make([]slog.Attr, 0, 16)} // most lines have fewer
 	switch s.Kind {
 	case KindTrigger:
 		l.trigger(&s)
