@@ -241,8 +241,8 @@ func TestG6_WorkIsCopied(t *testing.T) {
 			work[0].Completed, notes[0] = 8, "another"
 		}))
 		r, _ := runAfter(c, time.Minute)
-		r.Work[1].Cut, r.Notes[0].Server = 9, "another"
-		if again, _ := c.Wait(t.Context()); again.Work[0].Completed != 7 || again.Work[1].Cut != 7 || again.Notes[0] != (report.Note{Server: "s", Text: "a note"}) {
+		r.Work[1].Late, r.Notes[0].Server = 9, "another"
+		if again, _ := c.Wait(t.Context()); again.Work[0].Completed != 7 || again.Work[1].Late != 7 || again.Notes[0] != (report.Note{Server: "s", Text: "a note"}) {
 			t.Errorf("work %v, notes %v", again.Work, again.Notes)
 		}
 	})
