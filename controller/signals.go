@@ -259,10 +259,7 @@ func (s *signals) release() {
 	process.Lock()
 	process.released = append(process.released, s)
 	process.Unlock()
-	go func() { // and not AfterFunc, which may wake a thread for the timer before it returns
-		time.Sleep(grace)
-		s.giveBackReleased()
-	}()
+	time.AfterFunc(grace, s.giveBackReleased)
 }
 
 // raise sends a signal to this process.
