@@ -177,10 +177,10 @@ func TestG5_InnerServersAreCancelledFirst(t *testing.T) {
 		want  []string // when front and middle are cancelled, after the timer
 	}{
 		"done soon": {func(context.Context) { time.Sleep(time.Millisecond) }, []string{"front cancel 1m6.003s", "middle cancel 1m6.001s"}},
-		"obeys":     {func(ctx context.Context) { <-ctx.Done() }, []string{
+		"obeys": {func(ctx context.Context) { <-ctx.Done() }, []string{
 			"front cancel " + (timer + 2*controller.TurnTime).String(), "middle cancel " + (timer + controller.TurnTime).String(),
 		}},
-		"panics":    {func(context.Context) { panic("at once") }, []string{"front cancel 1m6.002s", "middle cancel 1m6s"}},
+		"panics": {func(context.Context) { panic("at once") }, []string{"front cancel 1m6.002s", "middle cancel 1m6s"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, d *diary, _ func()) {

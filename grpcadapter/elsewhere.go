@@ -53,7 +53,7 @@ func (c *conn) Close() error {
 
 // isCut reports whether an RPC that ends now was cut off by a Stop of other code.
 func (s *Server) isCut(r *rpc) bool {
-	return s.listener != nil && s.listener.severed.Load() && r.Context.Err() != nil
+	return s.listener != nil && s.listener.severed.Load() && r.Err() != nil
 }
 
 // ends reports whether the end of the server was asked for, of it or of another adapter of the

@@ -23,7 +23,7 @@ const (
 
 // calibrate learns, in one service that is then shut down, how long the calls of each load
 // take, what they answer, and whether they end by themselves.
-func (k *kit) calibrate(t *testing.T, calls int) error {
+func (k *kit) calibrate(t *testing.T, calls int) error { //nolint:gocognit // one pass over the loads, each with the same three questions
 	limit := k.pace().limit
 	budget := lastcall.Budget{Total: 2*limit + time.Nanosecond, Reserve: limit} // one that no service has
 	if k.budget != nil {
