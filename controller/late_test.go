@@ -10,19 +10,26 @@ import (
 	"github.com/lastcall-go/lastcall/report"
 )
 
+// begun returns a run that has been asked to shut down, with a Total of that much.
+func begun(t *testing.T, total time.Duration) *run {
+	t.Helper()
+	c, err := New(lastcall.Budget{Total: total, Reserve: time.Second}, WithSignals(), WithoutStderr(), WithoutStacks())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRun(context.Background(), c, c.config, heard{signals: signals{stop: func() {}}})
+	c.Shutdown(nil)
+	r.takeIn()
+	return r
+}
+
 // G8: a step that the machine has not let begin by its time is not late, and the loop does
 // not wait for it; one that has begun and has not returned is. (In this test the first is
 // kept from beginning by the call that it comes after. Outside of this package no test can
 // have that happen for certain.)
 func TestG8_LateOnlyIfItHasBegun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, err := New(lastcall.Budget{Total: 10 * time.Second, Reserve: time.Second}, WithSignals(), WithoutStderr())
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := newRun(context.Background(), c, c.config, heard{signals: signals{stop: func() {}}})
-		c.Shutdown(nil)
-		r.takeIn()
+		r := begun(t, 10*time.Second)
 		over := make(chan struct{})
 		hangs := func(context.Context) error { <-over; return nil }
 		never := &call{begun: make(chan struct{})}
@@ -52,13 +59,7 @@ func TestG8_LateOnlyIfItHasBegun(t *testing.T) {
 // as they do if it is stopped while the loop sleeps.
 func TestG1_StoppedAtWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, err := New(lastcall.Budget{Total: time.Minute, Reserve: time.Second}, WithSignals(), WithoutStderr(), WithoutStacks())
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := newRun(context.Background(), c, c.config, heard{signals: signals{stop: func() {}}})
-		c.Shutdown(nil)
-		r.takeIn()
+		r := begun(t, time.Minute)
 		start := time.Now()
 		hangs := func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }
 		step := r.step(report.OpClose, stepConfig{name: "hung", timeout: time.Second, run: hangs}, start.Add(time.Minute), nil)
@@ -80,13 +81,7 @@ func TestG1_StoppedAtWork(t *testing.T) {
 // late when it goes on.
 func TestG8_StoppedBeforeAnAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, err := New(lastcall.Budget{Total: time.Minute, Reserve: time.Second}, WithSignals(), WithoutStderr(), WithoutStacks())
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := newRun(context.Background(), c, c.config, heard{signals: signals{stop: func() {}}})
-		c.Shutdown(nil)
-		r.takeIn()
+		r := begun(t, time.Minute)
 		const stopped = 5 * time.Second
 		answered, stop := false, true
 		asked := r.ask(report.OpInFlight, "s", func() { time.Sleep(stopped + answerTime/2) }, func() { answered = true })

@@ -26,9 +26,10 @@ var errUsed = errors.New("grpcadapter: the gRPC server was stopped before it ser
 
 var errServed = errors.New("grpcadapter: Serve was called before: a Server belongs to one controller")
 
-// Serve serves until GracefulStop or Stop is called, and returns nil then, also if they were
-// called first. Those of the gRPC server trigger the shutdown as they are called. Before that it registers a health service, if the gRPC server has none. The
-// controller calls it, once: a second call is an error, and so is a gRPC server that was
+// Serve registers a health service, if the gRPC server has none, and serves until
+// GracefulStop or Stop is called. It returns nil then, also if they were called first.
+// GracefulStop or Stop of the gRPC server, called by other code, triggers the shutdown. The
+// controller calls Serve, once: a second call is an error, and so is a gRPC server that was
 // stopped before, which serves nothing. Without a listener it returns
 // lastcall.ErrServedElsewhere.
 func (s *Server) Serve() error {
