@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http/httptest"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -66,7 +65,7 @@ func TestHealthCheckingClients(t *testing.T) {
 		testgrpc.RegisterTestServiceServer(srv, fnService{})
 		return grpcadapter.Use(srv, grpcadapter.WithListener(lis), grpcadapter.WithHealth(h))
 	}
-	for way, connect := range map[string]func(*testing.T, *replica, *replica) string{
+	for way, connect := range map[string]func(*testing.T, *replica, *replica) (string, []grpc.DialOption){
 		"one address":    clusterIP,
 		"many addresses": bothAddresses,
 		"HAProxy":        haproxy,
@@ -163,12 +162,13 @@ func startReplica(t *testing.T, build func(net.Listener) *grpcadapter.Server, ol
 
 // watchedRollout has a client with health checking call while one of two replicas leaves,
 // and returns how many of its calls failed, of how many from the trigger to the end.
-func watchedRollout(t *testing.T, connect func(*testing.T, *replica, *replica) string, build func(net.Listener) *grpcadapter.Server, service string, old bool) (lost, calls int64) {
+func watchedRollout(t *testing.T, connect func(*testing.T, *replica, *replica) (string, []grpc.DialOption), build func(net.Listener) *grpcadapter.Server, service string, old bool) (lost, calls int64) {
 	t.Helper()
 	machine := busy.Watch(t.Context().Done())
 	leaves, stays := startReplica(t, build, old), startReplica(t, build, old)
-	conn, err := grpc.NewClient(connect(t, leaves, stays), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableRetry(),
-		grpc.WithDefaultServiceConfig(fmt.Sprintf(`{"healthCheckConfig":{"serviceName":%q},"loadBalancingConfig":[{"round_robin":{}}]}`, service)))
+	target, opts := connect(t, leaves, stays)
+	conn, err := grpc.NewClient(target, append(opts, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableRetry(),
+		grpc.WithDefaultServiceConfig(fmt.Sprintf(`{"healthCheckConfig":{"serviceName":%q},"loadBalancingConfig":[{"round_robin":{}}]}`, service)))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +215,7 @@ func watchedRollout(t *testing.T, connect func(*testing.T, *replica, *replica) s
 
 // clusterIP is one address that leads each new connection to a replica that is ready, as
 // kube-proxy does. The first one gets the replica that will leave.
-func clusterIP(t *testing.T, leaves, stays *replica) string {
+func clusterIP(t *testing.T, leaves, stays *replica) (string, []grpc.DialOption) {
 	t.Helper()
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -245,22 +245,19 @@ func clusterIP(t *testing.T, leaves, stays *replica) string {
 			}
 		}
 	}()
-	return "passthrough:///" + lis.Addr().String()
+	return "passthrough:///" + lis.Addr().String(), nil
 }
 
 // bothAddresses has the client know both replicas.
-func bothAddresses(t *testing.T, leaves, stays *replica) string {
+func bothAddresses(t *testing.T, leaves, stays *replica) (string, []grpc.DialOption) {
 	t.Helper()
-	scheme := "both" + strings.ReplaceAll(leaves.addr, ":", "-")
-	scheme = strings.NewReplacer(".", "-").Replace(scheme)
-	r := manual.NewBuilderWithScheme(scheme)
+	r := manual.NewBuilderWithScheme("both")
 	r.InitialState(resolver.State{Addresses: []resolver.Address{{Addr: leaves.addr}, {Addr: stays.addr}}})
-	resolver.Register(r)
-	return scheme + ":///replicas"
+	return "both:///replicas", []grpc.DialOption{grpc.WithResolvers(r)}
 }
 
 // haproxy is a proxy that asks /readyz each 50 ms.
-func haproxy(t *testing.T, leaves, stays *replica) string {
+func haproxy(t *testing.T, leaves, stays *replica) (string, []grpc.DialOption) {
 	t.Helper()
 	return startHAProxy(t, fmt.Sprintf(`
   option httpchk GET /readyz
@@ -270,5 +267,5 @@ func haproxy(t *testing.T, leaves, stays *replica) string {
   option redispatch
   server leaves %s proto h2 port %d fall 1
   server stays %s proto h2 port %d fall 100 backup
-`, leaves.addr, leaves.probes, stays.addr, stays.probes))
+`, leaves.addr, leaves.probes, stays.addr, stays.probes)), nil
 }
