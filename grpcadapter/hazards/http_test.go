@@ -214,6 +214,7 @@ func runOverHTTP(t *testing.T, f *front, h *handler, service registers, rpcs int
 	ctl := controllerOf(t, usual(), controller.WithServer("http", f), controller.WithServer("grpc", g, opts...))
 	var r report.Report
 	run := start(func() error { r = ctl.Run(context.Background()); return nil })
+	<-ctl.Serving() // an RPC that comes past the adapter may not come while services are registered
 	var calls []*pending
 	for i := range rpcs {
 		if i%10 == 0 {
