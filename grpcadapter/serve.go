@@ -61,7 +61,15 @@ func (s *Server) Serve() error {
 	switch {
 	case errors.Is(err, grpc.ErrServerStopped) && !s.ends():
 		return errUsed
-	case errors.Is(err, grpc.ErrServerStopped), errors.Is(err, net.ErrClosed) && s.draining.Load():
+	case errors.Is(err, grpc.ErrServerStopped):
+		return nil
+	case errors.Is(err, net.ErrClosed) && s.draining.Load():
+		// It heard of the listener first. Otherwise it would have waited for the same, and
+		// which of the two it hears of first is the scheduler's choice.
+		select {
+		case <-s.stopped:
+		case <-s.halted:
+		}
 		return nil
 	default:
 		return err
