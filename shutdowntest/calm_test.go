@@ -131,3 +131,25 @@ func TestCutEarly(t *testing.T) {
 		return func(context.Context) { srv.Stop() }
 	})))
 }
+
+// A slow client whose connection is cut in the middle of a pause hears of it at once: grpc
+// begins its next call again and again until then, so the pause would never end.
+func TestSlowClientIsCut(t *testing.T) {
+	k := newKit([]Load{GRPC("grpc", unary)}, ofServer(func(e *Env) func(context.Context) {
+		srv := bare(e, &rpcs{unary: lasts(func(int64) time.Duration { return 5 * time.Millisecond })})
+		return func(context.Context) { srv.Stop() }
+	}))
+	k.stuck = time.Second
+	if err := k.calibrate(t, calmCalls); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 { // calls that begin in the instant of the end, some after it
+		_, _, err := k.try(t, &plan{
+			trigger: byStop, budget: lastcall.Budget{Total: 10 * time.Second},
+			clients: []clientPlan{{Temper: slow, Calls: []int{-500, atDrain - 10, atDrain, atDrain, atDrain, atDrain}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}

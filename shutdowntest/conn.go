@@ -96,6 +96,16 @@ func (c *clientConn) Read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
+// Write ends a client's temper if it fails: grpc's client begins a call again and again
+// until its reader knows that the connection is gone, and virtual time would stand still.
+func (c *clientConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if err != nil {
+		c.once.Do(func() { close(c.over) })
+	}
+	return n, err
+}
+
 func (c *clientConn) Close() error {
 	c.once.Do(func() { close(c.over) })
 	return c.Conn.Close()
