@@ -25,7 +25,9 @@ type Fault func()
 // Hang returns a Fault that blocks until the channel is closed; nil: for ever.
 func Hang(over <-chan struct{}) Fault { return func() { <-over } }
 
-// Slow returns a Fault that takes its time.
+// Slow returns a Fault that takes its time. Do not give it to the reads of a gRPC client in
+// a bubble: once a write has failed, grpc-go begins its call again and again until the reader
+// hears of it, and time does not pass meanwhile.
 func Slow(d time.Duration) Fault { return func() { time.Sleep(d) } }
 
 // Panic returns a Fault that panics with v.
