@@ -268,9 +268,9 @@ func TestPlantedOthers(t *testing.T) {
 		"a closer that fails": {"empty", func(e *Env) *controller.Controller {
 			return newController(e, controller.WithCloser("db", func() error { return fmt.Errorf("no such thing") }))
 		}, nil, nil},
-		"an announcer that closes the listener": {"empty", func(e *Env) *controller.Controller {
+		"an announcer that closes one of two listeners": {"empty", func(e *Env) *controller.Controller {
 			lis := e.Listen("web")
-			return newController(e, controller.WithAnnouncer("web", lis.Close), controller.WithServer("web", httpadapter.New(lis, &http.Server{Handler: http.HandlerFunc(page)})))
+			return newController(e, controller.WithServer("grpc", grpcServer(e, &rpcs{})), controller.WithAnnouncer("web", lis.Close), controller.WithServer("web", httpadapter.New(lis, &http.Server{Handler: http.HandlerFunc(page)})))
 		}, nil, []Load{HTTP("web", get)}},
 		"an announcer that ends an accept loop": {"empty", func(e *Env) *controller.Controller {
 			ctl := rawService(e)
