@@ -225,7 +225,7 @@ func (s *Server) endlessInFlight() []*endlessStream {
 
 // awaitDrain ends the endless streams when phase drain begins. GracefulStop is called then
 // as well, unless the server is After another one: what that one waits for may be such a
-// stream, through a gateway.
+// stream, through a gateway, or, if it is the http.Server before this one, a health Watch.
 func (s *Server) awaitDrain() {
 	l := s.life.Load()
 	if l == nil || !s.isTracked() {
@@ -234,7 +234,9 @@ func (s *Server) awaitDrain() {
 	go func() {
 		select {
 		case <-l.Draining():
-			s.endEndless(false)
+			if s.endEndless(false); s.usedHTTP() {
+				s.endWatches()
+			}
 		case <-s.begun:
 		case <-s.stopping:
 		}

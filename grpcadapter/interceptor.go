@@ -58,7 +58,7 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 func (s *Server) begin(r *rpc) bool {
 	m := r.method
 	if s.tracker.Begin(r, s.refusesFrom(m), m.label.Kind != lastcall.WorkInfra) {
-		if !m.endless || m.watch || !s.drains.Load() {
+		if !m.endless || m.watch && !s.usedHTTP() || !s.drains.Load() {
 			return true
 		}
 		s.tracker.End(r, inflight.Completed) // it may have come too late for endEndless

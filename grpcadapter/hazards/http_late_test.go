@@ -241,3 +241,48 @@ func TestHazard17_HealthOverHTTP(t *testing.T) {
 		g.GracefulStop()
 	})
 }
+
+// An http.Server waits for the Watches that came over it, and the server behind waits for the
+// http.Server: so they end when the drain begins, and later ones are refused.
+func TestHazard17_WatchOverHTTP(t *testing.T) {
+	inVirtualTime(t, "lastcall", func(t *testing.T, _ <-chan struct{}) {
+		g := grpcadapter.New(nil, grpcadapter.OverHTTP())
+		fnService{}.register(g.NewServer())
+		client := healthpb.NewHealthClient(elsewhere(t, g).client(t))
+		watch := func() (statuses []healthpb.HealthCheckResponse_ServingStatus, err error) {
+			w, err := client.Watch(t.Context(), &healthpb.HealthCheckRequest{})
+			for err == nil {
+				var got *healthpb.HealthCheckResponse
+				if got, err = w.Recv(); err == nil {
+					statuses = append(statuses, got.Status)
+				}
+			}
+			return statuses, err
+		}
+		var ended time.Time
+		watched := start(func() error {
+			got, err := watch()
+			ended = time.Now()
+			if want := []healthpb.HealthCheckResponse_ServingStatus{healthpb.HealthCheckResponse_SERVING, healthpb.HealthCheckResponse_NOT_SERVING}; !slices.Equal(got, want) {
+				t.Errorf("the Watch got %v, want %v", got, want)
+			}
+			return err
+		})
+		r := shutdownOf(t, func() {
+			time.Sleep(time.Second)
+			began := time.Now()
+			_, err := watch()
+			if wantLeaving(t, "a Watch in the drain", err); time.Since(began) != 0 {
+				t.Errorf("it lasted %v", time.Since(began))
+			}
+		}, controller.WithServer("grpc", g, controller.After("front")), controller.WithWorker("front", func(claim, _ context.Context) error {
+			<-claim.Done()
+			time.Sleep(rpcTime) // as long as a request
+			return nil
+		}))
+		wantLeaving(t, "the Watch", watched.result())
+		if !ended.Equal(r.Triggered) || r.Took() != rpcTime {
+			t.Errorf("the Watch ended %v after the trigger, and it took %v, want %v", ended.Sub(r.Triggered), r.Took(), rpcTime)
+		}
+	})
+}
