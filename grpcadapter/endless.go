@@ -58,6 +58,9 @@ func endlessMethods() []string {
 // that is not a stream, is an error from Serve.
 func WithEndlessStreams(methods ...string) Option {
 	return func(s *Server) {
+		if len(methods) == 0 {
+			s.fail("WithEndlessStreams was given no method")
+		}
 		for _, m := range methods {
 			service, name, ok := strings.Cut(strings.TrimPrefix(m, "/"), "/")
 			if !strings.HasPrefix(m, "/") || !ok || service == "" || name == "" || strings.Contains(name, "/") {
@@ -80,6 +83,7 @@ func WithSpread(window time.Duration) Option {
 			s.fail("WithSpread was given %v; a window is not negative", window)
 			return
 		}
+		s.checkUnit("WithSpread", window)
 		s.spread = window
 	}
 }
@@ -225,7 +229,7 @@ func (s *Server) endlessInFlight() []*endlessStream {
 
 // awaitDrain ends the endless streams when phase drain begins. GracefulStop is called then
 // as well, unless the server is After another one: what that one waits for may be such a
-// stream, through a gateway, or, if it is the http.Server before this one, a health Watch.
+// stream, through a gateway.
 func (s *Server) awaitDrain() {
 	l := s.life.Load()
 	if l == nil || !s.isTracked() {
@@ -234,9 +238,7 @@ func (s *Server) awaitDrain() {
 	go func() {
 		select {
 		case <-l.Draining():
-			if s.endEndless(false); s.usedHTTP() {
-				s.endWatches()
-			}
+			s.endEndless(false)
 		case <-s.begun:
 		case <-s.stopping:
 		}

@@ -24,7 +24,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/numbers"
 	"github.com/lastcall-go/lastcall/report"
 )
@@ -36,6 +38,8 @@ type Metrics struct {
 	metrics map[string]metric // by what collect calls them; they do not change
 
 	mu      sync.Mutex
+	errs    []error       // what LastScrape was given
+	served  bool          // a server has served, or the process was ready
 	summed  bool          // the summary was observed
 	scraped chan struct{} // closed when a scrape that began after that is over
 }
@@ -56,16 +60,21 @@ func (m *monitor) Attach(c *controller.Controller) error {
 	if m.metrics == nil {
 		return errors.New("promadapter: Metrics that New did not make")
 	}
+	m.mu.Lock()
+	err := errors.Join(m.errs...)
+	m.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	return m.numbers.Attach("promadapter", c)
 }
 
 func (m *monitor) Observe(s report.Step) {
 	m.numbers.Observe(s)
-	if s.Kind == report.KindSummary {
-		m.mu.Lock()
-		m.summed = true
-		m.mu.Unlock()
-	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.served = m.served || s.Op == report.OpServe || s.Phase == lastcall.PhaseServe
+	m.summed = m.summed || s.Kind == report.KindSummary
 }
 
 // Describe sends the descriptions of all metrics.
@@ -107,13 +116,23 @@ const (
 // LastScrape returns a function for controller.WithFlusher that waits for one more scrape, so
 // that Prometheus learns the final numbers: at most for d, which is usually the scrape
 // interval, then a second at most until it is answered, and never past nine tenths of the time
-// that the flusher has. It is not an error if none comes. With d of 0 or less it waits for none.
+// that the flusher has. It is not an error if none comes. With d of 0 or less, and if the
+// shutdown came before any server served, it waits for none; less than a microsecond is an error
+// from controller.New, if LastScrape is called before.
 //
 // The scrape has to be answered by a server that is still there: admin.New makes one that
 // stops last.
 func (m *Metrics) LastScrape(d time.Duration) func(context.Context) error {
+	if err := foreign.CheckUnit("promadapter: LastScrape", d); err != nil {
+		m.mu.Lock()
+		m.errs = append(m.errs, err)
+		m.mu.Unlock()
+	}
 	return func(ctx context.Context) error {
-		if d <= 0 {
+		m.mu.Lock()
+		served := m.served
+		m.mu.Unlock()
+		if d <= 0 || !served {
 			return nil
 		}
 		if end, ok := ctx.Deadline(); ok { // a flusher that takes all its time counts as late
