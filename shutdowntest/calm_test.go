@@ -139,7 +139,7 @@ func TestSlowClientIsCut(t *testing.T) {
 		srv := bare(e, &rpcs{unary: lasts(func(int64) time.Duration { return 5 * time.Millisecond })})
 		return func(context.Context) { srv.Stop() }
 	}))
-	k.stuck = time.Second
+	k.stuck = 5 * time.Second
 	if err := k.calibrate(t, calmCalls); err != nil {
 		t.Fatal(err)
 	}

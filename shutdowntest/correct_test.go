@@ -66,14 +66,15 @@ func httpServer(e *Env, h http.HandlerFunc) lastcall.FullServer {
 	return httpadapter.New(e.Listen("web"), &http.Server{Handler: h})
 }
 
-// gateway returns a server that asks the one named grpc, and its connection. A request whose
-// RPC fails is answered with the status.
+// gateway returns a server that asks the one named grpc after a while, as gateways that
+// authenticate do, and its connection. A request whose RPC fails is answered with the status.
 func gateway(e *Env, failed int) (lastcall.FullServer, *grpc.ClientConn) {
 	cc, err := grpc.NewClient("passthrough:///grpc", grpc.WithContextDialer(e.Dialer("grpc")), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		e.Fatal(err)
 	}
 	return httpServer(e, func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(takes / 10)
 		if unary(r.Context(), cc) != nil {
 			w.WriteHeader(failed)
 		}

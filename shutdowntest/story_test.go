@@ -164,7 +164,7 @@ func TestStory(t *testing.T) {
 		return
 	}
 	for name, red := range reds {
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestStory$", "-rapid.nofailfile", "-rapid.checks=1000")
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestStory$", "-rapid.nofailfile", "-rapid.checks=1000", "-rapid.shrinktime=30s")
 		cmd.Env = append(os.Environ(), env+"="+name)
 		out, err := cmd.CombinedOutput()
 		if testing.Verbose() {
