@@ -57,6 +57,7 @@ type Server struct {
 	scope    atomic.Pointer[context.Context] // what handlers' contexts carry of ours
 	sawHTTP  atomic.Bool                     // an RPC came through ServeHTTP of the gRPC server itself
 	door     door                            // where RPCs come in over HTTP
+	fronts   sync.Map                        // the http.Servers that followFront knows
 	built    atomic.Pointer[built]           // nil: there is no gRPC server yet
 
 	unknownHealth atomic.Bool   // see findHealth

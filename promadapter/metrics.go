@@ -24,6 +24,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/numbers"
@@ -38,6 +39,7 @@ type Metrics struct {
 
 	mu      sync.Mutex
 	errs    []error       // what LastScrape was given
+	served  bool          // a server has served, or the process was ready
 	summed  bool          // the summary was observed
 	scraped chan struct{} // closed when a scrape that began after that is over
 }
@@ -69,11 +71,10 @@ func (m *monitor) Attach(c *controller.Controller) error {
 
 func (m *monitor) Observe(s report.Step) {
 	m.numbers.Observe(s)
-	if s.Kind == report.KindSummary {
-		m.mu.Lock()
-		m.summed = true
-		m.mu.Unlock()
-	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.served = m.served || s.Op == report.OpServe || s.Phase == lastcall.PhaseServe
+	m.summed = m.summed || s.Kind == report.KindSummary
 }
 
 // Describe sends the descriptions of all metrics.
@@ -115,8 +116,9 @@ const (
 // LastScrape returns a function for controller.WithFlusher that waits for one more scrape, so
 // that Prometheus learns the final numbers: at most for d, which is usually the scrape
 // interval, then a second at most until it is answered, and never past nine tenths of the time
-// that the flusher has. It is not an error if none comes. With d of 0 or less it waits for none;
-// less than a microsecond is an error from controller.New, if LastScrape is called before.
+// that the flusher has. It is not an error if none comes. With d of 0 or less, and if the
+// shutdown came before any server served, it waits for none; less than a microsecond is an error
+// from controller.New, if LastScrape is called before.
 //
 // The scrape has to be answered by a server that is still there: admin.New makes one that
 // stops last.
@@ -127,7 +129,10 @@ func (m *Metrics) LastScrape(d time.Duration) func(context.Context) error {
 		m.mu.Unlock()
 	}
 	return func(ctx context.Context) error {
-		if d <= 0 {
+		m.mu.Lock()
+		served := m.served
+		m.mu.Unlock()
+		if d <= 0 || !served {
 			return nil
 		}
 		if end, ok := ctx.Deadline(); ok { // a flusher that takes all its time counts as late

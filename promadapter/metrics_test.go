@@ -201,6 +201,22 @@ func TestLastScrape(t *testing.T) {
 	}
 }
 
+// A shutdown before the start waits for no scrape: nothing has served, so nothing can be told.
+func TestLastScrapeOfNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := promadapter.New()
+		ctl, err := controller.New(lastcall.DefaultBudget(), controller.WithSignals(), controller.WithoutStderr(), m.Option(),
+			controller.WithServer("s", newServer(func() []lastcall.Work { return nil })), controller.WithFlusher("last scrape", m.LastScrape(time.Hour)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctl.Shutdown(nil)
+		if r := ctl.Run(context.Background()); r.Took() != 0 || r.ExitCode() != report.ExitOK {
+			t.Errorf("took %v\n%v", r.Took(), r)
+		}
+	})
+}
+
 // slow is a collector of the user's that takes its time.
 type slow struct{ prometheus.Collector }
 

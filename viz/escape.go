@@ -18,16 +18,16 @@ const direction = "direction"
 // note, a task, or the title statement of a sequence diagram. Drawings of this package are
 // escaped already.
 //
-// An ASCII character that is not plain
-// becomes #NN; with its decimal code, also a newline, which mermaid shows as white
-// space. Two more are escaped where mermaid would not show them:
+// Control characters become their pictures, and what cannot be printed U+FFFD. An ASCII
+// character that is not plain becomes #NN; with its decimal code, also a newline, which
+// mermaid shows as white space. Two more are escaped where mermaid would not show them:
 //   - an underscore that is not between letters or digits as they are, since 11 and 12 read
 //     markdown and take _x_ for emphasis;
 //   - the first letter of the word "direction".
 //
-// Other characters stay as they are; bytes that are not UTF-8 become U+FFFD.
-// Mermaid shows NUL as U+FFFD.
+// Other characters stay as they are.
 func EscapeMermaid(text string) string {
+	text = visible(text)
 	var b strings.Builder
 	var before rune
 	for i, r := range text {
@@ -57,7 +57,7 @@ func hasWord(text string) bool {
 func quoteYAML(text string) string {
 	var b strings.Builder
 	b.WriteByte('"')
-	for _, r := range text {
+	for _, r := range visible(text) {
 		switch {
 		case r == '<':
 			b.WriteString("ﬂ°°60¶ß")

@@ -107,7 +107,7 @@ func TestOddButDrawn(t *testing.T) {
 		States:  []viz.State{{Name: "alone"}},
 		Edges:   []viz.Edge{edge("a", "go", "b"), edge("a", "go", "c"), edge("b", "", "b"), edge("x", "never", "a"), edge("a", "go", "b")},
 	}
-	want := "stateDiagram-v2\n    alone\n    [*] --> a\n    a --> b : go\n    a --> c : go\n    b --> b\n    x --> a : never\n"
+	want := "stateDiagram-v2\n    [*] --> a\n    alone\n    a --> b : go\n    a --> c : go\n    b --> b\n    x --> a : never\n"
 	if got := draw(t, m, viz.Mermaid); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

@@ -54,12 +54,18 @@ type mermaidDiagram struct {
 	edges map[string][]levelEdge
 }
 
-// region writes what is inside a state: the states that no arrow introduces, the
-// arrows, the ends.
+// region writes what is inside a state: the start, the states that no arrow introduces, the
+// arrows, the ends. Mermaid 10 and 11 lay a circle of states out from the one that they read
+// first: the initial one, unless it has or is in a block, to which it would not belong then.
 func (d *mermaidDiagram) region(indent string, in State, start string) {
 	named := map[string]bool{in.Initial: true}
 	for _, e := range d.edges[in.Name] {
 		named[e.From], named[e.To] = true, true
+	}
+	begin := func() { d.arrow(indent, "[*]", d.ids[in.Initial], start) }
+	first := slices.ContainsFunc(in.States, func(s State) bool { return s.Name == in.Initial && len(s.States) == 0 })
+	if first {
+		begin()
 	}
 	for _, s := range in.States {
 		id := d.ids[s.Name]
@@ -79,8 +85,8 @@ func (d *mermaidDiagram) region(indent string, in State, start string) {
 			d.printf("%s%s\n", indent, as)
 		}
 	}
-	if in.Initial != "" {
-		d.arrow(indent, "[*]", d.ids[in.Initial], start)
+	if in.Initial != "" && !first {
+		begin()
 	}
 	for _, e := range d.edges[in.Name] {
 		label := e.Label

@@ -1,6 +1,6 @@
-// Command lastcall shows the shutdown of a gRPC server: live, on one machine, and
-// as a diagram. It writes the pod spec that fits a budget. "lastcall help" says how
-// it is used.
+// Command lastcall shows the shutdown of a gRPC server live, prints and draws the report
+// of any other, draws the state machines in Go packages, and writes the pod spec that fits
+// a budget. "lastcall help" explains its commands.
 package main
 
 import (

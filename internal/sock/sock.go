@@ -1,4 +1,5 @@
-// Package sock reaches what is below a net.Conn.
+// Package sock does with sockets what package net does not: it reports whether they block or
+// wait to be accepted, drops what was not read, and closes without a reset.
 package sock
 
 import (

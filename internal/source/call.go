@@ -48,6 +48,9 @@ func (p *program) convert(e *ast.CallExpr, to types.Type, f *frame) (value, *unk
 	if isConst && (!isBasic || basic.Info()&types.IsString != 0 && c.Kind() != constant.String) {
 		return nil, because(e, "the conversion %s is not evaluated", types.ExprString(e))
 	}
+	if isConst && isBasic && basic.Info()&types.IsInteger != 0 {
+		return p.fits(c, e)
+	}
 	return v, nil
 }
 

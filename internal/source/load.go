@@ -55,6 +55,7 @@ type program struct {
 	defined      map[types.Object]ast.Expr // where a variable gets its first value; nil if it is the zero value
 	written      map[types.Object]token.Pos
 	changes      []change
+	appendCalls  []appendCall
 	flows        map[types.Object][]ast.Expr // what goes into variables and fields
 	returned     map[*types.Func][]ast.Expr
 	reach        map[memory]map[types.Type]bool
@@ -148,7 +149,7 @@ func (p *program) check(l *listed) *types.Package {
 	}
 	var files []*ast.File
 	for _, name := range slices.Concat(l.GoFiles, l.CgoFiles) {
-		file, err := parser.ParseFile(p.fset, filepath.Join(l.Dir, name), nil, parser.SkipObjectResolution|parser.AllErrors)
+		file, err := parser.ParseFile(p.fset, filepath.Join(l.Dir, name), nil, parser.SkipObjectResolution|parser.AllErrors|parser.ParseComments)
 		if err != nil {
 			fail(err)
 		}

@@ -55,7 +55,7 @@ func (p *program) fits(n constant.Value, e ast.Expr) (value, *unknown) {
 	if of := p.info.TypeOf(e); of != nil {
 		t, ok = of.Underlying().(*types.Basic)
 	}
-	if !ok || t.Info()&types.IsUnsigned != 0 && constant.Sign(n) < 0 || !small && t.Kind() != types.Int && t.Kind() != types.Int64 {
+	if !ok || n.Kind() != constant.Int || t.Info()&types.IsUnsigned != 0 && constant.Sign(n) < 0 || !small && t.Kind() != types.Int && t.Kind() != types.Int64 {
 		return nil, because(e, "%s is not evaluated: it may not fit its type", types.ExprString(e))
 	}
 	return n, nil

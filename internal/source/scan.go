@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"go/types"
 	"slices"
+	"strings"
 )
 
 // site is a call, in the function or variable around it.
@@ -31,6 +32,7 @@ func (p *program) scan() {
 			}
 		}
 	}
+	p.appends()
 }
 
 func (p *program) declaration(pkg *types.Package, decl ast.Decl) {
@@ -38,6 +40,9 @@ func (p *program) declaration(pkg *types.Package, decl ast.Decl) {
 	case *ast.GenDecl:
 		for _, spec := range d.Specs {
 			if v, ok := spec.(*ast.ValueSpec); ok {
+				if embeds(d.Doc) || embeds(v.Doc) {
+					p.write(v.Names[0])
+				}
 				p.inspect(v, site{pkg: pkg, name: v.Names[0].Name})
 			}
 		}
@@ -52,6 +57,11 @@ func (p *program) declaration(pkg *types.Package, decl ast.Decl) {
 			p.inspect(d, site{pkg: pkg, in: d, name: name})
 		}
 	}
+}
+
+// embeds reports whether a variable gets the contents of a file.
+func embeds(doc *ast.CommentGroup) bool {
+	return doc != nil && slices.ContainsFunc(doc.List, func(c *ast.Comment) bool { return strings.HasPrefix(c.Text, "//go:embed ") })
 }
 
 func receiver(e ast.Expr) string {
@@ -94,7 +104,7 @@ func (p *program) inspect(root ast.Node, where site) {
 				p.values[fn.Origin()] = append(p.values[fn.Origin()], use{where.pkg, n, "is used as a value"})
 			}
 		case *ast.CallExpr:
-			p.builtin(n)
+			p.builtin(n, where.in)
 			p.dynamic(n)
 			if fn := p.callee(n.Fun); fn != nil {
 				p.direct[p.named(n.Fun)] = true
@@ -154,24 +164,35 @@ func (p *program) define(name *ast.Ident, e ast.Expr) {
 }
 
 // builtin notes what a builtin function writes to.
-func (p *program) builtin(call *ast.CallExpr) {
+func (p *program) builtin(call *ast.CallExpr, in *ast.FuncDecl) {
 	id, ok := ast.Unparen(call.Fun).(*ast.Ident)
 	if !ok || len(call.Args) == 0 || !p.info.Types[id].IsBuiltin() {
 		return
 	}
-	_, sliced := call.Args[0].(*ast.SliceExpr)
-	if id.Name == "copy" || id.Name == "clear" || id.Name == "delete" || id.Name == "append" && sliced {
+	switch id.Name {
+	case "append":
+		p.appendCalls = append(p.appendCalls, appendCall{call, in})
+	case "copy", "clear", "delete":
 		p.write(&ast.StarExpr{Star: call.Pos(), X: call.Args[0]})
 	}
 }
 
 // dynamic notes that what a function value, a method of an interface, or a function of the
-// standard library that orders or removes elements is handed may be changed there.
+// standard library that orders or removes elements is handed may be changed there; and what
+// a pointer points to, by any function that is not read.
 func (p *program) dynamic(call *ast.CallExpr) {
 	if tv := p.info.Types[ast.Unparen(call.Fun)]; tv.IsType() || tv.IsBuiltin() {
 		return
 	}
 	if fn := p.callee(call.Fun); fn != nil && !isAbstract(fn) && !rearranges(fn) {
+		if fn.Pkg() == nil || p.listed[fn.Pkg().Path()].whole() {
+			return
+		}
+		for _, arg := range call.Args {
+			if t := p.info.TypeOf(arg); t != nil && isPointer(t) {
+				p.note(&ast.StarExpr{Star: arg.Pos(), X: arg})
+			}
+		}
 		return
 	}
 	for _, arg := range call.Args {
@@ -184,6 +205,11 @@ func (p *program) dynamic(call *ast.CallExpr) {
 			p.changes = append(p.changes, change{through: arg, pos: arg.Pos()})
 		}
 	}
+}
+
+func isPointer(t types.Type) bool {
+	_, ok := t.Underlying().(*types.Pointer)
+	return ok
 }
 
 // isAbstract reports whether a function is a method of an interface.

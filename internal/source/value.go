@@ -95,19 +95,19 @@ func (p *program) eval(e ast.Expr, f *frame) (value, *unknown) {
 
 // object evaluates what a name stands for.
 func (p *program) object(e ast.Expr, obj types.Object, f *frame) (value, *unknown) {
-	if v, ok := f.vars[obj]; ok {
-		if o, ok := v.(opaque); ok {
-			return nil, o.unknown
-		}
-		return v, nil
-	}
 	name := types.ExprString(e)
 	switch obj := obj.(type) {
 	case *types.Nil:
 		return list(nil), nil
 	case *types.Var:
 		if at, changed := p.changed(obj); changed {
-			return nil, &unknown{at, name + " is changed here, so its value where the machine is made is not known"}
+			return nil, &unknown{at, name + " may be changed here, so its value where the machine is made is not known"}
+		}
+		if v, ok := f.vars[obj]; ok {
+			if o, ok := v.(opaque); ok {
+				return nil, o.unknown
+			}
+			return v, nil
 		}
 		def, ok := p.defined[obj]
 		switch {

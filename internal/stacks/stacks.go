@@ -144,7 +144,7 @@ func (p *profile) frames(s sample) (frames []frame, ok bool) {
 	for _, id := range s.locations {
 		for _, l := range p.locations[id] {
 			f := p.functions[l.function]
-			one := frame{p.text(f.name), p.text(f.file), l.number}
+			one := frame{withoutTypes(p.text(f.name)), p.text(f.file), l.number}
 			if isRoot(one.name) {
 				return frames, len(frames) > 0
 			}
@@ -152,6 +152,16 @@ func (p *profile) frames(s sample) (frames []frame, ok bool) {
 		}
 	}
 	return nil, false
+}
+
+// withoutTypes returns the name of a function with "..." in place of its type arguments, as in
+// a traceback: the compiler's names for them are long hashes.
+func withoutTypes(name string) string {
+	from, to := strings.Index(name, "["), strings.LastIndex(name, "]")
+	if from < 0 || to < from {
+		return name
+	}
+	return name[:from+1] + "..." + name[to:]
 }
 
 const module = "github.com/lastcall-go/lastcall/"

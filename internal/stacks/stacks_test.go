@@ -30,6 +30,21 @@ func TestTake(t *testing.T) {
 	}
 }
 
+// Names of generic functions have no hashes or types in them, as in a traceback.
+func TestTakeGeneric(t *testing.T) {
+	p := &profile{
+		strings: []string{"", Label, "stream", "main.each[go.shape.int]", "/src/main.go", "google.golang.org/grpc.(*GenericServerStream[go.shape.6efa883a,go.shape.struct { example.com/a/b.x []int }]).Recv",
+			"stream.go", "github.com/lastcall-go/lastcall/controller.guard"},
+		functions: map[uint64]function{1: {3, 4}, 2: {5, 6}, 3: {7, 6}},
+		locations: map[uint64][]line{1: {{2, 90}}, 2: {{1, 42}}, 3: {{3, 7}}},
+		samples:   []sample{{[]uint64{1, 2, 3}, 1, [][2]uint64{{1, 2}}}},
+	}
+	got := p.stacks(nil)
+	if len(got) != 1 || got[0].Func != "main.each[...]" || got[0].In != "google.golang.org/grpc.(*GenericServerStream[...]).Recv" || got[0].Frames[0] != got[0].In+" stream.go:90" {
+		t.Errorf("found %+v", got)
+	}
+}
+
 // The profile of the running program is read whole: each of its goroutines has frames.
 func TestParseOwnProfile(t *testing.T) {
 	stop := make(chan struct{})

@@ -55,8 +55,10 @@ function browser(JSDOM) {
 
 // decode undoes what mermaid puts in place of #NN; until the SVG is done.
 const decode = (s) => (s ?? '').replace(/ﬂ°°(\d+)¶ß/g, (_, code) => String.fromCodePoint(code));
-// shown is what a reader sees: a run of white space is one space, NUL is U+FFFD.
-const shown = (s) => (s ?? '').replaceAll('\0', '\ufffd').replace(/\s+/g, ' ').trim();
+// shown is what a reader sees: pictures of control characters, U+FFFD for what cannot be
+// printed, and one space for a run of white space.
+const shown = (s) => (s ?? '').replace(/[\t-\r\u0085\u2028\u2029]/g, ' ').replace(/[\0-\x1f]/g, (c) => String.fromCodePoint(0x2400 + c.codePointAt(0)))
+  .replaceAll('\x7f', '\u2421').replace(/(?![\u200c\u200d])\p{C}/gu, '\ufffd').replace(/\s+/g, ' ').trim();
 const texts = (root, selector) => [...root.querySelectorAll(selector)].map((e) => shown(e.textContent)).filter((s) => s !== '');
 const values = (all) => (all instanceof Map ? [...all.values()] : Object.values(all));
 

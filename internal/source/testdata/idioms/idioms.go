@@ -129,6 +129,7 @@ func All() map[string]*fsm.FSM {
 		"idioms.Generated": Generated(), "idioms.Built": Built(), "idioms.disagreed": disagreed(""),
 		"idioms.first": first, "idioms.second": second,
 		"idioms.Explicit": Explicit(), "idioms.started": start(""), "idioms.Direct": Direct(), "idioms.Method": Method(), "idioms.Unshifted": Unshifted(), "idioms.Read": Read(),
+		"idioms.Defaulted": Defaulted(), "idioms.AppendedOnce": AppendedOnce(),
 	}
 }
 

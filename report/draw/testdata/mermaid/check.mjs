@@ -27,7 +27,7 @@ function installed() {
 }
 
 const decode = (s) => (s ?? '').replace(/ﬂ°°(\d+)¶ß/g, (_, code) => String.fromCodePoint(code));
-const shown = (s) => decode(s).replaceAll('\0', '\ufffd').replace(/\s+/g, ' ').trim();
+const shown = (s) => decode(s).replace(/\s+/g, ' ').trim();
 const values = (all) => (all instanceof Map ? [...all.values()] : Object.values(all));
 
 async function understood(mermaid, text) {
