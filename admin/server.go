@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -91,7 +92,22 @@ func WithTrigger(pattern string, rules ...Rule) Option {
 			return
 		}
 		s.mount(pattern, handler)
+		s.checkMethods(pattern, handler.(*trigger).methods) //nolint:forcetypeassert // it is what Trigger makes
 	}
+}
+
+// checkMethods refuses a pattern whose method is none of those that trigger: every request
+// would be answered 405.
+func (s *Server) checkMethods(pattern string, methods []string) {
+	end := strings.IndexAny(pattern, " \t")
+	if end < 0 {
+		return
+	}
+	method := pattern[:end]
+	if slices.Contains(methods, method) || method == http.MethodGet && slices.Contains(methods, http.MethodHead) {
+		return
+	}
+	s.errs = append(s.errs, fmt.Errorf("admin: pattern %q lets no request through whose method the trigger takes: %s; see Methods", pattern, strings.Join(methods, ", ")))
 }
 
 // mount turns the panics of ServeMux into errors, and refuses what would hide a probe:
@@ -102,6 +118,10 @@ func (s *Server) mount(pattern string, handler http.Handler) {
 			s.errs = append(s.errs, fmt.Errorf("admin: pattern %q: %v", pattern, v))
 		}
 	}()
+	if foreign.IsNil(handler) {
+		s.errs = append(s.errs, fmt.Errorf("admin: pattern %q: the handler is nil", pattern))
+		return
+	}
 	if path := pathOf(pattern); path == readyPath || path == livePath {
 		s.errs = append(s.errs, fmt.Errorf("admin: pattern %q would hide the probe at %s", pattern, path))
 		return

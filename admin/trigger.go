@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/lastcall-go/lastcall/internal/foreign"
 )
@@ -98,6 +99,9 @@ func Token(token string) Rule {
 		t.guarded = true
 		if len(token) < minToken {
 			t.fail("Token was given %d bytes; a token that cannot be guessed has at least %d", len(token), minToken)
+		}
+		if strings.TrimSpace(token) != token || strings.ContainsFunc(token, unicode.IsControl) {
+			t.fail("Token was given a token that no request can have: it has a line end or another control character, or space around it")
 		}
 		want := sha256.Sum256([]byte(token))
 		t.checks = append(t.checks, func(r *http.Request) (int, string) {

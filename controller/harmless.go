@@ -20,6 +20,9 @@ import (
 //	controller.WithCloser("users", conn.Close, controller.Harmless(grpc.ErrClientConnClosing))
 func Harmless(errs ...error) StepOption {
 	return func(s *stepConfig) {
+		if len(errs) == 0 {
+			s.errs = append(s.errs, errors.New("Harmless was given no error"))
+		}
 		for _, err := range errs {
 			if err == nil || !canCompare(err) {
 				s.errs = append(s.errs, fmt.Errorf("Harmless was given %#v, which no error can be compared with", err)) //nolint:errorlint // it is not what went wrong

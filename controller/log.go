@@ -20,6 +20,11 @@ import (
 // to writers that fail. A line of another logger that is refused in the same moment counts
 // as well.
 func WithLogger(logger zerolog.Logger) Option {
+	if isZero(logger) {
+		return register(func(c *config) {
+			c.fail("WithLogger was given the zero Logger, which writes nothing; zerolog.Nop() says that there is to be no log")
+		})
+	}
 	countRefused()
 	return WithLog("zerolog", func(line report.Line) error {
 		before := process.refused.Load()
@@ -32,6 +37,15 @@ func WithLogger(logger zerolog.Logger) Option {
 }
 
 // errRefused is what a line ends with that the writer has refused: it is lost.
+// isZero reports whether a logger has nothing to write to. One that zerolog.Nop returned has.
+func isZero(logger zerolog.Logger) bool {
+	if zerolog.GlobalLevel() > zerolog.ErrorLevel { // then no logger writes
+		return false
+	}
+	logger = logger.Sample(nil).Level(zerolog.ErrorLevel)
+	return !logger.WithLevel(zerolog.ErrorLevel).Enabled()
+}
+
 var errRefused = errors.New("the log's writer has refused the line")
 
 // countRefused has the lines counted that writers refuse. The ErrorHandler that was there

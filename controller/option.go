@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/stacks"
 	"github.com/lastcall-go/lastcall/report"
 )
@@ -43,6 +44,8 @@ func Timeout(d time.Duration) StepOption {
 	return func(s *stepConfig) {
 		if d <= 0 {
 			s.errs = append(s.errs, fmt.Errorf("Timeout is %v, must be positive", d))
+		} else if err := foreign.CheckUnit("Timeout", d); err != nil {
+			s.errs = append(s.errs, err)
 		}
 		s.timeout = d
 	}

@@ -221,7 +221,12 @@ func (r *run) startServing(s *server) {
 		select {
 		case <-s.accepting:
 			s.accepts.Store(true)
+			r.inbox.poke()
 		case <-r.triggered:
+			return
+		}
+		if s.on != nil && s.on.closedByServer(r.triggered) {
+			r.request(trigger{at: time.Now(), cause: errElsewhere})
 		}
 	})
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/internal/connset"
 	"github.com/lastcall-go/lastcall/internal/foreign"
 )
 
@@ -63,7 +62,8 @@ func (a after) add(names []string, errs []error) ([]string, []error) {
 // On has the controller serve a server on a listener, for servers that have a method
 // Serve(net.Listener) error, as a *grpc.Server does. The server accepts work once its
 // Serve has called Accept. It gets a listener around lis whose Close does not block, and
-// whose Accept returns net.ErrClosed from then on, whatever lis does.
+// whose Accept returns net.ErrClosed from then on, whatever lis does. If other code calls
+// GracefulStop or Stop of the server, that is a trigger, as the server accepts nothing any more.
 func On(lis net.Listener) ServerOption {
 	return serverOption(func(s *serverConfig) {
 		serves, ok := s.server.(interface{ Serve(net.Listener) error })
@@ -75,12 +75,12 @@ func On(lis net.Listener) ServerOption {
 		case !ok:
 			s.fail("On is for servers with a method Serve(net.Listener) error; this one has none")
 		default:
-			calls := new(foreign.Calls)
-			inner := connset.NewListener(lis, "controller", calls, connset.Hooks{Late: func(late net.Conn) {
-				calls.Run("net.Conn.Close", func() { _ = late.Close() }) // nothing has seen it
-			}})
 			s.listeners = append(s.listeners, lis)
-			s.servedBy(func() error { return serves.Serve(inner) }, inner.Accepting())
+			s.on = newOnListener(lis)
+			s.servedBy(func() error {
+				defer close(s.on.returned)
+				return serves.Serve(s.on)
+			}, s.on.Accepting())
 		}
 	})
 }
@@ -120,6 +120,7 @@ type serverConfig struct {
 	full      lastcall.FullServer // the server, if it is one; otherwise nil
 	serve     func() error        // nil: another goroutine serves
 	accepting <-chan struct{}
+	on        *onListener    // nil: On was not given
 	listeners []net.Listener // that it is known to accept from
 	after     []string
 	last      bool

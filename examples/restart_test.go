@@ -5,9 +5,11 @@ package examples_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -117,6 +119,31 @@ func TestRestart(t *testing.T) {
 	r.terminate(t)
 	if code, _ := r.exit(t); code != 0 {
 		t.Errorf("exit code %d", code)
+	}
+}
+
+// TestRestartThenEnd: SIGTERM comes while the old server still drains, and the parent ends after
+// both. In a container what outlives it is killed.
+func TestRestartThenEnd(t *testing.T) {
+	t.Parallel()
+	r := run(t, exec.CommandContext(t.Context(), filepath.Join(binaries, "restart"),
+		"-listen", "grpc=127.0.0.1:0", filepath.Join(binaries, "activated"), "-budget", "total=10s,settle=100ms,reserve=1s"))
+	addr := r.await(t, "listening").Addr
+	old := r.await(t, "ready").Pid
+	silent, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()                                    // it holds the drain for a second
+	if _, err := silent.Read(make([]byte, 1)); err != nil { // the old server has accepted it
+		t.Fatal(err)
+	}
+	hangUp(t, r)
+	r.await(t, "ready")
+	r.terminate(t)
+	code, _ := r.exit(t)
+	if ended := func(e entry) bool { return e.Message == "ended" && e.Pid == old }; code != 0 || !slices.ContainsFunc(r.log, ended) {
+		t.Errorf("exit code %d; the parent has not seen the end of %d", code, old)
 	}
 }
 

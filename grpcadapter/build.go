@@ -35,18 +35,27 @@ func (s *Server) NewServer(opts ...grpc.ServerOption) *grpc.Server {
 // what comes with grpc.UnaryInterceptor or grpc.StreamInterceptor runs in front of
 // every chained interceptor, and so of the adapter's: while an RPC waits there it is not
 // counted, is given no status at the timer, and its context carries no lastcall.Draining.
-// With grpc.ChainUnaryInterceptor and grpc.ChainStreamInterceptor it is and does.
+// With grpc.ChainUnaryInterceptor and grpc.ChainStreamInterceptor it is and does. A nil
+// option is an error from controller.New.
 func (s *Server) ServerOptions(opts ...grpc.ServerOption) []grpc.ServerOption {
 	if s.isZero() {
 		return opts // Check says what is wrong
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.tracked = true
-	return append([]grpc.ServerOption{
+	s.mu.Unlock()
+	all := []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(s.unary),
 		grpc.ChainStreamInterceptor(s.stream),
-	}, opts...)
+	}
+	for i, opt := range opts {
+		if foreign.IsNil(opt) {
+			s.fail("option %d of the gRPC server is nil", i+1) // grpc would panic
+			continue
+		}
+		all = append(all, opt)
+	}
+	return all
 }
 
 // Adopt takes a server that was built with [Server.ServerOptions], for which all that

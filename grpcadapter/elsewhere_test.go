@@ -76,3 +76,58 @@ func TestStoppedByOtherCode(t *testing.T) {
 		})
 	}
 }
+
+// Of a bare server only the listener and Serve tell that other code has stopped it.
+func TestBareStoppedByOtherCode(t *testing.T) {
+	tests := map[string]struct {
+		stop  func(*grpc.Server)
+		lasts time.Duration // of the RPC; 0: there is none
+		deaf  bool          // to its context
+		cause string
+		code  int
+		took  time.Duration
+	}{
+		"GracefulStop":               {(*grpc.Server).GracefulStop, 0, false, `Serve "grpc" ended by itself`, report.ExitOK, 0},
+		"GracefulStop, and an RPC":   {(*grpc.Server).GracefulStop, 3 * time.Second, false, "other code", report.ExitOK, 2*time.Second - 10*time.Millisecond},
+		"GracefulStop, and a stream": {(*grpc.Server).GracefulStop, time.Hour, false, "other code", report.ExitInterrupted, 6 * time.Second},
+		"Stop":                       {(*grpc.Server).Stop, time.Hour, false, `Serve "grpc" ended by itself`, report.ExitOK, 0},
+		"Stop, and a deaf handler":   {(*grpc.Server).Stop, 3 * time.Second, true, "other code", report.ExitOK, 2*time.Second - 10*time.Millisecond},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, lis *mempipe.Listener, _ <-chan struct{}) {
+				srv := grpc.NewServer(grpc.WaitForHandlers(true))
+				testgrpc.RegisterTestServiceServer(srv, service{unary: func(ctx context.Context) error {
+					if tt.deaf {
+						ctx = context.WithoutCancel(ctx)
+					}
+					select {
+					case <-time.After(tt.lasts):
+					case <-ctx.Done():
+					}
+					return ctx.Err()
+				}})
+				ctl := mustNew(t, controller.WithServer("grpc", srv, controller.On(lis)))
+				over := make(chan report.Report, 1)
+				go func() { over <- ctl.Run(context.Background()) }()
+				<-ctl.Serving()
+				if tt.lasts > 0 {
+					go func() {
+						_, _ = testgrpc.NewTestServiceClient(dial(t, lis)).UnaryCall(context.Background(), &testgrpc.SimpleRequest{})
+					}()
+				}
+				time.Sleep(time.Second)
+				go tt.stop(srv)
+				time.Sleep(10 * time.Millisecond)
+				synctest.Wait()
+				if ctl.Ready() {
+					t.Error("it is ready, and accepts no connection")
+				}
+				time.AfterFunc(time.Hour, ctl.Force) // or the test would hang
+				if r := <-over; r.ExitCode() != tt.code || r.Took() != tt.took || !strings.Contains(r.CauseText, tt.cause) {
+					t.Error(r)
+				}
+			})
+		})
+	}
+}

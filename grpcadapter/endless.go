@@ -58,6 +58,9 @@ func endlessMethods() []string {
 // that is not a stream, is an error from Serve.
 func WithEndlessStreams(methods ...string) Option {
 	return func(s *Server) {
+		if len(methods) == 0 {
+			s.fail("WithEndlessStreams was given no method")
+		}
 		for _, m := range methods {
 			service, name, ok := strings.Cut(strings.TrimPrefix(m, "/"), "/")
 			if !strings.HasPrefix(m, "/") || !ok || service == "" || name == "" || strings.Contains(name, "/") {
@@ -80,6 +83,7 @@ func WithSpread(window time.Duration) Option {
 			s.fail("WithSpread was given %v; a window is not negative", window)
 			return
 		}
+		s.checkUnit("WithSpread", window)
 		s.spread = window
 	}
 }

@@ -36,6 +36,9 @@ func WithHealth(h interface{ Shutdown() }) Option {
 			s.fail("WithHealth was given nil; WithoutHealth() means no health service")
 			return
 		}
+		if s.health != nil {
+			s.fail("WithHealth was given twice; a gRPC server has one health service")
+		}
 		s.health = h
 	}
 }
@@ -50,6 +53,9 @@ func WithoutHealth() Option { return func(s *Server) { s.noHealth = true } }
 // SetServingStatus was called for it. It is nil before NewServer and Adopt, with
 // [WithHealth] and [WithoutHealth], and for a server from [Use].
 func (s *Server) Health() *health.Server {
+	if s.isZero() {
+		return nil
+	}
 	if b := s.built.Load(); b != nil {
 		return b.health
 	}

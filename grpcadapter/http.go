@@ -95,6 +95,32 @@ func (s *Server) usedHTTP() bool { return s.door.used.Load() || s.sawHTTP.Load()
 // countedKey marks what came through Server.ServeHTTP.
 type countedKey struct{}
 
+// followFront ends the health Watches when the http.Server shuts down through which one has
+// come: that waits for them, and this server stops after it. Its GOAWAY goes first (ADR 70).
+func (s *Server) followFront(ctx context.Context) {
+	front, ok := ctx.Value(http.ServerContextKey).(*http.Server)
+	if !ok {
+		return
+	}
+	if _, known := s.fronts.LoadOrStore(front, true); known {
+		return
+	}
+	front.RegisterOnShutdown(func() {
+		foreign.Within(s.forced, moment)
+		s.endWatches()
+	})
+}
+
+// comesLate reports whether an endless stream has come when those in flight were told to end.
+// A Watch that does not come over HTTP is refused once GracefulStop was called.
+func (s *Server) comesLate(r *rpc) bool {
+	if !r.method.watch {
+		return s.drains.Load()
+	}
+	l := s.life.Load()
+	return l != nil && foreign.IsClosed(l.Draining()) && cameOverHTTP(r.Context)
+}
+
 // cameOverHTTP reports whether an RPC came through a ServeHTTP, ours or that of the gRPC
 // server. Package net/http leaves its server in the context.
 func cameOverHTTP(ctx context.Context) bool {

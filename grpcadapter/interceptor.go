@@ -43,6 +43,9 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 	if r.method.endless {
 		handed = newEndlessStream(wrapped, info.IsClientStream)
 	}
+	if r.method.watch {
+		s.followFront(ctx)
+	}
 	if !s.begin(r) {
 		return s.refuse(ctx)
 	}
@@ -58,7 +61,7 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 func (s *Server) begin(r *rpc) bool {
 	m := r.method
 	if s.tracker.Begin(r, s.refusesFrom(m), m.label.Kind != lastcall.WorkInfra) {
-		if !m.endless || m.watch || !s.drains.Load() {
+		if !m.endless || !s.comesLate(r) {
 			return true
 		}
 		s.tracker.End(r, inflight.Completed) // it may have come too late for endEndless

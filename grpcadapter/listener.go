@@ -62,6 +62,7 @@ func HandshakeTime(d time.Duration) ListenerOption {
 			l.errs = append(l.errs, fmt.Errorf("grpcadapter: HandshakeTime is %v; it has to be more than zero", d))
 			return
 		}
+		l.checkUnit("HandshakeTime", d)
 		l.handshakeTime = d
 	}
 }
@@ -77,7 +78,15 @@ func UserTimeout(d time.Duration) ListenerOption {
 			l.errs = append(l.errs, fmt.Errorf("grpcadapter: UserTimeout is %v; it has to be zero or more", d))
 			return
 		}
+		l.checkUnit("UserTimeout", d)
 		l.userTimeout = d
+	}
+}
+
+// checkUnit notes an error for a duration whose unit was forgotten.
+func (l *Listener) checkUnit(what string, d time.Duration) {
+	if err := foreign.CheckUnit("grpcadapter: "+what, d); err != nil {
+		l.errs = append(l.errs, err)
 	}
 }
 

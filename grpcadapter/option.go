@@ -74,6 +74,9 @@ func WithReady(ready <-chan struct{}) Option {
 		if ready == nil {
 			s.fail("WithReady was given a nil channel; it has to be closed once the server accepts work")
 		}
+		if s.ready != nil {
+			s.fail("WithReady was given twice")
+		}
 		s.ready = ready
 	}
 }

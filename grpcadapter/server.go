@@ -57,6 +57,7 @@ type Server struct {
 	scope    atomic.Pointer[context.Context] // what handlers' contexts carry of ours
 	sawHTTP  atomic.Bool                     // an RPC came through ServeHTTP of the gRPC server itself
 	door     door                            // where RPCs come in over HTTP
+	fronts   sync.Map                        // the http.Servers that followFront knows
 	built    atomic.Pointer[built]           // nil: there is no gRPC server yet
 
 	unknownHealth atomic.Bool   // see findHealth
@@ -90,6 +91,10 @@ func New(lis net.Listener, opts ...Option) *Server {
 	s := newServer(opts)
 	if !foreign.IsNil(lis) || !s.overHTTP {
 		WithListener(lis)(s)
+	} else if s.ready == nil { // its http.Server accepts
+		ready := make(chan struct{})
+		close(ready)
+		s.ready = ready
 	}
 	return s
 }
@@ -131,11 +136,6 @@ func newServer(opts []Option) *Server {
 	}
 	s.other = &method{server: s, label: inflight.Label{Name: otherMethods, Kind: lastcall.WorkBidiStream}, marks: stacks.Of(context.Background(), otherMethods)}
 	s.apply(opts)
-	if s.overHTTP && s.ready == nil { // its http.Server accepts
-		ready := make(chan struct{})
-		close(ready)
-		s.ready = ready
-	}
 	return s
 }
 
@@ -162,6 +162,13 @@ func (s *Server) fail(format string, args ...any) {
 	s.errs = append(s.errs, fmt.Errorf("grpcadapter: "+format, args...))
 }
 
+// checkUnit notes an error for a duration whose unit was forgotten.
+func (s *Server) checkUnit(what string, d time.Duration) {
+	if err := foreign.CheckUnit(what, d); err != nil {
+		s.fail("%w", err)
+	}
+}
+
 // Check returns what is wrong with the way in which the Server was made, or nil; and an
 // error if a controller has run with it already. It returns at once.
 func (s *Server) Check() error {
@@ -181,6 +188,9 @@ func (s *Server) check() error {
 	s.mu.Unlock()
 	if s.listener != nil {
 		all = append(all, s.listener.problems())
+	}
+	if s.health != nil && s.noHealth {
+		all = append(all, errors.New("grpcadapter: both WithHealth and WithoutHealth were given"))
 	}
 	if s.used {
 		for _, name := range s.intercepting() {

@@ -26,6 +26,7 @@ import (
 
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/grpcadapter"
+	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/mempipe"
 )
 
@@ -374,6 +375,9 @@ func TestMadeWrong(t *testing.T) {
 	twice.NewServer()
 	used := grpcadapter.Use(grpc.NewServer())
 	used.NewServer()
+	optional := grpcadapter.New(lis)
+	optional.NewServer(grpc.MaxRecvMsgSize(1), nil)
+	ready := grpcadapter.WithReady(make(chan struct{}))
 	for name, tt := range map[string]struct {
 		g    *grpcadapter.Server
 		want string
@@ -391,6 +395,15 @@ func TestMadeWrong(t *testing.T) {
 		"no method":             {grpcadapter.New(lis, grpcadapter.WithEndlessStreams("Watch")), `given "Watch", which is not a method: write "/package.Service/Method"`},
 		"negative spread":       {grpcadapter.New(lis, grpcadapter.WithSpread(-time.Second)), "WithSpread was given -1s"},
 		"long pushback":         {grpcadapter.New(lis, grpcadapter.WithRetryPushback(25*time.Hour)), "WithRetryPushback was given 25h0m0s"},
+		"nil server option":     {optional, "option 2 of the gRPC server is nil"},
+		"no endless method":     {grpcadapter.New(lis, grpcadapter.WithEndlessStreams()), "WithEndlessStreams was given no method"},
+		"health and none":       {grpcadapter.New(lis, grpcadapter.WithoutHealth(), grpcadapter.WithHealth(health.NewServer())), "both WithHealth and WithoutHealth were given"},
+		"health twice":          {grpcadapter.New(lis, grpcadapter.WithHealth(health.NewServer()), grpcadapter.WithHealth(health.NewServer())), "WithHealth was given twice"},
+		"ready twice":           {grpcadapter.New(lis, ready, ready), "WithReady was given twice"},
+		"spread, no unit":       {grpcadapter.New(lis, grpcadapter.WithSpread(5)), "WithSpread is 5ns: a number without a unit counts nanoseconds; write 5*time.Second"},
+		"pushback, no unit":     {grpcadapter.New(lis, grpcadapter.WithRetryPushback(5)), "WithRetryPushback is 5ns: a number without a unit"},
+		"handshake, no unit":    {grpcadapter.New(grpcadapter.WrapListener(lis, grpcadapter.HandshakeTime(5))), "HandshakeTime is 5ns: a number without a unit"},
+		"user timeout, no unit": {grpcadapter.New(grpcadapter.WrapListener(lis, grpcadapter.UserTimeout(5))), "UserTimeout is 5ns: a number without a unit"},
 		"nil ready":             {grpcadapter.New(lis, grpcadapter.WithReady(nil)), "WithReady was given a nil channel"},
 		"no NewServer":          {grpcadapter.New(lis), "neither NewServer nor Adopt was called"},
 		"no NewServer, HTTP":    {grpcadapter.New(nil, grpcadapter.OverHTTP()), "neither NewServer nor Adopt was called"},
@@ -475,5 +488,13 @@ func TestFailingServeClosesListener(t *testing.T) {
 		if time.Now().After(limit) {
 			t.Fatal("the listener is open")
 		}
+	}
+}
+
+// A server that an http.Server serves as well accepts work when its own listener does.
+func TestOverHTTPWithListener(t *testing.T) {
+	g := grpcadapter.New(mempipe.Listen(1), grpcadapter.OverHTTP())
+	if foreign.IsClosed(g.Accepting()) {
+		t.Error("it accepts work, and was not served")
 	}
 }

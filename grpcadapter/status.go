@@ -29,6 +29,7 @@ const maxPushback = 24 * time.Hour
 // has two values, and grpc-go takes those as "do not try again".
 func WithRetryPushback(d time.Duration) Option {
 	return func(s *Server) {
+		s.checkUnit("WithRetryPushback", d)
 		switch {
 		case d > maxPushback:
 			s.fail("WithRetryPushback was given %v; the longest pushback is %v", d, maxPushback)

@@ -113,11 +113,12 @@ func (s *Server) gracefulStop() {
 	}
 	s.closeListener()
 	s.leaveRoom()
-	over := time.Now().Add(moment) // for all together: the report is to name only what does not return
-	s.foreign.Await(moment)
+	began := time.Now()
+	s.foreign.Await(moment) // the report is to name only what does not return
 	if s.listener != nil {
-		s.listener.set.Await() // a Close may send what was written
-		s.listener.foreign.Await(time.Until(over))
+		left := moment - time.Since(began) // a moment for all together
+		s.listener.set.Await()             // a Close may send what was written
+		s.listener.foreign.Await(left)
 	}
 }
 

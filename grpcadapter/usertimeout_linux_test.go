@@ -24,7 +24,7 @@ func TestUserTimeout(t *testing.T) {
 	}{
 		"default":     {nil, 20_000},
 		"five":        {[]grpcadapter.ListenerOption{grpcadapter.UserTimeout(5 * time.Second)}, 5_000},
-		"nearly none": {[]grpcadapter.ListenerOption{grpcadapter.UserTimeout(1)}, 1},
+		"nearly none": {[]grpcadapter.ListenerOption{grpcadapter.UserTimeout(time.Microsecond)}, 1},
 		"none":        {[]grpcadapter.ListenerOption{grpcadapter.UserTimeout(0)}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {

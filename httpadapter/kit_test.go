@@ -55,15 +55,17 @@ type network struct {
 	plain bool // it is not the adapter that serves TLS
 }
 
-func tcp(t testing.TB) *network {
+func tcp(t testing.TB) *network { return socket(t, "tcp", "127.0.0.1:0") }
+
+func socket(t testing.TB, kind, address string) *network {
 	t.Helper()
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	lis, err := net.Listen(kind, address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { lis.Close() })
 	return &network{Listener: lis, dial: func(ctx context.Context) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "tcp", lis.Addr().String())
+		return new(net.Dialer).DialContext(ctx, kind, lis.Addr().String())
 	}}
 }
 

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/lastcall-go/lastcall/internal/foreign"
 )
 
 // Option configures a [Server].
@@ -77,6 +79,8 @@ func WithHandshakeTime(d time.Duration) Option {
 	return func(s *settings) {
 		if s.handshakeTime = d; d <= 0 {
 			s.fail("WithHandshakeTime was given %v; it must be positive", d)
+		} else if err := foreign.CheckUnit("WithHandshakeTime", d); err != nil {
+			s.fail("%w", err)
 		}
 	}
 }

@@ -65,6 +65,8 @@ func New(lis net.Listener, srv *http.Server, opts ...Option) *Server {
 	}
 	if srv == nil {
 		s.fail("the http.Server is nil")
+	} else if srv.Handler != nil && foreign.IsNil(srv.Handler) {
+		s.fail("the http.Server's Handler holds a nil value")
 	} else if err := s.enter(); err != nil {
 		s.errs = append(s.errs, err)
 	}

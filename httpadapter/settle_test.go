@@ -2,6 +2,7 @@ package httpadapter_test
 
 import (
 	"bufio"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -109,6 +110,40 @@ func TestPipeliningInSettle(t *testing.T) {
 					t.Errorf("the connection is open after the drain: %d", a.status)
 				}
 			})
+		})
+	}
+}
+
+// A client of which the server does not know yet that it pipelines gets its answer whole when
+// that ends its connection in settle, and no reset: what it has sent behind is not read.
+func TestPipeliningAtTheEndOfAConnection(t *testing.T) {
+	for _, network := range []string{"tcp", "unix"} {
+		t.Run(network, func(t *testing.T) {
+			n := socket(t, network, map[string]string{"tcp": "127.0.0.1:0", "unix": t.TempDir() + "/s"}[network])
+			in, out := make(chan struct{}, 1), make(chan struct{})
+			const size = 1 << 20
+			budget := lastcall.Budget{Total: 10 * time.Second, Settle: 300 * time.Millisecond, Reserve: time.Second}
+			l := begin(t, n, setup{budget: budget, handler: func(w http.ResponseWriter, _ *http.Request) {
+				in <- struct{}{}
+				<-out
+				_, _ = w.Write(make([]byte, size))
+			}})
+			c := n.connect(t)
+			request := "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+			raw(t, c, "%s", request)
+			<-in
+			raw(t, c, "%s", strings.Repeat(request, 100))
+			l.trigger()
+			for l.Phase() < lastcall.PhaseSettle {
+				time.Sleep(time.Millisecond)
+			}
+			close(out)
+			answer, err := io.ReadAll(c)
+			if err != nil || len(answer) < size {
+				t.Errorf("read %d bytes, %v", len(answer), err)
+			}
+			c.Close()
+			wantDrained(t, l.report(t))
 		})
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/lastcall-go/lastcall"
@@ -192,6 +193,8 @@ func TestBadInput(t *testing.T) {
 	for want, bad := range map[string]*oteladapter.Telemetry{
 		"belong to another controller":   o,
 		"the TracerProvider is nil":      oteladapter.New(oteladapter.WithTracerProvider(nil)),
+		"TracerProvider is nil":          oteladapter.New(oteladapter.WithTracerProvider((*sdktrace.TracerProvider)(nil))),
+		"MeterProvider is nil":           oteladapter.New(oteladapter.WithMeterProvider((*sdkmetric.MeterProvider)(nil))),
 		"the MeterProvider is nil":       oteladapter.New(oteladapter.WithMeterProvider(nil)),
 		"an option is nil":               oteladapter.New(nil),
 		"New did not make":               new(oteladapter.Telemetry),

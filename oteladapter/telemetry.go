@@ -22,6 +22,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/numbers"
 	"github.com/lastcall-go/lastcall/report"
 )
@@ -46,7 +47,7 @@ type Option func(*Telemetry)
 // error from controller.New.
 func WithTracerProvider(tp trace.TracerProvider) Option {
 	return func(o *Telemetry) {
-		if o.traces = tp; tp == nil {
+		if o.traces = tp; foreign.IsNil(tp) {
 			o.errs = append(o.errs, errors.New("oteladapter: the TracerProvider is nil"))
 		}
 	}
@@ -56,7 +57,7 @@ func WithTracerProvider(tp trace.TracerProvider) Option {
 // error from controller.New.
 func WithMeterProvider(mp metric.MeterProvider) Option {
 	return func(o *Telemetry) {
-		if o.metrics = mp; mp == nil {
+		if o.metrics = mp; foreign.IsNil(mp) {
 			o.errs = append(o.errs, errors.New("oteladapter: the MeterProvider is nil"))
 		}
 	}

@@ -26,6 +26,7 @@ import (
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/controller"
+	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/numbers"
 	"github.com/lastcall-go/lastcall/report"
 )
@@ -37,6 +38,7 @@ type Metrics struct {
 	metrics map[string]metric // by what collect calls them; they do not change
 
 	mu      sync.Mutex
+	errs    []error       // what LastScrape was given
 	served  bool          // a server has served, or the process was ready
 	summed  bool          // the summary was observed
 	scraped chan struct{} // closed when a scrape that began after that is over
@@ -57,6 +59,12 @@ type monitor Metrics
 func (m *monitor) Attach(c *controller.Controller) error {
 	if m.metrics == nil {
 		return errors.New("promadapter: Metrics that New did not make")
+	}
+	m.mu.Lock()
+	err := errors.Join(m.errs...)
+	m.mu.Unlock()
+	if err != nil {
+		return err
 	}
 	return m.numbers.Attach("promadapter", c)
 }
@@ -109,11 +117,17 @@ const (
 // that Prometheus learns the final numbers: at most for d, which is usually the scrape
 // interval, then a second at most until it is answered, and never past nine tenths of the time
 // that the flusher has. It is not an error if none comes. With d of 0 or less, and if the
-// shutdown came before any server served, it waits for none.
+// shutdown came before any server served, it waits for none; less than a microsecond is an error
+// from controller.New, if LastScrape is called before.
 //
 // The scrape has to be answered by a server that is still there: admin.New makes one that
 // stops last.
 func (m *Metrics) LastScrape(d time.Duration) func(context.Context) error {
+	if err := foreign.CheckUnit("promadapter: LastScrape", d); err != nil {
+		m.mu.Lock()
+		m.errs = append(m.errs, err)
+		m.mu.Unlock()
+	}
 	return func(ctx context.Context) error {
 		m.mu.Lock()
 		served := m.served

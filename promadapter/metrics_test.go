@@ -261,9 +261,12 @@ func TestBadInput(t *testing.T) {
 	if _, err := controller.New(budget, m.Option()); err != nil {
 		t.Fatal(err)
 	}
+	unitless := promadapter.New()
+	unitless.LastScrape(15)
 	var missing *promadapter.Metrics
 	for want, opt := range map[string]controller.Option{
 		"belong to another controller": m.Option(),
+		"LastScrape is 15ns: a number": unitless.Option(),
 		"New did not make":             new(promadapter.Metrics).Option(),
 		`monitor "prometheus" is nil`:  missing.Option(),
 	} {

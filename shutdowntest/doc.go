@@ -40,7 +40,7 @@
 //	ordered   nothing was closed under a handler or worker that used it
 //	quiet     no work was claimed after announce
 //	empty     no goroutine, listener, connection, file, socket or dependency was left, and no
-//	          closer or worker failed
+//	          closer, worker or server failed
 //	told      telemetry was flushed, after everything that it tells of, and in time
 //
 // The rules are judged by what the package has seen itself: its connections and calls, and

@@ -21,6 +21,7 @@ import (
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/grpcadapter"
+	"github.com/lastcall-go/lastcall/httpadapter"
 	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 )
 
@@ -267,6 +268,29 @@ func TestPlantedOthers(t *testing.T) {
 		"a closer that fails": {"empty", func(e *Env) *controller.Controller {
 			return newController(e, controller.WithCloser("db", func() error { return fmt.Errorf("no such thing") }))
 		}, nil, nil},
+		"an announcer that closes one of two listeners": {"empty", func(e *Env) *controller.Controller {
+			lis := e.Listen("web")
+			return newController(e, controller.WithServer("grpc", grpcServer(e, &rpcs{})), controller.WithAnnouncer("web", lis.Close), controller.WithServer("web", httpadapter.New(lis, &http.Server{Handler: http.HandlerFunc(page)})))
+		}, nil, []Load{HTTP("web", get)}},
+		"an announcer that ends an accept loop": {"empty", func(e *Env) *controller.Controller {
+			ctl := rawService(e)
+			return e.Must(ctl, ctl.Add(controller.WithAnnouncer("raw", e.listener("raw").Close)))
+		}, nil, []Load{Raw("raw", echo)}},
+		"jobs that are left in a queue": {"ordered", func(e *Env) *controller.Controller {
+			jobs, queue := make(chan func(), 100), e.Watch("queue", nil)
+			return newController(e, controller.WithServer("grpc", grpcServer(e, &rpcs{unary: func(context.Context) error { jobs <- queue.Use(); return nil }})),
+				controller.WithWorker("jobs", func(claim, within context.Context) error {
+					for {
+						select {
+						case done := <-jobs:
+							_ = work(within)
+							done()
+						case <-claim.Done():
+							return nil
+						}
+					}
+				}, controller.After("grpc")), controller.WithCloser("queue", queue.Close))
+		}, nil, []Load{GRPC("grpc", unary)}},
 		"a worker that does not wait for what it has claimed": {"ordered", queued, nil, []Load{GRPC("grpc", unary), GRPC("grpc", stream)}},
 		"a worker that cannot write its last batch": {"empty", func(e *Env) *controller.Controller {
 			return newController(e, controller.WithWorker("batch", func(claim, _ context.Context) error { <-claim.Done(); return lastcall.Failed(errors.New("disk full")) }))

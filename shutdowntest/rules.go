@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -28,7 +29,7 @@ func rules() []rule {
 		{"drained", "a stream that does not end by itself ends when the drain begins, and does not hold it until the timer", drained},
 		{"ordered", "nothing was closed under a handler or worker that used it", ordered},
 		{"quiet", "no work was claimed after announce", quiet},
-		{"empty", "no goroutine, connection, file or dependency was left, and no closer or worker failed", empty},
+		{"empty", "no goroutine, connection, file or dependency was left, and no closer, worker or server failed", empty},
 		{"told", "telemetry was flushed, after everything that it tells of, and in time", told},
 	}
 }
@@ -228,8 +229,9 @@ func empty(s *seen) string {
 	return failed(s)
 }
 
-// failed: no closer failed, nor a worker in a shutdown that had its time. A closer that was
-// given too little by a budget that was drawn has not failed.
+// failed: no closer failed, nor a worker in a shutdown that had its time, nor a server before
+// it was told to stop. A closer that was given too little by a budget that was drawn has not
+// failed.
 func failed(s *seen) string {
 	if s.report == nil {
 		return ""
@@ -237,10 +239,15 @@ func failed(s *seen) string {
 	for _, c := range s.report.Failures() {
 		short := c.Result == report.ResultTimedOut || errors.Is(c.Err, context.Canceled) || errors.Is(c.Err, context.DeadlineExceeded)
 		switch {
-		case c.Op == report.OpClose && (!short || s.plan.own && !s.hurry()),
+		case c.Op == report.OpServe && !short, // before it was told to stop: later any error is its end
+			c.Op == report.OpClose && (!short || s.plan.own && !s.hurry()),
 			c.Op == report.OpWork && !short && !s.hurry() && s.ended.Before(s.timer()) && !errors.Is(c.Err, errAsked):
 			return c.String()
 		}
+	}
+	drains := func(c report.Step) bool { return c.Op == report.OpGracefulStop && c.Phase == lastcall.PhaseDrain }
+	if s.report.Settle == report.SettleNobody && slices.ContainsFunc(s.report.Steps, drains) && !s.report.Triggered.Before(s.asked) {
+		return fmt.Sprintf("settle ended at %s, as no server was left serving: each Serve had returned before it was told to", s.since(s.drain()))
 	}
 	return ""
 }

@@ -60,6 +60,7 @@ func process(t *testing.T, args ...string) shown {
 var (
 	roomy = []string{"-load", "200ms", "-total", "9s", "-settle", "500ms", "-reserve", "3s"}
 	brief = []string{"-load", "200ms", "-total", "4500ms", "-settle", "500ms", "-reserve", "1500ms"}
+	spare = []string{"-load", "200ms", "-total", "6s", "-settle", "500ms", "-reserve", "3s"}
 )
 
 // TestScenarios runs each scenario as a process that gets real signals.
@@ -82,7 +83,7 @@ func TestScenarios(t *testing.T) {
 	}{
 		"drain":    {roomy, report.ExitOK, drained, []string{"none failed", work("0 cancelled, 0 cut, 0")}, nil, false},
 		"stream":   {brief, report.ExitInterrupted, forced, []string{"cancelled in", work("2 cancelled, 0 cut, 0")}, endlessCut, false},
-		"stuck":    {brief, report.ExitAbandoned, forced, []string{", and has not returned", work("0 cancelled, 0 cut, 1"), "running   " + path(methodStuck) + " x1, oldest "}, stuckCut, false},
+		"stuck":    {spare, report.ExitAbandoned, forced, []string{", and has not returned", work("0 cancelled, 0 cut, 1"), "running   " + path(methodStuck) + " x1, oldest "}, stuckCut, false},
 		"silent":   {roomy, report.ExitOK, drained, []string{"none failed", work("0 cancelled, 0 cut, 0"), "note      \"replica a\": 1 connection had not finished its handshake and was closed"}, nil, false},
 		"closer":   {roomy, report.ExitStep, drained, []string{`closer "cache" timed out`, "none failed"}, nil, false},
 		"signal":   {roomy, report.ExitInterrupted, forced, []string{"-> SIGINT", "forced in"}, endlessCut, false},

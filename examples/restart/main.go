@@ -9,8 +9,8 @@
 // they stay open whatever the server does. On SIGHUP it starts the server's file again, which
 // may be a new version. When the new process has said READY=1 (NOTIFY_SOCKET), the old one gets
 // SIGTERM and drains; until then both accept. If the new one ends or is not ready in time, it
-// is killed, and the old one serves on. SIGTERM and SIGINT end both, with the server's
-// exit code.
+// is killed, and the old one serves on. SIGTERM and SIGINT end every server, with the exit
+// code of the last one.
 package main
 
 import (
@@ -21,6 +21,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -57,8 +58,11 @@ type restarter struct {
 	signals      chan os.Signal
 }
 
-// run returns the exit code of the last server.
+// run returns the exit code of the last server, when those before it have ended as well: in a
+// container what outlives this process is killed.
 func (r *restarter) run() int {
+	var old sync.WaitGroup
+	defer old.Wait()
 	current, err := r.start()
 	if err != nil {
 		r.log.Error().Err(err).Msg("the server did not start")
@@ -82,7 +86,8 @@ func (r *restarter) run() int {
 			case err != nil:
 				r.log.Error().Err(err).Int("pid", current.pid()).Msg("the new server did not start, the old one serves on")
 			default:
-				go r.end(current)
+				ends := current
+				old.Go(func() { r.end(ends) })
 				current = next
 			}
 		}

@@ -128,12 +128,12 @@ func (c *Conn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Close closes the connection, once; see [connset.Conn.Close]. In the drain it never
-// blocks, and a peer that is still sending may read its answer.
+// Close closes the connection, once; see [connset.Conn.Close]. Once answers end connections
+// it never blocks, and a peer that is still sending may read its answer.
 func (c *Conn) Close() error {
 	c.noteSevered()
 	switch {
-	case !c.conns.draining.Load():
+	case !c.conns.leaving.Load():
 		return c.Wire.Close()
 	case c.ending.Load(): // endHere does
 	case c.lingers():

@@ -45,6 +45,7 @@ type Conns struct {
 	opts     Options
 	inner    net.Listener
 	left     atomic.Int64 // hijacked connections that are left to those who have them
+	leaving  atomic.Bool  // Mark or Drain was called
 	draining atomic.Bool  // Drain was called
 	told     atomic.Bool  // Tell was called
 
@@ -188,6 +189,7 @@ func (s *Conns) closed(nc net.Conn) {
 // come have as much time as those in their handshake. It blocks until the idle ones are
 // closed, but at most for most. The bodies of requests that are answered end soon.
 func (s *Conns) Drain(most time.Duration) {
+	s.leaving.Store(true)
 	s.draining.Store(true)
 	var idle []func()
 	for _, c := range s.all() {
@@ -214,8 +216,10 @@ func (s *Conns) Tell() {
 	}
 }
 
-// Mark forgets the requests that are over, for WasIdle of the connections.
+// Mark forgets the requests that are over, for WasIdle of the connections. From now on
+// answers may end their connections.
 func (s *Conns) Mark() {
+	s.leaving.Store(true)
 	for _, c := range s.all() {
 		c.mark()
 	}
