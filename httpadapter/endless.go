@@ -98,7 +98,11 @@ func (r *request) endWithDrain() {
 	}
 	r.endless.cancel(lastcall.ErrDraining)
 	if s := r.server; r.body {
-		time.AfterFunc(s.within(s.handshakeTime), func() { s.calls.Run(callDeadline, func() { r.wake(false) }) })
+		time.AfterFunc(s.within(s.handshakeTime), func() {
+			if !r.over.Load() {
+				s.calls.Run(callDeadline, func() { r.wake(false) })
+			}
+		})
 	}
 }
 
