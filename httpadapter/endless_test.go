@@ -78,7 +78,7 @@ func TestEndlessBodies(t *testing.T) {
 				l := begin(t, n, setup{
 					adapter: []httpadapter.Option{httpadapter.WithEndlessPaths("POST /chat")},
 					handler: func(w http.ResponseWriter, r *http.Request) {
-						if _, err := io.Copy(io.Discard, r.Body); err == nil || context.Cause(r.Context()) != lastcall.ErrDraining {
+						if _, err := io.Copy(io.Discard, r.Body); err == nil || !errors.Is(context.Cause(r.Context()), lastcall.ErrDraining) {
 							t.Errorf("read with %v, and the context ended with %v", err, context.Cause(r.Context()))
 						}
 					},
