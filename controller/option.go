@@ -205,7 +205,8 @@ func (c *config) observe(o observerConfig) {
 //
 // Probes hear it through [lastcall.Host.ProbesReady]: /readyz of package admin, and Check
 // and List of the gRPC health service. Ready is false from the trigger all the same. Any other
-// cause (Shutdown, Fail, a trigger over HTTP, a server that ends by itself) takes probes down
+// cause (Shutdown, Fail, a trigger over HTTP, a server that ends by itself, the end of Run's
+// context, also of signal.NotifyContext) takes probes down
 // at the announcement, as nothing else takes the endpoint out then. Repeating the option
 // changes nothing.
 //
