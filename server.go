@@ -59,7 +59,8 @@ type FullServer interface {
 	// It must return at once.
 	Listeners() []net.Listener
 
-	// Attach hands over the controller, in phase start, before Serve is called. If it
+	// Attach hands over the controller, in phase start, before Serve is called. Neither is called
+	// if the shutdown was triggered before Run. If it
 	// panics or calls runtime.Goexit, that triggers the shutdown and fails it; Serve is
 	// called only when it has returned. A server that another goroutine serves may have work
 	// in flight by then.

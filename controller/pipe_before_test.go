@@ -14,8 +14,18 @@ import (
 	"github.com/lastcall-go/lastcall/report"
 )
 
-// writeLines writes to standard output until that fails.
-func writeLines(say func(any)) {
+// writeLines writes to standard output until that fails, and before it, if the kind says so, to
+// a socket whose peer has gone, as any server does now and then.
+func writeLines(kind string, say func(any)) {
+	if strings.Contains(kind, "socket") {
+		if read, write, err := os.Pipe(); err == nil {
+			_ = read.Close()
+			_, err = write.WriteString("an answer")
+			say(err)
+		}
+		time.Sleep(sameRequest + sameRequest/5)
+		say("writes")
+	}
 	for {
 		if _, err := fmt.Fprintln(os.Stdout, "a line of the access log"); err != nil {
 			say("lost")
@@ -28,10 +38,18 @@ func writeLines(say func(any)) {
 // The signal that ended the reader is heard a moment after a line was lost to it.
 func TestProcessBrokenPipeJustBeforeTheTrigger(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []string{"writes quiet", "writes quiet none", "writes quiet starting"} {
+	for _, kind := range []string{"writes quiet", "writes quiet none", "writes quiet starting", "writes quiet socket"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			p := startTalker(t, kind, []string{os.Args[0]}, func(cmd *exec.Cmd) { cmd.Stdout = brokenPipe(t) })
+			stdout, reader := brokenPipe(t), (*os.File)(nil)
+			if strings.Contains(kind, "socket") {
+				reader, stdout = openPipe(t)
+			}
+			p := startTalker(t, kind, []string{os.Args[0]}, func(cmd *exec.Cmd) { cmd.Stdout = stdout })
+			if reader != nil {
+				p.until("writes")
+				reader.Close()
+			}
 			p.until("lost")
 			p.signal(syscall.SIGTERM)
 			status, said := p.end()

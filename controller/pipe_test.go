@@ -92,7 +92,7 @@ func talks(kind string) int {
 	if strings.Contains(kind, "starting") {
 		ctx := c.Starting(context.Background())
 		if strings.Contains(kind, "writes") {
-			go writeLines(say)
+			go writeLines(kind, say)
 		}
 		say("starting " + lis.Addr().String())
 		<-ctx.Done()
@@ -101,7 +101,7 @@ func talks(kind string) int {
 	if strings.Contains(kind, "writes") && !strings.Contains(kind, "starting") {
 		go func() {
 			<-c.Serving()
-			writeLines(say)
+			writeLines(kind, say)
 		}()
 	}
 	say("at " + lis.Addr().String())
@@ -169,13 +169,20 @@ func (p *talker) request() {
 // brokenPipe returns the end of a pipe without a reader.
 func brokenPipe(t *testing.T) *os.File {
 	t.Helper()
+	read, write := openPipe(t)
+	read.Close()
+	return write
+}
+
+// openPipe returns the ends of a pipe.
+func openPipe(t *testing.T) (read, write *os.File) {
+	t.Helper()
 	read, write, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	read.Close()
-	t.Cleanup(func() { write.Close() })
-	return write
+	t.Cleanup(func() { read.Close(); write.Close() })
+	return read, write
 }
 
 // From the trigger on the process lives when what it writes has no reader: everything is

@@ -41,10 +41,15 @@ func hearPipesLocked() <-chan os.Signal {
 	return process.pipes
 }
 
-// pipeBroke is called when such a write has failed before the trigger. If none comes while it
-// could be the same request, the process ends as package os would have ended it.
+// pipeBroke is called when such a write has failed before the trigger, or one to a socket or
+// another pipe, which ends no process. If no trigger comes while it could be the same request,
+// the process ends as package os would have ended it.
 func pipeBroke() {
 	time.AfterFunc(sameRequest, func() {
+		broken := brokenOutputs()
+		if len(broken) == 0 {
+			return
+		}
 		process.Lock()
 		kept := process.kept
 		if !kept && process.pipes != nil {
@@ -52,8 +57,11 @@ func pipeBroke() {
 			process.pipes = nil
 		}
 		process.Unlock()
-		if !kept {
-			writeBroken()
+		if kept {
+			return
+		}
+		for _, f := range broken { // it ends the process, unless SIGPIPE is heard or ignored
+			_, _ = f.WriteString("\n")
 		}
 	})
 }

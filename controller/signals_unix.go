@@ -42,9 +42,8 @@ func systemClock() (time.Time, bool) {
 	return time.Unix(now.Unix()), true
 }
 
-// writeBroken writes to standard output and error if they have no reader: that ends the
-// process, unless SIGPIPE is heard or ignored.
-func writeBroken() {
+// brokenOutputs returns those of standard output and error that have no reader.
+func brokenOutputs() (all []*os.File) {
 	for _, f := range []*os.File{os.Stdout, os.Stderr} {
 		raw, err := f.SyscallConn()
 		if err != nil {
@@ -57,7 +56,8 @@ func writeBroken() {
 			broken = err == nil && n > 0 && one[0].Revents&(unix.POLLERR|unix.POLLHUP) != 0
 		})
 		if broken {
-			_, _ = f.Write([]byte("\n"))
+			all = append(all, f)
 		}
 	}
+	return all
 }

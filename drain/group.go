@@ -121,7 +121,9 @@ var (
 
 // Attach is called by the controller, before it calls Serve. From then on
 // lastcall.Draining and lastcall.TimerAt know that controller, in the contexts
-// of work that runs already, too. A second call does nothing.
+// of work that runs already, too. A second call does nothing. If the shutdown is triggered
+// before Run it is not called: work that runs then hears Draining when the group closes, and
+// TimerAt stays unknown.
 func (g *Group) Attach(host lastcall.Host) {
 	if g.isZero() {
 		return

@@ -19,7 +19,9 @@
 //     [WithoutTLS]) are left to net/http, which waits for their peers for a second.
 //   - GracefulStop returns when the last handler has returned, the last answer is written,
 //     and every connection is closed, those that handlers have hijacked (WebSockets)
-//     included: see [WithHijackedLeft]. Their handlers watch lastcall.Draining.
+//     included: see [WithHijackedLeft]. Their handlers watch lastcall.Draining. With TLS from
+//     the listener the Close of such a connection is not seen: it counts until its handler
+//     returns.
 //   - At the timer the contexts of requests end with its cause. What a handler says then,
 //     while nothing of its answer is out, becomes 503 with Retry-After, but for a redirect,
 //     204, 304, a 503 of its own, and a success that declares its Content-Length. If a part

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/lastcall-go/lastcall"
 )
@@ -21,7 +22,8 @@ import (
 //
 // The contexts of such requests end when phase drain begins, also if the server is After
 // others, with the cause lastcall.ErrDraining; that of a request which comes later has ended
-// already. What the handler then answers is sent, and need not be complete. If it says
+// already. The body of such a request can be read for a second more (see [WithHandshakeTime]).
+// What the handler then answers is sent, and need not be complete. If it says
 // nothing, the answer is 503, or an empty stream for an EventSource.
 //
 // A pattern that http.ServeMux does not take is an error from controller.New. If the Handler
@@ -88,10 +90,20 @@ type endless struct {
 	ended  atomic.Bool // by the drain
 }
 
-// end ends the context.
-func (e *endless) end() {
-	e.ended.Store(true)
-	e.cancel(lastcall.ErrDraining)
+// endWithDrain ends the context of an endless request. What is left of its body has as much
+// time as a request on a new connection: a handler may wait for that alone.
+func (r *request) endWithDrain() {
+	if r.endless.ended.Swap(true) {
+		return
+	}
+	r.endless.cancel(lastcall.ErrDraining)
+	if s := r.server; r.body {
+		time.AfterFunc(s.within(s.handshakeTime), func() {
+			if !r.over.Load() {
+				s.calls.Run(callDeadline, func() { r.wake(false) })
+			}
+		})
+	}
 }
 
 // told reports whether the context has ended with the drain.
@@ -135,7 +147,7 @@ func (s *Server) endEndless() {
 	s.drains.Store(true)
 	for _, r := range s.tracker.InFlight() {
 		if r.endless != nil {
-			r.endless.end()
+			r.endWithDrain()
 		}
 	}
 }

@@ -68,6 +68,38 @@ func TestEndlessPaths(t *testing.T) {
 	}
 }
 
+// A handler that reads a body without an end (a stream in both directions, of connect for
+// example) is woken when what is on its way has had a second: a context ends no Read.
+func TestEndlessBodies(t *testing.T) {
+	for _, how := range []string{h1, h2c, h2, h1s} {
+		t.Run(how, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				n := on(t, memory(), how)
+				l := begin(t, n, setup{
+					adapter: []httpadapter.Option{httpadapter.WithEndlessPaths("POST /chat")},
+					handler: func(w http.ResponseWriter, r *http.Request) {
+						if _, err := io.Copy(io.Discard, r.Body); err == nil || !errors.Is(context.Cause(r.Context()), lastcall.ErrDraining) {
+							t.Errorf("read with %v, and the context ended with %v", err, context.Cause(r.Context()))
+						}
+					},
+				})
+				body, says := io.Pipe()
+				came := n.client(t, how).start("POST", "/chat", body)
+				_, _ = io.WriteString(says, "hello") // the handler reads
+				time.Sleep(time.Second)
+				r := l.shutdown(t)
+				a := <-came
+				_ = says.Close()
+				if a.err != nil || a.status != http.StatusServiceUnavailable || a.at.Sub(l.asked) != time.Second {
+					t.Errorf("%d, %v, after %v", a.status, a.err, a.at.Sub(l.asked))
+				}
+				wantDrained(t, r)
+				wantWork(t, r, "POST (no pattern)", lastcall.Work{Kind: lastcall.WorkRequest, Before: 1, Completed: 1})
+			})
+		})
+	}
+}
+
 // A server that is After another one ends its endless requests when the drain begins, as
 // the requests of the other may wait for them; others are served until it drains itself.
 func TestEndlessPathsBehindAnotherServer(t *testing.T) {

@@ -95,7 +95,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	c.Handles(1)
 	defer r.returned(req)
 	if r.endless != nil && s.drains.Load() { // it may have come too late for endEndless
-		r.endless.end()
+		r.endWithDrain()
 	}
 	s.label(r, req)
 	next.ServeHTTP(r.Outside(), req)

@@ -91,29 +91,33 @@ func (in jsonReport) report() (Report, error) {
 		out.Timer = in.Deadline.Add(-out.Budget.Reserve)
 	}
 	for _, w := range in.Work {
-		work := lastcall.Work{
-			Server: w.Server, Name: w.Name, Kind: w.Kind, Running: w.Running, Peer: w.Peer, Path: w.Path,
-			Served: w.Served, Before: w.Before, Arrived: w.Arrived, Late: w.Late, Completed: w.Completed, Cancelled: w.Cancelled, Cut: w.Cut,
-		}
-		if at, err := time.Parse(time.RFC3339Nano, w.Oldest); err == nil { // one that a server made up may not be RFC 3339
-			work.Oldest = at
-		}
-		n := 0
-		for _, e := range w.Slowest {
-			began, err := time.Parse(time.RFC3339Nano, e.Began)
-			ended, err2 := time.Parse(time.RFC3339Nano, e.Ended)
-			if n < len(work.Slowest) && err == nil && err2 == nil {
-				work.Slowest[n] = lastcall.EndedWork{Began: began, Ended: ended, Fate: e.Fate}
-				n++
-			}
-		}
-		out.Work = append(out.Work, work)
+		out.Work = append(out.Work, w.work())
 	}
 	out.Notes, out.Idle, out.Stacks = in.Notes, in.Idle, in.Stacks
 	for _, l := range in.Listeners {
 		out.Listeners = append(out.Listeners, Delivery(l))
 	}
 	return out, nil
+}
+
+func (w jsonWork) work() lastcall.Work {
+	out := lastcall.Work{
+		Server: w.Server, Name: w.Name, Kind: w.Kind, Running: w.Running, Peer: w.Peer, Path: w.Path,
+		Served: w.Served, Before: w.Before, Arrived: w.Arrived, Late: w.Late, Completed: w.Completed, Cancelled: w.Cancelled, Cut: w.Cut,
+	}
+	if at, err := time.Parse(time.RFC3339Nano, w.Oldest); err == nil { // one that a server made up may not be RFC 3339
+		out.Oldest = at
+	}
+	n := 0
+	for _, e := range w.Slowest {
+		began, err := time.Parse(time.RFC3339Nano, e.Began)
+		ended, err2 := time.Parse(time.RFC3339Nano, e.Ended)
+		if n < len(out.Slowest) && err == nil && err2 == nil {
+			out.Slowest[n] = lastcall.EndedWork{Began: began, Ended: ended, Fate: e.Fate}
+			n++
+		}
+	}
+	return out
 }
 
 func (j jsonStep) step() (Step, error) {

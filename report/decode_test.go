@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/fsm"
 	"github.com/lastcall-go/lastcall/report"
 )
@@ -228,6 +229,51 @@ func TestLinesCutOff(t *testing.T) {
 		if text, err := json.Marshal(r); err != nil || json.Unmarshal(text, &back) != nil || back.String() != r.String() {
 			t.Errorf("%d lines: %v, and read back from JSON %v, error %v", n, r, back, err)
 		}
+	}
+}
+
+// TestLinesTellWork: a record without a summary tells who was in the way, as it was told last.
+func TestLinesTellWork(t *testing.T) {
+	all := steps()
+	work := func(kind report.Kind, name string, state fsm.State, stacks []report.Stack, left ...lastcall.Work) report.Step {
+		return report.Step{Kind: kind, Name: name, State: state, Phase: lastcall.PhaseDrain, Work: left, Stacks: stacks}
+	}
+	grpc := func(name string, running, completed int) lastcall.Work {
+		return lastcall.Work{Server: "grpc", Name: name, Kind: lastcall.WorkUnary, Before: running + completed, Running: running, Completed: completed}
+	}
+	web := lastcall.Work{Server: "web", Name: "GET /", Kind: lastcall.WorkRequest, Before: 1, Running: 1}
+	at := []report.Stack{{Of: "/a", Func: "main.a", File: "a.go", Line: 7}}
+	told := []report.Step{
+		all[0], all[1],
+		work(report.KindWork, "web", fsm.GracefulShutdown, nil, web),
+		work(report.KindWork, "grpc", fsm.GracefulShutdown, nil, grpc("/a", 3, 0), grpc("/b", 1, 5)),
+		work(report.KindProgress, "progress", fsm.GracefulShutdown, at, grpc("/a", 1, 2), lastcall.Work{Name: `worker "w"`, Kind: lastcall.WorkCall, Running: 1}),
+		work(report.KindProgress, "progress", fsm.Terminated, nil), // asks no server
+	}
+	var b strings.Builder
+	record(&b, 0, told)
+	r, err := report.ReadRecord(strings.NewReader(b.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for line := range strings.Lines(r.String()) {
+		if strings.HasPrefix(line, "  work") || strings.HasPrefix(line, "  running") {
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	}
+	want := []string{
+		`work      "grpc": 9 in flight at the trigger, 0 arrived (0 late): 7 completed, 0 cancelled, 0 cut, 1 still running`,
+		`running   /a x1, at a.go:7 (main.a)`,
+		`work      "web": 1 in flight at the trigger, 0 arrived (0 late): 0 completed, 0 cancelled, 0 cut, 0 still running`,
+	}
+	if !slices.Equal(lines, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(lines, "\n"), strings.Join(want, "\n"))
+	}
+	b.Reset()
+	record(&b, 0, append(told, all[5]))
+	if r, err := report.ReadRecord(strings.NewReader(b.String())); err != nil || len(r.Work) > 0 {
+		t.Errorf("with a summary: work %v, error %v", r.Work, err)
 	}
 }
 

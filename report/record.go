@@ -11,6 +11,9 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/fsm"
 )
 
 // DefaultRecord is the limit that NewRecorder takes for 0: 1 MiB.
@@ -106,7 +109,8 @@ func (r *Recorder) fail(err error) {
 }
 
 // ReadRecord makes a Report of what a Recorder wrote, as far as that goes: without a summary it
-// ends where the lines do, and has no outcome. Calls that have
+// ends where the lines do, has no outcome, and Work as it was told last: what has ended since
+// is counted in none of its fields. Calls that have
 // begun and not ended there have no Result and are Abandoned. A last line that is not
 // whole is left aside; any other one that is not a Step is an error that names it.
 // Records of several runs are an error: the second trigger is named.
@@ -160,6 +164,9 @@ func (g *reading) line(text []byte) error {
 	if err != nil {
 		return err
 	}
+	for _, w := range in.Work {
+		s.Work = append(s.Work, w.work())
+	}
 	if in.At.After(g.end) {
 		g.end = in.At
 	}
@@ -200,11 +207,43 @@ func (g *reading) step(s Step) {
 		if s.Name != recordFull {
 			return
 		}
-	case KindTrigger, KindWork, KindSummary, KindProgress:
+	case KindWork, KindProgress:
+		g.work(s)
+		return
+	case KindTrigger, KindSummary:
 		return
 	default:
 	}
 	g.r.Steps = append(g.r.Steps, s)
+}
+
+// work keeps what was told last of the work in flight, until the summary tells all of it.
+// Progress names only what still runs, and in the last state nothing of servers.
+func (g *reading) work(s Step) {
+	if g.summed {
+		return
+	}
+	if len(s.Stacks) > 0 {
+		g.r.Stacks = s.Stacks
+	}
+	if s.Kind == KindWork {
+		g.r.Work = slices.DeleteFunc(g.r.Work, func(w lastcall.Work) bool { return w.Server == s.Name })
+	} else if s.State != fsm.Terminated {
+		for i := range g.r.Work {
+			g.r.Work[i].Running = 0
+		}
+	}
+	for _, w := range s.Work {
+		i := slices.IndexFunc(g.r.Work, func(o lastcall.Work) bool { return o.Server == w.Server && o.Name == w.Name && o.Kind == w.Kind })
+		switch {
+		case w.Server == "": // a call of the controller's: its begin is told
+		case i < 0:
+			g.r.Work = append(g.r.Work, w)
+		default:
+			g.r.Work[i] = w
+		}
+	}
+	slices.SortStableFunc(g.r.Work, func(a, b lastcall.Work) int { return cmp.Compare(a.Server, b.Server) })
 }
 
 // report returns what the lines come to.

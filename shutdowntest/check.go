@@ -80,7 +80,11 @@ func WithBudget(b lastcall.Budget) Load {
 // WithTLS has the clients of a listener speak TLS, and HTTP/2 if the server does. An HTTP
 // load then asks for https URLs.
 func WithTLS(listener string, config *tls.Config) Load {
-	return func(k *kit) { k.tls[listener] = config }
+	return func(k *kit) {
+		if k.tls[listener] = config; config == nil {
+			k.wrong = append(k.wrong, fmt.Sprintf("WithTLS(%q) was given a nil config", listener))
+		}
+	}
 }
 
 // RealTime has the checks run over TCP and in real time, and says why: the service does
@@ -140,7 +144,14 @@ type kit struct {
 func newKit(loads []Load, build func(*kit)) *kit {
 	k := &kit{rules: rules(), tls: map[string]*tls.Config{}, stuck: stuckTime}
 	build(k)
-	for _, l := range loads {
+	if k.build == nil && k.buildServer == nil {
+		k.wrong = append(k.wrong, "the function that builds the service is nil")
+	}
+	for i, l := range loads {
+		if l == nil {
+			k.wrong = append(k.wrong, fmt.Sprintf("load %d is nil", i+1))
+			continue
+		}
 		l(k)
 	}
 	return k
@@ -155,6 +166,8 @@ func (k *kit) add(l *load) {
 		kind = "HTTP"
 	case l.probe != "":
 		kind = "probe " + l.probe
+	case l.raw == nil:
+		k.wrong = append(k.wrong, fmt.Sprintf("a load for the listener %q has no function to call, and no path", l.listener))
 	}
 	l.fails = map[string]bool{}
 	l.name = fmt.Sprintf("%d: %s to %s", len(k.loads)+1, kind, l.listener)

@@ -15,6 +15,9 @@ import (
 // later one if that is left out. Call it before Run. It is for tests of one certain
 // shutdown, which wait for an instant instead of sleeping.
 func Reached(ctl *controller.Controller, phase lastcall.Phase) (<-chan struct{}, error) {
+	if phase < lastcall.PhaseStart || phase > lastcall.PhaseFlush {
+		return nil, fmt.Errorf("shutdowntest: Reached was given %v, which is not a phase", phase)
+	}
 	reached := make(chan struct{})
 	come := sync.OnceFunc(func() { close(reached) })
 	err := ctl.Add(controller.WithObserver(fmt.Sprintf("%s: reached %v", own, phase), func(s report.Step) {

@@ -111,13 +111,27 @@ func TestWrongCalls(t *testing.T) {
 		"it never accepts": {func(e *Env) *controller.Controller {
 			return newController(e, controller.WithServer("grpc", grpc.NewServer(), controller.ServedElsewhere(make(chan struct{}))))
 		}, Without("honest", "x"), "not ready after"},
-		"a budget that is no": {nothing, WithBudget(lastcall.Budget{}), "zero Budget"},
+		"nothing to build":     {nil, GRPC("grpc", call), "the function that builds the service is nil"},
+		"a nil load":           {nothing, nil, "load 1 is nil"},
+		"a load of nil":        {nothing, HTTP("web", nil), `a load for the listener "web" has no function to call`},
+		"a probe without path": {nothing, Probe("web", ""), `a load for the listener "web" has no function to call, and no path`},
+		"TLS without config":   {nothing, WithTLS("web", nil), `WithTLS("web") was given a nil config`},
+		"a budget that is no":  {nothing, WithBudget(lastcall.Budget{}), "zero Budget"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if text := fails(t, newKit([]Load{tt.load}, func(k *kit) { k.build = tt.build })); !strings.Contains(text, tt.want) {
 				t.Errorf("it says %q, want %q", text, tt.want)
 			}
 		})
+	}
+	ctl, err := controller.New(lastcall.DefaultBudget(), controller.WithSignals())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, none := range []lastcall.Phase{0, 99} {
+		if _, err := Reached(ctl, none); err == nil || !strings.Contains(err.Error(), "Reached") {
+			t.Errorf("Reached(%v) says %v", none, err)
+		}
 	}
 }
 

@@ -21,6 +21,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/httpadapter"
@@ -123,20 +125,24 @@ func socket(t *testing.T, network, addr string, nonblocking bool) (*os.File, str
 	if err != nil {
 		t.Fatal(err)
 	}
-	if unix, ok := lis.(*net.UnixListener); ok {
-		unix.SetUnlinkOnClose(false)
+	if file, ok := lis.(*net.UnixListener); ok {
+		file.SetUnlinkOnClose(false)
 	}
 	raw, err := lis.(syscall.Conn).SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}
 	fd := -1
-	if err := raw.Control(func(own uintptr) { fd, err = syscall.Dup(int(own)) }); err != nil {
+	if err := raw.Control(func(own uintptr) { // in one step: a parallel test may start a child now
+		fd, err = unix.FcntlInt(own, unix.F_DUPFD_CLOEXEC, 0)
+	}); err != nil {
 		t.Fatal(err)
 	}
 	addr = lis.Addr().String()
 	lis.Close()
-	syscall.CloseOnExec(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := syscall.SetNonblock(fd, nonblocking); err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ import (
 //   - a state that no edge leaves, if others are marked Terminal, and a Terminal state that
 //     an edge leaves;
 //   - an event, which is the label of edges, with two targets in one state;
+//   - an event of FromEvents without a source;
 //   - the same edge twice;
 //   - a name that differs from another one only in its case or in the spaces around it.
 //
@@ -31,8 +32,9 @@ func Check(m Machine) error {
 	if err := m.Err(); err != nil {
 		return err
 	}
+	lost := slices.Clone(m.lost)
 	m = Machine{Initial: m.Initial, States: m.states(), Edges: m.Edges}
-	c := checker{Machine: m, inside: m.chains()}
+	c := checker{Machine: m, inside: m.chains(), errs: lost}
 	c.names(m.States)
 	c.targets(m.Edges)
 	c.dead(m.States)

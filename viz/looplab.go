@@ -1,6 +1,7 @@
 package viz
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -10,8 +11,8 @@ import (
 )
 
 // FromEvents makes a Machine from what looplab's NewFSM is given. Each source of an
-// event is an edge with the event's name, in the order of the events; an event without
-// sources is none.
+// event is an edge with the event's name, in the order of the events. An event without
+// sources is none, as for NewFSM; Check reports it.
 //
 // An event that occurs in a state with two targets gives two edges. NewFSM takes the
 // last one and says nothing; Check reports them.
@@ -21,6 +22,9 @@ func FromEvents(initial string, events fsm.Events) Machine {
 		fail(&m, "the initial state has no name")
 	}
 	for _, event := range events {
+		if len(event.Src) == 0 {
+			m.lost = append(m.lost, fmt.Errorf("viz: the event %q to %q leads from no state", event.Name, event.Dst))
+		}
 		for _, src := range event.Src {
 			m.Edges = append(m.Edges, Edge{From: src, To: event.Dst, Label: event.Name})
 		}

@@ -36,6 +36,17 @@ func TestRealMachines(t *testing.T) {
 	}
 }
 
+// TestEventWithoutSource: it is no edge, as for looplab, and Check names it.
+func TestEventWithoutSource(t *testing.T) {
+	m := viz.FromEvents("a", fsm.Events{{Name: "go", Src: []string{"a"}, Dst: "b"}, {Name: "lost", Dst: "c"}})
+	if text := draw(t, m, viz.Mermaid); strings.Contains(text, "lost") {
+		t.Errorf("drawn:\n%s", text)
+	}
+	if err := viz.Check(m.Sorted()); err == nil || err.Error() != `viz: the event "lost" to "c" leads from no state` {
+		t.Errorf("error %v", err)
+	}
+}
+
 // TestFromFSMWithOddNames: what cannot be read back is an error, never another machine.
 func TestFromFSMWithOddNames(t *testing.T) {
 	for name, ok := range map[string]bool{"a b": true, "]": true, "a] --> |x| id0": true, "|": true, "é 😀": true, "": false, "a\nb": false, "a]\n    id9[b": false, "a]\n    id1[b": false} {

@@ -37,6 +37,7 @@ type Machine struct {
 	Edges []Edge
 
 	errs []error // from the functions that made it; Draw and Err return them
+	lost []error // what it was made from and cannot show; Check returns them
 }
 
 // State is a state of a Machine. Its name is unique in the whole machine, at every

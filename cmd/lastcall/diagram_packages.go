@@ -87,7 +87,10 @@ func (c *packagesConfig) run(ctx context.Context, sh shell, patterns []string, g
 func (c *packagesConfig) flags(patterns []string, given map[string]bool) (viz.Format, error) {
 	format, err := viz.ParseFormat(c.format)
 	for _, p := range patterns {
-		if strings.HasPrefix(p, "-") || p == "" {
+		switch {
+		case p == "":
+			err = errors.Join(err, fmt.Errorf("%q is not a package", p))
+		case strings.HasPrefix(p, "-"):
 			err = errors.Join(err, fmt.Errorf("%q stands behind the packages: flags come first", p))
 		}
 	}

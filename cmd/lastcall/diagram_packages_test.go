@@ -95,6 +95,7 @@ func TestDiagramOfPackagesRefuses(t *testing.T) {
 		"a compile error":           {[]string{"../../internal/source/testdata/broken"}, "broken.go:5: undefined: Missing"},
 		"no machine":                {[]string{"../../internal/source/testdata/none"}, "../../internal/source/testdata/none: no call of NewFSM of github.com/looplab/fsm (files of tests are not read)"},
 		"-o in no folder":           {[]string{"-machine", "machines.NewPod", "-o", "/no/such/folder/x", public}, "/no/such/folder/x"},
+		"an empty package":          {[]string{""}, `"" is not a package`},
 		"a flag behind":             {[]string{public, "-check", "x"}, `"-check" stands behind the packages`},
 		"a flag of the other":       {[]string{"-calls", public}, "-calls is for the diagram of a shutdown"},
 		"a flag without packages":   {[]string{"-check", "x"}, "-check is for the machines in packages"},

@@ -49,6 +49,7 @@ func TestWrongUsage(t *testing.T) {
 		"a report in no folder":             {[]string{"demo", "-report", "/no/such/folder/r.json"}, []string{"/no/such/folder/r.json"}},
 		"nothing to draw":                   {[]string{"draw"}, []string{"name one file, or - for stdin"}},
 		"nothing to print":                  {[]string{"report"}, []string{"name one file, or - for stdin"}},
+		"no name to print":                  {[]string{"report", ""}, []string{"name one file, or - for stdin"}},
 		"too narrow":                        {[]string{"report", "-width", "12", "r.json"}, []string{"-width 12 is less than 40"}},
 		"draw two":                          {[]string{"draw", "a", "b"}, []string{`"b" is one too many`}},
 		"no such report":                    {[]string{"draw", "/no/such.json"}, []string{"/no/such.json"}},

@@ -21,7 +21,7 @@ const maxFile = 64 << 20
 
 // readFile reads the one file that is named, or stdin. What is wrong with it is wrong usage.
 func readFile(args []string) (report.Report, error) {
-	if len(args) != 1 {
+	if len(args) != 1 || args[0] == "" {
 		return report.Report{}, usageError{errors.New("name one file, or - for stdin")}
 	}
 	name, file := args[0], os.Stdin

@@ -38,7 +38,7 @@ func TestWatchOverHTTP(t *testing.T) {
 	inVirtualTime(t, "the order on the wire", func(t *testing.T, _ <-chan struct{}) {
 		f := newFront(t, false)
 		end := watchedFront(t, f, lateFront{f})
-		p := f.network.peer(t, peerConfig{leaves: true})
+		p := f.peer(t, peerConfig{leaves: true})
 		p.call(t, healthpb.Health_Watch_FullMethodName)
 		synctest.Wait()
 		end()

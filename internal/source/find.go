@@ -108,7 +108,11 @@ type place struct {
 // short names what was found by its package, and a package main by its folder.
 func (pl place) short() string {
 	pkg := pl.pkg.Name()
-	if pkg == "main" {
+	switch {
+	case pkg != "main":
+	case pl.pkg.Path() == "command-line-arguments": // a file was named
+		pkg = filepath.Base(filepath.Dir(pl.pos.Filename))
+	default:
 		pkg = path.Base(pl.pkg.Path())
 	}
 	return pkg + "." + pl.name

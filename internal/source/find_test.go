@@ -128,7 +128,7 @@ func TestErrors(t *testing.T) {
 	for pattern, want := range map[string]string{
 		"./testdata/broken":          "testdata/broken/broken.go:5: undefined: Missing",
 		"./nowhere":                  `path "./nowhere"`,
-		"./find.go":                  `path "./find.go" is a file`,
+		"../../go.mod":               `path "../../go.mod" is not a folder or a Go file`,
 		"example.com/nowhere/at/all": "example.com/nowhere/at/all",
 		"-json":                      "-json",
 	} {
@@ -142,6 +142,21 @@ func TestErrors(t *testing.T) {
 	}
 	if machines, unknowns, err := source.Find(t.Context(), "./testdata/none"); len(machines)+len(unknowns) > 0 || err != nil {
 		t.Errorf("none: found %v and %v, error %v", machines, unknowns, err)
+	}
+}
+
+// TestFile: a file may be named as for the go command, from any folder, also if no folder has
+// it for a build constraint.
+func TestFile(t *testing.T) {
+	file, err := filepath.Abs("testdata/ignored/ignored.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pattern := range []string{"testdata/ignored/ignored.go", "./testdata/ignored/ignored.go", file} {
+		machines, unknowns, err := source.Find(t.Context(), pattern)
+		if err != nil || len(unknowns) > 0 || len(machines) != 1 || machines[0].Name != "ignored.main" {
+			t.Errorf("%s: found %v and %v, error %v", pattern, machines, unknowns, err)
+		}
 	}
 }
 

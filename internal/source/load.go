@@ -225,10 +225,13 @@ func groups(patterns []string) ([]group, error) {
 			switch {
 			case err != nil:
 				return nil, fmt.Errorf("path %q: %w", pattern, err)
-			case !stat.IsDir():
-				return nil, fmt.Errorf("path %q is a file: name its folder", pattern)
+			case stat.IsDir():
+				dir = moduleRoot(abs)
+			case filepath.Ext(abs) == ".go":
+				dir = moduleRoot(filepath.Dir(abs))
+			default:
+				return nil, fmt.Errorf("path %q is not a folder or a Go file", pattern)
 			}
-			dir = moduleRoot(abs)
 			rel, err := filepath.Rel(dir, abs)
 			if err != nil {
 				return nil, err

@@ -151,10 +151,14 @@ func (g *gantt) running(n int) {
 // marks draws the timer and the deadline, and the end of the run.
 func (g *gantt) marks() {
 	g.section("limits")
+	end := "Run returns"
+	if g.r.Outcome == 0 && g.r.NotRun == nil {
+		end = "the record ends"
+	}
 	for _, m := range []struct {
 		name string
 		at   time.Time
-	}{{"timer", g.r.Timer}, {"Run returns", g.r.Ended}, {"deadline", g.r.Deadline}} {
+	}{{"timer", g.r.Timer}, {end, g.r.Ended}, {"deadline", g.r.Deadline}} {
 		text, when := m.name+" "+at(g.r, m.at), m.at
 		if !g.limits() && m.at.After(g.r.Ended) {
 			text, when = text+" (beyond this axis)", g.r.Ended
