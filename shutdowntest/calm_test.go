@@ -124,6 +124,23 @@ func TestStuck(t *testing.T) {
 	}
 }
 
+// So is a build that waits for something outside. A bubble that waits for nothing is at work.
+func TestStuckBuild(t *testing.T) {
+	outside := make(chan int)
+	k := newKit(nil, func(k *kit) {
+		k.build = func(e *Env) *controller.Controller { <-outside; return newController(e) }
+	})
+	k.stuck = time.Second
+	if text := fails(t, k); !strings.Contains(text, "chan receive, synctest bubble") || !strings.Contains(text, "TestStuckBuild") {
+		t.Errorf("it says %q", text)
+	}
+	for waits, want := range map[string]bool{"": true, "goroutine 1 [runnable, synctest bubble 2]:": true, "goroutine 1 [IO wait, synctest bubble 2]:": false} {
+		if atWork(waits) != want {
+			t.Errorf("%q: at work %v", waits, !want)
+		}
+	}
+}
+
 // Calls of any length are lost if they are cut before the timer.
 func TestCutEarly(t *testing.T) {
 	found(t, "not lost", newKit([]Load{GRPC("grpc", unary)}, ofServer(func(e *Env) func(context.Context) {
