@@ -14,8 +14,8 @@ import (
 	"github.com/lastcall-go/lastcall/report"
 )
 
-// writeLines writes to standard output until that fails, and before it, if the kind says so, to
-// a socket whose peer has gone, as any server does now and then.
+// writeLines writes to standard output until that fails, and again if the kind says so; and
+// before it to a socket whose peer has gone, as any server does now and then, or only there.
 func writeLines(kind string, say func(any)) {
 	if strings.Contains(kind, "socket") {
 		if read, write, err := os.Pipe(); err == nil {
@@ -26,10 +26,12 @@ func writeLines(kind string, say func(any)) {
 		time.Sleep(sameRequest + sameRequest/5)
 		say("writes")
 	}
-	for {
+	for !strings.Contains(kind, "only") {
 		if _, err := fmt.Fprintln(os.Stdout, "a line of the access log"); err != nil {
 			say("lost")
-			return
+			if !strings.Contains(kind, "again") {
+				return
+			}
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -60,11 +62,11 @@ func TestProcessBrokenPipeJustBeforeTheTrigger(t *testing.T) {
 	}
 }
 
-// Without a trigger a pipe without a reader ends the process, as it ends any other,
-// unless main has that ignored.
+// Without a trigger a pipe without a reader ends the process that goes on to write to it, as it
+// ends any other, unless main has that ignored. A client that leaves ends none.
 func TestProcessBrokenPipeBeforeTheTrigger(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []string{"", "writes quiet", "writes quiet starting"} {
+	for _, kind := range []string{"writes again", "writes quiet again", "writes quiet starting again"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			p := startTalker(t, kind, []string{os.Args[0]}, func(cmd *exec.Cmd) { cmd.Stdout, cmd.Stderr = brokenPipe(t), brokenPipe(t) })
@@ -73,6 +75,15 @@ func TestProcessBrokenPipeBeforeTheTrigger(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a client leaves", func(t *testing.T) {
+		t.Parallel()
+		p := startTalker(t, "writes quiet socket only", []string{os.Args[0]}, func(cmd *exec.Cmd) { cmd.Stdout = brokenPipe(t) })
+		p.until("writes")
+		p.signal(syscall.SIGTERM)
+		if status, said := p.end(); status.ExitStatus() != report.ExitOK {
+			t.Errorf("it ended with %v, having said\n%s", status, said)
+		}
+	})
 	t.Run("ignored", func(t *testing.T) {
 		t.Parallel()
 		p := startTalker(t, "ignores writes quiet", []string{os.Args[0]}, func(cmd *exec.Cmd) { cmd.Stdout = brokenPipe(t) })

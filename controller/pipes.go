@@ -43,25 +43,18 @@ func hearPipesLocked() <-chan os.Signal {
 
 // pipeBroke is called when such a write has failed before the trigger, or one to a socket or
 // another pipe, which ends no process. If no trigger comes while it could be the same request,
-// the process ends as package os would have ended it.
+// package os ends the process with the next write, unless SIGPIPE is ignored. To end it here
+// would be wrong: a client that left may have been the cause.
 func pipeBroke() {
 	time.AfterFunc(sameRequest, func() {
-		broken := brokenOutputs()
-		if len(broken) == 0 {
-			return
+		if !isOutputBroken() {
+			return // the next one may be the first
 		}
 		process.Lock()
-		kept := process.kept
-		if !kept && process.pipes != nil {
+		defer process.Unlock()
+		if !process.kept && process.pipes != nil {
 			signal.Stop(process.pipes)
 			process.pipes = nil
-		}
-		process.Unlock()
-		if kept {
-			return
-		}
-		for _, f := range broken { // it ends the process, unless SIGPIPE is heard or ignored
-			_, _ = f.WriteString("\n")
 		}
 	})
 }

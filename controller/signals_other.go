@@ -22,5 +22,5 @@ func foreground() bool { return isatty.IsTerminal(os.Stdin.Fd()) }
 // systemClock does not know the time of the operating system.
 func systemClock() (time.Time, bool) { return time.Time{}, false }
 
-// brokenOutputs knows of none.
-func brokenOutputs() []*os.File { return nil }
+// isOutputBroken does not know.
+func isOutputBroken() bool { return false }

@@ -42,22 +42,18 @@ func systemClock() (time.Time, bool) {
 	return time.Unix(now.Unix()), true
 }
 
-// brokenOutputs returns those of standard output and error that have no reader.
-func brokenOutputs() (all []*os.File) {
+// isOutputBroken reports whether standard output or error has no reader.
+func isOutputBroken() (broken bool) {
 	for _, f := range []*os.File{os.Stdout, os.Stderr} {
 		raw, err := f.SyscallConn()
 		if err != nil {
 			continue // it is closed
 		}
-		broken := false
 		_ = raw.Control(func(fd uintptr) {
 			one := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}} //nolint:gosec // descriptors are small
 			n, err := unix.Poll(one, 0)
-			broken = err == nil && n > 0 && one[0].Revents&(unix.POLLERR|unix.POLLHUP) != 0
+			broken = broken || err == nil && n > 0 && one[0].Revents&(unix.POLLERR|unix.POLLHUP) != 0
 		})
-		if broken {
-			all = append(all, f)
-		}
 	}
-	return all
+	return broken
 }
