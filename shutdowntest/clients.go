@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 )
@@ -96,6 +98,7 @@ func (w *world) watch(l *load) {
 	}
 	defer c.close()
 	w.wg.Go(func() { w.ask(l) })
+	aged := w.goAway(c.rpc)
 	stream, err := healthpb.NewHealthClient(c.rpc).Watch(w.clients, &healthpb.HealthCheckRequest{})
 	for err == nil {
 		var got *healthpb.HealthCheckResponse
@@ -108,7 +111,27 @@ func (w *world) watch(l *load) {
 		}
 	}
 	if status.Code(err) != codes.Unimplemented && w.clients.Err() == nil {
-		w.heard(probed{name: l.listener, at: time.Now(), over: true})
+		w.heard(probed{name: l.listener, at: time.Now(), over: true, aged: aged()})
+	}
+}
+
+// goAway returns a function that reports whether a client's connection got a GOAWAY before the
+// drain, and earlier than in this instant, as one does that is older than MaxConnectionAge:
+// nothing need be told on it later.
+func (w *world) goAway(cc *grpc.ClientConn) func() bool {
+	var at time.Time // guarded by seen
+	w.wg.Go(func() {
+		for state := cc.GetState(); cc.WaitForStateChange(w.clients, state); state = cc.GetState() {
+			w.seen.do(func() {
+				if state == connectivity.Ready && w.seen.drained.IsZero() && at.IsZero() {
+					at = time.Now()
+				}
+			})
+		}
+	})
+	return func() (aged bool) {
+		w.seen.do(func() { aged = !at.IsZero() && at.Before(time.Now()) })
+		return aged
 	}
 }
 

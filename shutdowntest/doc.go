@@ -33,7 +33,7 @@
 //	          if the policy says so, when the drain begins
 //	not lost  a call that began before the drain and could end before the timer has succeeded;
 //	          if such calls take different times: it has not failed before the timer, or
-//	          waited for much longer than they take
+//	          waited for much longer than they take. Nothing was done twice
 //	honest    an interrupted call got a status that clients retry; none succeeded without
 //	          its whole answer
 //	drained   a stream that does not end by itself ends when the drain begins
@@ -44,7 +44,7 @@
 //	told      telemetry was flushed, after everything that it tells of, and in time
 //
 // The rules are judged by what the package has seen itself: its connections and calls, and
-// the wrappers [Env.Watch], [Env.Claim] and [Env.Flush]. Before the random shutdowns two calls of each load are made in
+// the wrappers [Env.Watch], [Env.Claim], [Env.Once] and [Env.Flush]. Before the random shutdowns two calls of each load are made in
 // calm: they tell how long a call takes, what it answers, and whether it ends by itself.
 // Before the first failure there are a hundred, and some at once.
 // [Without] leaves a rule out.

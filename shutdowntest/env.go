@@ -190,6 +190,24 @@ func (w *Watched) Use() (done func()) {
 	})
 }
 
+// Once notes that something is done that must not be done twice, such as a payment, which a
+// key names: an ID that the load has made up, or that of a job. A second call with the same
+// key in a check breaks the rule "not lost".
+func (e *Env) Once(key string) {
+	e.seen.do(func() {
+		first, done := e.seen.once[key]
+		switch {
+		case !done:
+			if e.seen.once == nil {
+				e.seen.once = map[string]time.Time{}
+			}
+			e.seen.once[key] = time.Now()
+		case e.seen.twice == "":
+			e.seen.twice = fmt.Sprintf("%q was done at %s, and again at %s", key, e.seen.since(first), e.seen.since(time.Now()))
+		}
+	})
+}
+
 // claim is a piece of work that a worker has taken.
 type claim struct {
 	name         string

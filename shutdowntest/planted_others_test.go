@@ -276,6 +276,20 @@ func TestPlantedOthers(t *testing.T) {
 			ctl := rawService(e)
 			return e.Must(ctl, ctl.Add(controller.WithAnnouncer("raw", e.listener("raw").Close)))
 		}, nil, []Load{Raw("raw", echo)}},
+		"a handler that is tried again when it hears of the drain": {"not lost", func(e *Env) *controller.Controller {
+			return newController(e, controller.WithServer("web", httpServer(e, func(_ http.ResponseWriter, r *http.Request) {
+				for range 2 {
+					e.Once(r.URL.Path)
+					select {
+					case <-time.After(takes):
+						return
+					case <-lastcall.Draining(r.Context()):
+					}
+				}
+			})))
+		}, nil, []Load{HTTP("web", func(ctx context.Context, c *http.Client) error {
+			return getURL(ctx, c, fmt.Sprint("http://service/", rand.Int64()))
+		})}},
 		"jobs that are left in a queue": {"ordered", func(e *Env) *controller.Controller {
 			jobs, queue := make(chan func(), 100), e.Watch("queue", nil)
 			return newController(e, controller.WithServer("grpc", grpcServer(e, &rpcs{unary: func(context.Context) error { jobs <- queue.Use(); return nil }})),

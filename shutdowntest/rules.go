@@ -24,7 +24,7 @@ func rules() []rule {
 	return []rule{
 		{"bounded", "Run has returned by the deadline", bounded},
 		{"ready", "not ready before every server accepts; probes are down after announce, or, if the policy says so, when the drain begins", ready},
-		{"not lost", "a call that began before the drain and could end before the timer has succeeded", notLost},
+		{"not lost", "a call that began before the drain and could end before the timer has succeeded, and nothing was done twice", notLost},
 		{"honest", "an interrupted call got a status that clients retry; none succeeded without its whole answer", honest},
 		{"drained", "a stream that does not end by itself ends when the drain begins, and does not hold it until the timer", drained},
 		{"ordered", "nothing was closed under a handler or worker that used it", ordered},
@@ -94,7 +94,7 @@ func healthDown(s *seen) string {
 			}
 		}
 		switch {
-		case p.over && was[p.name] && !p.at.Before(s.asked):
+		case p.over && was[p.name] && !p.aged && !p.at.Before(s.asked):
 			return fmt.Sprintf("the health of %s was SERVING until its stream ended at %s", p.name, s.since(p.at))
 		case !p.over && !p.up && p.at.After(drain.Add(late)):
 			return fmt.Sprintf("the health of %s became NOT_SERVING at %s; its drain began at %s", p.name, s.since(p.at), s.since(drain))
@@ -126,6 +126,9 @@ func (s *seen) serves(c *call, at time.Time) bool {
 const varied = 5
 
 func notLost(s *seen) string {
+	if s.twice != "" {
+		return s.twice
+	}
 	for _, c := range s.calls {
 		if !s.fair(c) || c.load.endless() || c.over && c.usual() || c.load.unknown() && (!c.over || !c.ended.Before(s.timer())) {
 			continue

@@ -35,6 +35,8 @@ type seen struct {
 	calls     []*call
 	claims    []*claim
 	flushes   []*flush
+	once      map[string]time.Time // see Env.Once
+	twice     string               // what was done twice, and when; the first such thing
 	watched   []*Watched
 	probes    []probed
 	health    []probed
@@ -58,6 +60,7 @@ type probed struct {
 	at   time.Time
 	up   bool
 	over bool // of health: the stream has ended
+	aged bool // and its connection had a GOAWAY before the drain
 	down bool // of a probe: the controller says that it has to be down
 }
 

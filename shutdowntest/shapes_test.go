@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
 	"github.com/lastcall-go/lastcall/admin"
@@ -160,6 +161,11 @@ func TestCorrectShapes(t *testing.T) {
 		"ready until the drain": {func(e *Env) *controller.Controller {
 			return newController(e, controller.WithReadyUntilDrain(), controller.WithServer("grpc", grpcServer(e, &rpcs{})), controller.WithServer("admin", admin.New(e.Listen("admin"))))
 		}, []Load{GRPC("grpc", unary), Probe("admin", "/readyz")}},
+		"connections that grow old": {func(e *Env) *controller.Controller {
+			g := grpcadapter.New(e.Listen("grpc"))
+			testgrpc.RegisterTestServiceServer(g.NewServer(grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: time.Second, MaxConnectionAgeGrace: time.Second})), &rpcs{})
+			return newController(e, controller.WithServer("grpc", g))
+		}, []Load{GRPC("grpc", unary)}},
 		"long poll": {func(e *Env) *controller.Controller {
 			return newController(e, controller.WithServer("web", httpadapter.New(e.Listen("web"), &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				select {
