@@ -36,7 +36,6 @@ func WithLogger(logger zerolog.Logger) Option {
 	})
 }
 
-// errRefused is what a line ends with that the writer has refused: it is lost.
 // isZero reports whether a logger has nothing to write to. One that zerolog.Nop returned has.
 func isZero(logger zerolog.Logger) bool {
 	if zerolog.GlobalLevel() > zerolog.ErrorLevel { // then no logger writes
@@ -46,6 +45,7 @@ func isZero(logger zerolog.Logger) bool {
 	return !logger.WithLevel(zerolog.ErrorLevel).Enabled()
 }
 
+// errRefused is what a line ends with that the writer has refused: it is lost.
 var errRefused = errors.New("the log's writer has refused the line")
 
 // countRefused has the lines counted that writers refuse. The ErrorHandler that was there

@@ -192,7 +192,7 @@ func (w *Watched) Use() (done func()) {
 
 // Once notes that something is done that must not be done twice, such as a payment, which a
 // key names: an ID that the load has made up, or that of a job. A second call with the same
-// key in a check breaks the rule "not lost".
+// key in a check breaks the rule "not lost". It does not block, and may be called concurrently.
 func (e *Env) Once(key string) {
 	e.seen.do(func() {
 		first, done := e.seen.once[key]

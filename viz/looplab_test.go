@@ -36,7 +36,7 @@ func TestRealMachines(t *testing.T) {
 	}
 }
 
-// TestEventWithoutSource: it is no edge, as for looplab, and Check names it.
+// TestEventWithoutSource: it is not an edge, as for looplab, and Check names it.
 func TestEventWithoutSource(t *testing.T) {
 	m := viz.FromEvents("a", fsm.Events{{Name: "go", Src: []string{"a"}, Dst: "b"}, {Name: "lost", Dst: "c"}})
 	if text := draw(t, m, viz.Mermaid); strings.Contains(text, "lost") {
