@@ -149,7 +149,7 @@ func (t *tree) tryAll(all []mutant, out, log io.Writer) int {
 		fmt.Fprintf(out, "  %s %d", result, counts[result])
 	}
 	fmt.Fprintln(out)
-	if counts[survived]+counts[notApplied]+counts[notBuilt]+counts[hung] > 0 {
+	if counts[survived]+counts[notApplied]+counts[notBuilt] > 0 {
 		return 1
 	}
 	return 0
@@ -190,8 +190,13 @@ func (t *tree) try(m mutant) (result, by string) {
 func (t *tree) test(args string) (result, by string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*t.limit) // for what go test cannot end itself, and for compiling
 	defer cancel()
-	all := []string{"test", "-p=2", "-vet=off", "-failfast", "-timeout", t.limit.String()}
-	cmd := exec.CommandContext(ctx, "go", append(all, strings.Fields(args)...)...)
+	all := strings.Fields(args)
+	at := 0
+	if all[0] == "-C" { // the folder of another module, which go wants first
+		at = 2
+	}
+	all = slices.Insert(all, at, "-p=2", "-vet=off", "-failfast", "-timeout", t.limit.String())
+	cmd := exec.CommandContext(ctx, "go", append([]string{"test"}, all...)...)
 	cmd.Dir, cmd.WaitDelay = t.dir, time.Minute
 	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=")
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
