@@ -36,6 +36,7 @@ func command(args []string, out, log io.Writer) int {
 	with := flags.String("with", "", "`arguments` of go test, in place of those of the mutants")
 	list := flags.Bool("list", false, "list the mutants")
 	limit := flags.Duration("limit", 3*time.Minute, "how long the tests of one mutant may take")
+	quick := flags.Bool("quick", false, "leave out the tests of the unchanged tree, which have to pass first")
 	dir := flags.String("dir", "", "`folder` for the copy, which is kept (default a temporary one)")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -66,7 +67,7 @@ func command(args []string, out, log io.Writer) int {
 			all[i].tests = []string{*with}
 		}
 	}
-	t := tree{dir: *dir, limit: *limit}
+	t := tree{dir: *dir, limit: *limit, quick: *quick}
 	if t.dir == "" {
 		if t.dir, err = os.MkdirTemp("", "mutants-"); err != nil {
 			fmt.Fprintln(log, "mutants:", err)
@@ -85,6 +86,7 @@ func command(args []string, out, log io.Writer) int {
 type tree struct {
 	dir   string
 	limit time.Duration
+	quick bool
 }
 
 // copy copies the files of the repository at root.
@@ -127,7 +129,7 @@ func (t *tree) tryAll(all []mutant, out, log io.Writer) int {
 	checked := map[string]bool{}
 	for _, m := range all {
 		for _, args := range m.tests {
-			if checked[args] {
+			if t.quick || checked[args] {
 				continue
 			}
 			checked[args] = true
