@@ -13,14 +13,16 @@ func (k *checking) order(more config) {
 	add := func(kind, name string, names []string, last bool) {
 		after[name] = names
 		for _, other := range names {
+			_, there := k.find(named{members, other})
+			_, isLast := k.find(stopsLast(other))
 			switch {
 			case other == name:
 				k.fail("%s %q is After itself", kind, name)
-			case k.config.index.names[[2]string{members, other}] == "" && k.added.names[[2]string{members, other}] == "":
+			case !there:
 				k.fail("%s %q is After %q, but there is no server and no worker with that name, in this call or an earlier one: the others are %q", kind, name, other, k.others(name))
 			case last:
 				k.fail("%s %q is After %q, but stops last, after everything", kind, name, other)
-			case k.config.index.last[other] || k.added.last[other]:
+			case isLast:
 				k.fail("%s %q is After %q, which stops last, after everything", kind, name, other)
 			default:
 				continue
@@ -50,9 +52,10 @@ func (k *checking) order(more config) {
 func (k *checking) others(name string) []string {
 	var all []string
 	for _, x := range []index{k.config.index, k.added} {
-		for key := range x.names {
-			if key[0] == members && key[1] != name && !x.last[key[1]] {
-				all = append(all, key[1])
+		for key := range x {
+			other, ok := key.(named)
+			if _, last := x[stopsLast(other.name)]; ok && other.room == members && other.name != name && !last {
+				all = append(all, other.name)
 			}
 		}
 	}

@@ -1,11 +1,10 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"net"
 	"os"
 	"reflect"
 	"slices"
@@ -26,19 +25,26 @@ type config struct {
 	groups     int // of closers that are closed at the same time
 	flushers   []stepConfig
 	observers  []observerConfig
-	see        seeing
-	noStderr   bool
-
-	signals       []os.Signal
-	signalChannel <-chan os.Signal
-	signalsSet    bool
-	forceOn       []os.Signal
-	forceOnSet    bool
-
-	readyUntilDrain bool
-
+	settings
 	index index
 	errs  []error // what is wrong with what options were given
+}
+
+// settings are what there is one of.
+type settings struct {
+	every           *time.Duration // how often progress is told; nil: the default
+	triggers        *source        // nil: SIGTERM and SIGINT
+	forceOn         *[]os.Signal   // nil: SIGINT
+	noStacks        bool
+	noPeers         bool
+	noStderr        bool
+	readyUntilDrain bool
+}
+
+// source is where signals come from.
+type source struct {
+	signals []os.Signal
+	channel <-chan os.Signal // instead of package os/signal; nil: not given
 }
 
 type workerConfig struct {
@@ -89,12 +95,6 @@ func (c *config) fail(format string, args ...any) {
 	c.errs = append(c.errs, fmt.Errorf("controller: "+format, args...))
 }
 
-// add appends what was gathered and has passed check.
-func (c *config) add(more config, index index) {
-	c.join(more)
-	c.index.merge(index)
-}
-
 // join appends more. The cost does not depend on how much is registered already.
 func (c *config) join(more config) {
 	c.errs = slices.Concat(c.errs, c.conflicts(more), more.errs)
@@ -110,49 +110,41 @@ func (c *config) join(more config) {
 	c.groups += more.groups
 	c.flushers = append(c.flushers, more.flushers...)
 	c.observers = append(c.observers, more.observers...)
-	c.see.join(more.see)
-	c.readyUntilDrain = c.readyUntilDrain || more.readyUntilDrain
-	c.noStderr = c.noStderr || more.noStderr
-	if more.signalsSet {
-		c.signals, c.signalChannel, c.signalsSet = more.signals, more.signalChannel, true
-	}
-	if more.forceOnSet {
-		c.forceOn, c.forceOnSet = more.forceOn, true
-	}
+	c.settings.join(more.settings)
+}
+
+func (s *settings) join(more settings) {
+	s.every, s.triggers, s.forceOn = cmp.Or(more.every, s.every), cmp.Or(more.triggers, s.triggers), cmp.Or(more.forceOn, s.forceOn)
+	s.noStacks, s.noPeers = s.noStacks || more.noStacks, s.noPeers || more.noPeers
+	s.noStderr, s.readyUntilDrain = s.noStderr || more.noStderr, s.readyUntilDrain || more.readyUntilDrain
 }
 
 // closersOnly reports whether nothing but closers is registered.
 func (c *config) closersOnly() bool {
-	return len(c.servers)+len(c.workers)+len(c.announcers)+len(c.flushers)+len(c.observers) == 0 && c.see == (seeing{}) && !c.noStderr && !c.signalsSet && !c.forceOnSet && !c.readyUntilDrain
+	return len(c.servers)+len(c.workers)+len(c.announcers)+len(c.flushers)+len(c.observers) == 0 && c.settings == settings{}
 }
 
-// index finds what is registered by its name, and servers by their identity too.
-type index struct {
-	names   map[[2]string]string // kind and name; servers and workers are of one kind, for After; the value is what it is
-	servers map[any]string       // the name of the server with that pointer, or with a listener with it
-	last    map[string]bool      // the servers that stop last
-}
+// index finds what is registered: what kind of thing has a name, by the named of it; the
+// name of a server, by its pointer or by that of a listener of its; and by stopsLast the
+// servers that do.
+type index map[any]string
 
-func newIndex() index {
-	return index{names: map[[2]string]string{}, servers: map[any]string{}, last: map[string]bool{}}
-}
+// named is a name among those of one room, in which names are unique.
+type named struct{ room, name string }
 
-func (x index) merge(more index) {
-	maps.Copy(x.names, more.names)
-	maps.Copy(x.servers, more.servers)
-	maps.Copy(x.last, more.last)
-}
+// stopsLast is the name of a server that stops last.
+type stopsLast string
 
 // conflicts returns an error for each thing that more has and that there is one of.
 func (c *config) conflicts(more config) []error {
 	var errs []error
-	if c.see.every != nil && more.see.every != nil {
+	if c.every != nil && more.every != nil {
 		errs = append(errs, errors.New("controller: WithProgress was given twice"))
 	}
-	if c.signalsSet && more.signalsSet {
+	if c.triggers != nil && more.triggers != nil {
 		errs = append(errs, errors.New("controller: WithSignals or WithSignalChannel was given before; only one of them can be"))
 	}
-	if c.forceOnSet && more.forceOnSet {
+	if c.forceOn != nil && more.forceOn != nil {
 		errs = append(errs, errors.New("controller: ForceOn was given twice"))
 	}
 	return errs
@@ -169,14 +161,19 @@ func (k *checking) fail(format string, args ...any) {
 	k.errs = append(k.errs, fmt.Errorf("controller: "+format, args...))
 }
 
-// named checks what every registration has. Names are unique among those of one room.
-func (k *checking) named(kind, room, name string, isNil bool, more []error) {
-	key := [2]string{room, name}
-	other, there := k.config.index.names[key]
+// find returns what is registered, or is about to be, by a key of the index.
+func (k *checking) find(key any) (string, bool) {
+	found, there := k.config.index[key]
 	if !there {
-		other, there = k.added.names[key]
+		found, there = k.added[key]
 	}
-	switch {
+	return found, there
+}
+
+// named checks what every registration has.
+func (k *checking) named(kind, room, name string, isNil bool, more []error) {
+	key := named{room, name}
+	switch other, there := k.find(key); {
 	case name == "":
 		k.fail("a %s has no name", kind)
 	case there && other == kind:
@@ -184,7 +181,7 @@ func (k *checking) named(kind, room, name string, isNil bool, more []error) {
 	case there:
 		k.fail("there is a %s and a %s with the name %q", other, kind, name)
 	}
-	k.added.names[key] = kind
+	k.added[key] = kind
 	if isNil {
 		k.fail("%s %q is nil", kind, name)
 	}
@@ -199,7 +196,7 @@ const members = "member"
 // check returns one error for each thing that is wrong with more, as an addition to
 // c, and the index of what is in more. It calls no code of the caller.
 func (c *config) check(more config) (index, []error) {
-	k := &checking{config: c, added: newIndex()}
+	k := &checking{config: c, added: index{}}
 	for _, s := range more.servers {
 		k.server(s)
 	}
@@ -232,33 +229,24 @@ func (k *checking) server(s serverConfig) {
 		k.fail("server %q cannot tell when work last arrived, so Budget.Quiet cannot work: %s", s.name, s.noQuiet)
 	}
 	if id := identity(s.server); id != nil {
-		for _, x := range []index{k.config.index, k.added} {
-			if other, ok := x.servers[id]; ok {
-				k.fail("servers %q and %q are the same server", other, s.name)
-			}
+		if other, there := k.find(id); there {
+			k.fail("servers %q and %q are the same server", other, s.name)
 		}
-		k.added.servers[id] = s.name
+		k.added[id] = s.name
 	}
 	for _, lis := range s.listeners {
-		k.listener(s.name, lis)
+		id := identityOf(lis)
+		if id == nil {
+			continue
+		}
+		if other, there := k.find(id); there && other != s.name {
+			k.fail("servers %q and %q have the same listener: each accepts what is meant for the other, and the first to drain closes it for both", other, s.name)
+		}
+		k.added[id] = s.name
 	}
 	if s.last {
-		k.added.last[s.name] = true
+		k.added[stopsLast(s.name)] = s.name
 	}
-}
-
-// listener refuses a listener that another server has.
-func (k *checking) listener(server string, lis net.Listener) {
-	id := identityOf(lis)
-	if id == nil {
-		return
-	}
-	for _, x := range []index{k.config.index, k.added} {
-		if other, ok := x.servers[id]; ok && other != server {
-			k.fail("servers %q and %q have the same listener: each accepts what is meant for the other, and the first to drain closes it for both", other, server)
-		}
-	}
-	k.added.servers[id] = server
 }
 
 // inside returns the server that [lastcall.Last] was given, or s.

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -85,7 +86,7 @@ func New(budget lastcall.Budget, opts ...Option) (*Controller, error) {
 
 		triggered: make(chan struct{}),
 		serving:   make(chan struct{}),
-		config:    config{budget: budget, index: newIndex()},
+		config:    config{budget: budget, index: index{}},
 	}
 	c.progress.set(fsm.Serving, lastcall.PhaseStart)
 	if err := c.Add(opts...); err != nil {
@@ -111,13 +112,14 @@ func (c *Controller) Add(opts ...Option) error {
 		return ErrRan
 	}
 	index, wrong := c.config.check(more)
-	if c.starting != nil && more.signalsSet {
+	if c.starting != nil && more.triggers != nil {
 		wrong = append(wrong, errors.New("controller: WithSignals and WithSignalChannel come before Starting, which hears the signals"))
 	}
 	if err := errors.Join(append(errs, wrong...)...); err != nil {
 		return err
 	}
-	c.config.add(more, index)
+	c.config.join(more)
+	maps.Copy(c.config.index, index)
 	c.readyUntilDrain.Store(c.config.readyUntilDrain)
 	return nil
 }

@@ -31,7 +31,7 @@ func (r *run) inspect(servers []*server, atTimer bool, then func(*server, []last
 			work = slices.Clone(s.full.InFlight())
 			for i := range work {
 				work[i].Server = s.name
-				if r.config.see.noPeers {
+				if r.config.noPeers {
 					work[i].Peer, work[i].Path = "", ""
 				}
 			}
@@ -82,7 +82,7 @@ func (r *run) inspectIdle() {
 		calls = append(calls, r.ask(report.OpIdlePeers, s.name, func() {
 			connections, idle = s.full.IdlePeers()
 			connections = slices.Clone(connections)
-			if r.config.see.noPeers && len(connections) > 0 {
+			if r.config.noPeers && len(connections) > 0 {
 				connections = []string{"(not named)"}
 			}
 		}, func() {

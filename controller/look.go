@@ -58,7 +58,7 @@ func (r *run) lookIfBusy(n int) (busy func(bool)) {
 // At the deadline there is none: Run returns, and would not hear what it has found.
 func (r *run) lookIf(leaks bool, wanted func() bool) {
 	v := &r.sight
-	if r.config.see.noStacks || !r.deadline.IsZero() && !time.Now().Before(r.deadline) {
+	if r.config.noStacks || !r.deadline.IsZero() && !time.Now().Before(r.deadline) {
 		return
 	}
 	v.leaks = v.leaks || leaks

@@ -49,7 +49,7 @@ func (c *Controller) attach(more config) (errs []error) {
 // A server is asked by one goroutine at a time, so one that hangs holds one goroutine.
 func (c *Controller) InFlight() []lastcall.Work {
 	c.mu.Lock()
-	servers, noPeers := slices.Clone(c.config.servers), c.config.see.noPeers
+	servers, noPeers := slices.Clone(c.config.servers), c.config.noPeers
 	c.mu.Unlock()
 	limit := time.NewTimer(grace)
 	defer limit.Stop()

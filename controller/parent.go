@@ -24,9 +24,9 @@ func (r *run) warnOfParent(background bool) {
 	if background || !r.signals.ours || !pid1.Waits() {
 		return
 	}
-	wanted := r.config.signals
-	if !r.config.signalsSet {
-		wanted = []os.Signal{syscall.SIGTERM}
+	wanted := []os.Signal{syscall.SIGTERM}
+	if r.config.triggers != nil {
+		wanted = r.config.triggers.signals
 	}
 	var shell string
 	var lost []string

@@ -56,8 +56,8 @@ type progressStep struct {
 // every returns how often progress is told at most; 0 is never.
 func (r *run) every() time.Duration {
 	every := progressEvery
-	if r.config.see.every != nil {
-		every = *r.config.see.every
+	if r.config.every != nil {
+		every = *r.config.every
 	}
 	if r.typed() || r.machine.State() > fsm.GracefulShutdown {
 		every = min(every, progressSoon)

@@ -7,20 +7,6 @@ import (
 // leastProgress is the least that WithProgress takes.
 const leastProgress = 100 * time.Millisecond
 
-// seeing is what of a shutdown can be seen.
-type seeing struct {
-	every    *time.Duration // how often progress is told; nil: the default
-	noStacks bool
-	noPeers  bool
-}
-
-func (s *seeing) join(more seeing) {
-	if more.every != nil {
-		s.every = more.every
-	}
-	s.noStacks, s.noPeers = s.noStacks || more.noStacks, s.noPeers || more.noPeers
-}
-
 // WithProgress sets how often a Step of kind [report.KindProgress] is told at most while the
 // drain lasts: once in 5 seconds without this option. 0 turns progress off. There is one
 // only if something has changed since the last one, and always one right before the
@@ -32,7 +18,7 @@ func WithProgress(every time.Duration) Option {
 		if every != 0 && every < leastProgress {
 			c.fail("WithProgress: %v is less than %v; 0 turns progress off", every, leastProgress)
 		}
-		c.join(config{see: seeing{every: &every}})
+		c.join(config{settings: settings{every: &every}})
 	})
 }
 
@@ -40,11 +26,11 @@ func WithProgress(every time.Duration) Option {
 // line of code. A look takes a goroutine profile, for which the program stands still for
 // some milliseconds; it is taken once right before the timer, and then for what hangs.
 func WithoutStacks() Option {
-	return register(func(c *config) { c.see.noStacks = true })
+	return register(func(c *config) { c.noStacks = true })
 }
 
 // WithoutPeers leaves out of steps and the report whom work in flight serves, and what it
 // asks for: the fields Peer and Path of [lastcall.Work], and the names of idle connections.
 func WithoutPeers() Option {
-	return register(func(c *config) { c.see.noPeers = true })
+	return register(func(c *config) { c.noPeers = true })
 }

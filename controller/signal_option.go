@@ -20,7 +20,7 @@ import (
 func WithSignals(signals ...os.Signal) Option {
 	return register(func(c *config) {
 		if c.canHear("WithSignals", signals) {
-			c.join(config{signals: slices.Clone(signals), signalsSet: true})
+			c.join(config{settings: settings{triggers: &source{signals: slices.Clone(signals)}}})
 		}
 	})
 }
@@ -42,7 +42,8 @@ func WithSignals(signals ...os.Signal) Option {
 func ForceOn(signals ...os.Signal) Option {
 	return register(func(c *config) {
 		if c.canHear("ForceOn", signals) {
-			c.join(config{forceOn: slices.Clone(signals), forceOnSet: true})
+			signals = slices.Clone(signals)
+			c.join(config{settings: settings{forceOn: &signals}})
 		}
 	})
 }
@@ -73,17 +74,20 @@ func WithSignalChannel(signals <-chan os.Signal) Option {
 		if signals == nil {
 			c.fail("WithSignalChannel was given a nil channel; WithSignals() means no signals")
 		}
-		c.join(config{signalChannel: signals, signalsSet: true})
+		c.join(config{settings: settings{triggers: &source{channel: signals}}})
 	})
 }
 
 // signals checks that what forces is heard.
 func (k *checking) signals(more config) {
-	all := config{signals: k.config.signals, signalChannel: k.config.signalChannel, signalsSet: k.config.signalsSet,
-		forceOn: k.config.forceOn, forceOnSet: k.config.forceOnSet}
-	all.join(config{signals: more.signals, signalChannel: more.signalChannel, signalsSet: more.signalsSet, forceOn: more.forceOn, forceOnSet: more.forceOnSet})
-	for _, s := range all.forceOn {
-		if all.signalChannel == nil && !slices.Contains(all.heard(), s) {
+	all := k.config.settings
+	all.join(more.settings)
+	from := all.from()
+	if all.forceOn == nil || from.channel != nil {
+		return
+	}
+	for _, s := range *all.forceOn {
+		if !slices.Contains(from.signals, s) {
 			k.fail("ForceOn: %v does not trigger, so it is not heard; give WithSignals all signals, and before ForceOn or with it", s)
 		}
 	}

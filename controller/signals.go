@@ -26,13 +26,13 @@ type signals struct {
 // listen subscribes to the signals of a config. A signal that arrives while the
 // loop is at work waits in the channel.
 func listen(c config) (signals, error) {
-	s := signals{force: c.forceOn, heard: c.heard(), stop: func() {}}
-	if !c.forceOnSet {
-		s.force = []os.Signal{os.Interrupt}
+	from := c.from()
+	s := signals{from: from.channel, heard: from.signals, force: []os.Signal{os.Interrupt}, stop: func() {}}
+	if c.forceOn != nil {
+		s.force = *c.forceOn
 	}
 	switch {
-	case c.signalChannel != nil:
-		s.from = c.signalChannel
+	case s.from != nil:
 	case len(s.heard) == 0: // Notify without signals would mean all of them
 	case inBubble():
 		return s, errBubble
@@ -48,12 +48,12 @@ func listen(c config) (signals, error) {
 var errBubble = errors.New("controller: signals of the process cannot be heard in a testing/synctest bubble: " +
 	"use WithSignalChannel(ch), which lets the test send them, or WithSignals()")
 
-// heard returns the signals that trigger, if they do not come from a channel.
-func (c *config) heard() []os.Signal {
-	if c.signalsSet {
-		return c.signals
+// from returns where the signals that trigger come from.
+func (s *settings) from() source {
+	if s.triggers != nil {
+		return *s.triggers
 	}
-	return []os.Signal{syscall.SIGTERM, os.Interrupt}
+	return source{signals: []os.Signal{syscall.SIGTERM, os.Interrupt}}
 }
 
 // meaning is what a signal asks for.
