@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -75,9 +76,7 @@ func (r *run) await(done func() bool, bound func() time.Time) bool {
 			return false
 		}
 		at = soonest(soonest(at, r.endContexts()), soonest(r.giveBackAt, r.beat()))
-		if r.record.cause != nil {
-			at = soonest(at, r.record.causeDue)
-		}
+		at = soonest(at, r.record.causeDue)
 		if at.IsZero() {
 			r.alarm.Stop()
 		} else {
@@ -95,8 +94,7 @@ func (r *run) await(done func() bool, bound func() time.Time) bool {
 		case <-r.pipes:
 			pipeBroke()
 		case <-r.ended:
-			r.ended = nil
-			r.request(trigger{at: time.Now(), cause: &report.ContextError{Err: context.Cause(r.outer)}})
+			r.contextEnded(time.Now())
 		}
 	}
 }
@@ -123,7 +121,7 @@ func (r *run) takeIn() {
 			r.giveBackAt = time.Time{}
 			r.signals.giveBack()
 		}
-		if r.causeIsLate() {
+		if due := r.record.causeDue; !due.IsZero() && !time.Now().Before(due) {
 			r.giveUpCause()
 		}
 		if len(results) == 0 {
@@ -134,12 +132,15 @@ func (r *run) takeIn() {
 
 // takeInEarly takes in a trigger that came before Run.
 func (r *run) takeInEarly() {
-	select {
-	case <-r.ended:
-		r.request(trigger{at: r.begun, cause: &report.ContextError{Err: context.Cause(r.outer)}})
-	default:
+	if foreign.IsClosed(r.ended) {
+		r.contextEnded(r.begun)
 	}
 	r.takeIn()
+}
+
+// contextEnded makes the end of Run's context the trigger.
+func (r *run) contextEnded(at time.Time) {
+	r.request(trigger{at: at, cause: &report.ContextError{Err: context.Cause(r.outer)}})
 }
 
 // beginShutdown starts the clock.

@@ -2,7 +2,6 @@ package controller
 
 import (
 	"cmp"
-	"container/heap"
 	"context"
 	"fmt"
 	"runtime/debug"
@@ -10,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -49,14 +49,7 @@ func (c *call) end() time.Time {
 func (c *call) soon() time.Time { return c.since.Add(cmp.Or(c.grace, grace)) }
 
 // hasBegun reports whether the machine has let the call begin.
-func (c *call) hasBegun() bool {
-	select {
-	case <-c.begun:
-		return true
-	default:
-		return false
-	}
-}
+func (c *call) hasBegun() bool { return foreign.IsClosed(c.begun) }
 
 // guard runs user code on the calling goroutine and hands over how it ended:
 // returned, panicked, or left by runtime.Goexit. To turn errors and panic values
@@ -170,7 +163,10 @@ func (r *run) step(op report.Op, s stepConfig, end time.Time, before *call) *cal
 	ctx := newStepContext(r.labelled(op, s.name), end)
 	c := r.callAfter(before, op, s.name, func() error { return s.call(ctx) }, nil)
 	c.due, c.ends, c.ctx = due, end, ctx
-	heap.Push(&r.endings, c)
+	at, _ := slices.BinarySearchFunc(r.endings, end, func(other *call, end time.Time) int {
+		return cmp.Or(other.ends.Compare(end), -1) // behind those that end at the same time
+	})
+	r.endings = slices.Insert(r.endings, at, c)
 	return c
 }
 
@@ -180,9 +176,8 @@ func (r *run) returned(res result) {
 	c.over, c.order = true, res.order
 	c.step.Duration = res.at.Sub(c.step.Start)
 	c.step.Err, c.step.Text, c.step.Stack = res.err, res.text, res.stack
-	// A call that was reported as timed out stays that, unless it panicked or called
-	// runtime.Goexit.
-	if !c.told || res.result == report.ResultPanicked || res.result == report.ResultGoexit {
+	bad := res.result == report.ResultPanicked || res.result == report.ResultGoexit
+	if !c.told || bad { // otherwise it was reported as timed out, and stays that
 		c.step.Result = res.result
 	}
 	r.endContext(c, context.Canceled, nil)
@@ -190,9 +185,8 @@ func (r *run) returned(res result) {
 		c.then(res)
 	}
 	if !c.told {
-		bad := res.result == report.ResultPanicked || res.result == report.ResultGoexit
 		if c.quiet && bad {
-			r.record.addLate(c.step)
+			r.record.add(c.step)
 		}
 		if !c.quiet || bad {
 			r.tell(*c.step)
@@ -208,7 +202,7 @@ func (r *run) expire(c *call) {
 		return
 	}
 	if c.quiet {
-		r.record.addLate(c.step)
+		r.record.add(c.step)
 	}
 	c.told = true
 	c.step.Result, c.step.Duration = report.ResultTimedOut, time.Since(c.step.Start)
@@ -219,12 +213,9 @@ func (r *run) expire(c *call) {
 	r.tell(*c.step)
 }
 
-// end ends a context on a goroutine of its own: that ends every context made from it,
-// however many user code has made.
-func (r *run) end(cancel func()) { r.beside(cancel) }
-
 // beside runs f, which is the library's own and comes to an end soon, on a goroutine of
-// its own. The loop is poked when it has.
+// its own. The loop is poked when it has. Contexts end so: that ends every context made from
+// them, however many user code has made.
 func (r *run) beside(f func()) {
 	r.ending.Add(1)
 	go func() {

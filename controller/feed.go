@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"context"
 	"runtime/pprof"
 	"sync"
 	"time"
@@ -13,12 +12,8 @@ import (
 // goroutine that exists only while there is something to hand over. put never waits for
 // the observer.
 type feed struct {
-	op      report.Op
-	name    string
-	label   context.Context // of the goroutine
-	observe func(report.Step) error
-	wants   func(report.Step) bool // whether it is worth waking for a step; nil: for each
-	idle    func()                 // called when the queue has become empty
+	observerConfig
+	idle func() // called when the queue has become empty
 
 	mu      sync.Mutex
 	queue   []*report.Step // shared with the other feeds
@@ -31,9 +26,10 @@ type feed struct {
 	failed  int       // how many it has not
 }
 
-// put adds a step. It is handed over once start has been called.
+// put adds a step, unless it has no line and this is a log: that need not wake for it. It is
+// handed over once start has been called.
 func (f *feed) put(s *report.Step) {
-	if f.wants != nil && !f.wants(*s) {
+	if f.op == report.OpLog && !s.IsLogged() {
 		return
 	}
 	f.mu.Lock()
@@ -99,11 +95,15 @@ func (f *feed) count(r result) {
 	}
 }
 
-// busy reports whether the observer has a step, or one waits for it.
-func (f *feed) busy() bool {
+// patience returns until when an observer that takes its time may delay the flush: for
+// toldTime since it was last given a step. Zero if it has none, and none waits for it.
+func (f *feed) patience() time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.running || len(f.queue) > 0
+	if !f.running && len(f.queue) == 0 {
+		return time.Time{}
+	}
+	return f.since.Add(toldTime)
 }
 
 // stuck returns for how long the observer has had the step that it has; 0 if it has none.
@@ -114,13 +114,6 @@ func (f *feed) stuck() time.Duration {
 		return 0
 	}
 	return time.Since(f.since)
-}
-
-// lastMove returns when the observer was last given a step; zero if it never was.
-func (f *feed) lastMove() time.Time {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.since
 }
 
 // freshUntil returns until when the observer may be expected to go on: zero if it is not

@@ -25,7 +25,6 @@ type server struct {
 	waitsFor    []member // those it stands After: they end first
 	attaching   *call
 	serving     *call // nil: another goroutine serves it
-	elsewhere   bool  // the same
 	graceful    *call
 	cancelling  *call        // nil: Cancel was not called
 	uncancelled bool         // Cancel is to be called, if the server is not gone by then
@@ -86,7 +85,7 @@ func refuses(s *server) bool { return !s.accepts.Load() }
 func (r *run) addMembers() {
 	byName := map[string]member{}
 	for _, c := range r.config.servers {
-		s := &server{serverConfig: c, elsewhere: c.serve == nil}
+		s := &server{serverConfig: c}
 		byName[s.name] = s
 		if s.last {
 			r.lasts = append(r.lasts, s)
@@ -197,7 +196,7 @@ func (r *run) startWorker(w *worker) {
 		}
 		return err
 	}, func(res result) {
-		r.end(func() { w.stopWork(nil) })
+		r.beside(func() { w.stopWork(nil) })
 		obeyed := res.result == report.ResultOK && res.err != nil
 		if (res.result != report.ResultOK || w.endsProcess) && !obeyed && !w.claimOver {
 			r.endedByItself(report.OpWork, w.name, res)
@@ -213,7 +212,7 @@ func (r *run) endClaim(w *worker) {
 	}
 	w.claimOver = true
 	if w.stopClaim != nil {
-		r.end(func() { w.stopClaim(lastcall.ErrClaim) })
+		r.beside(func() { w.stopClaim(lastcall.ErrClaim) })
 	}
 }
 
@@ -221,7 +220,7 @@ func (r *run) endClaim(w *worker) {
 func (r *run) endWork(w *worker, cause error) {
 	w.claimOver = true
 	if w.stopWork != nil {
-		r.end(func() { w.stopWork(cause) })
+		r.beside(func() { w.stopWork(cause) })
 	}
 }
 

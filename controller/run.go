@@ -37,7 +37,6 @@ type run struct {
 	shortened   bool
 	toldZero    bool          // of a Shorten to the zero time
 	suspended   time.Duration // see noticeSuspension
-	ready       bool          // phase serve was reached
 
 	giveBackAt     time.Time // when the signals that force become the platform's; zero: not yet, or no longer
 	early          []ignored // signals that came before Run
@@ -50,7 +49,7 @@ type run struct {
 	waiting []member      // those that stand After others and have not been told to end
 	toStop  []*server
 	calls   []*call
-	endings endings      // contexts that will end
+	endings []*call      // whose contexts will end, the next one first
 	ending  atomic.Int32 // goroutines of beside
 	order   atomic.Int64 // counts the calls of Stop that begin, and what comes back, as it happens
 	cutAny  bool         // phase cut has closed a connection
@@ -184,7 +183,7 @@ func (r *run) start() {
 
 // hostOf returns what a server is attached to.
 func (r *run) hostOf(s *server) lastcall.Host {
-	if slices.Contains(r.lasts, s) {
+	if s.last {
 		return lastHost{r.Controller}
 	}
 	return r.Controller
@@ -236,7 +235,7 @@ func (r *run) served(s *server, res result) {
 	step := s.serving.step
 	switch {
 	case res.err == lastcall.ErrServedElsewhere: //nolint:errorlint // errors.Is would call a method of the user's
-		s.serving, s.elsewhere = nil, true
+		s.serving = nil
 		step.Result, step.Err, step.Text = report.ResultOK, nil, ""
 	case s.graceful == nil:
 		r.endedByItself(report.OpServe, s.name, res)
@@ -259,7 +258,6 @@ func (r *run) endedByItself(op report.Op, name string, res result) {
 func (r *run) serve() {
 	r.becoming.Lock()
 	if r.trigger.Load() == nil {
-		r.ready = true
 		r.enter(lastcall.PhaseServe)
 		close(r.serving)
 	}

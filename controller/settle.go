@@ -1,9 +1,11 @@
 package controller
 
 import (
+	"slices"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -13,9 +15,9 @@ func (r *run) settle() {
 	switch {
 	case budget.Settle == 0:
 		r.settled = report.SettleUnplanned
-	case !r.ready:
+	case !foreign.IsClosed(r.serving):
 		r.settled = report.SettleNotReady
-	case r.trigger.Load().typed:
+	case r.typed():
 		r.settled = report.SettleTyped
 	case !r.serves():
 		r.settled = report.SettleNobody
@@ -98,12 +100,7 @@ func (r *run) lastArrival(over func() bool, end func() time.Time) (latest time.T
 	return latest, told == len(calls)
 }
 
-// serves reports whether any server still serves.
+// serves reports whether any server still serves, of which all have begun to.
 func (r *run) serves() bool {
-	for _, s := range r.servers {
-		if s.elsewhere || s.serving != nil && !s.serving.over {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.servers, func(s *server) bool { return s.serving == nil || !s.serving.over })
 }

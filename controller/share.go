@@ -8,14 +8,19 @@ import (
 )
 
 // share returns the end of a phase that starts now and may use the k-th part of the
-// time that is left. It is asked anew each time: if the deadline has moved, what is left
-// then is divided anew. If it has come nearer, that gives the phase no more time than it
-// had: contexts may have ended.
+// time that is left.
 func (r *run) share(k int) func() time.Time {
-	part := func() time.Time {
+	return r.divided(func() time.Time {
 		now := time.Now()
 		return now.Add(max(0, r.deadline.Sub(now)-r.tail) / time.Duration(k))
-	}
+	})
+}
+
+// divided returns the end of what may use a part of the time that is left. It is asked
+// anew each time: if the deadline has moved, what is left then is divided anew. If it has
+// come nearer, that gives no more time than there was: contexts were told of that, and may
+// have ended. Only after a suspension there is more.
+func (r *run) divided(part func() time.Time) func() time.Time {
 	end, deadline := part(), r.deadline
 	return func() time.Time {
 		switch {
@@ -67,23 +72,12 @@ func (c *closing) divide(behind int) (end time.Time, floor time.Duration) {
 	return c.start.Add(left), left / time.Duration(2*c.steps)
 }
 
-// until returns until when a step may run that has so many behind it.
-func (c *closing) until(behind int) time.Time {
-	end, floor := c.divide(behind)
-	return end.Add(-floor * time.Duration(behind))
-}
-
-// granted is until for a step that begins now. If the deadline comes nearer, dividing anew
-// gives it no more time than its context was told; only after a suspension it has more.
-func (c *closing) granted(behind int) func() time.Time {
-	told, deadline := c.until(behind), c.run.deadline
-	return func() time.Time {
-		at := c.until(behind)
-		if c.run.deadline.After(deadline) {
-			return at
-		}
-		return earlier(at, told)
-	}
+// until returns until when a step may run that begins now and has so many behind it.
+func (c *closing) until(behind int) func() time.Time {
+	return c.run.divided(func() time.Time {
+		end, floor := c.divide(behind)
+		return end.Add(-floor * time.Duration(behind))
+	})
 }
 
 // inTurn calls groups of closers one after the other, those of a group at the same time.
@@ -94,7 +88,7 @@ func (r *run) inTurn(groups [][]stepConfig) {
 	var before *call
 	for i, steps := range groups {
 		behind := len(groups) - 1 - i
-		until := plan.granted(behind)
+		until := plan.until(behind)
 		var calls []*call
 		for _, s := range steps {
 			calls = append(calls, r.step(report.OpClose, s, until(), nil))
@@ -105,7 +99,7 @@ func (r *run) inTurn(groups [][]stepConfig) {
 		if !overrun || floor >= grace {
 			continue
 		}
-		end := plan.granted(0)
+		end := plan.until(0)
 		calls = nil
 		for _, s := range slices.Concat(groups[i+1:]...) {
 			before = r.step(report.OpClose, s, end(), before)

@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"container/heap"
 	"context"
 	"sync"
 	"time"
@@ -92,19 +91,6 @@ func (c *stepContext) end(err, cause error) []func() {
 	return funcs
 }
 
-// endings holds the calls whose contexts will end, the next one first.
-type endings []*call //nolint:recvcheck // container/heap wants it so
-
-func (e endings) Len() int           { return len(e) }
-func (e endings) Less(i, j int) bool { return e[i].ends.Before(e[j].ends) }
-func (e endings) Swap(i, j int)      { e[i], e[j] = e[j], e[i] }
-func (e *endings) Push(c any)        { *e = append(*e, c.(*call)) } //nolint:forcetypeassert // only calls are pushed
-func (e *endings) Pop() any {
-	last := (*e)[len(*e)-1]
-	*e = (*e)[:len(*e)-1]
-	return last
-}
-
 // endContexts ends the contexts of steps whose time is over, and returns when the
 // next one's will be; zero if there is none.
 func (r *run) endContexts() time.Time {
@@ -113,7 +99,7 @@ func (r *run) endContexts() time.Time {
 		if !c.over && time.Now().Before(c.ends) {
 			return c.ends
 		}
-		heap.Pop(&r.endings)
+		r.endings = r.endings[1:]
 		r.timeOver(c)
 	}
 	return time.Time{}
@@ -129,9 +115,9 @@ func (r *run) endContext(c *call, err, cause error) {
 		return
 	}
 	if funcs := c.ctx.end(err, cause); len(funcs) > 0 {
-		r.end(func() {
+		r.beside(func() {
 			for _, f := range funcs {
-				r.end(f)
+				r.beside(f)
 			}
 		})
 	}
