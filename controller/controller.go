@@ -153,7 +153,7 @@ func (c *Controller) Run(ctx context.Context) report.Report {
 	if err != nil {
 		return c.notRun(err)
 	}
-	if heard, err := c.signalsOf(config); err != nil {
+	if heard, err := c.heard(config); err != nil {
 		c.report = report.Report{NotRun: err}
 	} else {
 		c.report = newRun(ctx, c, config, heard).run()

@@ -52,13 +52,7 @@ func (r *run) overtaken() []*call {
 
 // cancelers returns the servers that are told to cancel.
 func (r *run) cancelers() []*server {
-	var all []*server
-	for _, s := range r.servers {
-		if s.full != nil && !s.isGone() {
-			all = append(all, s)
-		}
-	}
-	return all
+	return slices.DeleteFunc(slices.Clone(r.servers), func(s *server) bool { return s.full == nil || s.isGone() })
 }
 
 // firstForce returns the first phase of TIMER_EXPIRED that has something to do.
@@ -98,8 +92,8 @@ func (r *run) cancel() {
 	}
 	var calls []*call
 	inner, turns := innerServers(cancelers)
-	for turn := range turns {
-		last := turn == turns-1
+	for turn := 1; turn <= turns; turn++ {
+		last := turn == turns
 		r.await(func() bool {
 			for left := len(cancelers) + 1; len(cancelers) < left; { // one that is gone lets those before it begin
 				left = len(cancelers)
@@ -118,7 +112,7 @@ func (r *run) cancel() {
 			if last {
 				return end()
 			}
-			return begun.Add(min(turnTime, end().Sub(begun)/time.Duration(turns)) * time.Duration(turn+1))
+			return begun.Add(min(turnTime, end().Sub(begun)/time.Duration(turns)) * time.Duration(turn))
 		})
 	}
 	for _, c := range calls { // a force may have brought the end forward
@@ -162,22 +156,21 @@ func innerServers(servers []*server) (inner map[member][]*server, turns int) {
 		}
 		walk(s)
 	}
-	for _, s := range servers {
-		s.uncancelled = true
-	}
-	placed := map[*server]bool{}
-	for ; len(placed) < len(servers); turns++ {
-		var turn []*server
-		for _, s := range servers {
-			if !placed[s] && !slices.ContainsFunc(inner[s], func(i *server) bool { return !placed[i] }) {
-				turn = append(turn, s)
+	var place func(s *server) int
+	place = func(s *server) int {
+		if s.turn == 0 {
+			s.turn, s.uncancelled = 1, true
+			for _, i := range inner[s] {
+				s.turn = max(s.turn, place(i)+1)
 			}
 		}
-		for _, s := range turn {
-			s.turn, placed[s] = turns, true
-		}
+		return s.turn
 	}
-	return inner, max(turns, 1)
+	turns = 1
+	for _, s := range servers {
+		turns = max(turns, place(s))
+	}
+	return inner, turns
 }
 
 // stop calls Stop on the servers whose GracefulStop had not returned when the timer

@@ -28,7 +28,7 @@ type server struct {
 	graceful    *call
 	cancelling  *call        // nil: Cancel was not called
 	uncancelled bool         // Cancel is to be called, if the server is not gone by then
-	turn        int          // when that is done at the latest, in parts of the phase
+	turn        int          // when that is done at the latest, in parts of the phase; the first is 1
 	stopBegan   atomic.Int64 // the place of Stop's call in the run's order; 0: it has not begun
 	accepts     atomic.Bool
 

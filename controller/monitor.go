@@ -29,7 +29,7 @@ func WithMonitor(name string, m Monitor) Option {
 		}
 		o := observerConfig{op: report.OpObserve, name: name, attach: m.Attach}
 		o.observe = func(s report.Step) error { m.Observe(s); return nil }
-		c.observe(o)
+		o.add(c)
 	})
 }
 
@@ -49,26 +49,17 @@ func (c *Controller) attach(more config) (errs []error) {
 // A server is asked by one goroutine at a time, so one that hangs holds one goroutine.
 func (c *Controller) InFlight() []lastcall.Work {
 	c.mu.Lock()
-	servers, noPeers := slices.Clone(c.config.servers), c.config.noPeers
+	servers, noPeers := c.config.servers, c.config.noPeers // what is added is appended
 	c.mu.Unlock()
-	limit := time.NewTimer(grace)
-	defer limit.Stop()
+	limit := time.Now().Add(grace)
 	var answers []<-chan struct{}
 	for _, s := range servers {
 		if s.full != nil {
 			answers = append(answers, s.asking.ask(s.name, s.full))
 		}
 	}
-	late := false
 	for _, answered := range answers {
-		if late {
-			break
-		}
-		select {
-		case <-answered:
-		case <-limit.C:
-			late = true
-		}
+		foreign.Within(answered, time.Until(limit))
 	}
 	var all []lastcall.Work
 	for _, s := range servers {

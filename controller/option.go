@@ -168,7 +168,7 @@ func WithObserver(name string, observe func(report.Step)) Option {
 	if observe != nil {
 		o.observe = func(s report.Step) error { observe(s); return nil }
 	}
-	return withObserver(o)
+	return register(o.add)
 }
 
 // WithLog registers a log: a function that is given a [report.Line] for the cause, for
@@ -185,15 +185,11 @@ func WithLog(name string, write func(report.Line) error) Option {
 	if write != nil {
 		o.observe = func(s report.Step) error { return write(s.Line()) }
 	}
-	return withObserver(o)
+	return register(o.add)
 }
 
-func withObserver(o observerConfig) Option {
-	return register(func(c *config) { c.observe(o) })
-}
-
-// observe adds an observer. Its label is made here, as the first line may wait for it.
-func (c *config) observe(o observerConfig) {
+// add adds an observer. Its label is made here, as the first line may wait for it.
+func (o observerConfig) add(c *config) {
 	o.label = stacks.Of(context.Background(), report.Step{Op: o.op, Name: o.name}.Subject())
 	c.observers = append(c.observers, o)
 }

@@ -67,7 +67,7 @@ type run struct {
 	sight  sight
 }
 
-func newRun(ctx context.Context, c *Controller, config config, heard heard) *run {
+func newRun(ctx context.Context, c *Controller, config config, heard *starting) *run {
 	r := &run{
 		Controller: c,
 		config:     config,

@@ -178,17 +178,12 @@ func takeOver(ch chan os.Signal, wanted []os.Signal) {
 	process.released = nil
 	process.Unlock()
 	for _, s := range all {
-		from := s.from
-		s.end()
-		select {
-		case again := <-from:
-			switch {
-			case !slices.Contains(wanted, again):
-				raise(again)
-			case len(ch) == 0:
-				ch <- again
-			}
+		switch again := s.end(); {
+		case again == nil || slices.Contains(wanted, again) && len(ch) > 0:
+		case slices.Contains(wanted, again):
+			ch <- again
 		default:
+			raise(again)
 		}
 	}
 }
@@ -204,20 +199,21 @@ func (s *signals) giveBackReleased() {
 	if i < 0 {
 		return
 	}
-	from := s.from
-	s.end()
-	select {
-	case again := <-from: // it was meant for the platform
+	if again := s.end(); again != nil { // it was meant for the platform
 		raise(again)
-	default:
 	}
 }
 
-// end stops listening. Other code that called signal.Notify still gets the signals; if
-// there is none, the platform's default applies again.
-func (s *signals) end() {
+// end stops listening, and returns a signal of the process that has come before; nil if
+// there is none. Other code that called signal.Notify still gets the signals; if there is
+// none, the platform's default applies again.
+func (s *signals) end() (again os.Signal) {
 	s.stop()
+	if s.ours && len(s.from) > 0 {
+		again = <-s.from
+	}
 	s.from = nil
+	return again
 }
 
 // giveBack gives the signals that force back to the platform. The others are heard on:

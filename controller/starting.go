@@ -84,8 +84,7 @@ func (c *Controller) beginStarting() (*starting, error) {
 		return nil, ErrRan
 	case c.starting == nil:
 		s := &starting{background: interruptIgnored(), over: make(chan struct{}), ended: make(chan struct{})}
-		var err error
-		if s.signals, err = listen(c.config); err != nil {
+		if err := s.listen(c.config); err != nil {
 			return nil, err
 		}
 		s.pipes = hearPipes()
@@ -93,6 +92,11 @@ func (c *Controller) beginStarting() (*starting, error) {
 		go s.hear(c)
 	}
 	return c.starting, nil
+}
+
+func (s *starting) listen(c config) (err error) {
+	s.signals, err = listen(c)
+	return err
 }
 
 // hear takes in signals until Run takes them over. Before Run there is nothing to force: a
@@ -135,28 +139,19 @@ func (s *starting) hear(c *Controller) {
 	}
 }
 
-// heard is what is known of signals when Run begins.
-type heard struct {
-	signals    signals
-	background bool      // the process was started with SIGINT ignored
-	ignored    []ignored // signals that came before
-}
-
-// signalsOf returns where Run's signals come from.
-func (c *Controller) signalsOf(config config) (h heard, err error) {
+// heard returns what is known of signals when Run begins.
+func (c *Controller) heard(config config) (s *starting, err error) {
 	c.mu.Lock()
-	s := c.starting
+	s = c.starting
 	c.mu.Unlock()
 	if s == nil {
-		h.background = interruptIgnored() // before listen
-		h.signals, err = listen(config)
-		return h, err
+		s = &starting{background: interruptIgnored()} // before listen
+		return s, s.listen(config)
 	}
 	<-s.ended // hear has been told, and does nothing that takes time
-	h = heard{s.signals, s.background, s.ignored}
 	if s.givenBack { // and the process lives on
-		h.signals.end()
-		h.signals, err = listen(config)
+		s.signals.end()
+		err = s.listen(config)
 	}
-	return h, err
+	return s, err
 }
