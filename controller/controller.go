@@ -105,11 +105,8 @@ func (c *Controller) Add(opts ...Option) error {
 	errs := append(more.errs, c.attach(more)...)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.over == nil:
-		return errNotMade
-	case c.ran:
-		return ErrRan
+	if err := c.isOver(); err != nil {
+		return err
 	}
 	index, wrong := c.config.check(more)
 	if c.starting != nil && more.triggers != nil {
@@ -166,11 +163,8 @@ func (c *Controller) Run(ctx context.Context) report.Report {
 func (c *Controller) seal() (config, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.over == nil {
-		return config{}, errNotMade
-	}
-	if c.ran {
-		return config{}, ErrRan
+	if err := c.isOver(); err != nil {
+		return config{}, err
 	}
 	c.ran = true
 	if c.starting != nil {
@@ -179,7 +173,16 @@ func (c *Controller) seal() (config, error) {
 	return c.config, nil
 }
 
-var errNotMade = errors.New("controller: this Controller was not made by New")
+// isOver returns an error if the time before Run is over, or was never there.
+func (c *Controller) isOver() error {
+	switch {
+	case c.over == nil:
+		return errors.New("controller: this Controller was not made by New")
+	case c.ran:
+		return ErrRan
+	}
+	return nil
+}
 
 // Shutdown triggers the shutdown and returns at once. The cause is kept if this
 // is the first trigger, and ignored otherwise; nil stands for [ErrShutdown]. It

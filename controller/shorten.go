@@ -43,10 +43,9 @@ type shortening struct {
 // twice as many as it left, so that a call costs the same however many came before it. The
 // mutex is held.
 func (c *Controller) sweepShortenings(now time.Time) {
-	type instant struct{ seconds, nanoseconds int64 }
-	untriggered, seen := c.trigger.Load() == nil, map[instant]bool{}
+	untriggered, seen := c.trigger.Load() == nil, map[time.Time]bool{}
 	c.shortenings = slices.DeleteFunc(c.shortenings, func(s shortening) bool {
-		at := instant{s.deadline.Unix(), int64(s.deadline.Nanosecond())}
+		at := s.deadline.Round(0).UTC() // equal instants are the same value
 		drop := seen[at] || untriggered && !s.deadline.IsZero() && !s.deadline.After(now)
 		seen[at] = true
 		return drop

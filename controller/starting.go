@@ -77,12 +77,10 @@ func over(ctx context.Context, cause error) context.Context {
 func (c *Controller) beginStarting() (*starting, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.over == nil:
-		return nil, errNotMade
-	case c.ran:
-		return nil, ErrRan
-	case c.starting == nil:
+	if err := c.isOver(); err != nil {
+		return nil, err
+	}
+	if c.starting == nil {
 		s := &starting{background: interruptIgnored(), over: make(chan struct{}), ended: make(chan struct{})}
 		if err := s.listen(c.config); err != nil {
 			return nil, err
