@@ -2,10 +2,10 @@ package controller
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
-	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/report"
 )
@@ -143,57 +143,59 @@ func (r *run) contextEnded(at time.Time) {
 	r.request(trigger{at: at, cause: &report.ContextError{Err: context.Cause(r.outer)}})
 }
 
-// beginShutdown starts the clock.
-func (r *run) beginShutdown(t *trigger) {
-	r.at = later(t.at, r.begun)
-	b := r.config.budget
-	r.announceEnd, r.settleTime = r.at.Add(b.Announce()), b.Settle
-	r.setTimes(r.at.Add(b.Total-b.Reserve), r.at.Add(b.Total))
-	r.takeShortenings() // the cause tells until when
-	r.ended, r.pipes = nil, nil
-	r.failed = r.failed || t.failed
-	r.describeCause(t.cause)
-}
-
-// forceAt moves the timer and the deadline to what a force leaves of them. When no signal
-// can be the same request any more, those that force are the platform's again.
-func (r *run) forceAt(f force) {
-	r.forced = true
-	at := later(f.at, r.begun)
-	r.setTimes(earlier(r.timerAt, at), earlier(r.deadline, at.Add(r.config.budget.Reserve)))
-	r.record.causeDue = earlier(r.record.causeDue, r.share(2)())
-	r.giveBackAt = at.Add(sameKey)
-	r.tellRequest("Force", f.by+r.untilWhen())
-}
-
-// untilWhen returns, for people, by when Run returns.
-func (r *run) untilWhen() string {
-	return "Run returns by " + r.deadline.Format("2006-01-02T15:04:05.000Z07:00")
-}
-
-func (r *run) setTimes(timer, deadline time.Time) {
-	r.timerAt, r.deadline = timer, deadline
-	r.times.Store(&lastcall.Times{Trigger: r.at, Timer: timer, Deadline: deadline})
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
+// awaitSteps waits for calls that run at the same time: until each has returned or its
+// time is over, until end, or until enough returns true. It expires what has begun and has
+// not returned by its time or by end. What the machine has not let begin until then is left
+// to finish.
+func (r *run) awaitSteps(calls []*call, end func() time.Time, enough func() bool) {
+	done := func() bool {
+		for len(calls) > 0 && calls[0].told { // most return in order, and there may be 10,000
+			calls = calls[1:]
+		}
+		return enough() || allDone(calls)
 	}
-	return a
+	start := time.Now()
+	look := start
+	limited := slices.DeleteFunc(slices.Clone(calls), func(c *call) bool { return c.due.IsZero() })
+	next := func() time.Time {
+		at := end()
+		looks := nextLook(start, look, at)
+		for _, c := range limited {
+			if !c.told && !c.due.IsZero() {
+				at = earlier(at, c.due)
+				looks = soonest(looks, nextLook(start, look, c.due))
+			}
+		}
+		return soonest(at, looks)
+	}
+	for !r.await(done, next) {
+		now := time.Now()
+		over := !now.Before(end())
+		look = now
+		if !over {
+			r.look(true)
+		}
+		for _, c := range calls {
+			switch own := !c.due.IsZero() && !now.Before(c.due); {
+			case (over || own) && c.hasBegun():
+				r.expire(c)
+			case own:
+				c.due = time.Time{}
+			}
+		}
+		if over {
+			return
+		}
+	}
 }
 
-// soonest is earlier, where the zero time stands for never.
-func soonest(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
+// allDone reports whether each call has returned or is known to be late.
+func allDone(calls []*call) bool {
+	return !slices.ContainsFunc(calls, func(c *call) bool { return !c.told })
 }
 
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
-}
+// nothing never is enough for awaitSteps.
+func nothing() bool { return false }
+
+// never is a bound that is never reached.
+func never() time.Time { return time.Time{} }

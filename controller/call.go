@@ -7,8 +7,10 @@ import (
 	"runtime/debug"
 	"runtime/pprof"
 	"slices"
+	"sync"
 	"time"
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/report"
 )
@@ -225,59 +227,117 @@ func (r *run) beside(f func()) {
 	}()
 }
 
-// awaitSteps waits for calls that run at the same time: until each has returned or its
-// time is over, until end, or until enough returns true. It expires what has begun and has
-// not returned by its time or by end. What the machine has not let begin until then is left
-// to finish.
-func (r *run) awaitSteps(calls []*call, end func() time.Time, enough func() bool) {
-	done := func() bool {
-		for len(calls) > 0 && calls[0].told { // most return in order, and there may be 10,000
-			calls = calls[1:]
-		}
-		return enough() || allDone(calls)
+// stepContext is the context of a step. It behaves like one of
+// context.WithDeadlineCause, but has no timer: the loop ends it. A timer that fires
+// in the same instant as the loop's would put the loop behind whatever wakes with
+// it, and on a busy machine that costs a round through the run queue.
+//
+// The context inside carries the values and the cause, for context.Cause. Nothing is
+// ever made from it directly: contexts that users make from a stepContext end
+// through AfterFunc, and so with the error of this one.
+type stepContext struct {
+	context.Context
+	setCause context.CancelCauseFunc
+	deadline time.Time
+	done     chan struct{}
+
+	mu    sync.Mutex
+	err   error
+	funcs map[*func()]struct{} // to call when it ends
+}
+
+func newStepContext(parent context.Context, deadline time.Time) *stepContext {
+	c := &stepContext{deadline: deadline, done: make(chan struct{})}
+	c.Context, c.setCause = context.WithCancelCause(parent)
+	return c
+}
+
+// Deadline returns the instant in which the loop ends the context. After a suspension
+// that is later (see noticeSuspension), and Deadline, as its contract is, returns the same.
+func (c *stepContext) Deadline() (time.Time, bool) { return c.deadline, true }
+
+// Done returns a channel that is closed when the context ends.
+func (c *stepContext) Done() <-chan struct{} { return c.done }
+
+// Err returns nil until the context ends; then context.DeadlineExceeded if its time
+// was over, and context.Canceled if the step had returned, or GracefulStop, for which a
+// Cancel waits.
+func (c *stepContext) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// AfterFunc is what package context asks for in contexts that are not its own: it
+// calls f on a goroutine of its own when the context has ended, unless stop is
+// called before. Without it every context made from this one would keep a goroutine.
+func (c *stepContext) AfterFunc(f func()) (stop func() bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		go f()
+		return func() bool { return false }
 	}
-	start := time.Now()
-	look := start
-	limited := slices.DeleteFunc(slices.Clone(calls), func(c *call) bool { return c.due.IsZero() })
-	next := func() time.Time {
-		at := end()
-		looks := nextLook(start, look, at)
-		for _, c := range limited {
-			if !c.told && !c.due.IsZero() {
-				at = earlier(at, c.due)
-				looks = soonest(looks, nextLook(start, look, c.due))
-			}
-		}
-		return soonest(at, looks)
+	if c.funcs == nil {
+		c.funcs = map[*func()]struct{}{}
 	}
-	for !r.await(done, next) {
-		now := time.Now()
-		over := !now.Before(end())
-		look = now
-		if !over {
-			r.look(true)
-		}
-		for _, c := range calls {
-			switch own := !c.due.IsZero() && !now.Before(c.due); {
-			case (over || own) && c.hasBegun():
-				r.expire(c)
-			case own:
-				c.due = time.Time{}
-			}
-		}
-		if over {
-			return
-		}
+	c.funcs[&f] = struct{}{}
+	return func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		_, ok := c.funcs[&f]
+		delete(c.funcs, &f)
+		return ok
 	}
 }
 
-// allDone reports whether each call has returned or is known to be late.
-func allDone(calls []*call) bool {
-	return !slices.ContainsFunc(calls, func(c *call) bool { return !c.told })
+// end ends the context and returns what is to be called now. A later call changes
+// nothing.
+func (c *stepContext) end(err, cause error) []func() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return nil
+	}
+	c.setCause(cause) // before Done: code that sees Done asks for the cause
+	c.err = err
+	close(c.done)
+	var funcs []func()
+	for f := range c.funcs {
+		funcs = append(funcs, *f)
+	}
+	c.funcs = nil
+	return funcs
 }
 
-// nothing never is enough for awaitSteps.
-func nothing() bool { return false }
+// endContexts ends the contexts of steps whose time is over, and returns when the
+// next one's will be; zero if there is none.
+func (r *run) endContexts() time.Time {
+	for len(r.endings) > 0 {
+		c := r.endings[0]
+		if !c.over && time.Now().Before(c.ends) {
+			return c.ends
+		}
+		r.endings = r.endings[1:]
+		r.timeOver(c)
+	}
+	return time.Time{}
+}
 
-// never is a bound that is never reached.
-func never() time.Time { return time.Time{} }
+// timeOver ends the context of a step because its time is over.
+func (r *run) timeOver(c *call) { r.endContext(c, context.DeadlineExceeded, lastcall.ErrStepTime) }
+
+// endContext ends the context of a step, if it has one that has not ended. What
+// depends on it ends on goroutines of its own: that may be any number of contexts.
+func (r *run) endContext(c *call, err, cause error) {
+	if c.ctx == nil {
+		return
+	}
+	if funcs := c.ctx.end(err, cause); len(funcs) > 0 {
+		r.beside(func() {
+			for _, f := range funcs {
+				r.beside(f)
+			}
+		})
+	}
+}

@@ -10,39 +10,6 @@ import (
 	"github.com/lastcall-go/lastcall/report"
 )
 
-// Monitor is an observer that also looks at the controller, at any time, as metrics do.
-type Monitor interface {
-	// Attach hands over the controller. New and Add call it on their caller's goroutine,
-	// with no lock held, and return its error. It must return at once.
-	Attach(*Controller) error
-	// Observe is called as the function of [WithObserver] is.
-	Observe(report.Step)
-}
-
-// WithMonitor registers a monitor, under a name among those of observers. A nil Monitor
-// is an error from New. If New or Add return an error, Attach may have been called.
-func WithMonitor(name string, m Monitor) Option {
-	return register(func(c *config) {
-		if foreign.IsNil(m) {
-			c.fail("monitor %q is nil", name)
-			return
-		}
-		o := observerConfig{op: report.OpObserve, name: name, attach: m.Attach}
-		o.observe = func(s report.Step) error { m.Observe(s); return nil }
-		o.add(c)
-	})
-}
-
-// attach hands the controller to the monitors in more.
-func (c *Controller) attach(more config) (errs []error) {
-	for _, o := range more.observers {
-		if o.attach != nil {
-			errs = append(errs, o.attach(c))
-		}
-	}
-	return errs
-}
-
 // InFlight returns the work of every server that counts it, in the order of registration,
 // as its InFlight returns it. It may be called at any time, and blocks for at most 10 ms:
 // of a server that has not answered by then it returns the last answer, if there was one.

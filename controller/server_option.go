@@ -6,11 +6,45 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/connset"
 	"github.com/lastcall-go/lastcall/internal/foreign"
 )
+
+// WithServer registers a server under a name, which logs and reports use. A
+// [lastcall.FullServer] says itself how it is served; of any other server the options
+// say so: [On], [Serving] or [ServedElsewhere]. It calls Check, StopsLast, Accepting,
+// LastArrival and Listeners of a FullServer, which return at once.
+func WithServer(name string, server lastcall.Server, opts ...ServerOption) Option {
+	s := newServerConfig(name, server, opts)
+	return register(func(c *config) { c.servers = append(c.servers, s) })
+}
+
+// WithWorker registers a function that claims work and does it: a queue's
+// consumer, a scheduler. It is started in phase start. The context claim ends in
+// phase announce, or later with [After], with cause [lastcall.ErrClaim]: claim nothing
+// new, finish what was claimed, return. The context work ends when the timer fires,
+// with cause [lastcall.ErrTimer].
+//
+// A worker that returns an error, panics or calls runtime.Goexit before it was told to end
+// triggers the shutdown, and has failed; one that returns nil has finished. Once claim,
+// work or the context given to Run has ended, any error is the worker's end and not a
+// failure, unless it is or wraps one that [lastcall.Failed] has marked: a batch that could
+// not be written, for example. The report and the log have the error in any case.
+func WithWorker(name string, run func(claim, work context.Context) error, opts ...WorkerOption) Option {
+	w := workerConfig{name: name, run: run}
+	for _, opt := range opts {
+		if opt == nil {
+			w.errs = append(w.errs, errors.New("one of its options is nil"))
+			continue
+		}
+		opt.applyWorker(&w)
+	}
+	return register(func(c *config) { c.workers = append(c.workers, w) })
+}
 
 // ServerOption says more about a server that is given to [WithServer].
 type ServerOption interface{ applyServer(*serverConfig) }
@@ -25,6 +59,12 @@ type WorkerOption interface{ applyWorker(*workerConfig) }
 type workerOption func(*workerConfig)
 
 func (f workerOption) applyWorker(w *workerConfig) { f(w) }
+
+// EndsProcess says that the process is there for this worker: if it returns nil
+// before its claim has ended, that is a trigger as well, and not a failure.
+func EndsProcess() WorkerOption {
+	return workerOption(func(w *workerConfig) { w.endsProcess = true })
+}
 
 // Order is an option for servers and for workers.
 type Order interface {
@@ -237,4 +277,60 @@ func partOfContract(s lastcall.Server) (some []string) {
 func has[T any](s lastcall.Server) bool {
 	_, ok := s.(T)
 	return ok
+}
+
+type workerConfig struct {
+	name        string
+	run         func(claim, work context.Context) error
+	endsProcess bool
+	after       []string
+	errs        []error
+}
+
+var errElsewhere = errors.New("the server has closed its listener: other code called GracefulStop or Stop of it")
+
+// onListener is the listener of [On], as the server gets it. It tells when GracefulStop or Stop
+// is called by other code: that closes it first, and Serve of a gRPC server returns when all
+// RPCs have ended. Until then the process would be ready, and would accept no connection.
+type onListener struct {
+	*connset.Listener
+	failed   atomic.Bool   // Accept has returned an error, for which the server may close it as well
+	returned chan struct{} // closed when Serve has returned
+}
+
+func newOnListener(lis net.Listener) *onListener {
+	calls := new(foreign.Calls)
+	return &onListener{
+		returned: make(chan struct{}),
+		Listener: connset.NewListener(lis, "controller", calls, connset.Hooks{Late: func(late net.Conn) {
+			calls.Run("net.Conn.Close", func() { _ = late.Close() }) // nothing has seen it
+		}}),
+	}
+}
+
+// Accept is that of the listener inside.
+func (l *onListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	l.failed.Store(err != nil && !l.Closed())
+	return c, err
+}
+
+// closedByServer blocks until the server has closed the listener, and has not returned from
+// Serve a moment later, which would be a trigger; or until over is closed. It reports whether
+// it was the first.
+func (l *onListener) closedByServer(over <-chan struct{}) bool {
+	select {
+	case <-l.Closing():
+	case <-over:
+		return false
+	}
+	limit := time.NewTimer(grace)
+	defer limit.Stop()
+	select {
+	case <-limit.C:
+		return !l.failed.Load()
+	case <-l.returned:
+	case <-over:
+	}
+	return false
 }

@@ -11,6 +11,28 @@ import (
 	"github.com/lastcall-go/lastcall/report"
 )
 
+// drain refuses new work, and reports whether all work in flight ended before the
+// timer. What ended later did so after the instant at which adapters take their time to be
+// up, and may have been interrupted, though the loop has heard of both at once.
+func (r *run) drain() bool {
+	row := r.fire(fsm.GracefulShutdownCalled)
+	r.enter(lastcall.PhaseDrain)
+	close(r.draining)
+	r.inspectInFlight(false)
+	if row.Call == fsm.CallGracefulStop {
+		// GracefulStop is called on every server, each on a goroutine of its own: now on
+		// those that stand After nothing, in the order of registration, and on each of
+		// the others as soon as the last one that it stands After has ended.
+		for _, s := range r.servers {
+			if len(s.after) == 0 {
+				r.gracefulStop(s)
+			}
+		}
+		r.release()
+	}
+	return r.await(r.allEnded, func() time.Time { return r.timerAt }) && r.lastEnd().Before(r.timerAt)
+}
+
 // force ends what the timer has found running. Each phase may use its share of the
 // time that is left; how many phases are left, counting the phase itself, is the
 // argument of share.

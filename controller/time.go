@@ -1,0 +1,319 @@
+package controller
+
+import (
+	"fmt"
+	"math/bits"
+	"slices"
+	"time"
+
+	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/report"
+)
+
+// beginShutdown starts the clock.
+func (r *run) beginShutdown(t *trigger) {
+	r.at = later(t.at, r.begun)
+	b := r.config.budget
+	r.announceEnd, r.settleTime = r.at.Add(b.Announce()), b.Settle
+	r.setTimes(r.at.Add(b.Total-b.Reserve), r.at.Add(b.Total))
+	r.takeShortenings() // the cause tells until when
+	r.ended, r.pipes = nil, nil
+	r.failed = r.failed || t.failed
+	r.describeCause(t.cause)
+}
+
+// forceAt moves the timer and the deadline to what a force leaves of them. When no signal
+// can be the same request any more, those that force are the platform's again.
+func (r *run) forceAt(f force) {
+	r.forced = true
+	at := later(f.at, r.begun)
+	r.setTimes(earlier(r.timerAt, at), earlier(r.deadline, at.Add(r.config.budget.Reserve)))
+	r.record.causeDue = earlier(r.record.causeDue, r.share(2)())
+	r.giveBackAt = at.Add(sameKey)
+	r.tellRequest("Force", f.by+r.untilWhen())
+}
+
+// untilWhen returns, for people, by when Run returns.
+func (r *run) untilWhen() string {
+	return "Run returns by " + r.deadline.Format("2006-01-02T15:04:05.000Z07:00")
+}
+
+func (r *run) setTimes(timer, deadline time.Time) {
+	r.timerAt, r.deadline = timer, deadline
+	r.times.Store(&lastcall.Times{Trigger: r.at, Timer: timer, Deadline: deadline})
+}
+
+// share returns the end of a phase that starts now and may use the k-th part of the
+// time that is left.
+func (r *run) share(k int) func() time.Time {
+	return r.divided(func() time.Time {
+		now := time.Now()
+		return now.Add(max(0, r.deadline.Sub(now)-r.tail) / time.Duration(k))
+	})
+}
+
+// divided returns the end of what may use a part of the time that is left. It is asked
+// anew each time: if the deadline has moved, what is left then is divided anew. If it has
+// come nearer, that gives no more time than there was: contexts were told of that, and may
+// have ended. Only after a suspension there is more.
+func (r *run) divided(part func() time.Time) func() time.Time {
+	end, deadline := part(), r.deadline
+	return func() time.Time {
+		switch {
+		case r.deadline.Before(deadline):
+			end = earlier(end, part())
+		case r.deadline.After(deadline):
+			end = part()
+		}
+		deadline = r.deadline
+		return end
+	}
+}
+
+// What is kept for the time after phase close, if a quarter of what is left is not less:
+// flushTime for flushers and for servers that stop last, tellTime for the last log lines
+// where there are neither.
+const (
+	flushTime = 2 * time.Second
+	tellTime  = 100 * time.Millisecond
+)
+
+// closing divides the time of phase close among steps that run one after the other. Half
+// of it is divided equally, as the floor that no step before can use; the other half is
+// for whoever needs it.
+type closing struct {
+	run             *run
+	start, deadline time.Time
+	steps           int // that had not ended at start
+	kept            time.Duration
+}
+
+func (r *run) closing(steps int) *closing {
+	kept := tellTime
+	if len(r.config.flushers)+len(r.lasts) > 0 {
+		kept = flushTime
+	}
+	return &closing{run: r, start: time.Now(), deadline: r.deadline, steps: steps, kept: kept}
+}
+
+// divide returns the end of the phase and the floor of each step, while a step runs that
+// has so many behind it. If the deadline has moved, what is left is divided anew among
+// these.
+func (c *closing) divide(behind int) (end time.Time, floor time.Duration) {
+	if !c.deadline.Equal(c.run.deadline) {
+		c.start, c.deadline, c.steps = time.Now(), c.run.deadline, behind+1
+	}
+	left := max(0, c.deadline.Sub(c.start))
+	left -= min(c.kept, left/4)
+	return c.start.Add(left), left / time.Duration(2*c.steps)
+}
+
+// until returns until when a step may run that begins now and has so many behind it.
+func (c *closing) until(behind int) func() time.Time {
+	return c.run.divided(func() time.Time {
+		end, floor := c.divide(behind)
+		return end.Add(-floor * time.Duration(behind))
+	})
+}
+
+// inTurn calls groups of closers one after the other, those of a group at the same time.
+// When one has overrun its time, and less than grace is left for each of those behind it,
+// these are begun in order without waiting for one another.
+func (r *run) inTurn(groups [][]stepConfig) {
+	plan := r.closing(len(groups))
+	var before *call
+	for i, steps := range groups {
+		behind := len(groups) - 1 - i
+		until := plan.until(behind)
+		var calls []*call
+		for _, s := range steps {
+			calls = append(calls, r.step(report.OpClose, s, until(), nil))
+		}
+		r.awaitSteps(calls, until, nothing)
+		_, floor := plan.divide(behind)
+		overrun := !time.Now().Before(until()) && slices.ContainsFunc(calls, func(c *call) bool { return !c.over })
+		if !overrun || floor >= grace {
+			continue
+		}
+		end := plan.until(0)
+		calls = nil
+		for _, s := range slices.Concat(groups[i+1:]...) {
+			before = r.step(report.OpClose, s, end(), before)
+			calls = append(calls, before)
+		}
+		r.awaitSteps(calls, end, nothing)
+		return
+	}
+}
+
+// Shorten brings the deadline forward, as the process will be killed sooner than the
+// budget assumes: a grace period that was cut, a node that shuts down, a spot instance
+// that is taken back. What is left of settle, of the drain and of Reserve shrinks in the
+// same proportion, so each still gets its part. The deadline never moves back: one that is
+// not before the present one changes nothing. With one that has passed Run returns at
+// once. The zero time is a mistake of the caller: observers are told of it, once, and it
+// changes nothing.
+//
+// Before a trigger it is kept, and is no trigger: a shutdown that begins before that
+// deadline ends by it. One that begins later has nothing to do with it, and has its whole
+// budget. Call Shutdown as well to begin at once.
+//
+// It returns at once and may be called at any time by any goroutine: by handlers, closers,
+// observers, more than once. Observers are told when, and until when, with why.
+func (c *Controller) Shorten(deadline time.Time, why string) {
+	now := time.Now()
+	c.mu.Lock()
+	c.shortenings = append(c.shortenings, shortening{at: now, deadline: deadline, why: why})
+	if len(c.shortenings) > c.manyShortenings {
+		c.sweepShortenings(now)
+	}
+	c.mu.Unlock()
+	c.inbox.poke()
+}
+
+// shortening is a call of Shorten.
+type shortening struct {
+	at, deadline time.Time
+	why          string
+}
+
+// sweepShortenings drops what changes nothing: the deadlines that have passed without a
+// trigger, and all but the first of those that are equal. It does so each time when there are
+// twice as many as it left, so that a call costs the same however many came before it. The
+// mutex is held.
+func (c *Controller) sweepShortenings(now time.Time) {
+	untriggered, seen := c.trigger.Load() == nil, map[time.Time]bool{}
+	c.shortenings = slices.DeleteFunc(c.shortenings, func(s shortening) bool {
+		at := s.deadline.Round(0).UTC() // equal instants are the same value
+		drop := seen[at] || untriggered && !s.deadline.IsZero() && !s.deadline.After(now)
+		seen[at] = true
+		return drop
+	})
+	c.manyShortenings = 2*len(c.shortenings) + 100
+}
+
+// takeShortenings takes in what Shorten was called with, as it matters to the shutdown.
+func (r *run) takeShortenings() {
+	r.mu.Lock()
+	all := r.shortenings
+	r.shortenings = nil
+	r.mu.Unlock()
+	for _, s := range all {
+		r.shorten(s, r.trigger.Load().at)
+	}
+}
+
+// shorten brings the deadline forward, and everything that comes before it in the same
+// proportion.
+func (r *run) shorten(s shortening, triggered time.Time) {
+	from := later(s.at, r.at)
+	to := later(s.at.Add(s.deadline.Sub(s.at)), from) // by the monotonic clock, which is not set, also if it was read from text
+	switch {
+	case s.deadline.IsZero():
+		if !r.toldZero {
+			r.toldZero = true
+			r.tellRequest("Shorten", "the deadline is the zero time, which changes nothing: "+s.why)
+		}
+		return
+	case s.at.Before(triggered) && !s.deadline.After(triggered), !to.Before(r.deadline):
+		return
+	}
+	was, left, less := r.deadline, r.deadline.Sub(from), to.Sub(from)
+	scaled := func(d time.Duration) time.Duration {
+		if d <= 0 { // it is over
+			return d
+		}
+		hi, lo := bits.Mul64(uint64(d), uint64(less)) //nolint:gosec // neither is negative
+		d64, _ := bits.Div64(hi, lo, uint64(left))    //nolint:gosec // less than d, as less is less than left
+		return time.Duration(d64)                     //nolint:gosec // the same
+	}
+	nearer := func(at time.Time) time.Time { return from.Add(scaled(at.Sub(from))) }
+	r.shortened = true
+	r.announceEnd, r.settleTime = nearer(r.announceEnd), scaled(r.settleTime)
+	if !r.settleEnd.IsZero() {
+		r.settleEnd = nearer(r.settleEnd)
+	}
+	r.setTimes(nearer(r.timerAt), to)
+	r.record.causeDue = earlier(r.record.causeDue, r.share(2)())
+	r.tellRequest("Shorten", fmt.Sprintf("%s, %v sooner: %s", r.untilWhen(), was.Sub(to), s.why))
+}
+
+const (
+	// stall is how much later than its timer the loop must wake for the process to count
+	// as suspended: more than a busy machine makes of it.
+	stall = 500 * time.Millisecond
+	// resumeTime is how long a process that was suspended until its deadline, or nearly so,
+	// may take for the rest of the shutdown.
+	resumeTime = time.Second
+)
+
+// noticeSuspension notices that the process did not run when the loop's timer should have
+// woken it, and then moves the deadline to resumeTime from now, if it would be sooner:
+// nothing that is left to do would have any time otherwise. Steps that run get back the
+// time in which they could not.
+func (r *run) noticeSuspension() {
+	late := time.Since(r.alarmAt)
+	if r.alarmAt.IsZero() || late <= stall {
+		return
+	}
+	r.alarmAt = time.Time{}
+	r.resume(late, r.asleep)
+}
+
+// stoppedSince notices that the process has not run since the loop woke: it may be stopped
+// while the loop is at work, too. It reports whether there is more time now.
+func (r *run) stoppedSince(awake time.Time) bool {
+	late := time.Since(awake)
+	return late > stall && r.resume(late, awake)
+}
+
+// resume gives the rest of the shutdown its time, after a process that was well at an instant
+// woke so late. It reports whether it did; before the trigger nothing is at stake.
+func (r *run) resume(late time.Duration, well time.Time) bool {
+	if r.at.IsZero() {
+		return false
+	}
+	now := time.Now()
+	r.suspended = max(r.suspended, late)
+	if resumed := now.Add(resumeTime); r.deadline.Before(resumed) {
+		r.setTimes(r.timerAt, resumed)
+	}
+	lost := now.Sub(well)         // at most
+	for _, c := range r.endings { // by as much for all: their order stays
+		c.ends = c.ends.Add(lost)
+		if !c.due.IsZero() {
+			c.due = c.due.Add(lost)
+		}
+	}
+	for _, c := range r.calls { // what takes next to no time has had none: an answer for the summary, too
+		if !c.told {
+			c.since = c.since.Add(lost)
+		}
+	}
+	s := r.newStep(report.KindWarning, "suspended")
+	s.Text = fmt.Sprintf("the process was suspended: it woke %s after its timer", report.Round(late))
+	r.tell(*s)
+	return true
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// soonest is earlier, where the zero time stands for never.
+func soonest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
