@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -64,13 +63,15 @@ func (r *run) await(done func() bool, bound func() time.Time) bool {
 	for {
 		awake := time.Now()
 		r.takeIn()
-		r.noticeSuspension()
+		if r.stoppedSince(r.alarmAt, r.asleep) {
+			r.alarmAt = time.Time{}
+		}
 		if done() {
 			return true
 		}
 		at := bound()
 		if !at.IsZero() && time.Until(at) <= 0 {
-			if r.stoppedSince(awake) {
+			if r.stoppedSince(awake, awake) {
 				continue // and the bound is a later one
 			}
 			return false
@@ -128,14 +129,6 @@ func (r *run) takeIn() {
 			return
 		}
 	}
-}
-
-// takeInEarly takes in a trigger that came before Run.
-func (r *run) takeInEarly() {
-	if foreign.IsClosed(r.ended) {
-		r.contextEnded(r.begun)
-	}
-	r.takeIn()
 }
 
 // contextEnded makes the end of Run's context the trigger.

@@ -253,7 +253,7 @@ func newStepContext(parent context.Context, deadline time.Time) *stepContext {
 }
 
 // Deadline returns the instant in which the loop ends the context. After a suspension
-// that is later (see noticeSuspension), and Deadline, as its contract is, returns the same.
+// that is later (see stoppedSince), and Deadline, as its contract is, returns the same.
 func (c *stepContext) Deadline() (time.Time, bool) { return c.deadline, true }
 
 // Done returns a channel that is closed when the context ends.

@@ -213,17 +213,12 @@ func (r *run) stop() {
 	}
 	r.awaitSteps(calls, end, nothing)
 	if !slices.ContainsFunc(calls, func(c *call) bool { return !c.over }) {
-		r.awaitGone(slices.DeleteFunc(slices.Clone(r.toStop), func(s *server) bool { return s.full == nil }), end)
+		// Where that has ended everything, GracefulStop and Serve return as well, but on
+		// other goroutines, which may need grace to get the processor. Without that phase
+		// cut would begin with nothing to cut.
+		full := slices.DeleteFunc(slices.Clone(r.toStop), func(s *server) bool { return s.full == nil })
+		r.await(func() bool { return gone(full) }, within(grace, end))
 	}
-}
-
-// awaitGone waits for GracefulStop and Serve of servers whose Stop has returned: where
-// that has ended everything they return as well, but on other goroutines, which may
-// need grace to get the processor. Without that phase cut would begin with nothing to
-// cut.
-func (r *run) awaitGone(servers []*server, end func() time.Time) {
-	limit := time.Now().Add(grace)
-	r.await(func() bool { return gone(servers) }, func() time.Time { return earlier(limit, end()) })
 }
 
 // cut closes the connections that survived Stop.
@@ -252,8 +247,8 @@ func (r *run) wait() {
 	r.takeIn()
 	if !r.allGone() {
 		r.enter(lastcall.PhaseWait)
-		start, end := time.Now(), r.share(3)
-		if !r.await(r.allGone, func() time.Time { return earlier(start.Add(grace), end()) }) {
+		end := r.share(3)
+		if !r.await(r.allGone, within(grace, end)) {
 			r.pulse.urgent = true // who does not hear is named
 			r.await(r.allGone, end)
 		}

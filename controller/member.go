@@ -23,7 +23,6 @@ type member interface {
 type server struct {
 	serverConfig
 	waitsFor    []member // those it stands After: they end first
-	attaching   *call
 	serving     *call // nil: another goroutine serves it
 	graceful    *call
 	cancelling  *call        // nil: Cancel was not called

@@ -8,6 +8,7 @@ import (
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/fsm"
+	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -35,7 +36,7 @@ type run struct {
 	forced      bool
 	shortened   bool
 	toldZero    bool          // of a Shorten to the zero time
-	suspended   time.Duration // see noticeSuspension
+	suspended   time.Duration // see stoppedSince
 
 	giveBackAt     time.Time // when the signals that force become the platform's; zero: not yet, or no longer
 	early          []ignored // signals that came before Run
@@ -88,7 +89,10 @@ func newRun(ctx context.Context, c *Controller, config config, heard *starting) 
 
 // run walks the phases, in order.
 func (r *run) run() report.Report {
-	r.takeInEarly()
+	if foreign.IsClosed(r.ended) {
+		r.contextEnded(r.begun)
+	}
+	r.takeIn()
 	for _, s := range r.early {
 		r.ignore(s)
 	}

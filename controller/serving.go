@@ -17,7 +17,7 @@ func (r *run) start() {
 			r.startServing(s)
 			continue
 		}
-		s.attaching = r.call(report.OpAttach, s.name,
+		r.call(report.OpAttach, s.name,
 			func() error { s.full.Attach(r.hostOf(s)); return nil },
 			func(res result) { r.attached(s, res) })
 	}

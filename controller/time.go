@@ -121,7 +121,6 @@ func (c *closing) until(behind int) func() time.Time {
 // these are begun in order without waiting for one another.
 func (r *run) inTurn(groups [][]stepConfig) {
 	plan := r.closing(len(groups))
-	var before *call
 	for i, steps := range groups {
 		behind := len(groups) - 1 - i
 		until := plan.until(behind)
@@ -136,6 +135,7 @@ func (r *run) inTurn(groups [][]stepConfig) {
 			continue
 		}
 		end := plan.until(0)
+		var before *call
 		calls = nil
 		for _, s := range slices.Concat(groups[i+1:]...) {
 			before = r.step(report.OpClose, s, end(), before)
@@ -247,30 +247,14 @@ const (
 	resumeTime = time.Second
 )
 
-// noticeSuspension notices that the process did not run when the loop's timer should have
-// woken it, and then moves the deadline to resumeTime from now, if it would be sooner:
-// nothing that is left to do would have any time otherwise. Steps that run get back the
-// time in which they could not.
-func (r *run) noticeSuspension() {
-	late := time.Since(r.alarmAt)
-	if r.alarmAt.IsZero() || late <= stall {
-		return
-	}
-	r.alarmAt = time.Time{}
-	r.resume(late, r.asleep)
-}
-
-// stoppedSince notices that the process has not run since the loop woke: it may be stopped
-// while the loop is at work, too. It reports whether there is more time now.
-func (r *run) stoppedSince(awake time.Time) bool {
-	late := time.Since(awake)
-	return late > stall && r.resume(late, awake)
-}
-
-// resume gives the rest of the shutdown its time, after a process that was well at an instant
-// woke so late. It reports whether it did; before the trigger nothing is at stake.
-func (r *run) resume(late time.Duration, well time.Time) bool {
-	if r.at.IsZero() {
+// stoppedSince reports whether the process has not run since an instant in which the loop was
+// at work, or its timer should have woken it; zero is none. It was well at another one. Then it
+// moves the deadline to resumeTime from now, if it would be sooner: nothing that is left to do
+// would have any time otherwise. Steps that run get back the time in which they could not.
+// Before the trigger nothing is at stake.
+func (r *run) stoppedSince(instant, well time.Time) bool {
+	late := time.Since(instant)
+	if instant.IsZero() || late <= stall || r.at.IsZero() {
 		return false
 	}
 	now := time.Now()
@@ -294,6 +278,12 @@ func (r *run) resume(late time.Duration, well time.Time) bool {
 	s.Text = fmt.Sprintf("the process was suspended: it woke %s after its timer", report.Round(late))
 	r.tell(*s)
 	return true
+}
+
+// within is a bound that is so much later than now, or another one if that is earlier.
+func within(d time.Duration, bound func() time.Time) func() time.Time {
+	limit := time.Now().Add(d)
+	return func() time.Time { return earlier(limit, bound()) }
 }
 
 func earlier(a, b time.Time) time.Time {
