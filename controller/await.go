@@ -91,7 +91,7 @@ func (r *run) await(done func() bool, bound func() time.Time) bool {
 		case <-r.inbox.wake:
 		case <-r.alarm.C:
 		case s, open := <-r.signals.from:
-			r.signalled(s, open)
+			r.signals.take(r.Controller, s, open, r.ignore)
 		case <-r.pipes:
 			pipeBroke()
 		case <-r.ended:

@@ -9,8 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/lastcall-go/lastcall/report"
 )
 
 // starting hears signals before Run does.
@@ -18,7 +16,6 @@ type starting struct {
 	signals    signals
 	pipes      <-chan os.Signal // see hearPipes
 	background bool             // see interruptIgnored
-	givenBack  bool             // some signals are the platform's again
 	ignored    []ignored        // what changed nothing, up to maxIgnored
 	over       chan struct{}    // closed by seal
 	ended      chan struct{}    // closed when starting no longer hears the signals
@@ -89,6 +86,7 @@ func (c *Controller) beginStarting() (*starting, error) {
 		if err := s.listen(c.config); err != nil {
 			return nil, err
 		}
+		s.signals.early = true
 		s.pipes = hearPipes()
 		c.starting = s
 		go s.hear(c)
@@ -101,38 +99,17 @@ func (s *starting) listen(c config) (err error) {
 	return err
 }
 
-// hear takes in signals until Run takes them over. Before Run there is nothing to force: a
-// signal that would do that does what the platform does, and so does any that comes when
-// the time of a whole shutdown is over. (To give the signals back after the first one, and
-// to ask for them again in Run, would cost 0.2 ms of every shutdown that begins here.)
+// hear takes in signals until Run takes them over.
 func (s *starting) hear(c *Controller) {
 	defer close(s.ended)
 	for {
 		select {
 		case got, open := <-s.signals.from:
-			if !open {
-				s.signals.end()
-				return
-			}
-			now := time.Now()
-			switch what := s.signals.meaning(c, got, now); {
-			case what == triggers:
-				c.request(trigger{at: now, cause: &report.SignalError{Signal: got}, typed: s.signals.typed(got)})
-			case s.signals.ours && now.Sub(c.trigger.Load().at) >= c.config.budget.Total:
-				s.givenBack = true
-				s.signals.end()
-				raise(got)
-			case what != forces:
+			s.signals.take(c, got, open, func(i ignored) {
 				if len(s.ignored) < maxIgnored {
-					s.ignored = append(s.ignored, ignored{got, what})
+					s.ignored = append(s.ignored, i)
 				}
-			case s.signals.ours:
-				s.givenBack = true
-				s.signals.giveBack()
-				raise(got)
-			default:
-				c.forceNow(force{at: now, by: "signal: " + nameOf(got) + ": "})
-			}
+			})
 		case <-s.pipes:
 			pipeBroke()
 		case <-s.over:
@@ -150,8 +127,9 @@ func (c *Controller) heard(config config) (s *starting, err error) {
 		s = &starting{background: interruptIgnored()} // before listen
 		return s, s.listen(config)
 	}
-	<-s.ended        // hear has been told, and does nothing that takes time
-	if s.givenBack { // and the process lives on
+	<-s.ended // hear has been told, and does nothing that takes time
+	s.signals.early = false
+	if s.signals.given { // and the process lives on
 		s.signals.end()
 		err = s.listen(config)
 	}
@@ -207,6 +185,7 @@ func (s *signals) giveBackReleased() {
 // none, the platform's default applies again.
 func (s *signals) end() (again os.Signal) {
 	s.stop()
+	s.given = s.ours
 	if s.ours && len(s.from) > 0 {
 		again = <-s.from
 	}
@@ -217,11 +196,11 @@ func (s *signals) end() (again os.Signal) {
 // giveBack gives the signals that force back to the platform. The others are heard on:
 // there is no instant in which one of them would end the process.
 func (s *signals) giveBack() {
-	if !s.ours || s.from == nil {
+	if !s.ours || s.given {
 		return
 	}
 	from, stop := s.from, s.stop
-	s.from, s.stop = nil, func() {}
+	s.given, s.from, s.stop = true, nil, func() {}
 	s.heard = slices.DeleteFunc(slices.Clone(s.heard), func(one os.Signal) bool { return slices.Contains(s.force, one) })
 	if len(s.heard) > 0 {
 		ch := make(chan os.Signal, 8)
