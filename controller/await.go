@@ -149,14 +149,14 @@ func (r *run) awaitSteps(calls []*call, end func() time.Time, enough func() bool
 	}
 	start := time.Now()
 	look := start
-	limited := slices.DeleteFunc(slices.Clone(calls), func(c *call) bool { return c.due.IsZero() })
+	limited := slices.DeleteFunc(slices.Clone(calls), func(c *call) bool { return !c.own })
 	next := func() time.Time {
 		at := end()
 		looks := nextLook(start, look, at)
 		for _, c := range limited {
-			if !c.told && !c.due.IsZero() {
-				at = earlier(at, c.due)
-				looks = soonest(looks, nextLook(start, look, c.due))
+			if !c.told && c.own {
+				at = earlier(at, c.ends)
+				looks = soonest(looks, nextLook(start, look, c.ends))
 			}
 		}
 		return soonest(at, looks)
@@ -169,11 +169,11 @@ func (r *run) awaitSteps(calls []*call, end func() time.Time, enough func() bool
 			r.look(true)
 		}
 		for _, c := range calls {
-			switch own := !c.due.IsZero() && !now.Before(c.due); {
+			switch own := c.own && !now.Before(c.ends); {
 			case (over || own) && c.hasBegun():
 				r.expire(c)
 			case own:
-				c.due = time.Time{}
+				c.own = false
 			}
 		}
 		if over {

@@ -20,7 +20,6 @@ import (
 // the inbox that the call has returned.
 type call struct {
 	step  *report.Step
-	due   time.Time     // when its own time is over, if that is less than its share; else zero
 	begun chan struct{} // closed right before the user code is called
 	since time.Time     // since when it may need grace to return
 	grace time.Duration // that, if it is more than usual; else 0
@@ -30,6 +29,7 @@ type call struct {
 	lasts bool          // it is the Serve of a server that stops last, and not late before the end
 	quiet bool          // it is reported only if it takes too long, panics or calls runtime.Goexit
 	ends  time.Time     // when the loop ends ctx
+	own   bool          // that is its own time, less than its share: when it is over, the call is late
 	ctx   *stepContext  // of a step; nil: it has none
 	then  func(result)  // what the loop does with the result, before it is told
 }
@@ -156,15 +156,14 @@ func (r *run) ask(op report.Op, name string, fn, then func()) *call {
 // step starts an announcer, a Cancel, a closer or a flusher, with a context that
 // ends when its time does. It begins after another one has begun, unless that is nil.
 func (r *run) step(op report.Op, s stepConfig, end time.Time, before *call) *call {
-	var due time.Time
+	own := false
 	if s.timeout > 0 {
-		if at := time.Now().Add(s.timeout); at.Before(end) {
-			due, end = at, at
-		}
+		at := time.Now().Add(s.timeout)
+		own, end = at.Before(end), earlier(end, at)
 	}
 	ctx := newStepContext(r.labelled(op, s.name), end)
 	c := r.callAfter(before, op, s.name, func() error { return s.call(ctx) }, nil)
-	c.due, c.ends, c.ctx = due, end, ctx
+	c.ends, c.own, c.ctx = end, own, ctx
 	at, _ := slices.BinarySearchFunc(r.endings, end, func(other *call, end time.Time) int {
 		return cmp.Or(other.ends.Compare(end), -1) // behind those that end at the same time
 	})

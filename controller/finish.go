@@ -72,7 +72,7 @@ func (r *run) flush() {
 	}
 	told := r.share(n)
 	if len(r.record.feeds) > 0 || r.record.cause != nil {
-		half := r.share(n + 1)                                                    // a flusher needs some of what is left
+		half := r.share(n + 1)                                                        // a flusher needs some of what is left
 		fresh := func() time.Time { return later(r.freshUntil(), r.record.causeDue) } // the summary tells what they did, and why
 		over := func() bool { return !time.Now().Before(fresh()) }
 		moments := time.Now().Add(grace)

@@ -23,7 +23,7 @@ type member interface {
 type server struct {
 	serverConfig
 	waitsFor    []member // those it stands After: they end first
-	serving     *call // nil: another goroutine serves it
+	serving     *call    // nil: another goroutine serves it
 	graceful    *call
 	cancelling  *call        // nil: Cancel was not called
 	uncancelled bool         // Cancel is to be called, if the server is not gone by then

@@ -265,9 +265,6 @@ func (r *run) stoppedSince(instant, well time.Time) bool {
 	lost := now.Sub(well)         // at most
 	for _, c := range r.endings { // by as much for all: their order stays
 		c.ends = c.ends.Add(lost)
-		if !c.due.IsZero() {
-			c.due = c.due.Add(lost)
-		}
 	}
 	for _, c := range r.calls { // what takes next to no time has had none: an answer for the summary, too
 		if !c.told {
