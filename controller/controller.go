@@ -314,7 +314,7 @@ func (c *Controller) Wait(ctx context.Context) (report.Report, error) {
 
 // request makes t the trigger, unless there is one already.
 func (c *Controller) request(t trigger) {
-	keepPipes() // before anything is told of it
+	hearPipes(true) // before anything is told of it
 	c.becoming.Lock()
 	first := c.trigger.CompareAndSwap(nil, &t)
 	c.becoming.Unlock()

@@ -15,7 +15,7 @@ import (
 type starting struct {
 	signals    signals
 	pipes      <-chan os.Signal // see hearPipes
-	background bool             // see interruptIgnored
+	background bool             // the process was started with SIGINT ignored, as a shell starts what stands before an &
 	ignored    []ignored        // what changed nothing, up to maxIgnored
 	over       chan struct{}    // closed by seal
 	ended      chan struct{}    // closed when starting no longer hears the signals
@@ -82,21 +82,23 @@ func (c *Controller) beginStarting() (*starting, error) {
 		return nil, err
 	}
 	if c.starting == nil {
-		s := &starting{background: interruptIgnored(), over: make(chan struct{}), ended: make(chan struct{})}
-		if err := s.listen(c.config); err != nil {
+		s, err := newStarting(c.config)
+		if err != nil {
 			return nil, err
 		}
 		s.signals.early = true
-		s.pipes = hearPipes()
+		s.pipes = hearPipes(false)
 		c.starting = s
 		go s.hear(c)
 	}
 	return c.starting, nil
 }
 
-func (s *starting) listen(c config) (err error) {
+func newStarting(c config) (s *starting, err error) {
+	s = &starting{over: make(chan struct{}), ended: make(chan struct{})}
+	s.background = signal.Ignored(os.Interrupt) // after signal.Notify that can no longer be known
 	s.signals, err = listen(c)
-	return err
+	return s, err
 }
 
 // hear takes in signals until Run takes them over.
@@ -124,14 +126,13 @@ func (c *Controller) heard(config config) (s *starting, err error) {
 	s = c.starting
 	c.mu.Unlock()
 	if s == nil {
-		s = &starting{background: interruptIgnored()} // before listen
-		return s, s.listen(config)
+		return newStarting(config)
 	}
 	<-s.ended // hear has been told, and does nothing that takes time
 	s.signals.early = false
 	if s.signals.given { // and the process lives on
 		s.signals.end()
-		err = s.listen(config)
+		s.signals, err = listen(config)
 	}
 	return s, err
 }
@@ -141,7 +142,7 @@ var process struct {
 	sync.Mutex
 	released []*signals     // of runs that are over, until they are given back
 	pipes    chan os.Signal // see hearPipes
-	kept     bool           // see keepPipes
+	kept     bool           // the same
 	counts   bool           // see countRefused
 	refused  atomic.Int64   // how many log lines writers have refused
 }
@@ -260,34 +261,20 @@ func inBubble() bool {
 	return true
 }
 
-// keepPipes has writes to a standard output or error that has no reader left fail,
-// from now on. Without it package os ends the process at the first one (SIGPIPE), and
-// what has to be closed stays open. It lasts until the process ends: what is written
-// after Run must not change the exit code.
-func keepPipes() {
-	if brokenPipe == 0 || inBubble() {
-		return
-	}
-	process.Lock()
-	defer process.Unlock()
-	process.kept = true
-	hearPipesLocked()
-}
-
-// hearPipes does so for a moment only, and before the trigger. Ctrl-C on `srv | tee` ends tee
-// as well, and the server may write between that and the instant in which it hears its own
+// hearPipes has writes to a standard output or error that has no reader left fail, from now
+// on. Without it package os ends the process at the first one (SIGPIPE), and what has to be
+// closed stays open. With a trigger it keeps that until the process ends: what is written after
+// Run must not change the exit code. Before, it is for a moment only. Ctrl-C on `srv | tee` ends
+// tee as well, and the server may write between that and the instant in which it hears its own
 // signal. Who reads the channel calls pipeBroke. It is nil where such writes never end the
 // process.
-func hearPipes() <-chan os.Signal {
-	if brokenPipe == 0 || inBubble() || signal.Ignored(brokenPipe) { // what was ignored would not be afterwards
+func hearPipes(keep bool) <-chan os.Signal {
+	if brokenPipe == 0 || inBubble() || !keep && signal.Ignored(brokenPipe) { // what was ignored would not be afterwards
 		return nil
 	}
 	process.Lock()
 	defer process.Unlock()
-	return hearPipesLocked()
-}
-
-func hearPipesLocked() <-chan os.Signal {
+	process.kept = process.kept || keep
 	if process.pipes == nil {
 		process.pipes = make(chan os.Signal, 1) // what does not fit is dropped
 		signal.Notify(process.pipes, brokenPipe)

@@ -74,7 +74,7 @@ func newRun(ctx context.Context, c *Controller, config config, heard *starting) 
 		alarm:      time.NewTimer(time.Hour), // await resets it
 		outcome:    report.OutcomeDrained,
 		signals:    heard.signals,
-		pipes:      hearPipes(),
+		pipes:      hearPipes(false),
 		early:      heard.ignored,
 		outer:      ctx,
 		ended:      ctx.Done(),

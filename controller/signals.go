@@ -258,11 +258,6 @@ func nameOf(s os.Signal) string {
 	return fmt.Sprintf("of type %T", s)
 }
 
-// interruptIgnored reports whether this process was started with SIGINT ignored, as a
-// shell starts what stands before an &. Once signal.Notify was called for it, that can
-// no longer be known.
-func interruptIgnored() bool { return signal.Ignored(os.Interrupt) }
-
 // warnOfParent warns if signals that should trigger will not come. What is to be read
 // about the parent is read on a goroutine of its own, and only where it may matter. A
 // process in the background is not warned: while a shell waits for that, a trap may pass
