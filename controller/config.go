@@ -20,8 +20,7 @@ type config struct {
 	servers    []serverConfig
 	workers    []workerConfig
 	announcers []stepConfig
-	closers    []stepConfig
-	groups     int // of closers that are closed at the same time
+	closers    [][]stepConfig // each of these at the same time
 	flushers   []stepConfig
 	observers  []observerConfig
 	settings
@@ -56,13 +55,7 @@ func (c *config) join(more config) {
 	c.servers = append(c.servers, more.servers...)
 	c.workers = append(c.workers, more.workers...)
 	c.announcers = append(c.announcers, more.announcers...)
-	for _, s := range more.closers {
-		if s.group > 0 {
-			s.group += c.groups
-		}
-		c.closers = append(c.closers, s)
-	}
-	c.groups += more.groups
+	c.closers = append(c.closers, more.closers...)
 	c.flushers = append(c.flushers, more.flushers...)
 	c.observers = append(c.observers, more.observers...)
 	c.settings.join(more.settings)
@@ -161,7 +154,7 @@ func (c *config) check(more config) (index, []error) {
 	for _, steps := range []struct {
 		kind string
 		all  []stepConfig
-	}{{"announcer", more.announcers}, {"closer", more.closers}, {"flusher", more.flushers}} {
+	}{{"announcer", more.announcers}, {"closer", slices.Concat(more.closers...)}, {"flusher", more.flushers}} {
 		for _, s := range steps.all {
 			k.named(steps.kind, steps.kind, s.name, s.run == nil, s.errs)
 			if total := c.budget.Total; s.timeout > total {

@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"slices"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
@@ -26,21 +25,7 @@ const answerTime = 500 * time.Millisecond
 func (r *run) close() {
 	r.enter(lastcall.PhaseClose)
 	r.expireOld(r.calls)
-	r.inTurn(inOrder(r.config.closers))
-}
-
-// inOrder returns closers in the order in which they are called: the last one first,
-// and those of a group, which were registered side by side, at the same time.
-func inOrder(closers []stepConfig) [][]stepConfig {
-	var all [][]stepConfig
-	for i, s := range slices.Backward(closers) {
-		if s.group > 0 && i+1 < len(closers) && closers[i+1].group == s.group {
-			all[len(all)-1] = append(all[len(all)-1], s)
-			continue
-		}
-		all = append(all, []stepConfig{s})
-	}
-	return all
+	r.inTurn(r.config.closers)
 }
 
 // expireOld expires the calls among these that have not returned, but for those that

@@ -73,7 +73,7 @@ func WithAnnouncer[F Callable](name string, f F, opts ...StepOption) Option {
 func WithCloser[F Callable](name string, f F, opts ...StepOption) Option {
 	step := newStep(name, f, opts)
 	step.harmless = append(step.harmless, closedBefore()...)
-	return register(func(c *config) { c.closers = append(c.closers, step) })
+	return register(func(c *config) { c.closers = append(c.closers, []stepConfig{step}) })
 }
 
 // Together makes closers close at the same time: as one of the steps that close
@@ -95,11 +95,7 @@ func Together(closers ...Option) Option {
 			c.fail("Together takes what WithCloser returns, at least one, and nothing else")
 			return
 		}
-		c.groups++
-		for _, s := range inner.closers {
-			s.group = c.groups
-			c.closers = append(c.closers, s)
-		}
+		c.closers = append(c.closers, slices.Concat(inner.closers...))
 	})
 }
 
@@ -166,7 +162,6 @@ type stepConfig struct {
 	run      func(context.Context) error
 	timeout  time.Duration // 0: none of its own
 	harmless []error       // that are not failures
-	group    int           // of a closer: those with the same one are closed at the same time; 0: it alone
 	errs     []error
 }
 

@@ -116,16 +116,16 @@ func (c *closing) until(behind int) func() time.Time {
 	})
 }
 
-// inTurn calls groups of closers one after the other, those of a group at the same time.
+// inTurn calls groups of closers one after the other, the last registered first, those of a
+// group at the same time.
 // When one has overrun its time, and less than grace is left for each of those behind it,
 // these are begun in order without waiting for one another.
 func (r *run) inTurn(groups [][]stepConfig) {
 	plan := r.closing(len(groups))
-	for i, steps := range groups {
-		behind := len(groups) - 1 - i
+	for behind, steps := range slices.Backward(groups) {
 		until := plan.until(behind)
 		var calls []*call
-		for _, s := range steps {
+		for _, s := range slices.Backward(steps) {
 			calls = append(calls, r.step(report.OpClose, s, until(), nil))
 		}
 		r.awaitSteps(calls, until, nothing)
@@ -137,7 +137,7 @@ func (r *run) inTurn(groups [][]stepConfig) {
 		end := plan.until(0)
 		var before *call
 		calls = nil
-		for _, s := range slices.Concat(groups[i+1:]...) {
+		for _, s := range slices.Backward(slices.Concat(groups[:behind]...)) {
 			before = r.step(report.OpClose, s, end(), before)
 			calls = append(calls, before)
 		}
