@@ -21,13 +21,8 @@ func (r *run) drain() bool {
 	r.inspectInFlight(false)
 	if row.Call == fsm.CallGracefulStop {
 		// GracefulStop is called on every server, each on a goroutine of its own: now on
-		// those that stand After nothing, in the order of registration, and on each of
-		// the others as soon as the last one that it stands After has ended.
-		for _, s := range r.servers {
-			if len(s.after) == 0 {
-				r.gracefulStop(s)
-			}
-		}
+		// those that stand After nothing, and on each of the others as soon as the last
+		// one that it stands After has ended.
 		r.release()
 	}
 	return r.await(r.allEnded, func() time.Time { return r.timerAt }) && r.lastEnd().Before(r.timerAt)

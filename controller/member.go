@@ -88,14 +88,14 @@ func (r *run) addMembers() {
 		byName[s.name] = s
 		if s.last {
 			r.lasts = append(r.lasts, s)
-		} else {
-			r.servers = append(r.servers, s)
+			continue
 		}
+		r.servers, r.waiting = append(r.servers, s), append(r.waiting, s)
 	}
 	for _, c := range r.config.workers {
 		w := &worker{workerConfig: c}
 		byName[w.name] = w
-		r.workers = append(r.workers, w)
+		r.workers, r.waiting = append(r.workers, w), append(r.waiting, w)
 	}
 	named := func(names []string) (all []member) {
 		for _, name := range names {
@@ -104,19 +104,15 @@ func (r *run) addMembers() {
 		return all
 	}
 	for _, s := range r.servers {
-		if s.waitsFor = named(s.after); len(s.waitsFor) > 0 {
-			r.waiting = append(r.waiting, s)
-		}
+		s.waitsFor = named(s.after)
 	}
 	for _, w := range r.workers {
-		if w.waitsFor = named(w.after); len(w.waitsFor) > 0 {
-			r.waiting = append(r.waiting, w)
-		}
+		w.waitsFor = named(w.after)
 	}
 }
 
-// release tells the members to end whose time to wait for others is over, once the
-// drain has begun.
+// release tells the members to end that wait for no other one any more, in the order of
+// registration, servers first. Before the drain it does nothing.
 func (r *run) release() {
 	if r.machine.State() == fsm.Serving {
 		return

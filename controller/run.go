@@ -46,7 +46,7 @@ type run struct {
 	lasts   []*server
 	workers []*worker
 	tail    time.Duration // kept by phase flush for the line on stderr
-	waiting []member      // those that stand After others and have not been told to end
+	waiting []member      // those that have not been told to end, as others that they stand After are up
 	toStop  []*server
 	calls   []*call
 	endings []*call      // whose contexts will end, the next one first
