@@ -13,6 +13,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -211,12 +212,7 @@ func (c *Controller) notRun(err error) report.Report {
 	sayReason(r, func() { close(over) })
 	for began := time.Now(); time.Since(began) < toldTime; {
 		until := time.Now().Add(tellTime)
-		select {
-		case <-over:
-			return r
-		case <-time.After(time.Until(until)):
-		}
-		if time.Since(until) <= grace { // otherwise what writes the line has had no processor either
+		if foreign.Within(over, tellTime) || time.Since(until) <= grace { // otherwise what writes the line has had no processor either
 			return r
 		}
 	}

@@ -90,9 +90,7 @@ func before(start, end time.Time) time.Time { return end.Add(-min(lastLook, end.
 func (r *run) beat() time.Time {
 	p := &r.pulse
 	state, now := r.machine.State(), time.Now()
-	if r.lookAsked.Swap(false) {
-		p.urgent = true
-	}
+	p.urgent = r.lookAsked.Swap(false) || p.urgent
 	if p.asked != nil {
 		if at := r.progressDue(); now.Before(at) {
 			return at
