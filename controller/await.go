@@ -9,17 +9,16 @@ import (
 	"github.com/lastcall-go/lastcall/report"
 )
 
-// inbox is where the goroutines that run user code leave their results for the loop.
+// inbox is where other goroutines leave what the loop is to do with what they have found.
 // It never blocks them: put appends and pokes, and the loop takes everything at once.
 type inbox struct {
-	mu      sync.Mutex
-	results []result
-	wake    chan struct{} // capacity 1: a poke that finds it full was already made
+	mu   sync.Mutex
+	news []func()
+	wake chan struct{} // capacity 1: a poke that finds it full was already made
 }
 
 // result is how a call into user code ended.
 type result struct {
-	call   *call
 	at     time.Time
 	order  int64 // its place among the ends of all calls
 	result report.Result
@@ -30,9 +29,9 @@ type result struct {
 
 func newInbox() *inbox { return &inbox{wake: make(chan struct{}, 1)} }
 
-func (b *inbox) put(r result) {
+func (b *inbox) put(f func()) {
 	b.mu.Lock()
-	b.results = append(b.results, r)
+	b.news = append(b.news, f)
 	b.mu.Unlock()
 	b.poke()
 }
@@ -47,11 +46,11 @@ func (b *inbox) poke() {
 	}
 }
 
-func (b *inbox) take() []result {
+func (b *inbox) take() []func() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	all := b.results
-	b.results = nil
+	all := b.news
+	b.news = nil
 	return all
 }
 
@@ -102,11 +101,10 @@ func (r *run) await(done func() bool, bound func() time.Time) bool {
 
 // takeIn takes in everything that has already happened, without waiting.
 func (r *run) takeIn() {
-	r.see()
 	for {
-		results := r.inbox.take()
-		for _, res := range results {
-			r.returned(res)
+		news := r.inbox.take()
+		for _, f := range news {
+			f()
 		}
 		force := r.forceAsked.Load() // before the trigger: where there is a force, there is a trigger
 		if t := r.trigger.Load(); t != nil {
@@ -125,7 +123,7 @@ func (r *run) takeIn() {
 		if due := r.record.causeDue; !due.IsZero() && !time.Now().Before(due) {
 			r.giveUpCause()
 		}
-		if len(results) == 0 {
+		if len(news) == 0 {
 			return
 		}
 	}

@@ -132,8 +132,8 @@ func (r *run) begin(before *call, op report.Op, name string, fn func() error, th
 		close(c.begun)
 		pprof.SetGoroutineLabels(label)
 		guard(fn, func(res result) {
-			res.call, res.order = c, r.order.Add(1)
-			r.inbox.put(res)
+			res.order = r.order.Add(1)
+			r.inbox.put(func() { r.returned(c, res) })
 		})
 	}()
 	return c
@@ -172,8 +172,7 @@ func (r *run) step(op report.Op, s stepConfig, end time.Time, before *call) *cal
 }
 
 // returned takes in the result of a call.
-func (r *run) returned(res result) {
-	c := res.call
+func (r *run) returned(c *call, res result) {
 	c.over, c.order = true, res.order
 	c.step.Duration = res.at.Sub(c.step.Start)
 	c.step.Err, c.step.Text, c.step.Stack = res.err, res.text, res.stack

@@ -3,7 +3,6 @@ package controller
 import (
 	"context"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
@@ -19,11 +18,9 @@ const manyGoroutines = 1000
 // its own, for which nothing waits.
 type sight struct {
 	looking bool
-	again   bool                    // to look once more when the present look is over
-	leaks   bool                    // and to have the runtime look for goroutines that never come back
-	began   time.Time               // the present look, or the last one
-	found   atomic.Pointer[finding] // what a look has found, until the loop takes it in
-	known   []report.Stack          // of each name what was found last
+	again   bool           // to look once more when the present look is over
+	leaks   bool           // and to have the runtime look for goroutines that never come back
+	known   []report.Stack // of each name what was found last
 }
 
 // look begins a look at where goroutines stand. The loop takes in later what that has found.
@@ -66,55 +63,41 @@ func (r *run) lookIf(leaks bool, wanted func() bool) {
 		v.again = true
 		return
 	}
-	v.looking, v.began = true, time.Now()
+	v.looking = true
 	leaks, v.leaks = v.leaks, false
 	r.beside(func() {
 		if !wanted() {
-			r.found(nil, true)
+			r.inbox.put(func() { r.see(nil, true) })
 			return
 		}
-		all, _ := stacks.Take()                             // without it the report names what hangs without the line
-		r.found(slices.Clone(all), !leaks || len(all) == 0) // the loop writes into what it is given
-		if !leaks || len(all) == 0 {
+		all, _ := stacks.Take()    // without it the report names what hangs without the line
+		found := slices.Clone(all) // the loop writes into what it is given
+		over := !leaks || len(all) == 0
+		r.inbox.put(func() { r.see(found, over) })
+		if over {
 			return
 		}
 		lost, _ := takeLeaked() // a garbage collection: it may take a while
 		for i, s := range all {
 			all[i].Leaked = slices.ContainsFunc(lost, s.SamePlace)
 		}
-		r.found(all, true)
+		r.inbox.put(func() { r.see(all, true) })
 	})
 }
 
-// finding is what a look has found.
-type finding struct {
-	stacks []stacks.Stack
-	over   bool // the look is
-}
-
-// found hands over what a look has found.
-func (r *run) found(all []stacks.Stack, over bool) {
-	r.sight.found.Store(&finding{all, over})
-	r.inbox.poke()
-}
-
-// see takes in what a look has found.
-func (r *run) see() {
+// see takes in what a look has found, and whether it is over.
+func (r *run) see(found []stacks.Stack, over bool) {
 	v := &r.sight
-	found := v.found.Swap(nil)
-	if found == nil {
-		return
-	}
-	v.looking = !found.over
-	for i, s := range found.stacks { // what was lost is lost
-		found.stacks[i].Leaked = s.Leaked || slices.ContainsFunc(v.known, func(old report.Stack) bool {
+	v.looking = !over
+	for i, s := range found { // what was lost is lost
+		found[i].Leaked = s.Leaked || slices.ContainsFunc(v.known, func(old report.Stack) bool {
 			return old.Leaked && s.SamePlace(stacks.Stack(old))
 		})
 	}
 	v.known = slices.DeleteFunc(v.known, func(old report.Stack) bool {
-		return slices.ContainsFunc(found.stacks, func(s stacks.Stack) bool { return s.Of == old.Of })
+		return slices.ContainsFunc(found, func(s stacks.Stack) bool { return s.Of == old.Of })
 	})
-	for _, s := range found.stacks {
+	for _, s := range found {
 		v.known = append(v.known, report.Stack(s))
 	}
 	for _, c := range r.calls {
@@ -122,7 +105,7 @@ func (r *run) see() {
 			c.step.Stacks = r.stacksOf(c.step.Subject())
 		}
 	}
-	if v.again && found.over {
+	if v.again && over {
 		v.again = false
 		r.look(false)
 	}

@@ -28,7 +28,6 @@ func (r *run) forceAt(f force) {
 	r.forced = true
 	at := later(f.at, r.begun)
 	r.setTimes(earlier(r.timerAt, at), earlier(r.deadline, at.Add(r.config.budget.Reserve)))
-	r.record.causeDue = earlier(r.record.causeDue, r.share(2)())
 	r.giveBackAt = at.Add(sameKey)
 	r.tellRequest("Force", f.by+r.untilWhen())
 }
@@ -41,6 +40,7 @@ func (r *run) untilWhen() string {
 func (r *run) setTimes(timer, deadline time.Time) {
 	r.timerAt, r.deadline = timer, deadline
 	r.times.Store(&lastcall.Times{Trigger: r.at, Timer: timer, Deadline: deadline})
+	r.record.causeDue = earlier(r.record.causeDue, r.share(2)())
 }
 
 // share returns the end of a phase that starts now and may use the k-th part of the
@@ -117,8 +117,7 @@ func (c *closing) until(behind int) func() time.Time {
 }
 
 // inTurn calls groups of closers one after the other, the last registered first, those of a
-// group at the same time.
-// When one has overrun its time, and less than grace is left for each of those behind it,
+// group at the same time. When one has overrun its time, and less than grace is left for each of those behind it,
 // these are begun in order without waiting for one another.
 func (r *run) inTurn(groups [][]stepConfig) {
 	plan := r.closing(len(groups))
@@ -234,7 +233,6 @@ func (r *run) shorten(s shortening, triggered time.Time) {
 		r.settleEnd = nearer(r.settleEnd)
 	}
 	r.setTimes(nearer(r.timerAt), to)
-	r.record.causeDue = earlier(r.record.causeDue, r.share(2)())
 	r.tellRequest("Shorten", fmt.Sprintf("%s, %v sooner: %s", r.untilWhen(), was.Sub(to), s.why))
 }
 
