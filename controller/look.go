@@ -184,17 +184,14 @@ func (r *run) tellOfObservers() {
 	}
 }
 
-// nextLook returns when to look at calls that may last until one of these instants: when half
-// of their time is over, or a moment before that, so that what a line says then has the line
-// of code; and after the last look.
-func nextLook(start, last time.Time, ends ...time.Time) time.Time {
-	var next time.Time
-	for _, end := range ends {
-		if at := end.Add(-min(lastLook, end.Sub(start)/2)); at.After(last) {
-			next = soonest(next, at)
-		}
+// nextLook returns when to look at calls that began at an instant and may last until another
+// one: when half of their time is over, or a moment before its end, so that what a line says then
+// has the line of code. Zero if the last look was later.
+func nextLook(start, last, end time.Time) time.Time {
+	if at := before(start, end, 2); at.After(last) {
+		return at
 	}
-	return next
+	return time.Time{}
 }
 
 // labelled returns the context of a call into user code, which labels its goroutine.
