@@ -112,18 +112,15 @@ func (r *run) cancel() {
 	for turn := 1; turn <= turns; turn++ {
 		last := turn == turns
 		r.await(func() bool {
-			for left := len(cancelers) + 1; len(cancelers) < left; { // one that is gone lets those before it begin
-				left = len(cancelers)
-				cancelers = slices.DeleteFunc(cancelers, func(s *server) bool {
-					begins := s.turn <= turn || !slices.ContainsFunc(inner[s], (*server).cancels)
-					if begins && !s.isGone() { // its handlers may have ended with those of its inner servers
-						r.cancelServer(s, end())
-						calls = append(calls, s.cancelling)
-					}
-					s.uncancelled = !begins
-					return begins
-				})
-			}
+			cancelers = slices.DeleteFunc(cancelers, func(s *server) bool {
+				begins := s.turn <= turn || !slices.ContainsFunc(inner[s], (*server).cancels)
+				if begins && !s.isGone() { // its handlers may have ended with those of its inner servers
+					r.cancelServer(s, end())
+					calls = append(calls, s.cancelling)
+				}
+				s.uncancelled = !begins
+				return begins
+			})
 			return len(cancelers) == 0 && allDone(calls)
 		}, func() time.Time {
 			if last {
@@ -156,7 +153,8 @@ func (s *server) cancels() bool {
 }
 
 // innerServers returns the servers that stand After each one, also by way of others, and
-// the number of turns in which all of them can be cancelled, each after its inner ones.
+// the number of turns in which all of them can be cancelled, each after its inner ones. It
+// sorts them by their turns.
 func innerServers(servers []*server) (inner map[member][]*server, turns int) {
 	inner = map[member][]*server{}
 	for _, s := range servers {
@@ -187,6 +185,7 @@ func innerServers(servers []*server) (inner map[member][]*server, turns int) {
 	for _, s := range servers {
 		turns = max(turns, place(s))
 	}
+	slices.SortStableFunc(servers, func(a, b *server) int { return a.turn - b.turn }) // so that one that is gone lets those behind it begin
 	return inner, turns
 }
 
