@@ -60,11 +60,11 @@ func (r *run) flush() {
 		half := r.share(n + 1)                                                        // a flusher needs some of what is left
 		fresh := func() time.Time { return later(r.freshUntil(), r.record.causeDue) } // the summary tells what they did, and why
 		over := func() bool { return !time.Now().Before(fresh()) }
-		moments := time.Now().Add(grace)
+		bound := func() time.Time { return earlier(fresh(), half()) }
 		r.answersFirst = true
-		r.await(over, func() time.Time { return earlier(earlier(fresh(), moments), half()) })
+		r.await(over, within(grace, bound))
 		r.answersFirst = false
-		r.await(over, func() time.Time { return earlier(fresh(), half()) })
+		r.await(over, bound)
 		for _, c := range r.calls {
 			if c.grace > 0 { // the deadline is sooner than the answer, and the report is to have what the summary has
 				r.expire(c)
@@ -110,16 +110,14 @@ func (r *run) endLasts() {
 	for _, s := range r.lasts {
 		r.gracefulStop(s)
 	}
-	start, half := time.Now(), r.share(2)
-	r.await(func() bool { return gone(r.lasts) }, func() time.Time { return earlier(start.Add(lastTime), half()) })
+	r.await(func() bool { return gone(r.lasts) }, within(lastTime, r.share(2)))
 	var stops []*call
 	for _, s := range r.lasts {
 		if !s.graceful.ended() {
 			stops = append(stops, r.call(report.OpStop, s.name, func() error { s.halt(&r.order); return nil }, nil))
 		}
 	}
-	start, rest := time.Now(), r.share(1)
-	r.await(func() bool { return gone(r.lasts) && allDone(stops) }, func() time.Time { return earlier(start.Add(lastStopTime), rest()) })
+	r.await(func() bool { return gone(r.lasts) && allDone(stops) }, within(lastStopTime, r.share(1)))
 	if time.Now().Before(r.deadline) {
 		r.inspectAtEnd(r.lasts) // finish waits for the answers, as long as for anything that takes next to no time
 	}

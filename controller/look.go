@@ -174,8 +174,7 @@ func (r *run) tellOfObservers() {
 	if len(hung) == 0 {
 		return
 	}
-	limit := earlier(time.Now().Add(grace), r.share(2)())
-	r.await(func() bool { return !r.sight.looking }, func() time.Time { return limit })
+	r.await(func() bool { return !r.sight.looking }, within(grace, r.share(2)))
 	for _, f := range hung {
 		what := report.Step{Op: f.op, Name: f.name}.Subject()
 		s := r.newStep(report.KindWarning, what)
