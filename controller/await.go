@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -190,3 +191,47 @@ func nothing() bool { return false }
 
 // never is a bound that is never reached.
 func never() time.Time { return time.Time{} }
+
+// beside runs f, which is the library's own and comes to an end soon, on a goroutine of
+// its own. The loop is poked when it has. Contexts end so: that ends every context made from
+// them, however many user code has made.
+func (r *run) beside(f func()) {
+	r.ending.Add(1)
+	go func() {
+		f()
+		r.ending.Add(-1)
+		r.inbox.poke()
+	}()
+}
+
+// endContexts ends the contexts of steps whose time is over, and returns when the
+// next one's will be; zero if there is none.
+func (r *run) endContexts() time.Time {
+	for len(r.endings) > 0 {
+		c := r.endings[0]
+		if !c.over && time.Now().Before(c.ends) {
+			return c.ends
+		}
+		r.endings = r.endings[1:]
+		r.timeOver(c)
+	}
+	return time.Time{}
+}
+
+// timeOver ends the context of a step because its time is over.
+func (r *run) timeOver(c *call) { r.endContext(c, context.DeadlineExceeded, lastcall.ErrStepTime) }
+
+// endContext ends the context of a step, if it has one that has not ended. What
+// depends on it ends on goroutines of its own: that may be any number of contexts.
+func (r *run) endContext(c *call, err, cause error) {
+	if c.ctx == nil {
+		return
+	}
+	if funcs := c.ctx.end(err, cause); len(funcs) > 0 {
+		r.beside(func() {
+			for _, f := range funcs {
+				r.beside(f)
+			}
+		})
+	}
+}

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/report"
 )
@@ -19,22 +18,23 @@ import (
 // loop never waits without a bound. The loop owns everything here, and learns through
 // the inbox that the call has returned.
 type call struct {
-	step  *report.Step
-	begun chan struct{} // closed right before the user code is called
-	since time.Time     // since when it may need grace to return
-	grace time.Duration // that, if it is more than usual; else 0
-	order int64         // when it returned, in the run's order
-	over  bool          // it has returned
-	told  bool          // observers have been told its end, or that it takes too long
-	lasts bool          // it is the Serve of a server that stops last, and not late before the end
-	quiet bool          // it is reported only if it takes too long, panics or calls runtime.Goexit
-	ends  time.Time     // when the loop ends ctx
-	own   bool          // that is its own time, less than its share: when it is over, the call is late
-	ctx   *stepContext  // of a step; nil: it has none
-	then  func(result)  // what the loop does with the result, before it is told
-	fn    func() error
-	label context.Context // of its goroutine
-	next  func() []*call  // what that does when fn has returned; nil: nothing
+	step   *report.Step
+	begun  chan struct{} // closed right before the user code is called
+	since  time.Time     // since when it may need grace to return
+	grace  time.Duration // that, if it is more than usual; else 0
+	order  int64         // when it returned, in the run's order
+	over   bool          // it has returned
+	told   bool          // observers have been told its end, or that it takes too long
+	lasts  bool          // it is the Serve of a server that stops last, and not late before the end
+	quiet  bool          // it is reported only if it takes too long, panics or calls runtime.Goexit
+	ends   time.Time     // when the loop ends ctx
+	own    bool          // that is its own time, less than its share: when it is over, the call is late
+	ctx    *stepContext  // of a step; nil: it has none
+	then   func(result)  // what the loop does with the result, before it is told
+	fn     func() error
+	before *call           // begins first; nil: none has to
+	label  context.Context // of its goroutine
+	next   func() []*call  // what that does when fn has returned; nil: nothing
 }
 
 // ended reports whether the call has returned, without panic or Goexit.
@@ -108,15 +108,7 @@ func describe(text *string, v any) {
 // call starts a call into user code and returns. When that has returned, the loop
 // runs then, unless it is nil.
 func (r *run) call(op report.Op, name string, fn func() error, then func(result)) *call {
-	return r.callAfter(nil, op, name, fn, then)
-}
-
-// callAfter is call for one that begins after another one has begun.
-func (r *run) callAfter(before *call, op report.Op, name string, fn func() error, then func(result)) *call {
-	c := r.newCall(op, name, fn, then)
-	r.launch(before, c)
-	r.tellBegin(c)
-	return c
+	return r.launch(r.newCall(op, name, fn, then))
 }
 
 // newCall returns a call that is still to be started.
@@ -126,15 +118,23 @@ func (r *run) newCall(op report.Op, name string, fn func() error, then func(resu
 	return &call{step: step, since: step.Start, begun: make(chan struct{}), fn: fn, then: then, label: r.labelled(op, name)}
 }
 
-// launch starts a call. It begins after another one has begun, unless that is nil.
-func (r *run) launch(before, c *call) {
+// launch starts a call, and puts it into the report and tells that it begins, unless it is
+// quiet.
+func (r *run) launch(c *call) *call {
 	r.calls = append(r.calls, c)
 	go func() {
-		if before != nil {
-			<-before.begun // for which that waits in the same way: no user code is among it
+		if c.before != nil {
+			<-c.before.begun // for which that waits in the same way: no user code is among it
 		}
 		r.do(c)
 	}()
+	if !c.quiet {
+		r.record.add(c.step)
+		begins := *c.step
+		begins.Kind = report.KindBegin
+		r.tell(begins)
+	}
+	return c
 }
 
 // do makes a call on the calling goroutine, leaves the result for the loop, and goes on with
@@ -157,19 +157,9 @@ func (r *run) do(c *call) {
 	}
 }
 
-// tellBegin puts a call into the report, and tells that it begins.
-func (r *run) tellBegin(c *call) {
-	r.record.add(c.step)
-	begins := *c.step
-	begins.Kind = report.KindBegin
-	r.tell(begins)
-}
-
 // ask starts a question, and returns it.
 func (r *run) ask(op report.Op, name string, fn, then func()) *call {
-	c := r.question(op, name, fn, then)
-	r.launch(nil, c)
-	return c
+	return r.launch(r.question(op, name, fn, then))
 }
 
 // question returns a call that is reported only if it fails or takes too long. The loop runs
@@ -194,14 +184,15 @@ func (r *run) step(op report.Op, s stepConfig, end time.Time, before *call) *cal
 		at := time.Now().Add(s.timeout)
 		own, end = at.Before(end), earlier(end, at)
 	}
-	ctx := newStepContext(r.labelled(op, s.name), end)
-	c := r.callAfter(before, op, s.name, func() error { return s.call(ctx) }, nil)
-	c.ends, c.own, c.ctx = end, own, ctx
+	c := r.newCall(op, s.name, nil, nil)
+	c.ctx = newStepContext(c.label, end)
+	c.fn = func() error { return s.call(c.ctx) }
+	c.ends, c.own, c.before = end, own, before
 	at, _ := slices.BinarySearchFunc(r.endings, end, func(other *call, end time.Time) int {
 		return cmp.Or(other.ends.Compare(end), -1) // behind those that end at the same time
 	})
 	r.endings = slices.Insert(r.endings, at, c)
-	return c
+	return r.launch(c)
 }
 
 // returned takes in the result of a call.
@@ -244,18 +235,6 @@ func (r *run) expire(c *call) {
 	}
 	r.timeOver(c)
 	r.tell(*c.step)
-}
-
-// beside runs f, which is the library's own and comes to an end soon, on a goroutine of
-// its own. The loop is poked when it has. Contexts end so: that ends every context made from
-// them, however many user code has made.
-func (r *run) beside(f func()) {
-	r.ending.Add(1)
-	go func() {
-		f()
-		r.ending.Add(-1)
-		r.inbox.poke()
-	}()
 }
 
 // stepContext is the context of a step. It behaves like one of
@@ -339,36 +318,4 @@ func (c *stepContext) end(err, cause error) []func() {
 	}
 	c.funcs = nil
 	return funcs
-}
-
-// endContexts ends the contexts of steps whose time is over, and returns when the
-// next one's will be; zero if there is none.
-func (r *run) endContexts() time.Time {
-	for len(r.endings) > 0 {
-		c := r.endings[0]
-		if !c.over && time.Now().Before(c.ends) {
-			return c.ends
-		}
-		r.endings = r.endings[1:]
-		r.timeOver(c)
-	}
-	return time.Time{}
-}
-
-// timeOver ends the context of a step because its time is over.
-func (r *run) timeOver(c *call) { r.endContext(c, context.DeadlineExceeded, lastcall.ErrStepTime) }
-
-// endContext ends the context of a step, if it has one that has not ended. What
-// depends on it ends on goroutines of its own: that may be any number of contexts.
-func (r *run) endContext(c *call, err, cause error) {
-	if c.ctx == nil {
-		return
-	}
-	if funcs := c.ctx.end(err, cause); len(funcs) > 0 {
-		r.beside(func() {
-			for _, f := range funcs {
-				r.beside(f)
-			}
-		})
-	}
 }

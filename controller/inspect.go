@@ -147,7 +147,7 @@ func (r *run) inspectAtEnd(servers []*server) {
 		}
 		for i, c := range r.questionsAtEnd(s) {
 			if s.asksAtEnd == nil || old && s.asksAtEnd[i].over {
-				r.launch(nil, c)
+				r.launch(c)
 			}
 		}
 	}

@@ -158,8 +158,7 @@ func (r *run) gracefulStop(s *server) {
 		}
 		return questions
 	}
-	r.launch(nil, s.graceful)
-	r.tellBegin(s.graceful)
+	r.launch(s.graceful)
 }
 
 // adopt takes over the questions that were asked where GracefulStop has returned.

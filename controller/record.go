@@ -205,7 +205,7 @@ func (r *run) describeCause(cause error) {
 	r.record.causeDue = earlier(time.Now().Add(tellTime), r.share(2)()) // observers need time, too
 	c := r.newCall(report.OpText, "cause", func() error { return cause }, func(res result) { r.tellCause(res.text) })
 	c.quiet = true
-	r.launch(nil, c)
+	r.launch(c)
 }
 
 // giveUpCause has the cause told without its text.
