@@ -229,9 +229,10 @@ func identityOf(s any) any {
 func (k *checking) order(more config) {
 	after := map[string][]string{}
 	ok := true
-	add := func(kind, name string, names []string, last bool) {
-		after[name] = names
-		for _, other := range names {
+	add := func(kind string, m memberConfig, last bool) {
+		name := m.name
+		after[name] = m.after
+		for _, other := range m.after {
 			_, there := k.find(named{members, other})
 			_, isLast := k.find(stopsLast(other))
 			switch {
@@ -250,10 +251,10 @@ func (k *checking) order(more config) {
 		}
 	}
 	for _, s := range more.servers {
-		add("server", s.name, s.after, s.last)
+		add("server", s.memberConfig, s.last)
 	}
 	for _, w := range more.workers {
-		add("worker", w.name, w.after, false)
+		add("worker", w.memberConfig, false)
 	}
 	if !ok {
 		return

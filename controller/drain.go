@@ -161,7 +161,7 @@ func innerServers(servers []*server) (inner map[member][]*server, turns int) {
 		seen := map[member]bool{}
 		var walk func(m member)
 		walk = func(m member) {
-			for _, front := range m.standsAfter() {
+			for _, front := range m.registered().waitsFor {
 				if !seen[front] {
 					seen[front] = true
 					inner[front] = append(inner[front], s)

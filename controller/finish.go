@@ -147,13 +147,13 @@ func (r *run) finish() report.Report {
 		if r.ending.Load() > 0 {
 			until = later(until, now.Add(grace))
 		}
-		if !said.over.Load() {
+		if !said.over {
 			until = later(until, saying.Add(tellTime))
 		}
 		return earlier(until, r.deadline)
 	}
 	wait := func() { r.await(func() bool { return !time.Now().Before(told()) }, told) }
-	for wait(); !said.over.Load() && time.Since(told()) > grace && time.Now().Before(r.deadline); wait() {
+	for wait(); !said.over && time.Since(told()) > grace && time.Now().Before(r.deadline); wait() {
 		saying = time.Now() // if the loop wakes late, what writes the line has had no processor either
 	}
 	for _, c := range r.calls {
@@ -163,9 +163,9 @@ func (r *run) finish() report.Report {
 	r.alarm.Stop()
 	r.record.close(time.Now())
 	switch {
-	case !said.over.Load():
+	case !said.over:
 		r.record.deliveries = append(r.record.deliveries, report.Delivery{Op: report.OpStderr, Busy: true})
-	case said.failed.Load():
+	case said.failed:
 		r.record.deliveries = append(r.record.deliveries, report.Delivery{Op: report.OpStderr, Failed: 1})
 	}
 	return r.report()

@@ -7,7 +7,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -167,19 +166,10 @@ func reason(r report.Report) string {
 	return text + "\n"
 }
 
-// saying is a line that goes to stderr.
-type saying struct{ over, failed atomic.Bool }
-
 // sayReason writes the reason to stderr on a goroutine of its own: a pipe may be full.
-func sayReason(r report.Report, then func()) *saying {
-	said := new(saying)
+func sayReason(r report.Report, then func(failed bool)) {
 	line := reason(r)
-	go func() {
-		said.failed.Store(writeStderr(line) != nil)
-		said.over.Store(true)
-		then()
-	}()
-	return said
+	go func() { then(writeStderr(line) != nil) }()
 }
 
 // silent reports whether stderr is not told how the shutdown went.
@@ -187,15 +177,19 @@ func (c *config) silent() bool {
 	return c.noStderr || slices.ContainsFunc(c.observers, func(o observerConfig) bool { return o.op == report.OpLog })
 }
 
+// saying is a line that goes to stderr.
+type saying struct{ over, failed bool }
+
 // sayReason writes why the shutdown has not ended well, if nothing else tells.
 func (r *run) sayReason() *saying {
-	if !r.config.silent() {
-		if known := r.report(); known.ExitCode() != report.ExitOK {
-			return sayReason(known, r.inbox.poke)
-		}
+	said := &saying{over: true}
+	if r.config.silent() {
+		return said
 	}
-	said := new(saying)
-	said.over.Store(true)
+	if known := r.report(); known.ExitCode() != report.ExitOK {
+		said.over = false
+		sayReason(known, func(failed bool) { r.inbox.put(func() { said.over, said.failed = true, failed }) })
+	}
 	return said
 }
 
@@ -209,7 +203,7 @@ func (c *Controller) notRun(err error) report.Report {
 		return r
 	}
 	over := make(chan struct{})
-	sayReason(r, func() { close(over) })
+	sayReason(r, func(bool) { close(over) })
 	for began := time.Now(); time.Since(began) < toldTime; {
 		until := time.Now().Add(tellTime)
 		if foreign.Within(over, tellTime) || time.Since(until) <= grace { // otherwise what writes the line has had no processor either

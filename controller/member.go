@@ -15,15 +15,13 @@ import (
 // member is a server or a worker: what others can stand After.
 type member interface {
 	hasEnded() bool
-	// standsAfter returns those that have to end first.
-	standsAfter() []member
+	registered() *memberConfig
 }
 
 // server is a registered server and the calls that were made of it.
 type server struct {
 	serverConfig
-	waitsFor    []member // those it stands After: they end first
-	serving     *call    // nil: another goroutine serves it
+	serving     *call // nil: another goroutine serves it
 	graceful    *call
 	cancelling  *call        // nil: Cancel was not called
 	uncancelled bool         // Cancel is to be called, if the server is not gone by then
@@ -54,15 +52,11 @@ func (s *server) wasStopped() bool { return report.Sum(s.work).Cut > 0 }
 // worker is a registered worker and the call that runs it.
 type worker struct {
 	workerConfig
-	waitsFor  []member // those it stands After: they end first
 	call      *call
 	stopClaim context.CancelCauseFunc
 	stopWork  context.CancelCauseFunc
 	claimOver bool
 }
-
-func (s *server) standsAfter() []member { return s.waitsFor }
-func (w *worker) standsAfter() []member { return w.waitsFor }
 
 // hasEnded reports whether GracefulStop and Serve have returned: that is the end of a
 // server in G3.
@@ -98,17 +92,11 @@ func (r *run) addMembers() {
 		byName[w.name] = w
 		r.workers, r.waiting = append(r.workers, w), append(r.waiting, w)
 	}
-	named := func(names []string) (all []member) {
-		for _, name := range names {
-			all = append(all, byName[name])
+	for _, m := range r.waiting {
+		c := m.registered()
+		for _, name := range c.after {
+			c.waitsFor = append(c.waitsFor, byName[name])
 		}
-		return all
-	}
-	for _, s := range r.servers {
-		s.waitsFor = named(s.after)
-	}
-	for _, w := range r.workers {
-		w.waitsFor = named(w.after)
 	}
 }
 
@@ -119,7 +107,7 @@ func (r *run) release() {
 		return
 	}
 	r.waiting = slices.DeleteFunc(r.waiting, func(m member) bool {
-		if slices.ContainsFunc(m.standsAfter(), func(other member) bool { return !other.hasEnded() }) {
+		if slices.ContainsFunc(m.registered().waitsFor, func(other member) bool { return !other.hasEnded() }) {
 			return false
 		}
 		switch m := m.(type) {

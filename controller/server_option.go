@@ -35,10 +35,10 @@ func WithServer(name string, server lastcall.Server, opts ...ServerOption) Optio
 // failure, unless it is or wraps one that [lastcall.Failed] has marked: a batch that could
 // not be written, for example. The report and the log have the error in any case.
 func WithWorker(name string, run func(claim, work context.Context) error, opts ...WorkerOption) Option {
-	w := workerConfig{name: name, run: run}
+	w := workerConfig{memberConfig: memberConfig{name: name}, run: run}
 	for _, opt := range opts {
 		if opt == nil {
-			w.errs = append(w.errs, errors.New("one of its options is nil"))
+			w.fail("one of its options is nil")
 			continue
 		}
 		opt.applyWorker(&w)
@@ -89,14 +89,14 @@ func After(names ...string) Order { return after(names) }
 
 type after []string
 
-func (a after) applyServer(s *serverConfig) { s.after, s.errs = a.add(s.after, s.errs) }
-func (a after) applyWorker(w *workerConfig) { w.after, w.errs = a.add(w.after, w.errs) }
+func (a after) applyServer(s *serverConfig) { a.apply(&s.memberConfig) }
+func (a after) applyWorker(w *workerConfig) { a.apply(&w.memberConfig) }
 
-func (a after) add(names []string, errs []error) ([]string, []error) {
+func (a after) apply(m *memberConfig) {
 	if len(a) == 0 {
-		errs = append(errs, errors.New("After was given no name"))
+		m.fail("After was given no name")
 	}
-	return append(names, a...), errs
+	m.after = append(m.after, a...)
 }
 
 // On has the controller serve a server on a listener, for servers that have a method
@@ -153,25 +153,33 @@ func ServedElsewhere(ready <-chan struct{}) ServerOption {
 	})
 }
 
+// memberConfig is what servers and workers have in common as they were registered.
+type memberConfig struct {
+	name     string
+	after    []string
+	errs     []error
+	waitsFor []member // of a run: those with the names in after
+}
+
+func (m *memberConfig) registered() *memberConfig { return m }
+
+func (m *memberConfig) fail(format string, args ...any) {
+	m.errs = append(m.errs, fmt.Errorf(format, args...))
+}
+
 // serverConfig is a server as it was registered.
 type serverConfig struct {
-	name      string
+	memberConfig
 	server    lastcall.Server
 	full      lastcall.FullServer // the server, if it is one; otherwise nil
 	serve     func() error        // nil: another goroutine serves
 	accepting <-chan struct{}
 	on        *onListener    // nil: On was not given
 	listeners []net.Listener // that it is known to accept from
-	after     []string
 	last      bool
 	asking    *asking
 	how       int    // how many options have said how it is served
 	noQuiet   string // why Budget.Quiet cannot work with it; "": it can
-	errs      []error
-}
-
-func (s *serverConfig) fail(format string, args ...any) {
-	s.errs = append(s.errs, fmt.Errorf(format, args...))
 }
 
 // servedBy takes in how the server is served.
@@ -186,7 +194,7 @@ func (s *serverConfig) servedBy(serve func() error, accepting <-chan struct{}) {
 // newServerConfig asks a server what it can do. It calls methods of the server that
 // return at once.
 func newServerConfig(name string, server lastcall.Server, opts []ServerOption) serverConfig {
-	s := serverConfig{name: name, server: server}
+	s := serverConfig{memberConfig: memberConfig{name: name}, server: server}
 	if isNil(server) {
 		return s
 	}
@@ -229,7 +237,7 @@ func (s *serverConfig) ask(full lastcall.FullServer) {
 		}
 	}()
 	if err := full.Check(); err != nil {
-		s.errs = append(s.errs, fmt.Errorf("%w", err)) // the text is taken here, once
+		s.fail("%w", err) // the text is taken here, once
 		return
 	}
 	s.full, s.serve, s.asking = full, full.Serve, new(asking)
@@ -280,11 +288,9 @@ func has[T any](s lastcall.Server) bool {
 }
 
 type workerConfig struct {
-	name        string
+	memberConfig
 	run         func(claim, work context.Context) error
 	endsProcess bool
-	after       []string
-	errs        []error
 }
 
 var errElsewhere = errors.New("the server has closed its listener: other code called GracefulStop or Stop of it")
