@@ -72,7 +72,7 @@ func WithAnnouncer[F Callable](name string, f F, opts ...StepOption) Option {
 // wraps os.ErrClosed or net.ErrClosed, or what [Harmless] names.
 func WithCloser[F Callable](name string, f F, opts ...StepOption) Option {
 	step := newStep(name, f, opts)
-	step.harmless = append(step.harmless, closedBefore()...)
+	step.harmless = append(step.harmless, os.ErrClosed, net.ErrClosed)
 	return register(func(c *config) { c.closers = append(c.closers, []stepConfig{step}) })
 }
 
@@ -176,19 +176,16 @@ func newStep[F Callable](name string, f F, opts []StepOption) stepConfig {
 		}
 		opt(&s)
 	}
+	if foreign.IsNil(f) {
+		return s
+	}
 	switch f := any(f).(type) {
 	case func():
-		if f != nil {
-			s.run = func(context.Context) error { f(); return nil }
-		}
+		s.run = func(context.Context) error { f(); return nil }
 	case func() error:
-		if f != nil {
-			s.run = func(context.Context) error { return f() }
-		}
+		s.run = func(context.Context) error { return f() }
 	case func(context.Context):
-		if f != nil {
-			s.run = func(ctx context.Context) error { f(ctx); return nil }
-		}
+		s.run = func(ctx context.Context) error { f(ctx); return nil }
 	case func(context.Context) error:
 		s.run = f
 	}
@@ -201,9 +198,6 @@ func canCompare(err error) (ok bool) {
 	_ = map[error]bool{err: true}
 	return ok
 }
-
-// closedBefore are the errors of a closer that mean that there is nothing left to close.
-func closedBefore() []error { return []error{os.ErrClosed, net.ErrClosed} }
 
 // notSyncable are the errors of a flusher that mean that there is nothing to flush: fsync
 // of a pipe, a terminal or a socket, which keep nothing back.
