@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"slices"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
@@ -26,6 +27,81 @@ func (r *run) close() {
 	r.enter(lastcall.PhaseClose)
 	r.expireOld(r.calls)
 	r.inTurn(r.config.closers)
+}
+
+// inTurn calls groups of closers one after the other, the last registered first, those of a
+// group at the same time. When one has overrun its time, and less than grace is left for each of those behind it,
+// these are begun in order without waiting for one another.
+func (r *run) inTurn(groups [][]stepConfig) {
+	plan := r.closing(len(groups))
+	for behind, steps := range slices.Backward(groups) {
+		until := plan.until(behind)
+		var calls []*call
+		for _, s := range slices.Backward(steps) {
+			calls = append(calls, r.step(report.OpClose, s, until(), nil))
+		}
+		r.awaitSteps(calls, until, nothing)
+		_, floor := plan.divide(behind)
+		overrun := !time.Now().Before(until()) && slices.ContainsFunc(calls, func(c *call) bool { return !c.over })
+		if !overrun || floor >= grace {
+			continue
+		}
+		end := plan.until(0)
+		var before *call
+		calls = nil
+		for _, s := range slices.Backward(slices.Concat(groups[:behind]...)) {
+			before = r.step(report.OpClose, s, end(), before)
+			calls = append(calls, before)
+		}
+		r.awaitSteps(calls, end, nothing)
+		return
+	}
+}
+
+// What is kept for the time after phase close, if a quarter of what is left is not less:
+// flushTime for flushers and for servers that stop last, tellTime for the last log lines
+// where there are neither.
+const (
+	flushTime = 2 * time.Second
+	tellTime  = 100 * time.Millisecond
+)
+
+// closing divides the time of phase close among steps that run one after the other. Half
+// of it is divided equally, as the floor that no step before can use; the other half is
+// for whoever needs it.
+type closing struct {
+	run             *run
+	start, deadline time.Time
+	steps           int // that had not ended at start
+	kept            time.Duration
+}
+
+func (r *run) closing(steps int) *closing {
+	kept := tellTime
+	if len(r.config.flushers)+len(r.lasts) > 0 {
+		kept = flushTime
+	}
+	return &closing{run: r, start: time.Now(), deadline: r.deadline, steps: steps, kept: kept}
+}
+
+// divide returns the end of the phase and the floor of each step, while a step runs that
+// has so many behind it. If the deadline has moved, what is left is divided anew among
+// these.
+func (c *closing) divide(behind int) (end time.Time, floor time.Duration) {
+	if !c.deadline.Equal(c.run.deadline) {
+		c.start, c.deadline, c.steps = time.Now(), c.run.deadline, behind+1
+	}
+	left := max(0, c.deadline.Sub(c.start))
+	left -= min(c.kept, left/4)
+	return c.start.Add(left), left / time.Duration(2*c.steps)
+}
+
+// until returns until when a step may run that begins now and has so many behind it.
+func (c *closing) until(behind int) func() time.Time {
+	return c.run.divided(func() time.Time {
+		end, floor := c.divide(behind)
+		return end.Add(-floor * time.Duration(behind))
+	})
 }
 
 // expireOld expires the calls among these that have not returned, but for those that
