@@ -78,16 +78,16 @@ func (c *Conn) interrupt() { c.wake(c.setWriteDeadline, c.setReadDeadline) }
 func (c *Conn) wake(deadlines ...func() error) {
 	set := func() {
 		for _, set := range deadlines {
-			if err := set(); err != nil && !c.isClosing() {
+			if err := set(); err != nil && !c.kept.Closing() {
 				c.handle.group.note(callDeadline, err)
 			}
 		}
 	}
-	if c.direct {
+	if c.kept.Direct() { // its methods do not hang
 		set()
 		return
 	}
-	c.handle.group.call(callDeadline, set)
+	c.handle.group.calls.Run(callDeadline, set)
 }
 
 // setReadDeadline has the connection inside use the deadline that is wanted.

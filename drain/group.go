@@ -29,11 +29,12 @@ package drain
 
 import (
 	"errors"
+	"net"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/connset"
 	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/inflight"
 )
@@ -52,15 +53,14 @@ var ErrClosed = errors.New("drain: the group is closed and takes no new work")
 type Group struct {
 	lastcall.Unimplemented
 	tracker   *inflight.Tracker[*Handle]
+	conns     *connset.Set
+	waiting   connset.Waiting // for WatchConn
 	calls     foreign.Calls
 	scope     atomic.Pointer[scope] // what contexts carry of ours
 	served    atomic.Bool
 	closed    chan struct{} // closed with the group
 	failed    chan struct{} // closed when the first task has failed
 	accepting chan struct{} // closed once the group is attached and every listener was asked
-
-	unwatched  atomic.Int64              // connections that were accepted, less those that WatchConn was given
-	acceptedAt atomic.Pointer[time.Time] // when the last one was accepted
 
 	mu        sync.Mutex // guards what is below; never held while user code runs
 	attached  bool
@@ -81,6 +81,8 @@ func New() *Group {
 		failed:    make(chan struct{}),
 		accepting: make(chan struct{}),
 	}
+	g.conns = connset.New(nil, connset.Options{Owner: "drain", Calls: &g.calls, Goodbye: true, Wrap: newConn, Closed: func(c net.Conn) { c.(*Conn).closed() }})
+	g.calls.Failed = func(name string, value any) { g.note(name, &PanicError{Value: value}) }
 	g.scope.Store(scopeOf(lastcall.NewLife(g.closed, nil)))
 	return g
 }

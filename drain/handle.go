@@ -27,15 +27,14 @@ type Handle struct {
 const (
 	over      = 1 << iota // the work has ended
 	cancelled             // it ran when Cancel was called
-	cut                   // its connection was closed
 )
 
 // fate returns what became of work that has ended.
-func fate(state uint32) inflight.Fate {
+func (h *Handle) fate() inflight.Fate {
 	switch {
-	case state&cut != 0:
+	case h.conn != nil && h.conn.kept.WasCut():
 		return inflight.Cut
-	case state&cancelled != 0:
+	case h.State.Load()&cancelled != 0:
 		return inflight.Cancelled
 	default:
 		return inflight.ByStage
@@ -78,10 +77,22 @@ func (h *Handle) Tell(f func()) {
 	switch {
 	case h.State.Load()&over != 0:
 	case g.tracker.Stage() >= inflight.Draining:
-		g.call(callTell+h.label.Name, f) // starts a goroutine, and returns
+		g.tell(h, f)
 	default:
 		h.tell = append(h.tell, f)
 	}
+}
+
+// tell calls a function given to Tell. It starts a goroutine, and returns.
+func (g *Group) tell(h *Handle, f func()) {
+	name := callTell + h.label.Name
+	g.calls.Run(name, func() {
+		if f == nil {
+			g.note(name, errNilFunction)
+			return
+		}
+		f()
+	})
 }
 
 // run is the goroutine of a task.
@@ -114,7 +125,7 @@ func (g *Group) admit(ctx context.Context, label inflight.Label, conn *Conn, arr
 // release takes out a piece of work, once.
 func (g *Group) release(h *Handle) {
 	if state := h.State.Or(over); state&over == 0 {
-		g.tracker.End(h, fate(state))
+		g.tracker.End(h, h.fate())
 		h.end(nil)
 	}
 }

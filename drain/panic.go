@@ -58,21 +58,6 @@ func (g *Group) guard(f func(), failed func(*PanicError)) {
 	returned = true
 }
 
-// call runs user code on a goroutine of its own and returns at once.
-func (g *Group) call(name string, f func()) { g.callThen(name, f, func() {}) }
-
-// callThen is call, with what is done when that has returned, or panicked.
-func (g *Group) callThen(name string, f, then func()) {
-	g.calls.Run(name, func() {
-		defer then()
-		if f == nil {
-			g.note(name, errNilFunction)
-			return
-		}
-		g.guard(f, func(p *PanicError) { g.note(name, p) })
-	})
-}
-
 var errNilFunction = errors.New("drain: a nil function")
 
 // maxFailures is how many failures a group tells one by one.
