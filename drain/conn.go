@@ -168,12 +168,14 @@ func (c *Conn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(c.Conn, r) 
 // but the drain does. A second call does nothing and returns nil.
 func (c *Conn) Close() error {
 	c.mu.Lock()
+	again := c.left
 	c.left = true
 	inDrain, gone := c.draining || c.cancelled, c.gone
 	c.mu.Unlock()
 	switch {
 	case gone:
 		c.handle.Done()
+	case again: // Done comes when that has returned
 	case !inDrain:
 		return c.kept.Close()
 	case c.linger():
@@ -196,16 +198,9 @@ func (c *Conn) closed() {
 	}
 }
 
-// How long the drain waits for a peer that goes on sending when it is answered: until it is
-// silent for lingerTime, and in all for maxLinger, but no more than half of the time that
-// is left to the timer.
-const (
-	lingerTime = time.Second
-	maxLinger  = 5 * time.Second
-)
-
 // linger closes a connection over TCP, or TLS over TCP, whose peer has sent something that was
-// not read, and reports whether it is such a one; see [connset.Conn.Linger]. It does not block.
+// not read, and reports whether it is such a one; see [connset.Conn.Linger]. The drain waits for
+// the peer, but for no more than half of the time that is left to the timer. It does not block.
 func (c *Conn) linger() bool {
 	tcp, ok := c.Conn.(*net.TCPConn)
 	if secured, over := c.Conn.(*tls.Conn); over {
@@ -214,11 +209,11 @@ func (c *Conn) linger() bool {
 	if !ok || c.isCancelled() || !sock.Discard(tcp) {
 		return false
 	}
-	most := maxLinger
+	most := connset.MaxLinger
 	if at, known := lastcall.TimerAt(c.handle.Context()); known {
 		most = min(most, time.Until(at)/2)
 	}
-	c.kept.Linger(tcp, lingerTime, most)
+	c.kept.Linger(tcp, connset.LingerTime, most)
 	if c.isCancelled() {
 		c.hurry()
 	}

@@ -28,13 +28,20 @@ const (
 	failed               // a read has failed: the peer has gone
 )
 
+// begin notes that grpc serves the connection, or that it is closed.
+func (c *conn) begin() {
+	if c.state.Or(begun)&begun == 0 {
+		c.listener.waiting.Take()
+	}
+}
+
 // is reports whether one of the bits is set.
 func (c *conn) is(bits uint32) bool { return c.state.Load()&bits != 0 }
 
 // wrap returns a connection as grpc gets it: with SyscallConn and ReadOnReady if the one
 // inside has them, and only then.
 func (l *Listener) wrap(set *connset.Conn) net.Conn {
-	l.waiting.add(1)
+	l.waiting.Add()
 	_, isSocket := set.NetConn().(syscall.Conn)
 	r := readerOf(set)
 	switch {

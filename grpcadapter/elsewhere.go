@@ -2,8 +2,6 @@ package grpcadapter
 
 import (
 	"errors"
-	"net"
-	"sync/atomic"
 
 	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/inflight"
@@ -17,22 +15,13 @@ var errElsewhere = errors.New("grpcadapter: other code called GracefulStop or St
 type servedListener struct {
 	*Listener
 	server *Server
-	failed atomic.Bool // Accept has returned an error, for which grpc closes it as well
-}
-
-// Accept is that of the listener inside.
-func (l *servedListener) Accept() (net.Conn, error) {
-	l.failed.Store(false)
-	c, err := l.Listener.Accept()
-	l.failed.Store(err != nil)
-	return c, err
 }
 
 // Close is that of the listener inside. If the end was not asked for, it triggers the shutdown
 // before: Serve may return right after.
 func (l *servedListener) Close() error {
-	accepts := foreign.IsClosed(l.set.Accepting()) // otherwise the gRPC server was stopped before Serve
-	if accepts && !l.failed.Load() && !l.server.ends() {
+	accepts := foreign.IsClosed(l.set.Accepting()) && !l.set.Closed() // otherwise the gRPC server was stopped before Serve
+	if accepts && !l.set.Failed() && !l.server.ends() {               // for a failed Accept grpc closes it, too
 		l.elsewhere.Store(true)
 		l.server.tracker.Enter(inflight.Announced) // what is in flight counts
 		if h := l.server.host.Load(); h != nil {

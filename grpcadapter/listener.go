@@ -38,10 +38,10 @@ type Listener struct {
 	set           *connset.Set
 	handshakeTime time.Duration
 	userTimeout   time.Duration
-	errs          []error              // what was wrong with what WrapListener was given
-	served        atomic.Bool          // a handshake was over
-	ended         atomic.Pointer[conn] // the last connection that was closed
-	waiting       waiting
+	errs          []error                       // what was wrong with what WrapListener was given
+	served        atomic.Bool                   // a handshake was over
+	ended         atomic.Pointer[conn]          // the last connection that was closed
+	waiting       connset.Waiting               // for grpc to begin their handshakes
 	written       atomic.Pointer[chan struct{}] // nil: awaitGoAways does not wait
 	elsewhere     atomic.Bool                   // other code has called GracefulStop or Stop
 	severed       atomic.Bool                   // it was Stop

@@ -102,7 +102,10 @@ func (s *Server) beginDrain() (watched bool) {
 	}
 	s.awaitHTTP()
 	s.skipGoAways()
-	s.takeIn()
+	if s.listener != nil { // grpc closes the connections that it gets to when its GracefulStop was called
+		s.closeListener()
+		s.listener.waiting.Await(false)
+	}
 	return watched
 }
 

@@ -154,8 +154,8 @@ func (c *Conn) CloseHere() {
 // The time for which Linger lets a peer be silent before it closes the connection, and for
 // which it reads at most.
 const (
-	lingerTime = time.Second
-	maxLinger  = 5 * time.Second
+	LingerTime = time.Second
+	MaxLinger  = 5 * time.Second
 )
 
 // Linger is Finish for a connection over TCP whose peer may still be sending: a body that
@@ -178,7 +178,7 @@ func (c *Conn) Linger(tcp *net.TCPConn, hold, most time.Duration) {
 		if tcp.CloseWrite() == nil && !sock.Drop(tcp, hold, most) && c.claim() {
 			c.ended()
 			go func() {
-				sock.Drop(tcp, lingerTime, maxLinger)
+				sock.Drop(tcp, LingerTime, MaxLinger)
 				_ = tcp.Close() // nothing depends on it any more
 			}()
 			return
