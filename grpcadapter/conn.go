@@ -67,6 +67,15 @@ func tracked(c net.Conn) *conn {
 	return nil
 }
 
+// conns returns the connections that are not closed.
+func (l *Listener) conns() []*conn {
+	var all []*conn
+	for _, c := range l.set.Conns() {
+		all = append(all, tracked(c))
+	}
+	return all
+}
+
 // Write is that of the connection inside, until it is being closed.
 func (c *conn) Write(b []byte) (int, error) {
 	if c.Closing() {

@@ -271,16 +271,8 @@ func (s *Server) endEndless(watches bool) {
 // endOne ends a stream after a time, in its next idle moment.
 func (s *Server) endOne(e *endlessStream, wait time.Duration) {
 	over := e.rpc.own.Done() // ends with the RPC
-	if wait > 0 {
-		pause := time.NewTimer(wait)
-		defer pause.Stop()
-		select {
-		case <-pause.C:
-		case <-over:
-			return
-		case <-s.forced:
-			return
-		}
+	if wait > 0 && foreign.Either(over, s.forced, wait) {
+		return
 	}
 	limit := time.NewTimer(lastMessageTime)
 	defer limit.Stop()

@@ -1,9 +1,10 @@
 package grpcadapter
 
 import (
-	"net"
 	"slices"
 	"time"
+
+	"github.com/lastcall-go/lastcall/internal/foreign"
 )
 
 // awaitGoAways blocks until grpc's GracefulStop has written a GOAWAY to every connection
@@ -21,15 +22,15 @@ func (s *Server) awaitGoAways(returned <-chan struct{}) {
 		written := make(chan struct{}, 1)
 		l.written.Store(&written)
 		defer l.written.Store(nil)
-		for left := l.set.Conns(); len(left) > 0; {
-			if away, knows := tracked(left[0]).streams.wentAway(); away || !knows {
+		for left := l.conns(); len(left) > 0; {
+			if away, knows := left[0].streams.wentAway(); away || !knows {
 				left, known = left[1:], known && knows
 				continue
 			}
 			select {
 			case <-written:
 			case <-tick.C:
-				left = slices.DeleteFunc(left, func(c net.Conn) bool { return tracked(c).writing.Load() > 0 })
+				left = slices.DeleteFunc(left, func(c *conn) bool { return c.writing.Load() > 0 })
 			case <-returned:
 				return
 			case <-s.forced:
@@ -39,15 +40,8 @@ func (s *Server) awaitGoAways(returned <-chan struct{}) {
 			}
 		}
 	}
-	if known && s.listener != nil {
-		return
-	}
-	limit := time.NewTimer(moment)
-	defer limit.Stop()
-	select {
-	case <-returned:
-	case <-s.forced:
-	case <-limit.C:
+	if !known || s.listener == nil {
+		foreign.Either(returned, s.forced, moment)
 	}
 }
 

@@ -148,13 +148,7 @@ func (s *Server) awaitDown(r *rpc) {
 	if r.own == nil || r.own.endless == nil || !r.method.watch || s.takesDown() == nil {
 		return
 	}
-	limit := time.NewTimer(watchTime)
-	defer limit.Stop()
-	select {
-	case <-r.own.endless.wentDown():
-	case <-r.own.Done(): // it has ended
-	case <-limit.C:
-	}
+	foreign.Either(r.own.endless.wentDown(), r.own.Done(), watchTime)
 }
 
 // probesReady reports whether the policy of the controller has probes pass, although the

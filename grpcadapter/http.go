@@ -142,7 +142,7 @@ func (s *Server) awaitHTTP() {
 	if !s.sawHTTP.Load() && foreign.IsClosed(s.door.Sealed()) {
 		return
 	}
-	if at, ok := s.timerAt(); !ok || time.Now().Before(at) { // after another server this comes at the timer at the latest
+	if !s.timeIsUp() { // after another server this comes at the timer at the latest
 		s.door.found.Store(int64(in))
 	}
 	s.closeListener()

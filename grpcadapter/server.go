@@ -51,7 +51,7 @@ type Server struct {
 	methods  atomic.Pointer[map[string]*method] // see freeze
 	other    *method                            // stands for methods that the server does not have
 	telling  sync.Cond                          // see awaitTold
-	foreign  foreign.Calls
+	foreign  *foreign.Calls // the listener's, if there is one
 	life     atomic.Pointer[lastcall.Life]
 	host     atomic.Pointer[lastcall.Host]
 	scope    atomic.Pointer[context.Context] // what handlers' contexts carry of ours
@@ -128,6 +128,7 @@ func newServer(opts []Option) *Server {
 		tracker:  inflight.New((*rpc).label),
 		door:     newDoor(),
 		telling:  sync.Cond{L: new(sync.Mutex)},
+		foreign:  new(foreign.Calls),
 		begun:    make(chan struct{}),
 		stopped:  make(chan struct{}),
 		forced:   make(chan struct{}),
@@ -242,6 +243,12 @@ func (s *Server) timerAt() (time.Time, bool) {
 		return l.TimerAt()
 	}
 	return time.Time{}, false
+}
+
+// timeIsUp reports whether the timer has fired.
+func (s *Server) timeIsUp() bool {
+	at, known := s.timerAt()
+	return known && !time.Now().Before(at)
 }
 
 // isTracked reports whether the gRPC server has the adapter's interceptors.

@@ -30,8 +30,8 @@ func (s *Server) Announce(context.Context) error {
 	}
 	s.tracker.Enter(inflight.Announced)
 	if s.listener != nil {
-		for _, c := range s.listener.set.Conns() {
-			tracked(c).streams.mark()
+		for _, c := range s.listener.conns() {
+			c.streams.mark()
 		}
 	}
 	s.awaitDrain()
@@ -116,21 +116,17 @@ func (s *Server) gracefulStop() {
 	}
 	s.closeListener()
 	s.leaveRoom()
-	began := time.Now()
-	s.foreign.Await(moment) // the report is to name only what does not return
 	if s.listener != nil {
-		left := moment - time.Since(began) // a moment for all together
-		s.listener.set.Await()             // a Close may send what was written
-		s.listener.foreign.Await(left)
+		s.listener.set.Await() // a Close may send what was written
 	}
+	s.foreign.Await(moment) // the report is to name only what does not return
 }
 
 // skipGoAways closes the connections if the timer has fired already, as with a force, and
 // nothing would be lost by that. Otherwise GracefulStop would begin to write two GOAWAYs
 // to each of them, and Stop would have to wait its turn.
 func (s *Server) skipGoAways() {
-	at, known := s.timerAt()
-	if !known || time.Now().Before(at) || !s.isQuiet() {
+	if !s.timeIsUp() || !s.isQuiet() {
 		return
 	}
 	s.closeListener()
@@ -142,13 +138,7 @@ func (s *Server) skipGoAways() {
 // letStop blocks until the connections are closed, and if Stop was called by then, until grpc's
 // Stop has returned: its GracefulStop has nothing left to write GOAWAYs to then.
 func (s *Server) letStop() {
-	limit := time.NewTimer(stopTime)
-	defer limit.Stop()
-	select {
-	case <-s.listener.set.Finished():
-	case <-s.halted:
-	case <-limit.C:
-	}
+	foreign.Either(s.listener.set.Finished(), s.halted, stopTime)
 	if foreign.IsClosed(s.stopping) {
 		foreign.Within(s.halted, stopTime)
 	}
@@ -219,9 +209,7 @@ func (s *Server) Stop() {
 	}
 	s.tracker.Enter(inflight.Stopped)
 	if s.listener != nil {
-		for _, c := range s.listener.set.Conns() {
-			tracked(c).Finish() // side by side, where grpc closes one after the other; at once, before a peer answers the GOAWAY
-		}
+		s.listener.set.FinishAll() // side by side, where grpc closes one after the other; at once, before a peer answers the GOAWAY
 	}
 	if srv != nil {
 		srv.Stop()

@@ -170,18 +170,22 @@ func IsClosed(c <-chan struct{}) bool {
 }
 
 // Within waits for a channel to be closed, for d at most, and reports whether it is.
-func Within(done <-chan struct{}, d time.Duration) bool {
-	if IsClosed(done) {
+func Within(done <-chan struct{}, d time.Duration) bool { return Either(done, nil, d) }
+
+// Either waits for one of two channels to be closed, for d at most, and reports whether one is.
+func Either(a, b <-chan struct{}, d time.Duration) bool {
+	if IsClosed(a) || IsClosed(b) {
 		return true
 	}
 	limit := time.NewTimer(d)
 	defer limit.Stop()
 	select {
-	case <-done:
-		return true
+	case <-a:
+	case <-b:
 	case <-limit.C:
 		return false
 	}
+	return true
 }
 
 // any returns a call that is running, or nil.
