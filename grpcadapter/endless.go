@@ -249,7 +249,6 @@ func (s *Server) awaitDrain() {
 // at once. Those that come later are refused. Watches of the health service wait until
 // GracefulStop has told them: their clients send no more RPCs after that.
 func (s *Server) endEndless(watches bool) {
-	s.drains.Store(true)
 	window := s.spread
 	if at, ok := s.timerAt(); ok {
 		window = max(0, min(window, time.Until(at)/2))

@@ -114,11 +114,8 @@ func (s *Server) followFront(ctx context.Context) {
 // comesLate reports whether an endless stream has come when those in flight were told to end.
 // A Watch that does not come over HTTP is refused once GracefulStop was called.
 func (s *Server) comesLate(r *rpc) bool {
-	if !r.method.watch {
-		return s.drains.Load()
-	}
 	l := s.life.Load()
-	return l != nil && foreign.IsClosed(l.Draining()) && cameOverHTTP(r.Context)
+	return l != nil && foreign.IsClosed(l.Draining()) && (!r.method.watch || cameOverHTTP(r.Context))
 }
 
 // cameOverHTTP reports whether an RPC came through a ServeHTTP, ours or that of the gRPC

@@ -62,7 +62,6 @@ type Server struct {
 
 	unknownHealth atomic.Bool   // see findHealth
 	complained    atomic.Bool   // Announce has returned errOverHTTP
-	drains        atomic.Bool   // endEndless was called
 	draining      atomic.Bool   // GracefulStop was called
 	skipped       atomic.Bool   // see skipGoAways
 	lateness      atomic.Int64  // from the last RPC's end to that of GracefulStop, in nanoseconds
