@@ -65,7 +65,7 @@ type Group struct {
 	mu        sync.Mutex // guards what is below; never held while user code runs
 	attached  bool
 	closing   bool
-	listeners []*listener
+	listeners []*connset.Listener
 	refused   int
 	failure   *PanicError // the first of a task
 	told      bool        // by Serve
@@ -131,12 +131,12 @@ func (g *Group) Attach(host lastcall.Host) {
 		return
 	}
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	if !g.attached {
 		g.attached = true
 		g.scope.Store(scopeOf(host.Life()))
-		g.acceptLocked()
 	}
+	g.mu.Unlock()
+	g.accepts()
 }
 
 // Accepting returns a channel that is closed once the Group is attached and Accept was
@@ -148,10 +148,12 @@ func (g *Group) Accepting() <-chan struct{} {
 	return g.accepting
 }
 
-// acceptLocked closes accepting once it is true.
-func (g *Group) acceptLocked() {
+// accepts closes accepting once it is true.
+func (g *Group) accepts() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	for _, l := range g.listeners {
-		if !l.asked {
+		if !foreign.IsClosed(l.Accepting()) {
 			return
 		}
 	}

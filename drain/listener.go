@@ -26,7 +26,7 @@ func (g *Group) Listen(lis net.Listener) net.Listener {
 	if err != nil {
 		lis = noListener{err}
 	}
-	l := &listener{group: g, Listener: connset.NewListener(lis, "drain", &g.calls, connset.Hooks{Accepted: func(net.Conn) { g.waiting.Add() }})}
+	l := connset.NewListener(lis, "drain", &g.calls, connset.Hooks{Accepting: g.accepts, Accepted: func(net.Conn) { g.waiting.Add() }})
 	g.mu.Lock()
 	if err != nil {
 		g.errs = append(g.errs, err)
@@ -52,26 +52,6 @@ func (g *Group) Listeners() []net.Listener {
 		all = append(all, l.Listeners()...)
 	}
 	return all
-}
-
-// listener tells its group when Accept is called first.
-type listener struct {
-	*connset.Listener
-	group *Group
-	asked bool // guarded by the group's mutex
-}
-
-// Accept is that of the listener inside.
-func (l *listener) Accept() (net.Conn, error) {
-	l.group.mu.Lock()
-	if !l.asked {
-		l.asked = true
-		if !l.group.isZero() {
-			l.group.acceptLocked()
-		}
-	}
-	l.group.mu.Unlock()
-	return l.Listener.Accept()
 }
 
 // noListener is where nothing can be accepted.

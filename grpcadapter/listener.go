@@ -12,12 +12,6 @@ import (
 	"github.com/lastcall-go/lastcall/internal/foreign"
 )
 
-// The names under which a report lists calls that have not returned.
-const (
-	callSyscallConn = "net.Conn.SyscallConn"
-	callCloseConn   = "net.Conn.Close"
-)
-
 // Listener is a net.Listener for a gRPC server that is going to be stopped, with or without
 // a controller. It keeps what it wraps, and peers that connect and then say nothing, from
 // holding the server's GracefulStop and Stop:
@@ -147,7 +141,7 @@ func (l *Listener) limitAcks(c net.Conn) {
 		setUserTimeout(c, l.userTimeout)
 	case *net.UnixConn: // has no such thing
 	default:
-		l.foreign.Run(callSyscallConn, func() { setUserTimeout(c, l.userTimeout) })
+		l.foreign.Run(connset.CallSyscallConn, func() { setUserTimeout(c, l.userTimeout) })
 	}
 }
 

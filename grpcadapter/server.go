@@ -51,7 +51,7 @@ type Server struct {
 	methods  atomic.Pointer[map[string]*method] // see freeze
 	other    *method                            // stands for methods that the server does not have
 	telling  sync.Cond                          // see awaitTold
-	foreign  *foreign.Calls // the listener's, if there is one
+	foreign  *foreign.Calls                     // the listener's, if there is one
 	life     atomic.Pointer[lastcall.Life]
 	host     atomic.Pointer[lastcall.Host]
 	scope    atomic.Pointer[context.Context] // what handlers' contexts carry of ours

@@ -13,8 +13,8 @@ import (
 
 // The names under which a report lists calls that have not returned.
 const (
-	callCloseConn   = "net.Conn.Close"
-	callSyscallConn = "net.Conn.SyscallConn"
+	CallCloseConn   = "net.Conn.Close"
+	CallSyscallConn = "net.Conn.SyscallConn"
 	callLinger      = "a peer that still sends"
 )
 
@@ -120,7 +120,7 @@ func (c *Conn) Close() error {
 		defer c.ended()
 		return c.Conn.Close()
 	}
-	c.set.opts.Calls.Run(callCloseConn, c.close)
+	c.set.opts.Calls.Run(CallCloseConn, c.close)
 	return nil
 }
 
@@ -233,7 +233,7 @@ func (c *Conn) cutBelow() {
 	if _, around := c.Conn.(interface{ NetConn() net.Conn }); !around || foreign.IsClosed(c.Done()) {
 		return
 	}
-	c.set.opts.Calls.Run(callCloseConn, func() {
+	c.set.opts.Calls.Run(CallCloseConn, func() {
 		var below net.Conn
 		for at, depth := c.Conn, 0; depth < maxDepth; depth++ {
 			over, ok := at.(interface{ NetConn() net.Conn })
@@ -278,7 +278,7 @@ func (c *Conn) close() {
 }
 
 // finish closes the connection inside in the middle of something, and does not block.
-func (c *Conn) finish() { c.set.opts.Calls.Run(callCloseConn, c.finishHere) }
+func (c *Conn) finish() { c.set.opts.Calls.Run(CallCloseConn, c.finishHere) }
 
 // finishHere is finish, and blocks. The end of TLS would wait for a peer that does not
 // read, so it is left out, unless that is wanted.
@@ -316,7 +316,7 @@ func (s *Set) discard(c net.Conn) {
 	if !direct && !around {
 		return
 	}
-	dropped := s.opts.Calls.Run(callSyscallConn, func() { sock.Discard(c) })
+	dropped := s.opts.Calls.Run(CallSyscallConn, func() { sock.Discard(c) })
 	foreign.Within(dropped, discardTime)
 }
 

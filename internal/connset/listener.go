@@ -47,6 +47,8 @@ type Listener struct {
 
 // Hooks are functions that a Listener calls with connections.
 type Hooks struct {
+	// Accepting is called once Accepting is closed; it must return at once, and may be nil.
+	Accepting func()
 	// Accepted is called with every connection before Accept returns it; it may be nil. It
 	// may call methods of the connection. While one hangs, Accept does, until Close.
 	Accepted func(net.Conn)
@@ -175,7 +177,7 @@ func (l *Listener) accept(came chan<- accepted) {
 // drop closes a connection that no server has seen, if there is one.
 func (l *Listener) drop(c net.Conn) {
 	if c != nil {
-		l.calls.Run(callCloseConn, func() { _ = c.Close() }) // nothing depends on its error
+		l.calls.Run(CallCloseConn, func() { _ = c.Close() }) // nothing depends on its error
 	}
 }
 

@@ -121,7 +121,7 @@ func (s *Set) Admit(inner net.Conn) net.Conn {
 	s.conns[c] = struct{}{}
 	if s.closed || s.refusing {
 		c.state.Or(closing)
-		s.opts.Calls.Run(callCloseConn, c.close) // starts a goroutine, and returns
+		s.opts.Calls.Run(CallCloseConn, c.close) // starts a goroutine, and returns
 		return nil
 	}
 	c.handshaking = true
@@ -199,7 +199,7 @@ func (s *Set) FinishAll() <-chan struct{} {
 			c.finish()
 		}
 	}
-	return s.opts.Calls.RunAll(callCloseConn, direct)
+	return s.opts.Calls.RunAll(CallCloseConn, direct)
 }
 
 // Cut closes every connection that is open, all at once, and blocks until each of them,
