@@ -69,7 +69,8 @@ type Group struct {
 	refused   int
 	failure   *PanicError // the first of a task
 	told      bool        // by Serve
-	failures  failures    // all others
+	failures  []failure   // all others, as far as they are told one by one
+	more      int         // and how many are not
 	errs      []error
 }
 

@@ -2,6 +2,7 @@ package drain
 
 import (
 	"context"
+	"runtime/debug"
 	"runtime/pprof"
 
 	"github.com/lastcall-go/lastcall"
@@ -95,14 +96,22 @@ func (g *Group) tell(h *Handle, f func()) {
 	})
 }
 
-// run is the goroutine of a task.
+// run is the goroutine of a task. A panic ends here; Goexit goes on.
 func (h *Handle) run(f func(context.Context)) {
 	pprof.SetGoroutineLabels(h.ctx)
 	defer h.Done()
-	h.group.guard(func() { f(h.ctx) }, func(p *PanicError) {
-		p.Name = h.label.Name
-		h.group.fail(p)
-	})
+	returned := false
+	defer func() {
+		p := &PanicError{Name: h.label.Name, Value: recover()}
+		if p.Value != nil {
+			p.Stack = string(debug.Stack())
+		}
+		if !returned {
+			h.group.fail(p)
+		}
+	}()
+	f(h.ctx)
+	returned = true
 }
 
 // admit takes in a piece of work, or refuses it.
