@@ -42,10 +42,6 @@ type door struct {
 // visit is an RPC in ServeHTTP.
 type visit struct{ inflight.Item[*visit] }
 
-func newDoor() door {
-	return door{Tracker: inflight.New(func(*visit) inflight.Label { return inflight.Label{} })}
-}
-
 // ServeHTTP serves an RPC that came to an http.Server, as that of the gRPC server
 // does, and blocks until its answer is written. GracefulStop waits for it. RPCs that
 // come when GracefulStop has waited, or after Stop, get Unavailable; other requests

@@ -125,7 +125,7 @@ func newServer(opts []Option) *Server {
 	s := &Server{
 		settings: settings{endless: endlessMethods()},
 		tracker:  inflight.New((*rpc).label),
-		door:     newDoor(),
+		door:     door{Tracker: inflight.New(func(*visit) inflight.Label { return inflight.Label{} })},
 		telling:  sync.Cond{L: new(sync.Mutex)},
 		foreign:  new(foreign.Calls),
 		begun:    make(chan struct{}),

@@ -2,6 +2,8 @@ package grpcadapter
 
 import (
 	"context"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/lastcall-go/lastcall/internal/foreign"
@@ -61,8 +63,7 @@ func (s *Server) GracefulStop() {
 		return
 	}
 	if s.draining.Swap(true) {
-		<-s.begun // Stop ends what the first call waits for
-		s.gracefulStop()
+		<-s.stopped // Stop ends what the first call waits for
 		return
 	}
 	watched := s.beginDrain()
@@ -70,17 +71,17 @@ func (s *Server) GracefulStop() {
 	if s.skipped.Load() {
 		s.letStop()
 	}
-	gone, told := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(told)
-		if watched {
+	gone := make(chan struct{})
+	var told sync.WaitGroup
+	if watched {
+		told.Go(func() {
 			s.awaitGoAways(gone)
 			s.endWatches()
-		}
-	}()
+		})
+	}
 	s.gracefulStop()
 	close(gone)
-	<-told
+	told.Wait()
 	s.noteLateness()
 	close(s.stopped)
 }
@@ -242,16 +243,12 @@ func (s *Server) closeListener() {
 
 // noteLateness notes for how long GracefulStop waited when no RPC was left.
 func (s *Server) noteLateness() {
-	last := s.tracker.LastEnd()
-	if began := s.tracker.DrainBegan(); began.After(last) {
-		last = began
+	if !s.isTracked() {
+		return
 	}
+	ends := []time.Time{s.tracker.LastEnd(), s.tracker.DrainBegan()}
 	if s.listener != nil {
-		if held := s.listener.set.Counts().LastSilent; held.After(last) {
-			last = held
-		}
+		ends = append(ends, s.listener.set.Counts().LastSilent)
 	}
-	if s.isTracked() {
-		s.lateness.Store(int64(time.Since(last)))
-	}
+	s.lateness.Store(int64(time.Since(slices.MaxFunc(ends, time.Time.Compare))))
 }
