@@ -20,7 +20,9 @@ package connset
 
 import (
 	"errors"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -249,11 +251,7 @@ func (s *Set) Len() int {
 func (s *Set) all() []*Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	conns := make([]*Conn, 0, len(s.conns))
-	for c := range s.conns {
-		conns = append(conns, c)
-	}
-	return conns
+	return slices.AppendSeq(make([]*Conn, 0, len(s.conns)), maps.Keys(s.conns))
 }
 
 // Counts returns the numbers of this instant.
