@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/internal/connset"
 	"github.com/lastcall-go/lastcall/internal/sock"
 )
@@ -209,11 +208,7 @@ func (c *Conn) linger() bool {
 	if !ok || c.isCancelled() || !sock.Discard(tcp) {
 		return false
 	}
-	most := connset.MaxLinger
-	if at, known := lastcall.TimerAt(c.handle.Context()); known {
-		most = min(most, time.Until(at)/2)
-	}
-	c.kept.Linger(tcp, connset.LingerTime, most)
+	c.kept.Linger(tcp, connset.LingerTime, c.handle.group.tracker.Within(connset.MaxLinger))
 	if c.isCancelled() {
 		c.hurry()
 	}

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/lastcall-go/lastcall"
 )
 
 // firstTime is how long after WatchConn was called a connection may send its first byte in
@@ -50,11 +48,8 @@ func (c *Conn) drain() {
 	c.draining = true
 	c.reads.version++
 	idle := c.idle
-	if at, known := lastcall.TimerAt(c.handle.Context()); known && idle {
-		now := time.Now()
-		if half := now.Add(at.Sub(now) / 2); half.Before(c.first) {
-			c.first = half
-		}
+	if first := time.Now().Add(c.handle.group.tracker.Within(firstTime)); first.Before(c.first) {
+		c.first = first
 	}
 	c.mu.Unlock()
 	if idle {

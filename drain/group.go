@@ -56,14 +56,12 @@ type Group struct {
 	conns     *connset.Set
 	waiting   connset.Waiting // for WatchConn
 	calls     foreign.Calls
-	scope     atomic.Pointer[scope] // what contexts carry of ours
 	served    atomic.Bool
 	closed    chan struct{} // closed with the group
 	failed    chan struct{} // closed when the first task has failed
 	accepting chan struct{} // closed once the group is attached and every listener was asked
 
 	mu        sync.Mutex // guards what is below; never held while user code runs
-	attached  bool
 	closing   bool
 	listeners []*connset.Listener
 	refused   int
@@ -84,7 +82,7 @@ func New() *Group {
 	}
 	g.conns = connset.New(nil, connset.Options{Owner: "drain", Calls: &g.calls, Goodbye: true, Wrap: newConn, Closed: func(c net.Conn) { c.(*Conn).closed() }})
 	g.calls.Failed = func(name string, value any) { g.note(name, &PanicError{Value: value}) }
-	g.scope.Store(scopeOf(lastcall.NewLife(g.closed, nil)))
+	g.tracker.SetLife(lastcall.NewLife(g.closed, nil))
 	return g
 }
 
@@ -100,9 +98,7 @@ func (g *Group) Check() error {
 	if err := g.check(); err != nil {
 		return err
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.attached {
+	if g.tracker.Host() != nil {
 		return errServed
 	}
 	return nil
@@ -128,16 +124,10 @@ var (
 // before Run it is not called: work that runs then hears Draining when the group closes, and
 // TimerAt stays unknown.
 func (g *Group) Attach(host lastcall.Host) {
-	if g.isZero() {
-		return
+	if !g.isZero() {
+		g.tracker.Attach(host)
+		g.accepts()
 	}
-	g.mu.Lock()
-	if !g.attached {
-		g.attached = true
-		g.scope.Store(scopeOf(host.Life()))
-	}
-	g.mu.Unlock()
-	g.accepts()
 }
 
 // Accepting returns a channel that is closed once the Group is attached and Accept was
@@ -158,7 +148,7 @@ func (g *Group) accepts() {
 			return
 		}
 	}
-	if g.attached && !foreign.IsClosed(g.accepting) {
+	if g.tracker.Host() != nil && !foreign.IsClosed(g.accepting) {
 		close(g.accepting)
 	}
 }

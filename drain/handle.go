@@ -5,7 +5,6 @@ import (
 	"runtime/debug"
 	"runtime/pprof"
 
-	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/internal/inflight"
 	"github.com/lastcall-go/lastcall/internal/stacks"
 )
@@ -139,13 +138,6 @@ func (g *Group) release(h *Handle) {
 	}
 }
 
-// scope is a context that others look into.
-type scope struct{ context.Context }
-
-func scopeOf(l lastcall.Life) *scope {
-	return &scope{lastcall.NewContext(context.Background(), l)}
-}
-
 // values are those of a context under those of the work's group, which may come later.
 type values struct {
 	context.Context
@@ -153,13 +145,8 @@ type values struct {
 }
 
 func (v values) Value(key any) any {
-	g := v.work.group
-	switch found := g.scope.Load().Value(key).(type) {
-	case nil:
-		return v.Context.Value(key)
-	case lastcall.Life:
-		return found.Arrived(g.tracker.Began(v.work))
-	default:
+	if found := v.work.group.tracker.Value(v.work, key); found != nil {
 		return found
 	}
+	return v.Context.Value(key)
 }

@@ -154,8 +154,8 @@ func (s *Server) awaitDown(r *rpc) {
 // probesReady reports whether the policy of the controller has probes pass, although the
 // shutdown was announced. In the drain they do not.
 func (s *Server) probesReady() bool {
-	h := s.host.Load()
-	return h != nil && s.tracker.Stage() < inflight.Draining && (*h).ProbesReady()
+	h := s.tracker.Host()
+	return h != nil && s.tracker.Stage() < inflight.Draining && h.ProbesReady()
 }
 
 // probed returns what a probe hears in the place of an answer of the health service.

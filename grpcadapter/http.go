@@ -110,8 +110,7 @@ func (s *Server) followFront(ctx context.Context) {
 // comesLate reports whether an endless stream has come when those in flight were told to end.
 // A Watch that does not come over HTTP is refused once GracefulStop was called.
 func (s *Server) comesLate(r *rpc) bool {
-	l := s.life.Load()
-	return l != nil && foreign.IsClosed(l.Draining()) && (!r.method.watch || cameOverHTTP(r.Context))
+	return foreign.IsClosed(s.tracker.Life().Draining()) && (!r.method.watch || cameOverHTTP(r.Context))
 }
 
 // cameOverHTTP reports whether an RPC came through a ServeHTTP, ours or that of the gRPC
@@ -135,7 +134,7 @@ func (s *Server) awaitHTTP() {
 	if !s.sawHTTP.Load() && foreign.IsClosed(s.door.Sealed()) {
 		return
 	}
-	if !s.timeIsUp() { // after another server this comes at the timer at the latest
+	if !s.tracker.TimeIsUp() { // after another server this comes at the timer at the latest
 		s.door.found.Store(int64(in))
 	}
 	s.closeListener()

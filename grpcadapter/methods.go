@@ -27,7 +27,7 @@ type method struct {
 // refusesFrom returns the stage from which new RPCs are refused. From the timer on the
 // drain takes none, although Cancel comes only when the servers behind have been cancelled.
 func (s *Server) refusesFrom(m *method) inflight.Stage {
-	if m.endless || s.tracker.Stage() == inflight.Draining && s.timeIsUp() {
+	if m.endless || s.tracker.Stage() == inflight.Draining && s.tracker.TimeIsUp() {
 		return inflight.Draining
 	}
 	return inflight.Refusing

@@ -12,7 +12,6 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
-	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/internal/inflight"
 	"github.com/lastcall-go/lastcall/internal/stacks"
 )
@@ -55,17 +54,10 @@ func newOwnContext(parent context.Context) *ownContext {
 
 func (r *rpc) label() inflight.Label { return r.method.label }
 
-// Value adds the Life to what grpc's context carries. It allocates one for an RPC that has
-// arrived after the trigger, and nothing for others.
+// Value adds the Life to what grpc's context carries.
 func (r *rpc) Value(key any) any {
-	s := r.method.server
-	if scope := s.scope.Load(); scope != nil {
-		if v := (*scope).Value(key); v != nil {
-			if life, ok := v.(lastcall.Life); ok {
-				return life.Arrived(s.tracker.Began(r))
-			}
-			return v
-		}
+	if v := r.method.server.tracker.Value(r, key); v != nil {
+		return v
 	}
 	if v := r.Context.Value(key); v != nil || r.method.marks == nil {
 		return v

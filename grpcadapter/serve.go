@@ -1,7 +1,6 @@
 package grpcadapter
 
 import (
-	"context"
 	"errors"
 	"net"
 
@@ -14,14 +13,9 @@ import (
 
 // Attach takes in the Life that handlers get. The controller calls it before Serve.
 func (s *Server) Attach(h lastcall.Host) {
-	if s.isZero() {
-		return
+	if !s.isZero() {
+		s.tracker.Attach(h)
 	}
-	l := h.Life()
-	scope := lastcall.NewContext(context.Background(), l)
-	s.life.Store(&l)
-	s.host.Store(&h)
-	s.scope.Store(&scope)
 }
 
 var errUsed = errors.New("grpcadapter: the gRPC server was stopped before it served: make a new one")
@@ -102,8 +96,8 @@ func (l *servedListener) Close() error {
 	if accepts && !l.set.Failed() && !l.server.ends() {               // for a failed Accept grpc closes it, too
 		l.elsewhere.Store(true)
 		l.server.tracker.Enter(inflight.Announced) // what is in flight counts
-		if h := l.server.host.Load(); h != nil {
-			(*h).Shutdown(errElsewhere)
+		if h := l.server.tracker.Host(); h != nil {
+			h.Shutdown(errElsewhere)
 		}
 	}
 	return l.Listener.Close()
@@ -117,6 +111,6 @@ func (s *Server) isCut(r *rpc) bool {
 // ends reports whether the end of the server was asked for, of it or of another adapter of the
 // gRPC server.
 func (s *Server) ends() bool {
-	_, triggered := s.timerAt()
+	_, triggered := s.tracker.Life().TimerAt()
 	return triggered || s.draining.Load() || foreign.IsClosed(s.stopping)
 }

@@ -52,13 +52,10 @@ type Server struct {
 	other    *method                            // stands for methods that the server does not have
 	telling  sync.Cond                          // see awaitTold
 	foreign  *foreign.Calls                     // the listener's, if there is one
-	life     atomic.Pointer[lastcall.Life]
-	host     atomic.Pointer[lastcall.Host]
-	scope    atomic.Pointer[context.Context] // what handlers' contexts carry of ours
-	sawHTTP  atomic.Bool                     // an RPC came through ServeHTTP of the gRPC server itself
-	door     door                            // where RPCs come in over HTTP
-	fronts   sync.Map                        // the http.Servers that followFront knows
-	built    atomic.Pointer[built]           // nil: there is no gRPC server yet
+	sawHTTP  atomic.Bool                        // an RPC came through ServeHTTP of the gRPC server itself
+	door     door                               // where RPCs come in over HTTP
+	fronts   sync.Map                           // the http.Servers that followFront knows
+	built    atomic.Pointer[built]              // nil: there is no gRPC server yet
 
 	unknownHealth atomic.Bool   // see findHealth
 	complained    atomic.Bool   // Announce has returned errOverHTTP
@@ -175,7 +172,7 @@ func (s *Server) Check() error {
 	switch {
 	case s.isZero():
 		return errZero
-	case s.life.Load() != nil:
+	case s.tracker.Host() != nil:
 		return errServed
 	default:
 		return s.check()
@@ -234,20 +231,6 @@ func (s *Server) server() GRPCServer {
 		return b.GRPCServer
 	}
 	return nil
-}
-
-// timerAt returns when the timer fires, if that is known.
-func (s *Server) timerAt() (time.Time, bool) {
-	if l := s.life.Load(); l != nil {
-		return l.TimerAt()
-	}
-	return time.Time{}, false
-}
-
-// timeIsUp reports whether the timer has fired.
-func (s *Server) timeIsUp() bool {
-	at, known := s.timerAt()
-	return known && !time.Now().Before(at)
 }
 
 // isTracked reports whether the gRPC server has the adapter's interceptors.

@@ -93,8 +93,8 @@ func (s *Server) beginDrain() (watched bool) {
 	if s.server() == nil {
 		return false
 	}
-	if at, ok := s.timerAt(); ok && s.listener != nil {
-		s.listener.set.LimitHandshakes(time.Until(at) / 2)
+	if s.listener != nil {
+		s.listener.set.LimitHandshakes(s.tracker.Within(s.listener.handshakeTime))
 	}
 	s.endEndless(false)
 	watched = s.isWatched()
@@ -127,7 +127,7 @@ func (s *Server) gracefulStop() {
 // nothing would be lost by that. Otherwise GracefulStop would begin to write two GOAWAYs
 // to each of them, and Stop would have to wait its turn.
 func (s *Server) skipGoAways() {
-	if !s.timeIsUp() || !s.isQuiet() {
+	if !s.tracker.TimeIsUp() || !s.isQuiet() {
 		return
 	}
 	s.closeListener()

@@ -29,6 +29,7 @@ type Tracker[T Record[T]] struct {
 	drained   atomic.Int64 // see DrainBegan, counted from made
 	announced atomic.Int64 // when stage Serving was over, counted from made
 	running   atomic.Int64 // how many run that the drain waits for; counted from Draining on
+	shutdown  atomic.Pointer[shutdown]
 	sealing   atomic.Bool
 	sealed    chan struct{}
 	changed   chan struct{}
