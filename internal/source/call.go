@@ -106,10 +106,7 @@ func (p *program) run(e *ast.CallExpr, sig *types.Signature, body *ast.BlockStmt
 	case !done:
 		return nil, because(e, "the call of %s is not evaluated: it returns in no way that is known", types.ExprString(e.Fun))
 	}
-	if o, ok := v.(opaque); ok {
-		return nil, o.unknown
-	}
-	return v, nil
+	return known(v)
 }
 
 // bind gives each parameter the value of its argument, and the receiver that of what the

@@ -52,21 +52,19 @@ type program struct {
 	errs    []error // what is wrong with the targets, and with the rest of the module
 
 	// What the evaluation needs to know of variables and functions: see scan.
-	defined      map[types.Object]ast.Expr // where a variable gets its first value; nil if it is the zero value
-	written      map[types.Object]token.Pos
-	changes      []change
-	appendCalls  []appendCall
-	flows        map[types.Object][]ast.Expr // what goes into variables and fields
-	returned     map[*types.Func][]ast.Expr
-	reach        map[memory]map[types.Type]bool
-	owner        map[types.Object]owner
-	functions    map[*types.Func]*ast.FuncDecl
-	calls        map[*types.Func][]site
-	methodValues map[*types.Func][]ast.Expr // the receivers of methods that are values
-	abstract     map[string][]*types.Func   // methods of interfaces that are called, by name
-	direct       map[*ast.Ident]bool        // the functions in calls
-	values       map[*types.Func][]use
-	steps        int // how many expressions were evaluated for the machine in hand
+	defined     map[types.Object]ast.Expr // where a variable gets its first value; nil if it is the zero value
+	written     map[*types.Var]token.Pos
+	changes     []change
+	appendCalls []site
+	flows       map[*types.Var][]ast.Expr // what goes into variables, parameters and fields
+	returned    map[*types.Func][]ast.Expr
+	reach       map[memory]map[types.Type]bool
+	functions   map[*types.Func]*ast.FuncDecl
+	calls       map[*types.Func][]site
+	abstract    map[string][]*types.Func // methods of interfaces that are called, by name
+	direct      map[*ast.Ident]bool      // the functions in calls
+	values      map[*types.Func][]use
+	steps       int // how many expressions were evaluated for the machine in hand
 }
 
 // load asks the go command for the packages that the patterns name and for all that
@@ -75,12 +73,12 @@ func load(ctx context.Context, dir string, patterns []string) (*program, error) 
 	p := &program{
 		fset: token.NewFileSet(), listed: make(map[string]*listed), checked: make(map[string]*types.Package),
 		files: make(map[*types.Package][]*ast.File), defined: make(map[types.Object]ast.Expr),
-		written:  make(map[types.Object]token.Pos),
+		written:  make(map[*types.Var]token.Pos),
 		returned: make(map[*types.Func][]ast.Expr), reach: make(map[memory]map[types.Type]bool),
-		flows: make(map[types.Object][]ast.Expr), owner: make(map[types.Object]owner),
+		flows:     make(map[*types.Var][]ast.Expr),
 		functions: make(map[*types.Func]*ast.FuncDecl), calls: make(map[*types.Func][]site),
-		methodValues: make(map[*types.Func][]ast.Expr), abstract: make(map[string][]*types.Func),
-		direct: make(map[*ast.Ident]bool), values: make(map[*types.Func][]use),
+		abstract: make(map[string][]*types.Func),
+		direct:   make(map[*ast.Ident]bool), values: make(map[*types.Func][]use),
 		info: types.Info{
 			Types: make(map[ast.Expr]types.TypeAndValue), Defs: make(map[*ast.Ident]types.Object),
 			Uses: make(map[*ast.Ident]types.Object), Selections: make(map[*ast.SelectorExpr]*types.Selection),
