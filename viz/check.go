@@ -2,7 +2,6 @@ package viz
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -32,11 +31,10 @@ func Check(m Machine) error {
 	if err := m.Err(); err != nil {
 		return err
 	}
-	lost := slices.Clone(m.lost)
-	m = Machine{Initial: m.Initial, States: m.states(), Edges: m.Edges}
-	c := checker{Machine: m, inside: m.chains(), errs: lost}
-	c.names(m.States)
-	c.targets(m.Edges)
+	m = Machine{Initial: m.Initial, States: m.states(), Edges: m.Edges, errs: slices.Clone(m.lost)}
+	c := checker{Machine: m, inside: m.chains()}
+	c.names()
+	c.targets()
 	c.dead(m.States)
 	walk(m.States, func(s *State, _ string) { c.dead(s.States) })
 	c.reachable()
@@ -46,12 +44,9 @@ func Check(m Machine) error {
 type checker struct {
 	Machine
 	inside map[string][]string // see chains
-	errs   []error
 }
 
-func (c *checker) suspect(format string, args ...any) {
-	c.errs = append(c.errs, fmt.Errorf("viz: "+format, args...))
-}
+func (c *checker) suspect(format string, args ...any) { fail(&c.Machine, format, args...) }
 
 // leaves reports whether an edge leads out of a state, or of one inside it.
 func (c *checker) leaves(name string) bool {
@@ -128,10 +123,10 @@ func reach(from []string, edges []Edge, ends func(Edge) (from, to string)) map[s
 	return seen
 }
 
-func (c *checker) targets(edges []Edge) {
+func (c *checker) targets() {
 	type key struct{ from, label string }
 	first := make(map[key]string)
-	for _, e := range edges {
+	for _, e := range c.Edges {
 		k := key{e.From, e.Label}
 		to, again := first[k]
 		switch {
@@ -145,9 +140,9 @@ func (c *checker) targets(edges []Edge) {
 	}
 }
 
-func (c *checker) names(states []State) {
+func (c *checker) names() {
 	seen := make(map[string]string)
-	walk(states, func(s *State, _ string) {
+	walk(c.States, func(s *State, _ string) {
 		key := strings.ToLower(strings.TrimSpace(s.Name))
 		if other, ok := seen[key]; ok {
 			c.suspect("%q and %q differ only in case or in spaces", other, s.Name)

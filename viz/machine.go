@@ -187,14 +187,16 @@ func (m Machine) change(what string, names []string, apply func(*State)) Machine
 	m = m.clone()
 	m.States = m.states()
 	for _, name := range names {
-		found := false
+		var found []*State
 		walk(m.States, func(s *State, _ string) {
 			if s.Name == name {
-				found = true
-				apply(s)
+				found = append(found, s)
 			}
 		})
-		if !found {
+		for _, s := range slices.Backward(found) { // the inner ones first: apply may move what is inside
+			apply(s)
+		}
+		if found == nil {
 			fail(&m, "%s %q: there is no such state", what, name)
 		}
 	}

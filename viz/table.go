@@ -27,11 +27,7 @@ const (
 // Terminal states are not marked, since the guide draws no arrow to an end.
 func FromTable(t fsm.Table, details ...Detail) Machine {
 	m := Machine{Start: t.Label()}
-	var names []string
-	for s := range t.States() {
-		names = append(names, s.String())
-	}
-	if len(names) == 0 {
+	if t.Initial() == 0 {
 		fail(&m, "the table has no states: it is the zero fsm.Table")
 		return m
 	}
