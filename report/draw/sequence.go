@@ -125,11 +125,7 @@ func (d *sequence) draw() string {
 	if d.r.Suspended > 0 {
 		d.note("lastcall", "the process was suspended for "+ms(d.r.Suspended))
 	}
-	last := fmt.Sprintf("%s %s", at(d.r, d.r.Ended), "no outcome yet")
-	if d.r.Outcome != 0 {
-		last = fmt.Sprintf("%s %v, exit code %d", at(d.r, d.r.Ended), d.r.Outcome, d.r.ExitCode())
-	}
-	d.line("lastcall", "-->>", "Trigger", last+", deadline "+at(d.r, d.r.Deadline))
+	d.line("lastcall", "-->>", "Trigger", at(d.r, d.r.Ended)+" "+outcome(d.r)+", deadline "+at(d.r, d.r.Deadline))
 	var head strings.Builder
 	head.WriteString("sequenceDiagram\n")
 	for _, p := range d.participants {
@@ -165,7 +161,10 @@ func (d *sequence) message(m message) {
 		}
 		d.note("lastcall", text)
 		if s.State == fsm.Terminated {
-			d.work(became(when))
+			d.work(func(t report.Total) (string, bool) {
+				text := fmt.Sprintf("by %s: %d completed, %d cancelled, %d cut, %d still running", when, t.Completed, t.Cancelled, t.Cut, t.Running)
+				return text, t.Before+t.Arrived > 0
+			})
 		}
 	case s.Kind == report.KindPhase:
 		text := fmt.Sprintf("%s phase %v", when, s.Phase)
@@ -186,14 +185,6 @@ func (d *sequence) message(m message) {
 		d.line(who(s), arrow("-->>", "--x", s), "lastcall", fmt.Sprintf("%s %s: %s", when, s.Op, how(s)))
 	default:
 		d.line("lastcall", "->>", who(s), when+" "+string(s.Op))
-	}
-}
-
-// became tells what became of the work of a server.
-func became(when string) func(t report.Total) (string, bool) {
-	return func(t report.Total) (string, bool) {
-		text := fmt.Sprintf("by %s: %d completed, %d cancelled, %d cut, %d still running", when, t.Completed, t.Cancelled, t.Cut, t.Running)
-		return text, t.Before+t.Arrived > 0
 	}
 }
 
