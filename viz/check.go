@@ -46,8 +46,6 @@ type checker struct {
 	inside map[string][]string // see chains
 }
 
-func (c *checker) suspect(format string, args ...any) { fail(&c.Machine, format, args...) }
-
 // leaves reports whether an edge leads out of a state, or of one inside it.
 func (c *checker) leaves(name string) bool {
 	return slices.ContainsFunc(c.Edges, func(e Edge) bool {
@@ -64,9 +62,9 @@ func (c *checker) dead(states []State) {
 	for _, s := range states {
 		switch leaves := c.leaves(s.Name); {
 		case s.Terminal && leaves:
-			c.suspect("%q is terminal, but an edge leaves it", s.Name)
+			c.errs.add("%q is terminal, but an edge leaves it", s.Name)
 		case marked(states) && !s.Terminal && !leaves:
-			c.suspect("%q is a dead end: no edge leaves it, and it is not terminal", s.Name)
+			c.errs.add("%q is a dead end: no edge leaves it, and it is not terminal", s.Name)
 		}
 	}
 }
@@ -98,10 +96,10 @@ func (c *checker) reachable() {
 	ending := reach(ends, edges, func(e Edge) (string, string) { return e.To, e.From })
 	for _, name := range all {
 		if c.Initial != "" && !entered[name] {
-			c.suspect("%q cannot be reached from %q", name, c.Initial)
+			c.errs.add("%q cannot be reached from %q", name, c.Initial)
 		}
 		if len(ends) > 0 && !ending[name] && c.leaves(name) {
-			c.suspect("no path leads from %q to an end (%s)", name, strings.Join(ends, ", "))
+			c.errs.add("no path leads from %q to an end (%s)", name, strings.Join(ends, ", "))
 		}
 	}
 }
@@ -133,9 +131,9 @@ func (c *checker) targets() {
 		case !again:
 			first[k] = e.To
 		case to == e.To:
-			c.suspect("the edge %q from %q to %q is there twice", e.Label, e.From, e.To)
+			c.errs.add("the edge %q from %q to %q is there twice", e.Label, e.From, e.To)
 		case !blank(e.Label):
-			c.suspect("%q has two targets in %q: %q and %q", e.Label, e.From, to, e.To)
+			c.errs.add("%q has two targets in %q: %q and %q", e.Label, e.From, to, e.To)
 		}
 	}
 }
@@ -145,7 +143,7 @@ func (c *checker) names() {
 	walk(c.States, func(s *State, _ string) {
 		key := strings.ToLower(strings.TrimSpace(s.Name))
 		if other, ok := seen[key]; ok {
-			c.suspect("%q and %q differ only in case or in spaces", other, s.Name)
+			c.errs.add("%q and %q differ only in case or in spaces", other, s.Name)
 		}
 		seen[key] = s.Name
 	})

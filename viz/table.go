@@ -28,7 +28,7 @@ const (
 func FromTable(t fsm.Table, details ...Detail) Machine {
 	m := Machine{Start: t.Label()}
 	if t.Initial() == 0 {
-		fail(&m, "the table has no states: it is the zero fsm.Table")
+		m.errs.add("the table has no states: it is the zero fsm.Table")
 		return m
 	}
 	m.Initial = t.Initial().String()
@@ -50,7 +50,7 @@ func FromTable(t fsm.Table, details ...Detail) Machine {
 				m = m.Inside(s.String(), phases(s)...)
 			}
 		default:
-			fail(&m, "Detail(%d) is not a detail", uint8(detail))
+			m.errs.add("Detail(%d) is not a detail", uint8(detail))
 		}
 	}
 	return m

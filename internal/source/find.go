@@ -295,13 +295,13 @@ func position(pos token.Position) string {
 }
 
 // named sorts what was found by place, and names it.
-func (f finding) named() (machines []Machine, unknowns []Unknown) {
-	slices.SortFunc(f, func(a, b place) int {
+func (f *finding) named() (machines []Machine, unknowns []Unknown) {
+	slices.SortFunc(*f, func(a, b place) int {
 		return cmp.Or(cmp.Compare(a.pkg.Path(), b.pkg.Path()), cmp.Compare(a.pos.Filename, b.pos.Filename), cmp.Compare(a.pos.Offset, b.pos.Offset))
 	})
 	paths := make(map[string]string) // the import path of each name
 	twice := make(map[string]bool)
-	for _, pl := range f {
+	for _, pl := range *f {
 		short := pl.short()
 		if other, ok := paths[short]; ok && other != pl.pkg.Path() {
 			twice[short] = true
@@ -309,7 +309,7 @@ func (f finding) named() (machines []Machine, unknowns []Unknown) {
 		paths[short] = pl.pkg.Path()
 	}
 	count := make(map[string]int)
-	for _, pl := range f {
+	for _, pl := range *f {
 		name := pl.short()
 		if twice[name] {
 			name = pl.pkg.Path() + "." + pl.name
