@@ -76,7 +76,8 @@ func (r *result) timing() string {
 // path draws the table of transitions, and marks what was taken.
 func (r *result) path() string {
 	taken := make(map[fsm.State]report.Step) // by the state that was left
-	for i, s := range transitionSteps(r.report) {
+	isTransition := func(s report.Step) bool { return s.Kind == report.KindTransition }
+	for i, s := range some(r.report.Steps, isTransition) {
 		taken[r.report.Path[i]] = s
 	}
 	var b strings.Builder
@@ -98,8 +99,4 @@ func (r *result) path() string {
 		}
 	}
 	return b.String()
-}
-
-func transitionSteps(r report.Report) []report.Step {
-	return slices.DeleteFunc(slices.Clone(r.Steps), func(s report.Step) bool { return s.Kind != report.KindTransition })
 }

@@ -34,50 +34,40 @@ func endings(rpcs []rpc) string {
 
 // tally is a table of RPCs by replica, method and code, split at the trigger.
 func tally(rpcs []rpc, trigger time.Time) string {
-	type row struct{ before, after, failed []rpc }
-	rows := make(map[place]*row)
-	failures, hungUp := 0, 0
+	rows := make(map[place][]rpc)
 	for _, r := range rpcs {
-		if rows[r.place] == nil {
-			rows[r.place] = &row{}
-		}
-		at := rows[r.place]
-		if r.begun.Before(trigger) {
-			at.before = append(at.before, r)
-		} else {
-			at.after = append(at.after, r)
-		}
-		if r.failed() {
-			at.failed = append(at.failed, r)
-			failures++
-		}
-		if r.hungUp {
-			hungUp++
-		}
+		rows[r.place] = append(rows[r.place], r)
 	}
 	order := slices.SortedFunc(maps.Keys(rows), func(x, y place) int {
 		return cmp.Or(cmp.Compare(x.replica, y.replica), cmp.Compare(x.method, y.method))
 	})
+	early := func(r rpc) bool { return r.begun.Before(trigger) }
+	late := func(r rpc) bool { return !early(r) }
 
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
 	fmt.Fprintf(w, "replica\tmethod\tbegun before SIGTERM\tbegun after\n")
 	for _, p := range order {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", cmp.Or(p.replica, "none"), p.method, endings(rows[p].before), endings(rows[p].after))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", cmp.Or(p.replica, "none"), p.method, endings(some(rows[p], early)), endings(some(rows[p], late)))
 	}
 	_ = w.Flush() // a strings.Builder takes everything
-	if hungUp > 0 {
-		fmt.Fprintf(&b, "%d had not ended when the clients hung up\n", hungUp)
+	if n := len(some(rpcs, func(r rpc) bool { return r.hungUp })); n > 0 {
+		fmt.Fprintf(&b, "%d had not ended when the clients hung up\n", n)
 	}
+	failures := len(some(rpcs, rpc.failed))
 	if failures == 0 {
 		fmt.Fprintf(&b, "of %d RPCs none failed\n", len(rpcs))
 		return b.String()
 	}
 	fmt.Fprintf(&b, "of %d RPCs %d failed:\n", len(rpcs), failures)
 	for _, p := range order {
-		if len(rows[p].failed) > 0 {
-			fmt.Fprintf(&b, "  %s on replica %s: %s\n", p.method, cmp.Or(p.replica, "none"), endings(rows[p].failed))
+		if failed := some(rows[p], rpc.failed); len(failed) > 0 {
+			fmt.Fprintf(&b, "  %s on replica %s: %s\n", p.method, cmp.Or(p.replica, "none"), endings(failed))
 		}
 	}
 	return b.String()
+}
+
+func some[T any](all []T, which func(T) bool) []T {
+	return slices.DeleteFunc(slices.Clone(all), func(one T) bool { return !which(one) })
 }

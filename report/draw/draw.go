@@ -44,10 +44,13 @@ func check(r report.Report) error {
 }
 
 // fitting draws with fewer and fewer things until the drawing is short enough.
-func fitting(drawn func(items int) string) string {
+func fitting(r report.Report, drawn func(items int) string) (string, error) {
+	if err := check(r); err != nil {
+		return "", err
+	}
 	for n := maxItems; ; n /= 2 {
 		if text := drawn(n); len(text) < MaxLength || n == 0 {
-			return text
+			return text, nil
 		}
 	}
 }

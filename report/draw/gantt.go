@@ -14,10 +14,7 @@ import (
 // closer and flusher, the work that took longest and that which still runs, the timer and the
 // deadline. The axis begins at the trigger.
 func Gantt(r report.Report) (string, error) {
-	if err := check(r); err != nil {
-		return "", err
-	}
-	return fitting(func(n int) string { return newGantt(r).draw(n) }), nil
+	return fitting(r, func(n int) string { return newGantt(r).draw(n) })
 }
 
 // gantt is the chart of one report.

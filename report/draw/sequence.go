@@ -15,10 +15,7 @@ import (
 // Sequence returns a mermaid sequence diagram of who called whom, when, and how that
 // ended, in the order in which it happened.
 func Sequence(r report.Report) (string, error) {
-	if err := check(r); err != nil {
-		return "", err
-	}
-	return fitting(func(n int) string { return newSequence(r, n).draw() }), nil
+	return fitting(r, func(n int) string { return newSequence(r, n).draw() })
 }
 
 // message is one line of the diagram.
