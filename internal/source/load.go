@@ -33,6 +33,8 @@ type listed struct {
 		Replace   *struct{ Path string }
 	}
 	Error *struct{ Pos, Err string }
+
+	pkg *types.Package // once it is checked
 }
 
 // whole reports whether function bodies are checked and read, too: of what the user works
@@ -46,7 +48,6 @@ type program struct {
 	fset    *token.FileSet
 	info    types.Info
 	listed  map[string]*listed
-	checked map[string]*types.Package
 	files   map[*types.Package][]*ast.File // of packages outside the standard library
 	targets []*types.Package
 	errs    []error // what is wrong with the targets, and with the rest of the module
@@ -71,7 +72,7 @@ type program struct {
 // they import, and type-checks them from source. Nothing is compiled.
 func load(ctx context.Context, dir string, patterns []string) (*program, error) {
 	p := &program{
-		fset: token.NewFileSet(), listed: make(map[string]*listed), checked: make(map[string]*types.Package),
+		fset: token.NewFileSet(), listed: make(map[string]*listed),
 		files: make(map[*types.Package][]*ast.File), defined: make(map[types.Object]ast.Expr),
 		written:  make(map[*types.Var]token.Pos),
 		returned: make(map[*types.Func][]ast.Expr), reach: make(map[memory]map[types.Type]bool),
@@ -134,8 +135,8 @@ func (p *program) list(ctx context.Context, dir string, patterns []string) ([]*l
 
 // check parses and type-checks a package, after those that it imports.
 func (p *program) check(l *listed) *types.Package {
-	if pkg := p.checked[l.ImportPath]; pkg != nil {
-		return pkg
+	if l.pkg != nil {
+		return l.pkg
 	}
 	fail := func(err error) {
 		if typed, ok := errors.AsType[types.Error](err); ok {
@@ -166,12 +167,11 @@ func (p *program) check(l *listed) *types.Package {
 	if l.Standard {
 		info = nil
 	}
-	pkg, _ := conf.Check(l.ImportPath, p.fset, files, info) // errors went to fail
-	p.checked[l.ImportPath] = pkg
+	l.pkg, _ = conf.Check(l.ImportPath, p.fset, files, info) // errors went to fail
 	if !l.Standard {
-		p.files[pkg] = files
+		p.files[l.pkg] = files
 	}
-	return pkg
+	return l.pkg
 }
 
 // importer finds what one package imports.
