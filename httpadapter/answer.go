@@ -84,7 +84,7 @@ func (r *request) answer() {
 	}
 	interrupted := r.server.timeIsUp() || !r.State.CompareAndSwap(running, answered)
 	switch {
-	case r.Status == 0 && (interrupted || r.endless.told()):
+	case r.Status == 0 && (interrupted || r.drained.Load()):
 		r.events = r.events || isEvents(r.Header())
 		r.ends()
 		if interrupted {
@@ -186,9 +186,6 @@ func (r *request) leaves(status int) {
 // timeIsUp reports whether the timer has fired. For a server that stops last that is the
 // deadline.
 func (s *Server) timeIsUp() bool {
-	if l := s.life.Load(); l != nil {
-		at, known := l.TimerAt()
-		return known && !time.Now().Before(at)
-	}
-	return false
+	at, known := s.life.Load().TimerAt()
+	return known && !time.Now().Before(at)
 }

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
@@ -84,19 +83,13 @@ func (s *Server) checkEndless(mux *http.ServeMux) error {
 	return nil
 }
 
-// endless is what a request has whose context ends with the drain.
-type endless struct {
-	cancel context.CancelCauseFunc
-	ended  atomic.Bool // by the drain
-}
-
 // endWithDrain ends the context of an endless request. What is left of its body has as much
 // time as a request on a new connection: a handler may wait for that alone.
 func (r *request) endWithDrain() {
-	if r.endless.ended.Swap(true) {
+	if r.drained.Swap(true) {
 		return
 	}
-	r.endless.cancel(lastcall.ErrDraining)
+	r.endless(lastcall.ErrDraining)
 	if s := r.server; r.body {
 		time.AfterFunc(s.within(s.handshakeTime), func() {
 			if !r.over.Load() {
@@ -106,44 +99,32 @@ func (r *request) endWithDrain() {
 	}
 }
 
-// told reports whether the context has ended with the drain.
-func (e *endless) told() bool { return e != nil && e.ended.Load() }
-
 // findEndless gives a request a context of its own if it does not end by itself, and
 // returns it.
-func (s *Server) findEndless(r *request, req *http.Request) *http.Request {
-	if s.endlessPaths == nil {
+func (r *request) findEndless(req *http.Request) *http.Request {
+	if r.server.endlessPaths == nil {
 		return req
 	}
-	if _, pattern := s.endlessPaths.Handler(req); pattern == "" {
+	if _, pattern := r.server.endlessPaths.Handler(req); pattern == "" {
 		return req
 	}
 	ctx, cancel := context.WithCancelCause(req.Context())
-	r.endless = &endless{cancel: cancel}
+	r.endless = cancel
 	return req.WithContext(ctx)
 }
 
 // awaitDrain ends the endless requests when phase drain begins: before GracefulStop if the
 // server is After others, whose requests may wait for these.
 func (s *Server) awaitDrain() {
-	l := s.life.Load()
-	if l == nil || s.endlessPaths == nil {
-		return
+	select {
+	case <-s.life.Load().Draining():
+		s.endEndless()
+	case <-s.stopped:
 	}
-	go func() {
-		select {
-		case <-l.Draining():
-			s.endEndless()
-		case <-s.stopped:
-		}
-	}()
 }
 
 // endEndless ends the endless requests, those that are in flight and those that will come.
 func (s *Server) endEndless() {
-	if s.endlessPaths == nil {
-		return
-	}
 	s.drains.Store(true)
 	for _, r := range s.tracker.InFlight() {
 		if r.endless != nil {

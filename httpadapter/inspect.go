@@ -44,10 +44,8 @@ func (s *Server) Notes() (notes []string) {
 	note(counts.Cut, "1 connection survived Stop and was cut", "%d connections survived Stop and were cut")
 	note(int(s.severed.Load()), "other code called Close of the http.Server, which cut off 1 request", "other code called Close of the http.Server, which cut off %d requests")
 	note(s.conns.Len(), "1 connection is open", "%d connections are open")
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.lateness > idleTime {
-		notes = append(notes, fmt.Sprintf("GracefulStop returned %v after the last request had ended: until then peers kept their connections open", s.lateness.Round(time.Millisecond)))
+	if lateness := time.Duration(s.lateness.Load()); lateness > idleTime {
+		notes = append(notes, fmt.Sprintf("GracefulStop returned %v after the last request had ended: until then peers kept their connections open", lateness.Round(time.Millisecond)))
 	}
 	return notes
 }

@@ -16,7 +16,7 @@ import (
 // Option configures a [Server].
 type Option func(*settings)
 
-// settings are what options set; not changed afterwards, but for route.
+// settings are what options set; not changed afterwards.
 type settings struct {
 	inner             net.Listener // as New was given it
 	tls, plain        bool         // WithTLS was given; WithoutTLS was
@@ -27,7 +27,7 @@ type settings struct {
 	leaveAnswers      bool
 	endlessPaths      *http.ServeMux             // nil: no request is known to be endless
 	endlessPatterns   []string                   // that it has
-	route             func(*http.Request) string // WithPattern's, or the Handler's if it is a ServeMux
+	route             func(*http.Request) string // WithPattern's
 	errs              []error
 }
 

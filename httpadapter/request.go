@@ -1,6 +1,7 @@
 package httpadapter
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"sync"
@@ -23,8 +24,7 @@ type request struct {
 	item
 	server             *Server
 	conn               *httpconn.Conn
-	method, host, peer string
-	path, rawPath      string
+	method, path, peer string
 	infra, body, http1 bool
 	http10             bool        // the client knows no other end of an answer without a length than that of the connection
 	events             bool        // the client is an EventSource
@@ -33,8 +33,9 @@ type request struct {
 	anywhere           bool        // see endsAnywhere; like the next one since the header is fixed
 	length             string      // Content-Length
 	hijack             atomic.Bool // the handler has taken the connection over
-	endless            *endless    // nil: the request ends by itself
-	pattern            atomic.Pointer[string]
+	mark               atomic.Pointer[mark]
+	endless            context.CancelCauseFunc // ends the request's context; nil: it ends by itself
+	drained            atomic.Bool             // the drain has called that
 
 	use  sync.Mutex  // held while others than the handler use the ResponseWriter, only of HTTP/2
 	over atomic.Bool // the handler has returned; set with use held
@@ -68,9 +69,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	r := &request{
-		server: s, conn: c, method: req.Method, host: req.Host, peer: req.RemoteAddr,
-		path: req.URL.Path, rawPath: req.URL.RawPath, body: req.ContentLength != 0,
-		http10: !req.ProtoAtLeast(1, 1), events: wantsEvents(req),
+		server: s, conn: c, method: req.Method, path: req.URL.Path, peer: req.RemoteAddr,
+		body: req.ContentLength != 0, http10: !req.ProtoAtLeast(1, 1), events: wantsEvents(req),
 	}
 	r.ResponseWriter, r.Owner = w, r
 	r.http1 = r.IsHTTP1()
@@ -78,12 +78,14 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if !c.Serves(r.http1, r.body) {
 		panic(http.ErrAbortHandler) // the answer could not be sent
 	}
-	req = s.findEndless(r, req)
+	req = r.findEndless(req)
 	limit := inflight.Sealed
 	if s.timeIsUp() {
 		limit = inflight.Serving // the servers behind this one are being cancelled, and it is next
 	}
-	if !s.tracker.Begin(r, limit, !r.infra) {
+	begins := s.tracker.Begin(r, limit, !r.infra)
+	r.mark.Store(s.markOf(r.method, s.patternOf(req)))
+	if !begins {
 		if s.tracker.Stage() >= inflight.Refusing || limit == inflight.Serving {
 			s.tracker.Refuse(r, inflight.Cancelled)
 		}
@@ -97,7 +99,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if r.endless != nil && s.drains.Load() { // it may have come too late for endEndless
 		r.endWithDrain()
 	}
-	s.label(r, req)
+	r.setLabel(req.Context())
 	next.ServeHTTP(r.Outside(), req)
 	r.answer()
 	r.complete = true
@@ -105,10 +107,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 
 // noteArrival gives a request that has arrived after the trigger a context that says so.
 func (s *Server) noteArrival(r *request, req *http.Request) *http.Request {
-	if life := s.life.Load(); life != nil {
-		if late := life.Arrived(s.tracker.Began(r)); late != *life {
-			return req.WithContext(lastcall.NewContext(req.Context(), late))
-		}
+	life := s.life.Load()
+	if late := life.Arrived(s.tracker.Began(r)); late != *life {
+		return req.WithContext(lastcall.NewContext(req.Context(), late))
 	}
 	return req
 }
@@ -130,12 +131,10 @@ func (r *request) returned(req *http.Request) {
 	}
 	r.answered()
 	if r.endless != nil {
-		r.endless.cancel(nil)
+		r.endless(nil)
 	}
-	if req.Pattern != "" { // that of a ServeMux behind the handler
-		if known := r.pattern.Load(); known == nil || *known == noPattern {
-			r.pattern.Store(&req.Pattern)
-		}
+	if req.Pattern != "" && r.mark.Load().none { // that of a ServeMux behind the handler
+		r.mark.Store(r.server.markOf(r.method, req.Pattern))
 	}
 	r.server.tracker.End(r, r.fate())
 }

@@ -25,27 +25,26 @@ type Server struct {
 	lastcall.Unimplemented
 	settings
 	user    *http.Server
-	handler *handler       // around the user's; not changed while it serves
-	mux     *http.ServeMux // its patterns name the requests; nil: there is none, or WithPattern names them; not changed while it serves
-	marks   atomic.Pointer[map[route]*mark]
+	handler *handler                         // around the user's; not changed while it serves
+	mux     *http.ServeMux                   // its patterns name the requests; nil: there is none, or WithPattern names them; not changed while it serves
+	marks   atomic.Pointer[map[string]*mark] // by their names; replaced with mu held
 	conns   *httpconn.Conns
 	tracker *inflight.Tracker[*request]
 	calls   foreign.Calls
-	life    atomic.Pointer[lastcall.Life]
-	host    atomic.Pointer[lastcall.Host]
-	drains  atomic.Bool   // endEndless was called
-	mute    atomic.Bool   // the function that finds patterns hangs
-	severed atomic.Int64  // requests that Close of the http.Server has cut off
-	changed chan struct{} // of capacity 1: GracefulStop has something to look at
-	stopped chan struct{} // closed when GracefulStop has returned
+	life    atomic.Pointer[lastcall.Life] // the zero Life before Attach
+	drains  atomic.Bool                   // endEndless was called
+	mute    atomic.Bool                   // the function that finds patterns hangs
+	severed atomic.Int64                  // requests that Close of the http.Server has cut off
+	changed chan struct{}                 // of capacity 1: GracefulStop has something to look at
+	stopped chan struct{}                 // closed when GracefulStop has returned
 
-	mu       sync.Mutex              // guards what is below; never held while user code is called
-	cancel   context.CancelCauseFunc // ends the contexts of all requests; nil before Serve
-	cause    error                   // with which they were ended; nil before
-	served   bool                    // Serve was called
-	others   bool                    // the http.Server is another adapter's
-	drained  bool                    // GracefulStop was called
-	lateness time.Duration           // from the last request's end to that of GracefulStop
+	attached, served, drained atomic.Bool  // Attach, Serve and GracefulStop were called
+	others                    atomic.Bool  // the http.Server is another adapter's
+	lateness                  atomic.Int64 // from the last request's end to that of GracefulStop, in nanoseconds
+
+	mu     sync.Mutex              // guards what is below; never held while user code is called
+	cancel context.CancelCauseFunc // ends the contexts of all requests; nil before Serve
+	cause  error                   // with which they were ended; nil before
 }
 
 // New returns a Server that serves srv on the listener and closes it. It starts nothing,
@@ -77,6 +76,8 @@ func New(lis net.Listener, srv *http.Server, opts ...Option) *Server {
 		}
 		opt(&s.settings)
 	}
+	s.life.Store(&lastcall.Life{})
+	s.marks.Store(&map[string]*mark{})
 	s.tracker = inflight.New((*request).label)
 	s.conns = httpconn.New(lis, httpconn.Options{
 		Owner: "httpadapter", Calls: &s.calls, HandshakeTime: s.handshakeTime, LeaveHijacked: s.leaveHijacked,
@@ -95,7 +96,7 @@ func (s *Server) Check() error {
 	switch {
 	case s.isZero():
 		return errNotMade
-	case s.life.Load() != nil:
+	case s.attached.Load():
 		return errOneController
 	default:
 		return s.check()
@@ -113,10 +114,9 @@ func (s *Server) check() error {
 
 // Attach is called by the controller before Serve.
 func (s *Server) Attach(h lastcall.Host) {
-	if !s.isZero() {
+	if !s.isZero() && !s.attached.Swap(true) {
 		l := h.Life()
-		s.host.CompareAndSwap(nil, &h)
-		s.life.CompareAndSwap(nil, &l)
+		s.life.Store(&l)
 	}
 }
 
@@ -152,11 +152,7 @@ func (s *Server) Serve() error {
 	if s.isZero() {
 		return errNotMade
 	}
-	s.mu.Lock()
-	again := s.served
-	s.served = true
-	s.mu.Unlock()
-	if again {
+	if s.served.Swap(true) {
 		return errOneController
 	}
 	defer func() { _ = s.conns.Close() }() // always nil
@@ -225,9 +221,7 @@ func (s *Server) enter() error {
 // hook puts our hooks around those of the user.
 func (s *Server) hook(srv *http.Server) error {
 	if err := s.enter(); err != nil { // the Handler may have been set since New
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.others = true
+		s.others.Store(true)
 		return err
 	}
 	if err := s.routeBy(s.handler.next); err != nil {
@@ -247,13 +241,25 @@ func (s *Server) hook(srv *http.Server) error {
 	return nil
 }
 
+// routeBy has the patterns of a ServeMux name the requests, unless WithPattern does.
+func (s *Server) routeBy(next http.Handler) error {
+	mux, ok := next.(*http.ServeMux)
+	if next == nil {
+		mux, ok = http.DefaultServeMux, true
+	}
+	if !ok {
+		return nil
+	}
+	if s.route == nil {
+		s.mux = mux
+	}
+	return s.checkEndless(mux)
+}
+
 // scope returns the context of all requests: with the Life, and with the end that
 // Cancel and Stop give it.
 func (s *Server) scope(base context.Context) context.Context {
-	if l := s.life.Load(); l != nil {
-		base = lastcall.NewContext(base, *l)
-	}
-	ctx, cancel := context.WithCancelCause(base)
+	ctx, cancel := context.WithCancelCause(lastcall.NewContext(base, *s.life.Load()))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cancel = cancel; s.cause != nil {

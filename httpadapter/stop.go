@@ -33,7 +33,9 @@ func (s *Server) Announce(context.Context) error {
 	}
 	s.tracker.Enter(inflight.Announced)
 	s.conns.Mark()
-	s.awaitDrain()
+	if s.endlessPaths != nil {
+		go s.awaitDrain()
+	}
 	return nil
 }
 
@@ -44,14 +46,11 @@ func (s *Server) GracefulStop() {
 	if s.isZero() {
 		return
 	}
-	s.mu.Lock()
-	again, ours := s.drained, !s.others && len(s.errs) == 0
-	s.drained = true
-	s.mu.Unlock()
-	if again {
+	if s.drained.Swap(true) {
 		<-s.stopped
 		return
 	}
+	ours := !s.others.Load() && len(s.errs) == 0
 	s.tracker.Enter(inflight.Draining)
 	s.endEndless()
 	s.conns.LimitHandshakes(s.within(s.handshakeTime))
@@ -83,13 +82,7 @@ func (s *Server) GracefulStop() {
 		s.end(errStopped) // no request has one; what they hold is let go
 	}
 	s.calls.Await(moment) // so that the report names only what does not return
-	last := s.tracker.LastEnd()
-	if began := s.tracker.DrainBegan(); began.After(last) {
-		last = began
-	}
-	s.mu.Lock()
-	s.lateness = time.Since(last)
-	s.mu.Unlock()
+	s.lateness.Store(int64(min(time.Since(s.tracker.LastEnd()), time.Since(s.tracker.DrainBegan()))))
 	close(s.stopped)
 }
 
@@ -103,10 +96,8 @@ func (s *Server) shutdown(ctx context.Context) {
 
 // within returns d, but at most half of the time to the timer.
 func (s *Server) within(d time.Duration) time.Duration {
-	if l := s.life.Load(); l != nil {
-		if at, ok := l.TimerAt(); ok {
-			return min(d, max(time.Until(at)/2, 0))
-		}
+	if at, ok := s.life.Load().TimerAt(); ok {
+		return min(d, max(time.Until(at)/2, 0))
 	}
 	return d
 }

@@ -23,8 +23,6 @@ const (
 type Conn struct {
 	*connset.Wire
 	conns *Conns
-	// Labelled: the user's ConnContext or BaseContext has goroutine labels.
-	Labelled bool
 	// UntilClose: the end of the connection is that of the answer, as its header says.
 	UntilClose atomic.Bool
 

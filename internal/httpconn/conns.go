@@ -10,7 +10,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"runtime/pprof"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -83,9 +82,6 @@ func (s *Conns) Hook(srv *http.Server) {
 			if ctx = connContext(ctx, c.users(nc)); ctx == nil {
 				return nil // net/http says what is wrong
 			}
-		}
-		if c != nil {
-			pprof.ForLabels(ctx, func(string, string) bool { c.Labelled = true; return false })
 		}
 		return context.WithValue(stacks.Of(ctx, stacks.HTTP), key{}, c) // last: the user's may not be made from ctx
 	}
