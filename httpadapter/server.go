@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/internal/connset"
 	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/httpconn"
 	"github.com/lastcall-go/lastcall/internal/inflight"
@@ -35,7 +34,6 @@ type Server struct {
 	drains  atomic.Bool                   // endEndless was called
 	mute    atomic.Bool                   // the function that finds patterns hangs
 	severed atomic.Int64                  // requests that Close of the http.Server has cut off
-	changed chan struct{}                 // of capacity 1: GracefulStop has something to look at
 	stopped chan struct{}                 // closed when GracefulStop has returned
 
 	attached, served, drained atomic.Bool  // Attach, Serve and GracefulStop were called
@@ -55,7 +53,6 @@ func New(lis net.Listener, srv *http.Server, opts ...Option) *Server {
 	s := &Server{
 		settings: settings{inner: lis, handshakeTime: time.Second, infra: InfrastructurePaths()},
 		user:     srv,
-		changed:  make(chan struct{}, 1),
 		stopped:  make(chan struct{}),
 	}
 	if foreign.IsNil(lis) {
@@ -81,26 +78,30 @@ func New(lis net.Listener, srv *http.Server, opts ...Option) *Server {
 	s.tracker = inflight.New((*request).label)
 	s.conns = httpconn.New(lis, httpconn.Options{
 		Owner: "httpadapter", Calls: &s.calls, HandshakeTime: s.handshakeTime, LeaveHijacked: s.leaveHijacked,
-		Changed: s.poke, Elsewhere: func() { s.tracker.Enter(inflight.Announced) }, Linger: func() time.Duration { return s.within(5 * time.Second) },
+		Changed: s.tracker.Poke, Elsewhere: func() { s.tracker.Enter(inflight.Announced) }, Linger: func() time.Duration { return s.within(5 * time.Second) },
 	})
 	return s
 }
 
-var errNotMade = errors.New("httpadapter: this Server was not made by New")
-
-func (s *Server) isZero() bool { return s == nil || s.tracker == nil }
+// made returns the Server, or for the zero value and for nil one that has drained and has
+// nothing to serve.
+func (s *Server) made() *Server {
+	if s != nil && s.tracker != nil {
+		return s
+	}
+	s = New(nil, nil)
+	s.errs = []error{errors.New("httpadapter: this Server was not made by New")}
+	s.GracefulStop()
+	return s
+}
 
 // Check returns what is wrong with the arguments of New, or nil; and an error if a
 // controller has served it already. It reads the files of WithTLS.
 func (s *Server) Check() error {
-	switch {
-	case s.isZero():
-		return errNotMade
-	case s.attached.Load():
+	if s = s.made(); s.attached.Load() {
 		return errOneController
-	default:
-		return s.check()
 	}
+	return s.check()
 }
 
 var errOneController = errors.New("httpadapter: Serve was called before: a Server belongs to one controller")
@@ -114,52 +115,34 @@ func (s *Server) check() error {
 
 // Attach is called by the controller before Serve.
 func (s *Server) Attach(h lastcall.Host) {
-	if !s.isZero() && !s.attached.Swap(true) {
+	if s = s.made(); !s.attached.Swap(true) {
 		l := h.Life()
 		s.life.Store(&l)
 	}
 }
 
 // Accepting returns a channel that is closed once net/http has called Accept.
-func (s *Server) Accepting() <-chan struct{} {
-	if s.isZero() {
-		return nil
-	}
-	return s.conns.Accepting()
-}
+func (s *Server) Accepting() <-chan struct{} { return s.made().conns.Accepting() }
 
 // Listeners returns the listener that New was given.
-func (s *Server) Listeners() []net.Listener {
-	if s.isZero() {
-		return nil
-	}
-	return s.conns.Listeners()
-}
+func (s *Server) Listeners() []net.Listener { return s.made().conns.Listeners() }
 
 // Addr returns the address of the listener.
-func (s *Server) Addr() net.Addr {
-	if s.isZero() {
-		return (*connset.Listener)(nil).Addr()
-	}
-	return s.conns.Addr()
-}
+func (s *Server) Addr() net.Addr { return s.made().conns.Addr() }
 
 // Serve serves until GracefulStop, Stop or Shutdown of the http.Server is called, and then
 // returns nil within 10 ms, also if GracefulStop or Stop was called first. A second call is
 // an error, and so is an http.Server that was shut down before, which serves nothing, and a
 // listener that other code has closed.
 func (s *Server) Serve() error {
-	if s.isZero() {
-		return errNotMade
-	}
-	if s.served.Swap(true) {
+	if s = s.made(); s.served.Swap(true) {
 		return errOneController
 	}
 	defer func() { _ = s.conns.Close() }() // always nil
 	if err := s.check(); err != nil {
 		return err
 	}
-	if err := s.hook(s.user); err != nil {
+	if err := s.hook(); err != nil {
 		return err
 	}
 	err := errors.New("httpadapter: Serve of net/http ended its goroutine")
@@ -205,67 +188,53 @@ func (s *Server) asked() bool { return s.tracker.Stage() >= inflight.Draining }
 
 // enter puts our handler around that of the user, and so marks the http.Server as ours.
 func (s *Server) enter() error {
-	switch h := s.user.Handler.(type) {
-	case *handler:
-		if h == s.handler {
-			return nil
-		}
-		return errors.New("httpadapter: the http.Server has another adapter: make one http.Server for each listener; their Handler may be the same")
-	default:
-		s.handler = &handler{server: s, next: h}
+	h, entered := s.user.Handler.(*handler)
+	switch {
+	case !entered:
+		s.handler = &handler{server: s, next: s.user.Handler}
 		s.user.Handler = s.handler
-		return nil
+	case h != s.handler:
+		return errors.New("httpadapter: the http.Server has another adapter: make one http.Server for each listener; their Handler may be the same")
 	}
+	return nil
 }
 
 // hook puts our hooks around those of the user.
-func (s *Server) hook(srv *http.Server) error {
+func (s *Server) hook() error {
 	if err := s.enter(); err != nil { // the Handler may have been set since New
 		s.others.Store(true)
 		return err
 	}
-	if err := s.routeBy(s.handler.next); err != nil {
-		return err
+	mux, ok := s.handler.next.(*http.ServeMux)
+	if s.handler.next == nil {
+		mux, ok = http.DefaultServeMux, true
 	}
-	s.conns.Hook(srv)
-	baseContext := srv.BaseContext
-	srv.BaseContext = func(net.Listener) context.Context {
+	if ok && s.route == nil {
+		s.mux = mux
+	}
+	if ok {
+		if err := s.checkEndless(mux); err != nil {
+			return err
+		}
+	}
+	s.conns.Hook(s.user)
+	baseContext := s.user.BaseContext
+	s.user.BaseContext = func(net.Listener) context.Context {
 		base := context.Background()
 		if baseContext != nil {
 			if base = baseContext(s.inner); base == nil {
 				return nil // net/http says what is wrong
 			}
 		}
-		return s.scope(base)
+		ctx, cancel := context.WithCancelCause(lastcall.NewContext(base, *s.life.Load()))
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.cancel = cancel; s.cause != nil {
+			cancel(s.cause)
+		}
+		return ctx
 	}
 	return nil
-}
-
-// routeBy has the patterns of a ServeMux name the requests, unless WithPattern does.
-func (s *Server) routeBy(next http.Handler) error {
-	mux, ok := next.(*http.ServeMux)
-	if next == nil {
-		mux, ok = http.DefaultServeMux, true
-	}
-	if !ok {
-		return nil
-	}
-	if s.route == nil {
-		s.mux = mux
-	}
-	return s.checkEndless(mux)
-}
-
-// scope returns the context of all requests: with the Life, and with the end that
-// Cancel and Stop give it.
-func (s *Server) scope(base context.Context) context.Context {
-	ctx, cancel := context.WithCancelCause(lastcall.NewContext(base, *s.life.Load()))
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.cancel = cancel; s.cause != nil {
-		cancel(s.cause)
-	}
-	return ctx
 }
 
 // end ends the contexts of all requests. Of several causes the first counts.

@@ -28,9 +28,7 @@ const moment = 10 * time.Millisecond
 // Announce begins to count the requests, and to end the connections of HTTP/1.x with
 // their answers. It is called by the controller.
 func (s *Server) Announce(context.Context) error {
-	if s.isZero() {
-		return errNotMade
-	}
+	s = s.made()
 	s.tracker.Enter(inflight.Announced)
 	s.conns.Mark()
 	if s.endlessPaths != nil {
@@ -43,9 +41,7 @@ func (s *Server) Announce(context.Context) error {
 // is written, and the connections are closed; nothing here bounds that. It is called by the
 // controller; a second call waits for the first.
 func (s *Server) GracefulStop() {
-	if s.isZero() {
-		return
-	}
+	s = s.made()
 	if s.drained.Swap(true) {
 		<-s.stopped
 		return
@@ -59,23 +55,22 @@ func (s *Server) GracefulStop() {
 	s.conns.Drain(moment)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	for {
+	for sealed := false; !sealed; {
 		if s.conns.IsEmpty() { // which is final
 			cancel() // Shutdown polls
 			s.tracker.Seal()
 		}
-		sealed := foreign.IsClosed(s.tracker.Sealed())
+		sealed = foreign.IsClosed(s.tracker.Sealed())
 		if ours && (sealed || s.conns.Shaken()) { // also if it never served
+			// Once, for GOAWAY and RegisterOnShutdown. No connection of HTTP/1.x has its first
+			// request before it, and none is idle on which something has come: net/http drops
+			// the requests that it reads from now on.
 			ours = false
-			s.shutdown(ctx)
-			continue
+			s.conns.Tell()
+			s.calls.Run(callShutdown, func() { _ = s.user.Shutdown(ctx) }) // its only error is that of ctx
 		}
-		if sealed {
-			break
-		}
-		select {
-		case <-s.changed:
-		case <-s.tracker.Changed():
+		if !sealed {
+			<-s.tracker.Changed()
 		}
 	}
 	if !s.leaveHijacked {
@@ -86,14 +81,6 @@ func (s *Server) GracefulStop() {
 	close(s.stopped)
 }
 
-// shutdown calls Shutdown of the http.Server, for GOAWAY and RegisterOnShutdown. No
-// connection of HTTP/1.x has its first request before it, and none is idle on which
-// something has come: net/http drops the requests that it reads from now on.
-func (s *Server) shutdown(ctx context.Context) {
-	s.conns.Tell()
-	s.calls.Run(callShutdown, func() { _ = s.user.Shutdown(ctx) }) // its only error is that of ctx
-}
-
 // within returns d, but at most half of the time to the timer.
 func (s *Server) within(d time.Duration) time.Duration {
 	if at, ok := s.life.Load().TimerAt(); ok {
@@ -102,23 +89,13 @@ func (s *Server) within(d time.Duration) time.Duration {
 	return d
 }
 
-// poke has GracefulStop look again.
-func (s *Server) poke() {
-	select {
-	case s.changed <- struct{}{}:
-	default:
-	}
-}
-
 // Cancel ends the contexts of the requests in flight with the cause, and has reads of
 // their bodies return, and writes that are stuck; after half of its time all writes. What
 // their clients hear is in the documentation of the package; a request that comes is
 // answered 503. It blocks until GracefulStop has returned, or ctx has ended. It is called by
 // the controller.
 func (s *Server) Cancel(ctx context.Context, cause error) {
-	if s.isZero() {
-		return
-	}
+	s = s.made()
 	requests := s.tracker.Cancel()
 	requests = slices.DeleteFunc(requests, func(r *request) bool { // before a handler can know
 		return !r.State.CompareAndSwap(running, cancelled) && r.State.Load() == answered
@@ -160,21 +137,14 @@ func (s *Server) Cancel(ctx context.Context, cause error) {
 // the requests. It blocks until that is done, which only a Close that hangs can delay. It
 // is called by the controller.
 func (s *Server) Stop() {
-	if s.isZero() {
-		return
-	}
+	s = s.made()
 	s.tracker.Enter(inflight.Stopped)
 	_ = s.conns.Close() // always nil
 	s.conns.RefuseHandshakes()
-	for _, r := range s.tracker.InFlight() {
-		if r.conn.UntilClose.Load() {
-			r.conn.Resets(true) // what the client has would look complete
-		}
-	}
 	closing := s.conns.Held(false)
 	for _, c := range closing {
-		if c.UntilClose.Load() && c.Writing() { // the handler has returned, and not all is written
-			c.Resets(true)
+		if c.Unfinished() {
+			c.Resets(true) // what the client has would look complete
 		}
 		c.Finish()
 	}
@@ -187,9 +157,7 @@ func (s *Server) Stop() {
 // Cut closes every connection that is left, all at once, blocks until that is done,
 // and returns how many there were. It is called by the controller.
 func (s *Server) Cut() (cut int) {
-	if s.isZero() {
-		return 0
-	}
+	s = s.made()
 	s.tracker.Enter(inflight.Stopped)
 	closing := s.conns.Held(true)
 	for _, c := range closing {

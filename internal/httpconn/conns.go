@@ -42,7 +42,6 @@ type Options struct {
 type Conns struct {
 	*connset.Set
 	opts     Options
-	inner    net.Listener
 	left     atomic.Int64 // hijacked connections that are left to those who have them
 	leaving  atomic.Bool  // Mark or Drain was called
 	draining atomic.Bool  // Drain was called
@@ -56,7 +55,7 @@ type Conns struct {
 
 // New returns the connections that inner will accept.
 func New(inner net.Listener, opts Options) *Conns {
-	s := &Conns{opts: opts, inner: inner, through: map[*tls.Conn]*Conn{}}
+	s := &Conns{opts: opts, through: map[*tls.Conn]*Conn{}}
 	s.Set = connset.New(inner, connset.Options{
 		Owner: opts.Owner, Calls: opts.Calls, HandshakeTime: opts.HandshakeTime, Wrap: s.wrap, Closed: s.closed,
 	})
