@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -69,14 +70,13 @@ func (s *Server) checkEndless(mux *http.ServeMux) error {
 		if !found {
 			rest, methods = pattern, knownMethods()
 		}
-		rest = strings.TrimSpace(strings.ReplaceAll(rest, "{$}", ""))
-		host, path, _ := strings.Cut(rest, "/")
-		known := false
-		for _, method := range methods {
-			_, route := mux.Handler(&http.Request{Method: method, Host: host, URL: &url.URL{Path: "/" + wildcard.ReplaceAllString(path, "x")}})
-			known = known || route != ""
-		}
-		if !known {
+		host, path, _ := strings.Cut(strings.TrimSpace(strings.ReplaceAll(rest, "{$}", "")), "/")
+		req := http.Request{Host: host, URL: &url.URL{Path: "/" + wildcard.ReplaceAllString(path, "x")}}
+		if !slices.ContainsFunc(methods, func(method string) bool {
+			req.Method = method
+			_, route := mux.Handler(&req)
+			return route != ""
+		}) {
 			return fmt.Errorf("httpadapter: WithEndlessPaths was given %q, for which the Handler has no route: give the pattern with which that is registered", pattern)
 		}
 	}

@@ -70,7 +70,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	r := &request{
 		server: s, conn: c, method: req.Method, path: req.URL.Path, peer: req.RemoteAddr,
-		body: req.ContentLength != 0, http10: !req.ProtoAtLeast(1, 1), events: wantsEvents(req),
+		body: req.ContentLength != 0, http10: !req.ProtoAtLeast(1, 1), events: req.Method == http.MethodGet && isKind(req.Header, "Accept", events),
 	}
 	r.ResponseWriter, r.Owner = w, r
 	r.http1 = r.IsHTTP1()
@@ -181,42 +181,36 @@ func (r *request) Hijacked() {
 		t.Release(r)
 	}
 	t.Hold(r)
-	if !r.conn.Hijacked(func() { t.End(r, r.fate()) }) {
-		t.End(r, r.fate()) // the handler's part is left
-	}
+	r.conn.Hijacked(func() { t.End(r, r.fate()) })
 }
 
 // wake has reads of the body, or writes of the answer, return with an error. Of HTTP/1.x it
 // calls the connection, which may hang, with no lock held.
 func (r *request) wake(writes bool) {
-	past := time.Unix(1, 0)
-	set := func(d interface {
+	var d interface {
 		SetReadDeadline(time.Time) error
 		SetWriteDeadline(time.Time) error
-	},
-	) {
-		switch { // errors: the peer may have gone
-		case r.over.Load():
-		case !writes:
-			_ = d.SetReadDeadline(past)
-		default:
-			_ = d.SetWriteDeadline(past)
-			if r.over.Load() { // the answer is being written
-				_ = d.SetWriteDeadline(time.Time{})
-			}
-		}
+	} = r.conn
+	if !r.http1 {
+		r.use.Lock()
+		defer r.use.Unlock()
+		d = http.NewResponseController(r.ResponseWriter)
 	}
-	if r.http1 {
-		if writes && !r.over.Load() && r.conn.UntilClose.Load() {
+	past := time.Unix(1, 0)
+	switch until := r.conn.UntilClose.Load(); { // errors: the peer may have gone
+	case r.over.Load():
+	case !writes:
+		_ = d.SetReadDeadline(past)
+	default:
+		if until {
 			r.conn.Resets(true) // net/http closes the connection when a write fails
-			if r.over.Load() {
+		}
+		_ = d.SetWriteDeadline(past)
+		if r.over.Load() { // the answer is being written
+			_ = d.SetWriteDeadline(time.Time{})
+			if until {
 				r.conn.Resets(false)
 			}
 		}
-		set(r.conn)
-		return
 	}
-	r.use.Lock()
-	defer r.use.Unlock()
-	set(http.NewResponseController(r.ResponseWriter))
 }

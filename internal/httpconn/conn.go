@@ -69,12 +69,13 @@ func (c *Conn) users(nc net.Conn) net.Conn {
 }
 
 // Hijacked is called when a handler has taken the connection over, and ended when that is
-// closed, at once if it is. It returns false, and does not call ended, if the Close will not
-// be seen: that of a *tls.Conn of the listener.
-func (c *Conn) Hijacked(ended func()) bool {
+// closed; at once if it is, or if its Close will not be seen: that of a *tls.Conn of the
+// listener.
+func (c *Conn) Hijacked(ended func()) {
 	defer c.conns.opts.Changed()
 	if c.through {
-		return false
+		ended()
+		return
 	}
 	c.leaves(hijack)
 	if c.conns.opts.LeaveHijacked {
@@ -86,7 +87,6 @@ func (c *Conn) Hijacked(ended func()) bool {
 	if foreign.IsClosed(c.Done()) { // closed may have been called before
 		c.letGo()
 	}
-	return true
 }
 
 // letGo is called when the connection is closed.
