@@ -1,7 +1,6 @@
 package httpadapter
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -93,24 +92,10 @@ func (r *request) endWithDrain() {
 	if s := r.server; r.body {
 		time.AfterFunc(s.within(s.handshakeTime), func() {
 			if !r.over.Load() {
-				s.calls.Run(callDeadline, func() { r.wake(false) })
+				r.wake(false)
 			}
 		})
 	}
-}
-
-// findEndless gives a request a context of its own if it does not end by itself, and
-// returns it.
-func (r *request) findEndless(req *http.Request) *http.Request {
-	if r.server.endlessPaths == nil {
-		return req
-	}
-	if _, pattern := r.server.endlessPaths.Handler(req); pattern == "" {
-		return req
-	}
-	ctx, cancel := context.WithCancelCause(req.Context())
-	r.endless = cancel
-	return req.WithContext(ctx)
 }
 
 // awaitDrain ends the endless requests when phase drain begins: before GracefulStop if the

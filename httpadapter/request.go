@@ -78,7 +78,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if !c.Serves(r.http1, r.body) {
 		panic(http.ErrAbortHandler) // the answer could not be sent
 	}
-	req = r.findEndless(req)
+	if s.endlessPaths != nil {
+		if _, pattern := s.endlessPaths.Handler(req); pattern != "" {
+			ctx, cancel := context.WithCancelCause(req.Context())
+			r.endless, req = cancel, req.WithContext(ctx)
+		}
+	}
 	limit := inflight.Sealed
 	if s.timeIsUp() {
 		limit = inflight.Serving // the servers behind this one are being cancelled, and it is next
@@ -93,7 +98,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.answered()
 		return
 	}
-	req = s.noteArrival(r, req)
+	life := s.life.Load()
+	if late := life.Arrived(s.tracker.Began(r)); late != *life {
+		req = req.WithContext(lastcall.NewContext(req.Context(), late))
+	}
 	c.Handles(1)
 	defer r.returned(req)
 	if r.endless != nil && s.drains.Load() { // it may have come too late for endEndless
@@ -103,15 +111,6 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	next.ServeHTTP(r.Outside(), req)
 	r.answer()
 	r.complete = true
-}
-
-// noteArrival gives a request that has arrived after the trigger a context that says so.
-func (s *Server) noteArrival(r *request, req *http.Request) *http.Request {
-	life := s.life.Load()
-	if late := life.Arrived(s.tracker.Began(r)); late != *life {
-		return req.WithContext(lastcall.NewContext(req.Context(), late))
-	}
-	return req
 }
 
 // returned is called when the handler has returned, or has panicked, with the request as it
@@ -184,9 +183,15 @@ func (r *request) Hijacked() {
 	r.conn.Hijacked(func() { t.End(r, r.fate()) })
 }
 
-// wake has reads of the body, or writes of the answer, return with an error. Of HTTP/1.x it
-// calls the connection, which may hang, with no lock held.
+// wake has reads of the body, or writes of the answer, return with an error. It does not
+// block.
 func (r *request) wake(writes bool) {
+	r.server.calls.Run(callDeadline, func() { r.expire(writes) })
+}
+
+// expire is wake, and blocks. Of HTTP/1.x it calls the connection, which may hang, with no
+// lock held.
+func (r *request) expire(writes bool) {
 	var d interface {
 		SetReadDeadline(time.Time) error
 		SetWriteDeadline(time.Time) error

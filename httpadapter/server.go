@@ -158,20 +158,13 @@ func (s *Server) Serve() error {
 			err = s.user.Serve(lis)
 		}
 	})
-	select {
-	case <-returned:
-	case <-s.conns.Closing():
-		if !s.asked() { // net/http has closed it, which is about to return
-			select {
-			case <-returned:
-			case <-s.tracker.Sealed():
-				return nil
-			}
-		} else if !foreign.Within(returned, moment) { // it is in a hook of the user, or asleep after an error of Accept
-			return nil
-		}
+	foreign.Until(returned, s.conns.Closing(), moment)
+	if !s.asked() { // net/http has closed the listener, and is about to return
+		foreign.Until(returned, s.tracker.Sealed(), moment)
 	}
 	switch {
+	case !foreign.IsClosed(returned): // it is in a hook of the user, or asleep after an error of Accept
+		return nil
 	case errors.Is(err, http.ErrServerClosed) && !s.asked() && !foreign.IsClosed(s.conns.Accepting()):
 		return errUsed
 	case errors.Is(err, http.ErrServerClosed), errors.Is(err, net.ErrClosed) && s.asked():

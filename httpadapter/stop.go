@@ -113,10 +113,10 @@ func (s *Server) Cancel(ctx context.Context, cause error) {
 	defer half.Stop()
 	for _, r := range requests {
 		if r.body {
-			s.calls.Run(callDeadline, func() { r.wake(false) })
+			r.wake(false)
 		}
 		if r.http1 && r.conn.Writing() {
-			s.calls.Run(callDeadline, func() { r.wake(true) })
+			r.wake(true)
 		}
 	}
 	select {
@@ -127,7 +127,7 @@ func (s *Server) Cancel(ctx context.Context, cause error) {
 	}
 	for _, r := range requests {
 		if !r.isLeft() { // its connection may have been taken over meanwhile
-			s.calls.Run(callDeadline, func() { r.wake(true) })
+			r.wake(true)
 		}
 	}
 	foreign.Until(ctx.Done(), s.stopped, moment)
