@@ -63,8 +63,8 @@ func (c *Conn) limitBody() {
 	d := min(bodyTime, c.conns.opts.Linger())
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.answered && c.bodyEnd == nil {
-		c.bodyEnd = time.AfterFunc(d, c.endBody)
+	if c.answered {
+		time.AfterFunc(d, c.endBody)
 	}
 }
 
@@ -72,21 +72,10 @@ func (c *Conn) limitBody() {
 // own when all of the body was read.)
 func (c *Conn) endBody() {
 	c.mu.Lock()
-	answered := c.answered
+	answered := c.answered && !c.Closing()
 	c.sends = c.sends || answered
 	c.mu.Unlock()
 	if answered {
 		c.conns.opts.Calls.Run(callDeadline, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) }) // it fails if the connection is closed
-	}
-}
-
-// stopBody is called when the connection is closed, or has its next request.
-func (c *Conn) stopBody() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.answered = false
-	if c.bodyEnd != nil {
-		c.bodyEnd.Stop()
-		c.bodyEnd = nil
 	}
 }

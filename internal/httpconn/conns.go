@@ -140,7 +140,7 @@ func (a accepting) Accept() (net.Conn, error) {
 // wrap returns a connection as net/http gets it. A *tls.Conn stays one: before Go 1.27
 // net/http speaks HTTP/2 on nothing else.
 func (s *Conns) wrap(set *connset.Conn) net.Conn {
-	c := &Conn{Wire: &connset.Wire{Conn: set}, conns: s, shaking: true}
+	c := &Conn{Wire: &connset.Wire{Conn: set}, conns: s}
 	secured, ok := set.NetConn().(*tls.Conn)
 	if !ok {
 		return connset.WithMethods(c)
@@ -175,7 +175,6 @@ func (s *Conns) closed(nc net.Conn) {
 		s.mu.Unlock()
 	}
 	c.StopQuiet()
-	c.stopBody()
 	c.letGo()
 	s.opts.Changed()
 }
