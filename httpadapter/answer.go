@@ -38,7 +38,8 @@ func (r *request) Says(status int) (goes bool) {
 	}
 	// What it says of the body's end: handlers may change the header later, when that tells no
 	// one anything.
-	r.length, r.anywhere = h.Get("Content-Length"), endsAnywhere(h)
+	r.length = h.Get("Content-Length")
+	r.whole = r.method == http.MethodHead || hasNoBody(status) || r.server.leaveAnswers || r.endless != nil || endsAnywhere(h)
 	if r.http1 {
 		r.conn.UntilClose.Store(r.length == "" && (r.http10 || h.Get("Transfer-Encoding") == "identity"))
 	}
@@ -97,9 +98,7 @@ func (r *request) answer() {
 
 // isWhole reports whether the client cannot take a part of the answer for all of it.
 func (r *request) isWhole() bool {
-	return r.Written == 0 && !r.Flushed && r.Status != http.StatusOK || r.method == http.MethodHead || hasNoBody(r.Status) ||
-		r.length == strconv.FormatInt(r.Written, 10) ||
-		r.server.leaveAnswers || r.endless != nil || r.anywhere
+	return r.whole || r.length == strconv.FormatInt(r.Written, 10) || r.Written == 0 && !r.Flushed && r.Status != http.StatusOK
 }
 
 // hasNoBody reports whether the header is all of an answer.

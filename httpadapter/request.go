@@ -30,7 +30,7 @@ type request struct {
 	events             bool        // the client is an EventSource
 	early              bool        // the handler has said something before the timer fired
 	complete           bool        // the handler has returned, and its answer goes
-	anywhere           bool        // see endsAnywhere; like the next one since the header is fixed
+	whole              bool        // the client cannot take a part of the answer for all of it; like the next one since the header is fixed
 	length             string      // Content-Length
 	hijack             atomic.Bool // the handler has taken the connection over
 	mark               atomic.Pointer[mark]
