@@ -51,8 +51,12 @@ func WithTLS(certFile, keyFile string) Option {
 // around such a one, or clients do not use TLS.
 func WithoutTLS() Option { return func(s *settings) { s.plain = true } }
 
-// checkTLS returns what is wrong with the options for TLS.
-func (s *settings) checkTLS(config *tls.Config) error {
+// check returns what is wrong with the arguments of New.
+func (s *settings) check(srv *http.Server) error {
+	if len(s.errs) > 0 {
+		return errors.Join(s.errs...)
+	}
+	config := srv.TLSConfig
 	has := config != nil && (len(config.Certificates) > 0 || config.GetCertificate != nil || config.GetConfigForClient != nil)
 	switch {
 	case s.tls && s.plain:

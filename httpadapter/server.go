@@ -101,17 +101,10 @@ func (s *Server) Check() error {
 	if s = s.made(); s.attached.Load() {
 		return errOneController
 	}
-	return s.check()
+	return s.check(s.user)
 }
 
 var errOneController = errors.New("httpadapter: Serve was called before: a Server belongs to one controller")
-
-func (s *Server) check() error {
-	if len(s.errs) > 0 {
-		return errors.Join(s.errs...)
-	}
-	return s.checkTLS(s.user.TLSConfig)
-}
 
 // Attach is called by the controller before Serve.
 func (s *Server) Attach(h lastcall.Host) {
@@ -139,7 +132,7 @@ func (s *Server) Serve() error {
 		return errOneController
 	}
 	defer func() { _ = s.conns.Close() }() // always nil
-	if err := s.check(); err != nil {
+	if err := s.check(s.user); err != nil {
 		return err
 	}
 	if err := s.hook(); err != nil {
@@ -166,15 +159,13 @@ func (s *Server) Serve() error {
 	case !foreign.IsClosed(returned): // it is in a hook of the user, or asleep after an error of Accept
 		return nil
 	case errors.Is(err, http.ErrServerClosed) && !s.asked() && !foreign.IsClosed(s.conns.Accepting()):
-		return errUsed
+		return errors.New("httpadapter: the http.Server was shut down before it served: make a new one")
 	case errors.Is(err, http.ErrServerClosed), errors.Is(err, net.ErrClosed) && s.asked():
 		return nil
 	default:
 		return err
 	}
 }
-
-var errUsed = errors.New("httpadapter: the http.Server was shut down before it served: make a new one")
 
 // asked reports whether the listener is closed because GracefulStop or Stop was called.
 func (s *Server) asked() bool { return s.tracker.Stage() >= inflight.Draining }
@@ -198,14 +189,14 @@ func (s *Server) hook() error {
 		s.others.Store(true)
 		return err
 	}
-	mux, ok := s.handler.next.(*http.ServeMux)
-	if s.handler.next == nil {
-		mux, ok = http.DefaultServeMux, true
+	next := s.handler.next
+	if next == nil {
+		next = http.DefaultServeMux
 	}
-	if ok && s.route == nil {
-		s.mux = mux
-	}
-	if ok {
+	if mux, ok := next.(*http.ServeMux); ok {
+		if s.route == nil {
+			s.mux = mux
+		}
 		if err := s.checkEndless(mux); err != nil {
 			return err
 		}

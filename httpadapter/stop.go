@@ -96,8 +96,7 @@ func (s *Server) within(d time.Duration) time.Duration {
 // the controller.
 func (s *Server) Cancel(ctx context.Context, cause error) {
 	s = s.made()
-	requests := s.tracker.Cancel()
-	requests = slices.DeleteFunc(requests, func(r *request) bool { // before a handler can know
+	requests := slices.DeleteFunc(s.tracker.Cancel(), func(r *request) bool { // before a handler can know
 		return !r.State.CompareAndSwap(running, cancelled) && r.State.Load() == answered
 	})
 	s.end(cause)
