@@ -30,17 +30,13 @@ import (
 // that is an error from Serve; patterns of everything below a path are not looked up.
 func WithEndlessPaths(patterns ...string) Option {
 	return func(s *settings) {
-		if len(patterns) == 0 {
-			s.fail("WithEndlessPaths was given no pattern")
-		}
+		s.require(len(patterns) > 0, "WithEndlessPaths was given no pattern")
 		if s.endlessPaths == nil {
 			s.endlessPaths = http.NewServeMux()
 		}
 		for _, pattern := range patterns {
-			if err := handle(s.endlessPaths, pattern); err != nil {
-				s.fail("WithEndlessPaths was given %q: %w", pattern, err)
-				continue
-			}
+			err := handle(s.endlessPaths, pattern)
+			s.require(err == nil, "WithEndlessPaths was given %q: %w", pattern, err)
 			s.endlessPatterns = append(s.endlessPatterns, pattern)
 		}
 	}

@@ -95,7 +95,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 			s.tracker.Refuse(r, inflight.Cancelled)
 		}
 		r.unavailable()
-		r.answered()
+		c.Answered()
 		return
 	}
 	life := s.life.Load()
@@ -128,7 +128,7 @@ func (r *request) returned(req *http.Request) {
 			r.conn.Reset()
 		}
 	}
-	r.answered()
+	r.conn.Answered()
 	if r.endless != nil {
 		r.endless(nil)
 	}
@@ -136,13 +136,6 @@ func (r *request) returned(req *http.Request) {
 		r.mark.Store(r.server.markOf(r.method, req.Pattern))
 	}
 	r.server.tracker.End(r, r.fate())
-}
-
-// answered is called when net/http will read what is left of the body.
-func (r *request) answered() {
-	if r.http1 && r.body {
-		r.conn.Answered()
-	}
 }
 
 // fate returns what has become of a request that ends now.

@@ -56,22 +56,20 @@ func New(lis net.Listener, srv *http.Server, opts ...Option) *Server {
 		stopped:  make(chan struct{}),
 	}
 	if foreign.IsNil(lis) {
-		s.fail("the listener is nil")
 		lis = nil // and no nil pointer
 	}
-	if srv == nil {
-		s.fail("the http.Server is nil")
-	} else if srv.Handler != nil && foreign.IsNil(srv.Handler) {
-		s.fail("the http.Server's Handler holds a nil value")
-	} else if err := s.enter(); err != nil {
-		s.errs = append(s.errs, err)
+	s.require(lis != nil, "the listener is nil")
+	s.require(srv != nil, "the http.Server is nil")
+	if srv != nil {
+		s.require(srv.Handler == nil || !foreign.IsNil(srv.Handler), "the http.Server's Handler holds a nil value")
+		if err := s.enter(); err != nil {
+			s.errs = append(s.errs, err)
+		}
 	}
 	for i, opt := range opts {
-		if opt == nil {
-			s.fail("option %d is nil", i+1)
-			continue
+		if s.require(opt != nil, "option %d is nil", i+1); opt != nil {
+			opt(&s.settings)
 		}
-		opt(&s.settings)
 	}
 	s.life.Store(&lastcall.Life{})
 	s.marks.Store(&map[string]*mark{})

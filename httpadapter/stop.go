@@ -108,24 +108,19 @@ func (s *Server) Cancel(ctx context.Context, cause error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		patience = time.Until(deadline) / 2
 	}
-	half := time.NewTimer(patience)
+	half := time.AfterFunc(patience, func() {
+		for _, r := range requests {
+			if !r.isLeft() { // its connection may have been taken over meanwhile
+				r.wake(true)
+			}
+		}
+	})
 	defer half.Stop()
 	for _, r := range requests {
 		if r.body {
 			r.wake(false)
 		}
 		if r.http1 && r.conn.Writing() {
-			r.wake(true)
-		}
-	}
-	select {
-	case <-s.stopped:
-	case <-ctx.Done():
-		return
-	case <-half.C:
-	}
-	for _, r := range requests {
-		if !r.isLeft() { // its connection may have been taken over meanwhile
 			r.wake(true)
 		}
 	}

@@ -46,12 +46,12 @@ func (c *Conn) EndWrites(closeWrite func() error) error {
 	return closeWrite()
 }
 
-// Answered is called when the handler of a request of HTTP/1.x with a body has returned.
-// net/http reads what is left of a short body, before it writes the answer or before it
-// closes the connection. In the drain it has bodyTime for that.
+// Answered is called when the handler of a request has returned. net/http reads what is left
+// of a short body of HTTP/1.x, before it writes the answer or before it closes the connection.
+// In the drain it has bodyTime for that.
 func (c *Conn) Answered() {
 	c.mu.Lock()
-	c.answered = c.phase == busy
+	c.answered = c.body && c.phase == busy
 	c.mu.Unlock()
 	if c.conns.draining.Load() {
 		c.limitBody()

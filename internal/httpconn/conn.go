@@ -43,6 +43,7 @@ type Conn struct {
 	sends    bool   // the peer may be sending a body that is not read
 	fed      bool   // something was read since the last request
 	piped    bool   // see Pipelines
+	body     bool   // the last request of HTTP/1.x has one
 	answered bool   // see Answered
 	hijacked func() // called when it is closed, after a handler has hijacked it
 }
@@ -186,6 +187,7 @@ func (c *Conn) Serves(http1, body bool) bool {
 		c.UntilClose.Store(false)
 		c.mu.Lock()
 		c.phase, c.used, c.answered = busy, true, false
+		c.body = body
 		c.piped, c.fed = c.piped || !c.fed && !c.through, false
 		c.sends = body && c.secured.Load() != nil // without TLS net/http calls CloseWrite
 		c.mu.Unlock()
