@@ -35,22 +35,16 @@ func WithEndlessPaths(patterns ...string) Option {
 			s.endlessPaths = http.NewServeMux()
 		}
 		for _, pattern := range patterns {
-			err := handle(s.endlessPaths, pattern)
-			s.require(err == nil, "WithEndlessPaths was given %q: %w", pattern, err)
-			s.endlessPatterns = append(s.endlessPatterns, pattern)
+			func() {
+				defer func() { // ServeMux panics if it is wrong
+					v := recover()
+					s.require(v == nil, "WithEndlessPaths was given %q: %v", pattern, v)
+				}()
+				s.endlessPaths.Handle(pattern, http.NotFoundHandler())
+			}()
 		}
+		s.endlessPatterns = append(s.endlessPatterns, patterns...)
 	}
-}
-
-// handle registers a pattern. ServeMux panics if that is wrong.
-func handle(mux *http.ServeMux, pattern string) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("%v", v)
-		}
-	}()
-	mux.Handle(pattern, http.NotFoundHandler())
-	return nil
 }
 
 // checkEndless returns an error if a ServeMux has no route for a pattern.

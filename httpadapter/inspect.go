@@ -2,12 +2,12 @@ package httpadapter
 
 import (
 	"fmt"
-	"net"
 	"slices"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/internal/connset"
+	"github.com/lastcall-go/lastcall/internal/httpconn"
 )
 
 // idleTime is for how long GracefulStop may go on after the last request before that is
@@ -54,13 +54,8 @@ func (s *Server) IdlePeers() (connections []string, idle bool) {
 	if s = s.made(); len(s.errs) > 0 || len(s.tracker.InFlight()) > 0 {
 		return nil, false
 	}
-	var conns []net.Conn
-	idle = true
-	for _, c := range s.conns.Held(true) {
-		idle = idle && c.WasIdle()
-		conns = append(conns, c.NetConn())
-	}
-	return connset.Names(conns), idle
+	held := s.conns.Held(true)
+	return connset.Names(held), !slices.ContainsFunc(held, func(c *httpconn.Conn) bool { return !c.WasIdle() })
 }
 
 // LastArrival returns when the last request came since the announcement, leaving out

@@ -124,7 +124,7 @@ func (r *request) setLabel(ctx context.Context) {
 // whether the request was found; an empty pattern is not set. It does not block, and may be
 // called until the handler returns.
 func SetPattern(w http.ResponseWriter, req *http.Request, pattern string) bool {
-	for range maxWrappers {
+	for {
 		switch v := w.(type) {
 		case interface{ Self() *response.Writer }:
 			r, ok := v.Self().Owner.(*request)
@@ -139,12 +139,7 @@ func SetPattern(w http.ResponseWriter, req *http.Request, pattern string) bool {
 			return false
 		}
 	}
-	return false
 }
-
-// maxWrappers is more than there are around a ResponseWriter: one that says it is inside
-// itself is not asked for ever.
-const maxWrappers = 64
 
 // maxPath is how much of a path is reported.
 const maxPath = 100
