@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/report"
 
 	"google.golang.org/grpc"
@@ -553,6 +554,32 @@ func TestHazard16_Spread(t *testing.T) {
 			wantLeaving(t, "a health Watch", w.result())
 		}
 		wantNoServer(t, r)
+	})
+}
+
+// Endless streams of a server that stands After others end as the drain begins, and not when its
+// turn has come: what it waits for may have such a stream open.
+func TestHazard16_After(t *testing.T) {
+	inVirtualTime(t, "lastcall", func(t *testing.T, _ <-chan struct{}) {
+		n := memory()
+		g := grpcadapter.New(n.Listener)
+		services(nil).register(g.NewServer(n.options...))
+		ended := make(chan struct{})
+		ctl := controllerOf(t, usual(), controller.WithServer("grpc", g, controller.After("gateway")),
+			controller.WithWorker("gateway", func(context.Context, context.Context) error { <-ended; return nil }))
+		var r report.Report
+		run := start(func() error { r = ctl.Run(context.Background()); return nil })
+		<-ctl.Serving()
+		open := openReflection(t, n.client(t)).pending
+		synctest.Wait()
+		go func() {
+			<-open.done
+			close(ended)
+		}()
+		ctl.Shutdown(nil)
+		_ = run.result()
+		wantEnd(t, r, report.OutcomeDrained, 0)
+		wantLeaving(t, "a reflection stream", open.result())
 	})
 }
 
