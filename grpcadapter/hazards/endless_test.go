@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/report"
 
 	"google.golang.org/grpc"
