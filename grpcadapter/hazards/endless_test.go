@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/report"
 
 	"google.golang.org/grpc"
@@ -25,6 +24,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 
+	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/grpcadapter"
 )
 
@@ -474,6 +474,31 @@ func TestHazard16_Pipelined(t *testing.T) {
 			wantNoServer(t, r)
 		})
 	}
+}
+
+// An endless stream that comes when phase drain has begun, to a server whose GracefulStop has
+// not, ends at once: the server that it stands After may wait for such a stream.
+func TestHazard16_BeforeGracefulStop(t *testing.T) {
+	inVirtualTime(t, "lastcall", func(t *testing.T, _ <-chan struct{}) {
+		n := memory()
+		g := grpcadapter.New(n, grpcadapter.WithEndlessStreams(duplexMethod))
+		services(echo(0)).register(g.NewServer())
+		client := n.client(t)
+		r := shutdownOf(t, func() {
+			time.Sleep(time.Second)
+			began := time.Now()
+			_, w := openEcho(t, client)
+			wantLeaving(t, "the stream", w.result())
+			if took := time.Since(began); took != 0 {
+				t.Errorf("it has ended after %v", took)
+			}
+			if err := call(client)(); err != nil {
+				t.Errorf("another RPC: %v", err)
+			}
+		}, controller.WithServer("front", lingering(rpcTime), controller.ServedElsewhere(serving())), controller.WithServer("grpc", g, controller.After("front")))
+		wantEnd(t, r, report.OutcomeDrained, rpcTime)
+		wantWork(t, r, work(duplexMethod, lastcall.Work{Arrived: 1, Completed: 1}))
+	})
 }
 
 // Row 16 with WithSpread: the endings are spread evenly, over half of the time to the
