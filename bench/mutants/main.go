@@ -57,7 +57,7 @@ func command(args []string, out, log io.Writer) int {
 	all = slices.DeleteFunc(all, func(m mutant) bool { return !pattern.MatchString(m.name) })
 	if *list {
 		for _, m := range all {
-			fmt.Fprintf(out, "%s\n\t%s: go test %s\n", m.name, m.file, strings.Join(m.tests, ", "))
+			fmt.Fprintf(out, "%s\n\t%s: go test %s\n", m.name, m.dir, strings.Join(m.tests, ", "))
 		}
 		fmt.Fprintf(out, "%d mutants\n", len(all))
 		return 0
@@ -160,16 +160,12 @@ func (t *tree) tryAll(all []mutant, out, log io.Writer) int {
 // try applies a mutant, runs its tests until one fails, and takes it back. It returns the
 // result, and the test that has failed.
 func (t *tree) try(m mutant) (result, by string) {
-	file := filepath.Join(t.dir, m.file)
-	whole, err := os.ReadFile(file)
+	file, whole, err := t.find(m)
 	if err != nil {
 		return notApplied, err.Error()
 	}
-	if n := bytes.Count(whole, []byte(m.old)); n != 1 {
-		return notApplied, fmt.Sprintf("%s has the old text %d times", m.file, n)
-	}
 	broken := bytes.Replace(whole, []byte(m.old), []byte(m.new), 1)
-	defer func() { _ = os.WriteFile(file, whole, 0o644) }() //nolint:gosec // as it was
+	defer func() { _ = os.WriteFile(file, whole, 0o644) }()   //nolint:gosec // as it was
 	if err := os.WriteFile(file, broken, 0o644); err != nil { //nolint:gosec // the same
 		return notApplied, err.Error()
 	}
@@ -185,6 +181,23 @@ func (t *tree) try(m mutant) (result, by string) {
 		return survived, "said to be equivalent, but " + by + " notices"
 	}
 	return result, by
+}
+
+// find returns the file of the package that has the old text of a mutant, once.
+func (t *tree) find(m mutant) (file string, whole []byte, err error) {
+	names, err := filepath.Glob(filepath.Join(t.dir, m.dir, "*.go"))
+	n := 0
+	for _, name := range names {
+		content, failed := os.ReadFile(name)
+		err = errors.Join(err, failed)
+		if has := bytes.Count(content, []byte(m.old)); has > 0 && !strings.HasSuffix(name, "_test.go") {
+			file, whole, n = name, content, n+has
+		}
+	}
+	if err == nil && n != 1 {
+		err = fmt.Errorf("package %s has the old text %d times", m.dir, n)
+	}
+	return file, whole, err
 }
 
 // test runs go test. The result is killed if a test has failed and says so, hung if the

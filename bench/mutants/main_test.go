@@ -19,7 +19,7 @@ func TestResults(t *testing.T) {
 		"bench/mutants/add.txt": `# A comment.
 
 dies
-file add.go
+in .
 test ./...
 -	return a + b
 +	return a - b
