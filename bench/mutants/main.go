@@ -19,17 +19,23 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
-func main() { os.Exit(command(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(command(ctx, os.Args[1:], os.Stdout, os.Stderr)) //nolint:gocritic // nothing depends on stop
+}
 
 // command is main with everything handed over. It returns the exit code.
-func command(args []string, out, log io.Writer) int {
+func command(ctx context.Context, args []string, out, log io.Writer) int {
 	flags := flag.NewFlagSet("mutants", flag.ContinueOnError)
 	flags.SetOutput(log)
 	only := flags.String("only", "", "a `regexp` that the names of the mutants match")
@@ -37,7 +43,6 @@ func command(args []string, out, log io.Writer) int {
 	list := flags.Bool("list", false, "list the mutants")
 	limit := flags.Duration("limit", 3*time.Minute, "how long the tests of one mutant may take")
 	quick := flags.Bool("quick", false, "leave out the tests of the unchanged tree, which have to pass first")
-	dir := flags.String("dir", "", "`folder` for the copy, which is kept (default a temporary one)")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
@@ -67,14 +72,12 @@ func command(args []string, out, log io.Writer) int {
 			all[i].tests = []string{*with}
 		}
 	}
-	t := tree{dir: *dir, limit: *limit, quick: *quick}
-	if t.dir == "" {
-		if t.dir, err = os.MkdirTemp("", "mutants-"); err != nil {
-			fmt.Fprintln(log, "mutants:", err)
-			return 2
-		}
-		defer func() { _ = os.RemoveAll(t.dir) }()
+	t := tree{ctx: ctx, limit: *limit, quick: *quick}
+	if t.dir, err = os.MkdirTemp("", "mutants-"); err != nil {
+		fmt.Fprintln(log, "mutants:", err)
+		return 2
 	}
+	defer func() { _ = os.RemoveAll(t.dir) }()
 	if err := t.copy(".."); err != nil {
 		fmt.Fprintln(log, "mutants:", err)
 		return 2
@@ -84,6 +87,7 @@ func command(args []string, out, log io.Writer) int {
 
 // tree is the copy in which one mutant at a time is tried.
 type tree struct {
+	ctx   context.Context //nolint:containedctx // of the whole program
 	dir   string
 	limit time.Duration
 	quick bool
@@ -104,7 +108,7 @@ func (t *tree) copy(root string) error {
 		if err == nil {
 			err = os.MkdirAll(filepath.Dir(to), 0o755)
 		}
-		if old, failed := os.ReadFile(to); err == nil && (failed != nil || !bytes.Equal(old, content)) {
+		if err == nil {
 			err = os.WriteFile(to, content, 0o755) //nolint:gosec // scripts are among the files
 		}
 		if err != nil {
@@ -143,6 +147,10 @@ func (t *tree) tryAll(all []mutant, out, log io.Writer) int {
 	for i, m := range all {
 		start := time.Now()
 		result, by := t.try(m)
+		if t.ctx.Err() != nil {
+			fmt.Fprintln(log, "mutants: interrupted")
+			return 2
+		}
 		counts[result]++
 		fmt.Fprintf(out, "%3d/%d %3.0fs  %-14s  %-70s  %s\n", i+1, len(all), time.Since(start).Seconds(), result, m.name, by)
 	}
@@ -203,7 +211,7 @@ func (t *tree) find(m mutant) (file string, whole []byte, err error) {
 // test runs go test. The result is killed if a test has failed and says so, hung if the
 // time limit has ended it.
 func (t *tree) test(args string) (result, by string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*t.limit) // for what go test cannot end itself, and for compiling
+	ctx, cancel := context.WithTimeout(t.ctx, 2*t.limit) // for what go test cannot end itself, and for compiling
 	defer cancel()
 	all := strings.Fields(args)
 	at := 0
