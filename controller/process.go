@@ -21,8 +21,8 @@ type starting struct {
 	ended      chan struct{}    // closed when starting no longer hears the signals
 }
 
-// Starting has signals heard from now on, and not only from Run's start, and returns
-// a context for opening what the process needs. It returns at once.
+// Starting makes the controller hear signals from now on, and not only from Run's start, and
+// returns a context for opening what the process needs. It returns at once.
 //
 //	ctx := ctl.Starting(context.Background())
 //	if err := open(ctx, ctl); err != nil { // ctl.Add of a closer for each thing opened
@@ -30,18 +30,18 @@ type starting struct {
 //	}
 //	os.Exit(ctl.Run(context.Background()).ExitCode())
 //
-// The context has the values of ctx and ends with it, or with the first trigger, with
-// its cause; once Run has begun only ctx ends it. A signal triggers: Run then starts
-// nothing and closes what is open; a Fail that comes because of it changes nothing.
-// Further signals mean what they mean in Run (see [ForceOn]), but there is nothing yet to
-// force: until Run one that forces does what the platform does by default. So does every
-// signal from trigger + Total on: they end a process that hangs as it opens something. If
-// the signals come from a channel, one that forces takes effect in Run.
+// The context has the values of ctx. It ends with ctx, or with the first trigger and its cause;
+// once Run has begun only ctx ends it. A signal triggers: Run then starts nothing and closes
+// what is open. A Fail that follows from that changes nothing.
 //
-// Signals are those that were set when Starting is first called; to set others later is
-// an error from Add. After Run has begun, with a nil ctx, or in a testing/synctest bubble
-// (see [WithSignals]) the context has ended. If
-// Run is never called, two goroutines are left.
+// Further signals mean what they mean in Run (see [ForceOn]), but before Run there is nothing
+// to force: a signal that forces does what the platform does by default. So does every signal
+// from trigger + Total on, so that a signal can end a process that hangs as it opens something.
+// If the signals come from a channel, one that forces takes effect in Run.
+//
+// The signals are those that were set when Starting is first called; to set others later is an
+// error from Add. The context has ended already if Run has begun, if ctx is nil, or in a
+// testing/synctest bubble (see [WithSignals]). If Run is never called, two goroutines are left.
 func (c *Controller) Starting(ctx context.Context) context.Context {
 	if ctx == nil {
 		return over(context.Background(), errors.New("controller: Starting was given a nil context"))
