@@ -26,8 +26,8 @@ import (
 // It is for gRPC: a handshake is over when the server resets the deadline that it
 // has set for it, which *grpc.Server and *xds.GRPCServer do. Credentials that set and
 // reset a deadline of their own in their handshake are taken for the server, and a
-// peer that then says nothing holds GracefulStop as it would without the Listener;
-// not so if they are given to [Credentials]. All methods may be called concurrently.
+// peer that then says nothing holds GracefulStop as it would without the Listener.
+// [Credentials] prevents that. All methods may be called concurrently.
 type Listener struct {
 	set           *connset.Set
 	handshakeTime time.Duration
@@ -45,11 +45,10 @@ type Listener struct {
 // ListenerOption configures a [Listener].
 type ListenerOption func(*Listener)
 
-// HandshakeTime is how long connections that are in their handshake when the
-// listener is closed may still take, counted from then. It is more than zero; the
-// default is one second. GracefulStop lasts that long if a peer says nothing, and
-// clients are sent their GOAWAY only then; so under a controller at most half of the time
-// to the timer is used.
+// HandshakeTime sets how long connections that are in their handshake when the listener is
+// closed may still take, counted from then. It must be positive; the default is one second. If
+// a peer says nothing, GracefulStop lasts that long, and clients get their GOAWAY only then. So
+// under a controller at most half of the time to the timer is used.
 func HandshakeTime(d time.Duration) ListenerOption {
 	return func(l *Listener) {
 		if d <= 0 {
@@ -84,9 +83,8 @@ func (l *Listener) checkUnit(what string, d time.Duration) {
 	}
 }
 
-// WrapListener returns a Listener that accepts what lis accepts, and closes lis
-// when it is closed. What is wrong with the arguments is an error from Accept, and from
-// controller.New.
+// WrapListener returns a Listener that accepts what lis accepts, and closes lis when it is
+// closed. Wrong arguments are an error from Accept, and from controller.New.
 func WrapListener(lis net.Listener, opts ...ListenerOption) *Listener {
 	l := &Listener{handshakeTime: time.Second, userTimeout: 20 * time.Second}
 	if foreign.IsNil(lis) {
@@ -121,8 +119,8 @@ func (l *Listener) problems() error {
 // isZero reports whether the Listener was not made by WrapListener.
 func (l *Listener) isZero() bool { return l.set == nil }
 
-// Accept blocks until there is a connection or Close is called, and returns
-// net.ErrClosed then. An Accept of the listener inside that panics is an error.
+// Accept blocks until there is a connection, or until Close is called, and then returns
+// net.ErrClosed. If Accept of the listener inside panics, that is an error.
 func (l *Listener) Accept() (net.Conn, error) {
 	if err := l.problems(); err != nil {
 		return nil, err
@@ -145,11 +143,11 @@ func (l *Listener) limitAcks(c net.Conn) {
 	}
 }
 
-// Close makes Accept return and closes the listener inside. It waits at most 0.2 s for
-// that, and only for one of package net. A listener whose descriptor was taken with
-// File().Fd() is closed, too. The file of a unix socket is removed with it, unless it is
-// another socket's by then. Connections that are past their handshake stay. A second call
-// does nothing. Close returns nil.
+// Close makes Accept return and closes the listener inside. It waits at most 0.2 s for that,
+// and only for a listener of package net. It closes a listener even if its descriptor was taken
+// with File().Fd(). It removes the file of a unix socket, unless that has become another
+// socket's. Connections that are past their handshake stay open. A second call does nothing.
+// Close returns nil.
 func (l *Listener) Close() error {
 	if l.isZero() {
 		return nil

@@ -64,11 +64,11 @@ func WithListener(lis net.Listener) Option {
 	}
 }
 
-// WithReady says that the server accepts work once the channel is closed, and not when
-// Accept is called. An xds server accepts connections and closes them until its
-// configuration has come, so close the channel when its serving mode is SERVING for the
-// first time, in the callback given to xds.ServingModeCallback. A nil channel is an error
-// from controller.New.
+// WithReady makes the server count as accepting work once the channel is closed, instead of
+// when Accept is called. An xds server accepts connections and closes them until its
+// configuration has come. So close the channel when its serving mode is SERVING for the first
+// time, in the callback given to xds.ServingModeCallback. A nil channel is an error from
+// controller.New.
 func WithReady(ready <-chan struct{}) Option {
 	return func(s *Server) {
 		if ready == nil {
@@ -81,8 +81,8 @@ func WithReady(ready <-chan struct{}) Option {
 	}
 }
 
-// WithUnaryContexts gives every unary RPC a context of its own, which ends at the timer
-// with the cause lastcall.ErrTimer, as do contexts that a handler derives from it.
-// Without it context.Cause returns context.Canceled in unary handlers, as the context is
-// grpc's. Streams always have one. The price is in docs/hazards.md.
+// WithUnaryContexts gives every unary RPC a context of its own. It ends at the timer with the
+// cause lastcall.ErrTimer, and so do contexts that a handler derives from it. Without this
+// option a unary handler has grpc's context, for which context.Cause returns context.Canceled.
+// Streams always have a context of their own. What it costs is in docs/hazards.md.
 func WithUnaryContexts() Option { return func(s *Server) { s.ownContexts = true } }
