@@ -137,7 +137,7 @@ func (c *Controller) heard(config config) (s *starting, err error) {
 	return s, err
 }
 
-// process is what there is one of in a process, as package os/signal is.
+// process is the state of which a process has one, because package os/signal has one.
 var process struct {
 	sync.Mutex
 	released []*signals     // of runs that are over, until they are given back
@@ -261,13 +261,15 @@ func inBubble() bool {
 	return true
 }
 
-// hearPipes has writes to a standard output or error that has no reader left fail, from now
-// on. Without it package os ends the process at the first one (SIGPIPE), and what has to be
-// closed stays open. With a trigger it keeps that until the process ends: what is written after
-// Run must not change the exit code. Before, it is for a moment only. Ctrl-C on `srv | tee` ends
-// tee as well, and the server may write between that and the instant in which it hears its own
-// signal. Who reads the channel calls pipeBroke. It is nil where such writes never end the
-// process.
+// hearPipes makes writes to a standard output or error that has no reader left fail from now
+// on. Without it package os ends the process at the first such write (SIGPIPE), and what has to
+// be closed stays open.
+//
+// With a trigger (keep) that holds until the process ends: what is written after Run must not
+// change the exit code. Before the trigger it holds for a moment only: Ctrl-C on `srv | tee`
+// ends tee as well, and the server may write between that and the instant in which it hears its
+// own signal. Whoever reads from the channel calls pipeBroke. The channel is nil where such
+// writes never end the process.
 func hearPipes(keep bool) <-chan os.Signal {
 	if brokenPipe == 0 || inBubble() || !keep && signal.Ignored(brokenPipe) { // what was ignored would not be afterwards
 		return nil

@@ -9,8 +9,8 @@ import (
 	"github.com/lastcall-go/lastcall/fsm"
 )
 
-// Version is the version of the JSON of a report, in its key version. It is raised when
-// a reader of the one before would misread it; keys are added without that.
+// Version is the version of a report's JSON, in its key "version". It is raised when a reader
+// of the version before would misread the new one. A new key does not raise it.
 const Version = 1
 
 type jsonReport struct {
