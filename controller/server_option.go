@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
@@ -300,25 +299,14 @@ var errElsewhere = errors.New("the server has closed its listener: other code ca
 // RPCs have ended. Until then the process would be ready, and would accept no connection.
 type onListener struct {
 	*connset.Listener
-	failed   atomic.Bool   // Accept has returned an error, for which the server may close it as well
 	returned chan struct{} // closed when Serve has returned
 }
 
 func newOnListener(lis net.Listener) *onListener {
-	calls := new(foreign.Calls)
 	return &onListener{
 		returned: make(chan struct{}),
-		Listener: connset.NewListener(lis, "controller", calls, connset.Hooks{Late: func(late net.Conn) {
-			calls.Run("net.Conn.Close", func() { _ = late.Close() }) // nothing has seen it
-		}}),
+		Listener: connset.NewListener(lis, "controller", new(foreign.Calls), connset.Hooks{}),
 	}
-}
-
-// Accept is that of the listener inside.
-func (l *onListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	l.failed.Store(err != nil && !l.Closed())
-	return c, err
 }
 
 // closedByServer blocks until the server has closed the listener, and has not returned from
@@ -334,7 +322,7 @@ func (l *onListener) closedByServer(over <-chan struct{}) bool {
 	defer limit.Stop()
 	select {
 	case <-limit.C:
-		return !l.failed.Load()
+		return !l.Failed() // for which the server closes it as well
 	case <-l.returned:
 	case <-over:
 	}

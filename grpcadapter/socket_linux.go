@@ -7,10 +7,13 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/mem"
 
 	"github.com/lastcall-go/lastcall/internal/connset"
+	"github.com/lastcall-go/lastcall/internal/sock"
 )
 
 // socket is a connection of package net with a descriptor.
@@ -103,3 +106,13 @@ func (p *poller) release() {
 
 // reset keeps nothing alive until the next call.
 func (p *poller) reset() { p.pool, p.buf, p.n, p.err = nil, nil, 0, 0 }
+
+// setUserTimeout sets TCP_USER_TIMEOUT, to a millisecond at least. What is no TCP
+// socket stays as it is.
+func setUserTimeout(c net.Conn, d time.Duration) {
+	ms := int(min((d+time.Millisecond-1)/time.Millisecond, math.MaxInt32))
+	sock.Control(c, func(fd uintptr) {
+		// The connection serves as well without: an error is no reason to lose it.
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, ms)
+	})
+}
