@@ -21,7 +21,7 @@ func WithObserver(name string, observe func(report.Step)) Option {
 	if observe != nil {
 		o.observe = func(s report.Step) error { observe(s); return nil }
 	}
-	return register(o.add)
+	return register(func(c *config) { c.observe(o) })
 }
 
 // WithLog registers a log: a function that is given a [report.Line] for the cause, for each
@@ -39,7 +39,7 @@ func WithLog(name string, write func(report.Line) error) Option {
 	if write != nil {
 		o.observe = func(s report.Step) error { return write(s.Line()) }
 	}
-	return register(o.add)
+	return register(func(c *config) { c.observe(o) })
 }
 
 // Monitor is an observer that can also ask the controller at any time, as metrics do.
@@ -61,7 +61,7 @@ func WithMonitor(name string, m Monitor) Option {
 		}
 		o := observerConfig{op: report.OpObserve, name: name, attach: m.Attach}
 		o.observe = func(s report.Step) error { m.Observe(s); return nil }
-		o.add(c)
+		c.observe(o)
 	})
 }
 
@@ -74,8 +74,8 @@ type observerConfig struct {
 	attach  func(*Controller) error // of a Monitor
 }
 
-// add adds an observer. Its label is made here, as the first line may wait for it.
-func (o observerConfig) add(c *config) {
+// observe adds an observer. Its label is made here, as the first line may wait for it.
+func (c *config) observe(o observerConfig) {
 	o.label = stacks.Of(context.Background(), report.Step{Op: o.op, Name: o.name}.Subject())
 	c.observers = append(c.observers, o)
 }
