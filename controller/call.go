@@ -30,6 +30,9 @@ type call struct {
 	ends  time.Time     // when the loop ends ctx
 	ctx   *stepContext  // of a step; nil: it has none
 	then  func(result)  // what the loop does with the result, before it is told
+	fn    func() error
+	label context.Context // of its goroutine
+	next  func() []*call  // what that does when fn has returned; nil: nothing
 }
 
 // ended reports whether the call has returned, without panic or Goexit.
@@ -115,41 +118,71 @@ func (r *run) call(op report.Op, name string, fn func() error, then func(result)
 
 // callAfter is call for one that begins after another one has begun.
 func (r *run) callAfter(before *call, op report.Op, name string, fn func() error, then func(result)) *call {
-	c := r.begin(before, op, name, fn, then)
-	r.record.add(c.step)
-	begins := *c.step
-	begins.Kind = report.KindBegin
-	r.tell(begins)
+	c := r.newCall(op, name, fn, then)
+	r.launch(before, c)
+	r.tellBegin(c)
 	return c
 }
 
-// begin is callAfter without a step in the report: it is for questions to user code.
-func (r *run) begin(before *call, op report.Op, name string, fn func() error, then func(result)) *call {
+// newCall returns a call that is still to be started.
+func (r *run) newCall(op report.Op, name string, fn func() error, then func(result)) *call {
 	step := r.newStep(report.KindCall, name)
 	step.Op = op
-	c := &call{step: step, since: step.Start, begun: make(chan struct{}), then: then}
+	return &call{step: step, since: step.Start, begun: make(chan struct{}), fn: fn, then: then, label: r.labelled(op, name)}
+}
+
+// launch starts a call. It begins after another one has begun, unless that is nil.
+func (r *run) launch(before, c *call) {
 	r.calls = append(r.calls, c)
-	label := r.labelled(op, name)
 	go func() {
 		if before != nil {
 			<-before.begun // for which that waits in the same way: no user code is among it
 		}
-		close(c.begun)
-		pprof.SetGoroutineLabels(label)
-		guard(fn, func(res result) {
-			res.call, res.order = c, r.order.Add(1)
-			r.inbox.put(res)
-		})
+		r.do(c)
 	}()
+}
+
+// do makes a call on the calling goroutine, leaves the result for the loop, and goes on with
+// the calls that are next, the first of them on the same goroutine.
+func (r *run) do(c *call) {
+	close(c.begun)
+	pprof.SetGoroutineLabels(c.label)
+	guard(c.fn, func(res result) {
+		res.call, res.order = c, r.order.Add(1)
+		r.inbox.put(res)
+	})
+	if c.next != nil {
+		for i, next := range slices.Backward(c.next()) {
+			if i > 0 {
+				go r.do(next)
+			} else {
+				r.do(next)
+			}
+		}
+	}
+}
+
+// tellBegin puts a call into the report, and tells that it begins.
+func (r *run) tellBegin(c *call) {
+	r.record.add(c.step)
+	begins := *c.step
+	begins.Kind = report.KindBegin
+	r.tell(begins)
+}
+
+// ask starts a question, and returns it.
+func (r *run) ask(op report.Op, name string, fn, then func()) *call {
+	c := r.question(op, name, fn, then)
+	r.launch(nil, c)
 	return c
 }
 
-// ask starts a call that is reported only if it fails or takes too long. The loop runs
+// question returns a call that is reported only if it fails or takes too long. The loop runs
 // then if it has returned well and in time. What fn leaves for then may be plain
 // variables: the inbox is between the two.
-func (r *run) ask(op report.Op, name string, fn, then func()) *call {
+func (r *run) question(op report.Op, name string, fn, then func()) *call {
 	var c *call
-	c = r.begin(nil, op, name, func() error { fn(); return nil }, func(res result) {
+	c = r.newCall(op, name, func() error { fn(); return nil }, func(res result) {
 		if res.result == report.ResultOK && !c.told {
 			then()
 		}

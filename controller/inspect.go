@@ -28,19 +28,25 @@ func (r *run) inspect(servers []*server, atTimer bool, then func(*server, []last
 		var work []lastcall.Work
 		c := r.ask(report.OpInFlight, s.name, func() {
 			defer func() { busy(slices.ContainsFunc(work, interrupted)) }()
-			work = slices.Clone(s.full.InFlight())
-			for i := range work {
-				work[i].Server = s.name
-				if r.config.see.noPeers {
-					work[i].Peer, work[i].Path = "", ""
-				}
-			}
+			work = r.workOf(s)
 		}, func() { then(s, work) })
 		s.inFlight = c
 		if atTimer {
 			s.asked = c
 		}
 	}
+}
+
+// workOf asks a server for its work.
+func (r *run) workOf(s *server) []lastcall.Work {
+	work := slices.Clone(s.full.InFlight())
+	for i := range work {
+		work[i].Server = s.name
+		if r.config.see.noPeers {
+			work[i].Peer, work[i].Path = "", ""
+		}
+	}
+	return work
 }
 
 // inspectInFlight tells observers what is in flight now, even if the shutdown is further
@@ -112,16 +118,36 @@ func (r *run) tellHeld(server string, connections []string, idle bool) {
 	r.tell(*step)
 }
 
-// inspectAtEnd has the report filled with what became of the work, and with what the
-// servers note.
+// questionsAtEnd returns what a server is asked last: what became of its work, and what it
+// notes.
+func (r *run) questionsAtEnd(s *server) []*call {
+	if s.full == nil {
+		return nil
+	}
+	var work []lastcall.Work
+	var notes []string
+	all := []*call{
+		r.question(report.OpInFlight, s.name, func() { work = r.workOf(s) }, func() { s.work = work }),
+		r.question(report.OpNotes, s.name, func() { notes = slices.Clone(s.full.Notes()) }, func() { s.notes = notes }),
+	}
+	for _, c := range all {
+		c.grace = answerTime
+	}
+	return all
+}
+
+// inspectAtEnd has the report filled with what servers answer to these. What was answered
+// where GracefulStop has returned will do if that was just now.
 func (r *run) inspectAtEnd(servers []*server) {
-	r.inspect(servers, false, func(s *server, work []lastcall.Work) { s.work = work })
 	for _, s := range servers {
-		if s.full == nil {
-			continue
+		old := r.outcome != report.OutcomeDrained || time.Since(s.graceful.end()) >= grace
+		if old {
+			s.work, s.notes = nil, nil
 		}
-		var notes []string
-		s.inFlight.grace = answerTime
-		r.ask(report.OpNotes, s.name, func() { notes = slices.Clone(s.full.Notes()) }, func() { s.notes = notes }).grace = answerTime
+		for i, c := range r.questionsAtEnd(s) {
+			if s.asksAtEnd == nil || old && s.asksAtEnd[i].over {
+				r.launch(nil, c)
+			}
+		}
 	}
 }

@@ -33,13 +33,14 @@ type server struct {
 	stopBegan   atomic.Int64 // the place of Stop's call in the run's order; 0: it has not begun
 	accepts     atomic.Bool
 
-	asked    *call           // InFlight at the timer; nil: it is not called
-	inFlight *call           // the question that was asked last
-	seen     []lastcall.Work // what it told for progress
-	told     time.Time       // of what instant it has told its work in flight
-	work     []lastcall.Work // what InFlight returned at its end
-	notes    []string        // what Notes returned
-	idle     []string        // the connections of idle peers at the timer, if there was nothing else
+	asked     *call           // InFlight at the timer; nil: it is not called
+	inFlight  *call           // the question that was asked last
+	seen      []lastcall.Work // what it told for progress
+	told      time.Time       // of what instant it has told its work in flight
+	work      []lastcall.Work // what InFlight returned at its end
+	notes     []string        // what Notes returned
+	asksAtEnd []*call         // for these two, where its GracefulStop has returned; nil: not there
+	idle      []string        // the connections of idle peers at the timer, if there was nothing else
 }
 
 // hasLost reports whether some of the server's work did not end by itself.
@@ -137,15 +138,45 @@ func (r *run) release() {
 	})
 }
 
-// gracefulStop calls GracefulStop on a server, if that was not done before.
+// gracefulStop calls GracefulStop on a server, if that was not done before. If nothing else
+// is up when that returns, the server is asked there and then what became of its work, and
+// not once more when the loop has heard of it.
 func (r *run) gracefulStop(s *server) {
 	if s.graceful != nil {
 		return
 	}
-	s.graceful = r.call(report.OpGracefulStop, s.name, func() error { s.server.GracefulStop(); return nil }, func(result) {
+	questions := r.questionsAtEnd(s)
+	asks := false
+	s.graceful = r.newCall(report.OpGracefulStop, s.name, func() error {
+		s.server.GracefulStop()
+		asks = !s.last && r.up.Add(-1) == 0 && s.stopBegan.Load() == 0
+		return nil
+	}, func(result) {
 		r.release()
 		r.endCancel(s)
+		if asks {
+			r.adopt(s, questions)
+		}
 	})
+	s.graceful.next = func() []*call {
+		if !asks {
+			return nil
+		}
+		return questions
+	}
+	r.launch(nil, s.graceful)
+	r.tellBegin(s.graceful)
+}
+
+// adopt takes over the questions that were asked where GracefulStop has returned.
+func (r *run) adopt(s *server, questions []*call) {
+	s.asksAtEnd = questions
+	for _, c := range questions {
+		step := r.newStep(report.KindCall, s.name)
+		step.Op, step.Start = c.step.Op, s.graceful.end()
+		c.step, c.since = step, step.Start
+	}
+	r.calls = append(r.calls, questions...)
 }
 
 // endCancel ends the context of Cancel if GracefulStop has returned: what Cancel waits for.
@@ -189,7 +220,9 @@ func (r *run) startWorker(w *worker) {
 	var claim, work context.Context
 	work, w.stopWork = context.WithCancelCause(r.labelled(report.OpWork, w.name))
 	claim, w.stopClaim = context.WithCancelCause(work)
+	r.up.Add(1)
 	w.call = r.call(report.OpWork, w.name, func() error {
+		defer r.up.Add(-1)
 		err := w.run(claim, work)
 		told := claim.Err() != nil || r.outer.Err() != nil // claim ends with work
 		if failed := (*lastcall.FailedError)(nil); err != nil && told && !errors.As(err, &failed) {

@@ -218,8 +218,9 @@ func (r *run) describeCause(cause error) {
 		return
 	}
 	r.record.causeDue = earlier(time.Now().Add(tellTime), r.share(2)()) // observers need time, too
-	c := r.begin(nil, report.OpText, "cause", func() error { return cause }, func(res result) { r.tellCause(res.text) })
+	c := r.newCall(report.OpText, "cause", func() error { return cause }, func(res result) { r.tellCause(res.text) })
 	c.quiet = true
+	r.launch(nil, c)
 }
 
 // giveUpCause has the cause told without its text.

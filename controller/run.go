@@ -52,6 +52,7 @@ type run struct {
 	calls   []*call
 	endings endings      // contexts that will end
 	ending  atomic.Int32 // goroutines of beside
+	up      atomic.Int64 // servers whose GracefulStop has not returned, and workers
 	order   atomic.Int64 // counts the calls of Stop that begin, and what comes back, as it happens
 	cutAny  bool         // phase cut has closed a connection
 	idle    bool         // the timer has found only idle peers
@@ -83,6 +84,7 @@ func newRun(ctx context.Context, c *Controller, config config, heard heard) *run
 		begun:      time.Now(),
 	}
 	r.addMembers()
+	r.up.Store(int64(len(r.servers)))
 	r.record = newRecord(config, c.machine.State(), r.inbox.poke)
 	r.warnOfParent(heard.background)
 	return r
