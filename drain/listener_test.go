@@ -138,17 +138,14 @@ func TestClosedListenerIsNotReady(t *testing.T) {
 	inner.Close()
 	g := drain.New()
 	lis := g.Listen(inner)
-	r, err := controller.New(usual, controller.WithServer("g", g), controller.WithSignals())
+	ctl, err := controller.New(usual, controller.WithServer("g", g), controller.WithSignals())
 	if err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan report.Report)
-	go func() { ended <- r.Run(t.Context()) }()
+	g.Attach(ctl)
 	if _, err := lis.Accept(); err == nil {
 		t.Error("Accept has returned a connection")
 	}
-	r.Shutdown(nil)
-	<-ended
 	select {
 	case <-g.Accepting():
 		t.Error("the group is ready")
