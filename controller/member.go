@@ -15,21 +15,17 @@ import (
 // member is a server or a worker: what others can stand After.
 type member interface {
 	hasEnded() bool
-	// standsAfter returns those that have to end first.
-	standsAfter() []member
+	registered() *memberConfig
 }
 
 // server is a registered server and the calls that were made of it.
 type server struct {
 	serverConfig
-	waitsFor    []member // those it stands After: they end first
-	attaching   *call
 	serving     *call // nil: another goroutine serves it
-	elsewhere   bool  // the same
 	graceful    *call
 	cancelling  *call        // nil: Cancel was not called
 	uncancelled bool         // Cancel is to be called, if the server is not gone by then
-	turn        int          // when that is done at the latest, in parts of the phase
+	turn        int          // when that is done at the latest, in parts of the phase; the first is 1
 	stopBegan   atomic.Int64 // the place of Stop's call in the run's order; 0: it has not begun
 	accepts     atomic.Bool
 
@@ -56,15 +52,11 @@ func (s *server) wasStopped() bool { return report.Sum(s.work).Cut > 0 }
 // worker is a registered worker and the call that runs it.
 type worker struct {
 	workerConfig
-	waitsFor  []member // those it stands After: they end first
 	call      *call
 	stopClaim context.CancelCauseFunc
 	stopWork  context.CancelCauseFunc
 	claimOver bool
 }
-
-func (s *server) standsAfter() []member { return s.waitsFor }
-func (w *worker) standsAfter() []member { return w.waitsFor }
 
 // hasEnded reports whether GracefulStop and Serve have returned: that is the end of a
 // server in G3.
@@ -87,45 +79,35 @@ func refuses(s *server) bool { return !s.accepts.Load() }
 func (r *run) addMembers() {
 	byName := map[string]member{}
 	for _, c := range r.config.servers {
-		s := &server{serverConfig: c, elsewhere: c.serve == nil}
+		s := &server{serverConfig: c}
 		byName[s.name] = s
 		if s.last {
 			r.lasts = append(r.lasts, s)
-		} else {
-			r.servers = append(r.servers, s)
+			continue
 		}
+		r.servers, r.waiting = append(r.servers, s), append(r.waiting, s)
 	}
 	for _, c := range r.config.workers {
 		w := &worker{workerConfig: c}
 		byName[w.name] = w
-		r.workers = append(r.workers, w)
+		r.workers, r.waiting = append(r.workers, w), append(r.waiting, w)
 	}
-	named := func(names []string) (all []member) {
-		for _, name := range names {
-			all = append(all, byName[name])
-		}
-		return all
-	}
-	for _, s := range r.servers {
-		if s.waitsFor = named(s.after); len(s.waitsFor) > 0 {
-			r.waiting = append(r.waiting, s)
-		}
-	}
-	for _, w := range r.workers {
-		if w.waitsFor = named(w.after); len(w.waitsFor) > 0 {
-			r.waiting = append(r.waiting, w)
+	for _, m := range r.waiting {
+		c := m.registered()
+		for _, name := range c.after {
+			c.waitsFor = append(c.waitsFor, byName[name])
 		}
 	}
 }
 
-// release tells the members to end whose time to wait for others is over, once the
-// drain has begun.
+// release tells the members to end that wait for no other one any more, in the order of
+// registration, servers first. Before the drain it does nothing.
 func (r *run) release() {
 	if r.machine.State() == fsm.Serving {
 		return
 	}
 	r.waiting = slices.DeleteFunc(r.waiting, func(m member) bool {
-		if slices.ContainsFunc(m.standsAfter(), func(other member) bool { return !other.hasEnded() }) {
+		if slices.ContainsFunc(m.registered().waitsFor, func(other member) bool { return !other.hasEnded() }) {
 			return false
 		}
 		switch m := m.(type) {
@@ -164,8 +146,7 @@ func (r *run) gracefulStop(s *server) {
 		}
 		return questions
 	}
-	r.launch(nil, s.graceful)
-	r.tellBegin(s.graceful)
+	r.launch(s.graceful)
 }
 
 // adopt takes over the questions that were asked where GracefulStop has returned.
@@ -230,7 +211,7 @@ func (r *run) startWorker(w *worker) {
 		}
 		return err
 	}, func(res result) {
-		r.end(func() { w.stopWork(nil) })
+		r.beside(func() { w.stopWork(nil) })
 		obeyed := res.result == report.ResultOK && res.err != nil
 		if (res.result != report.ResultOK || w.endsProcess) && !obeyed && !w.claimOver {
 			r.endedByItself(report.OpWork, w.name, res)
@@ -246,7 +227,7 @@ func (r *run) endClaim(w *worker) {
 	}
 	w.claimOver = true
 	if w.stopClaim != nil {
-		r.end(func() { w.stopClaim(lastcall.ErrClaim) })
+		r.beside(func() { w.stopClaim(lastcall.ErrClaim) })
 	}
 }
 
@@ -254,7 +235,7 @@ func (r *run) endClaim(w *worker) {
 func (r *run) endWork(w *worker, cause error) {
 	w.claimOver = true
 	if w.stopWork != nil {
-		r.end(func() { w.stopWork(cause) })
+		r.beside(func() { w.stopWork(cause) })
 	}
 }
 

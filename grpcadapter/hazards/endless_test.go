@@ -556,6 +556,32 @@ func TestHazard16_Spread(t *testing.T) {
 	})
 }
 
+// Endless streams of a server that stands After others end as the drain begins, and not when its
+// turn has come: what it waits for may have such a stream open.
+func TestHazard16_After(t *testing.T) {
+	inVirtualTime(t, "lastcall", func(t *testing.T, _ <-chan struct{}) {
+		n := memory()
+		g := grpcadapter.New(n.Listener)
+		services(nil).register(g.NewServer(n.options...))
+		ended := make(chan struct{})
+		ctl := controllerOf(t, usual(), controller.WithServer("grpc", g, controller.After("gateway")),
+			controller.WithWorker("gateway", func(context.Context, context.Context) error { <-ended; return nil }))
+		var r report.Report
+		run := start(func() error { r = ctl.Run(context.Background()); return nil })
+		<-ctl.Serving()
+		open := openReflection(t, n.client(t)).pending
+		synctest.Wait()
+		go func() {
+			<-open.done
+			close(ended)
+		}()
+		ctl.Shutdown(nil)
+		_ = run.result()
+		wantEnd(t, r, report.OutcomeDrained, 0)
+		wantLeaving(t, "a reflection stream", open.result())
+	})
+}
+
 // Row 16 with WithRetryPushback: the trailer goes with every status that the shutdown
 // causes, and with no other.
 func TestHazard16_RetryPushback(t *testing.T) {

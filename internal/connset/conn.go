@@ -28,9 +28,8 @@ type Conn struct {
 	state    atomic.Uint32 // of the bits below
 
 	// guarded by the set's mutex
-	handshaking bool
-	gone        bool          // Close of the connection inside has returned
-	done        chan struct{} // see Done; nil as long as no caller has asked for it
+	gone bool          // Close of the connection inside has returned
+	done chan struct{} // see Done; nil as long as no caller has asked for it
 }
 
 const (
@@ -39,6 +38,7 @@ const (
 	closing               // it is not open any more; set with the set's mutex held
 	cut                   // see WasCut; set with closing
 	reached               // see Reached
+	shaking               // it is in its handshake; changed with the set's mutex held
 )
 
 // NetConn returns the connection as the listener returned it.
@@ -81,6 +81,9 @@ func (c *Conn) Done() <-chan struct{} {
 	return c.done
 }
 
+// Handshaking reports whether the connection is in its handshake.
+func (c *Conn) Handshaking() bool { return c.state.Load()&shaking != 0 }
+
 // HandshakeOver ends the handshake, and reports whether the connection is open. It is
 // false if the handshake was too late: then the connection was cut.
 func (c *Conn) HandshakeOver() bool {
@@ -101,10 +104,10 @@ func (c *Conn) HandshakeAgain() {
 	s := c.set
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.Closing() || c.handshaking {
+	if c.Closing() || c.Handshaking() {
 		return
 	}
-	c.handshaking = true
+	c.state.Or(shaking)
 	s.counts.Handshaking++
 	s.arm()
 }

@@ -125,7 +125,7 @@ func (s *Set) Admit(inner net.Conn) net.Conn {
 		s.opts.Calls.Run(CallCloseConn, c.close) // starts a goroutine, and returns
 		return nil
 	}
-	c.handshaking = true
+	c.state.Or(shaking)
 	s.counts.Open++
 	s.counts.Handshaking++
 	return c.outside
@@ -172,7 +172,7 @@ func (s *Set) CutHandshakes(silentFor time.Duration) {
 	var cut []*Conn
 	for c := range s.conns {
 		spared := silentFor > 0 && (c.Heard() || time.Since(s.made)-c.accepted < silentFor)
-		if c.handshaking && !spared && s.leave(c) {
+		if c.Handshaking() && !spared && s.leave(c) {
 			cut = append(cut, c)
 		}
 	}
@@ -283,8 +283,8 @@ func (s *Set) leave(c *Conn) bool {
 
 // shaken ends the handshake of a connection. The mutex is held, and settle comes next.
 func (s *Set) shaken(c *Conn) {
-	if c.handshaking {
-		c.handshaking = false
+	if c.Handshaking() {
+		c.state.And(^uint32(shaking))
 		s.counts.Handshaking--
 	}
 }

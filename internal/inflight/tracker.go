@@ -139,7 +139,7 @@ func (t *Tracker[T]) Release(x T) {
 	last := first && t.Stage() >= Draining && t.running.Add(-1) == 0
 	sh.mu.Unlock()
 	if first {
-		t.poke()
+		t.Poke()
 	}
 	if last {
 		t.trySeal()
@@ -174,7 +174,7 @@ func (t *Tracker[T]) End(x T, fate Fate) {
 	}
 	sh.mu.Unlock()
 	if stage >= Draining {
-		t.poke()
+		t.Poke()
 	}
 	if last {
 		t.trySeal()
@@ -200,7 +200,7 @@ func (t *Tracker[T]) Enter(next Stage) {
 	t.lock()
 	t.enter(next)
 	t.unlock()
-	t.poke()
+	t.Poke()
 }
 
 // enter is Enter with all shards locked.
@@ -269,7 +269,8 @@ func (t *Tracker[T]) trySeal() {
 // receiver.
 func (t *Tracker[T]) Changed() <-chan struct{} { return t.changed }
 
-func (t *Tracker[T]) poke() {
+// Poke has Changed have an element, for what else its receiver waits for.
+func (t *Tracker[T]) Poke() {
 	select {
 	case t.changed <- struct{}{}:
 	default:

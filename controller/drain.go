@@ -11,6 +11,23 @@ import (
 	"github.com/lastcall-go/lastcall/report"
 )
 
+// drain refuses new work, and reports whether all work in flight ended before the
+// timer. What ended later did so after the instant at which adapters take their time to be
+// up, and may have been interrupted, though the loop has heard of both at once.
+func (r *run) drain() bool {
+	row := r.fire(fsm.GracefulShutdownCalled)
+	r.enter(lastcall.PhaseDrain)
+	close(r.draining)
+	r.inspectInFlight(false)
+	if row.Call == fsm.CallGracefulStop {
+		// GracefulStop is called on every server, each on a goroutine of its own: now on
+		// those that stand After nothing, and on each of the others as soon as the last
+		// one that it stands After has ended.
+		r.release()
+	}
+	return r.await(r.allEnded, func() time.Time { return r.timerAt }) && r.lastEnd().Before(r.timerAt)
+}
+
 // force ends what the timer has found running. Each phase may use its share of the
 // time that is left; how many phases are left, counting the phase itself, is the
 // argument of share.
@@ -52,13 +69,7 @@ func (r *run) overtaken() []*call {
 
 // cancelers returns the servers that are told to cancel.
 func (r *run) cancelers() []*server {
-	var all []*server
-	for _, s := range r.servers {
-		if s.full != nil && !s.isGone() {
-			all = append(all, s)
-		}
-	}
-	return all
+	return slices.DeleteFunc(slices.Clone(r.servers), func(s *server) bool { return s.full == nil || s.isGone() })
 }
 
 // firstForce returns the first phase of TIMER_EXPIRED that has something to do.
@@ -98,27 +109,24 @@ func (r *run) cancel() {
 	}
 	var calls []*call
 	inner, turns := innerServers(cancelers)
-	for turn := range turns {
-		last := turn == turns-1
+	for turn := 1; turn <= turns; turn++ {
+		last := turn == turns
 		r.await(func() bool {
-			for left := len(cancelers) + 1; len(cancelers) < left; { // one that is gone lets those before it begin
-				left = len(cancelers)
-				cancelers = slices.DeleteFunc(cancelers, func(s *server) bool {
-					begins := s.turn <= turn || !slices.ContainsFunc(inner[s], (*server).cancels)
-					if begins && !s.isGone() { // its handlers may have ended with those of its inner servers
-						r.cancelServer(s, end())
-						calls = append(calls, s.cancelling)
-					}
-					s.uncancelled = !begins
-					return begins
-				})
-			}
+			cancelers = slices.DeleteFunc(cancelers, func(s *server) bool {
+				begins := s.turn <= turn || !slices.ContainsFunc(inner[s], (*server).cancels)
+				if begins && !s.isGone() { // its handlers may have ended with those of its inner servers
+					r.cancelServer(s, end())
+					calls = append(calls, s.cancelling)
+				}
+				s.uncancelled = !begins
+				return begins
+			})
 			return len(cancelers) == 0 && allDone(calls)
 		}, func() time.Time {
 			if last {
 				return end()
 			}
-			return begun.Add(min(turnTime, end().Sub(begun)/time.Duration(turns)) * time.Duration(turn+1))
+			return begun.Add(min(turnTime, end().Sub(begun)/time.Duration(turns)) * time.Duration(turn))
 		})
 	}
 	for _, c := range calls { // a force may have brought the end forward
@@ -145,14 +153,15 @@ func (s *server) cancels() bool {
 }
 
 // innerServers returns the servers that stand After each one, also by way of others, and
-// the number of turns in which all of them can be cancelled, each after its inner ones.
+// the number of turns in which all of them can be cancelled, each after its inner ones. It
+// sorts them by their turns.
 func innerServers(servers []*server) (inner map[member][]*server, turns int) {
 	inner = map[member][]*server{}
 	for _, s := range servers {
 		seen := map[member]bool{}
 		var walk func(m member)
 		walk = func(m member) {
-			for _, front := range m.standsAfter() {
+			for _, front := range m.registered().waitsFor {
 				if !seen[front] {
 					seen[front] = true
 					inner[front] = append(inner[front], s)
@@ -162,22 +171,22 @@ func innerServers(servers []*server) (inner map[member][]*server, turns int) {
 		}
 		walk(s)
 	}
-	for _, s := range servers {
-		s.uncancelled = true
-	}
-	placed := map[*server]bool{}
-	for ; len(placed) < len(servers); turns++ {
-		var turn []*server
-		for _, s := range servers {
-			if !placed[s] && !slices.ContainsFunc(inner[s], func(i *server) bool { return !placed[i] }) {
-				turn = append(turn, s)
+	var place func(s *server) int
+	place = func(s *server) int {
+		if s.turn == 0 {
+			s.turn, s.uncancelled = 1, true
+			for _, i := range inner[s] {
+				s.turn = max(s.turn, place(i)+1)
 			}
 		}
-		for _, s := range turn {
-			s.turn, placed[s] = turns, true
-		}
+		return s.turn
 	}
-	return inner, max(turns, 1)
+	turns = 1
+	for _, s := range servers {
+		turns = max(turns, place(s))
+	}
+	slices.SortStableFunc(servers, func(a, b *server) int { return a.turn - b.turn }) // so that one that is gone lets those behind it begin
+	return inner, turns
 }
 
 // stop calls Stop on the servers whose GracefulStop had not returned when the timer
@@ -198,17 +207,12 @@ func (r *run) stop() {
 	}
 	r.awaitSteps(calls, end, nothing)
 	if !slices.ContainsFunc(calls, func(c *call) bool { return !c.over }) {
-		r.awaitGone(slices.DeleteFunc(slices.Clone(r.toStop), func(s *server) bool { return s.full == nil }), end)
+		// Where that has ended everything, GracefulStop and Serve return as well, but on
+		// other goroutines, which may need grace to get the processor. Without that phase
+		// cut would begin with nothing to cut.
+		full := slices.DeleteFunc(slices.Clone(r.toStop), func(s *server) bool { return s.full == nil })
+		r.await(func() bool { return gone(full) }, within(grace, end))
 	}
-}
-
-// awaitGone waits for GracefulStop and Serve of servers whose Stop has returned: where
-// that has ended everything they return as well, but on other goroutines, which may
-// need grace to get the processor. Without that phase cut would begin with nothing to
-// cut.
-func (r *run) awaitGone(servers []*server, end func() time.Time) {
-	limit := time.Now().Add(grace)
-	r.await(func() bool { return gone(servers) }, func() time.Time { return earlier(limit, end()) })
 }
 
 // cut closes the connections that survived Stop.
@@ -237,8 +241,8 @@ func (r *run) wait() {
 	r.takeIn()
 	if !r.allGone() {
 		r.enter(lastcall.PhaseWait)
-		start, end := time.Now(), r.share(3)
-		if !r.await(r.allGone, func() time.Time { return earlier(start.Add(grace), end()) }) {
+		end := r.share(3)
+		if !r.await(r.allGone, within(grace, end)) {
 			r.pulse.urgent = true // who does not hear is named
 			r.await(r.allGone, end)
 		}

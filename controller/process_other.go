@@ -24,3 +24,9 @@ func systemClock() (time.Time, bool) { return time.Time{}, false }
 
 // isOutputBroken does not know.
 func isOutputBroken() bool { return false }
+
+// writeStderr writes a line to stderr.
+func writeStderr(line string) error {
+	_, err := os.Stderr.WriteString(line)
+	return err
+}
