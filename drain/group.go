@@ -147,7 +147,7 @@ func (g *Group) accepts() {
 			return
 		}
 	}
-	if g.tracker.Host() != nil && !foreign.IsClosed(g.accepting) {
+	if !g.isZero() && g.tracker.Host() != nil && !foreign.IsClosed(g.accepting) {
 		close(g.accepting)
 	}
 }

@@ -40,9 +40,7 @@ func (s *Server) ServerOptions(opts ...grpc.ServerOption) []grpc.ServerOption {
 	if s.isZero() {
 		return opts // Check says what is wrong
 	}
-	s.mu.Lock()
-	s.tracked = true
-	s.mu.Unlock()
+	s.tracked.Store(true)
 	all := []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(s.unary),
 		grpc.ChainStreamInterceptor(s.stream),
@@ -72,7 +70,7 @@ func (s *Server) take(how string, srv GRPCServer) {
 	switch {
 	case s.isZero(): // Check says what is wrong
 		return
-	case !s.isTracked():
+	case !s.tracked.Load():
 		s.fail("%s was given a server that was built without ServerOptions; Use is for those", how)
 		return
 	}

@@ -234,7 +234,7 @@ func (s *Server) endlessInFlight() []*endlessStream {
 // as well, unless the server is After another one: what that one waits for may be such a
 // stream, through a gateway.
 func (s *Server) awaitDrain() {
-	if s.tracker.Host() == nil || !s.isTracked() {
+	if s.tracker.Host() == nil || !s.tracked.Load() {
 		return
 	}
 	go func() {
@@ -252,8 +252,8 @@ func (s *Server) awaitDrain() {
 // GracefulStop has told them: their clients send no more RPCs after that.
 func (s *Server) endEndless(watches bool) {
 	window := s.tracker.Within(s.spread)
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.ending.Lock()
+	defer s.ending.Unlock()
 	streams, now := s.endlessInFlight(), time.Now()
 	for i, e := range streams {
 		if e.turn.IsZero() {

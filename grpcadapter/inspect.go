@@ -80,7 +80,7 @@ func (s *Server) IdlePeers() (connections []string, idle bool) {
 		return nil, false
 	}
 	conns := s.listener.set.Conns()
-	idle = s.isTracked() && !s.usedHTTP()
+	idle = s.tracked.Load() && !s.usedHTTP()
 	for _, c := range conns {
 		idle = idle && tracked(c).streams.wasIdle()
 	}

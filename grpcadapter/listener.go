@@ -2,7 +2,6 @@ package grpcadapter
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"sync/atomic"
 	"syscall"
@@ -32,7 +31,7 @@ type Listener struct {
 	set           *connset.Set
 	handshakeTime time.Duration
 	userTimeout   time.Duration
-	errs          []error                       // what was wrong with what WrapListener was given
+	mistakes                                    // in what WrapListener was given
 	served        atomic.Bool                   // a handshake was over
 	ended         atomic.Pointer[conn]          // the last connection that was closed
 	waiting       connset.Waiting               // for grpc to begin their handshakes
@@ -52,7 +51,7 @@ type ListenerOption func(*Listener)
 func HandshakeTime(d time.Duration) ListenerOption {
 	return func(l *Listener) {
 		if d <= 0 {
-			l.errs = append(l.errs, fmt.Errorf("grpcadapter: HandshakeTime is %v; it has to be more than zero", d))
+			l.fail("HandshakeTime is %v; it has to be more than zero", d)
 			return
 		}
 		l.checkUnit("HandshakeTime", d)
@@ -68,18 +67,11 @@ func HandshakeTime(d time.Duration) ListenerOption {
 func UserTimeout(d time.Duration) ListenerOption {
 	return func(l *Listener) {
 		if d < 0 {
-			l.errs = append(l.errs, fmt.Errorf("grpcadapter: UserTimeout is %v; it has to be zero or more", d))
+			l.fail("UserTimeout is %v; it has to be zero or more", d)
 			return
 		}
 		l.checkUnit("UserTimeout", d)
 		l.userTimeout = d
-	}
-}
-
-// checkUnit notes an error for a duration whose unit was forgotten.
-func (l *Listener) checkUnit(what string, d time.Duration) {
-	if err := foreign.CheckUnit("grpcadapter: "+what, d); err != nil {
-		l.errs = append(l.errs, err)
 	}
 }
 
@@ -88,12 +80,12 @@ func (l *Listener) checkUnit(what string, d time.Duration) {
 func WrapListener(lis net.Listener, opts ...ListenerOption) *Listener {
 	l := &Listener{handshakeTime: time.Second, userTimeout: 20 * time.Second}
 	if foreign.IsNil(lis) {
-		l.errs = append(l.errs, errors.New("grpcadapter: the listener is nil"))
+		l.fail("the listener is nil")
 		lis = nil
 	}
 	for _, opt := range opts {
 		if opt == nil {
-			l.errs = append(l.errs, errors.New("grpcadapter: an option of the listener is nil"))
+			l.fail("an option of the listener is nil")
 			continue
 		}
 		opt(l)
@@ -113,7 +105,7 @@ func (l *Listener) problems() error {
 	if l.isZero() {
 		return errors.New("grpcadapter: a Listener that was not made by WrapListener")
 	}
-	return errors.Join(l.errs...)
+	return l.err()
 }
 
 // isZero reports whether the Listener was not made by WrapListener.

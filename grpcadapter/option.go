@@ -1,8 +1,11 @@
 package grpcadapter
 
 import (
+	"errors"
+	"fmt"
 	"net"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/lastcall-go/lastcall/internal/foreign"
@@ -10,6 +13,34 @@ import (
 
 // Option configures a [Server].
 type Option func(*Server)
+
+// mistakes are what is wrong with arguments. The zero value is ready; any number of
+// goroutines may use it.
+type mistakes struct {
+	mu   sync.Mutex
+	errs []error
+}
+
+// fail notes an error for Check.
+func (m *mistakes) fail(format string, args ...any) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.errs = append(m.errs, fmt.Errorf("grpcadapter: "+format, args...))
+}
+
+// checkUnit notes an error for a duration whose unit was forgotten.
+func (m *mistakes) checkUnit(what string, d time.Duration) {
+	if err := foreign.CheckUnit(what, d); err != nil {
+		m.fail("%w", err)
+	}
+}
+
+// err returns all of them as one error, or nil.
+func (m *mistakes) err() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return errors.Join(m.errs...)
+}
 
 // settings are what options set; they do not change afterwards.
 type settings struct {

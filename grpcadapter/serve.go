@@ -34,11 +34,7 @@ func (s *Server) Serve() error {
 	if s.listener == nil {
 		return lastcall.ErrServedElsewhere
 	}
-	s.mu.Lock()
-	again := s.served
-	s.served = true
-	s.mu.Unlock()
-	if again {
+	if s.served.Swap(true) {
 		return errServed
 	}
 	defer s.closeListener() // xds.GRPCServer may leave it open

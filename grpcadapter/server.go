@@ -17,10 +17,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"google.golang.org/grpc"
 
@@ -46,6 +44,7 @@ type GRPCServer interface {
 type Server struct {
 	lastcall.Unimplemented
 	settings
+	mistakes
 	listener *Listener // nil: another goroutine serves, or an http.Server does
 	tracker  *inflight.Tracker[*rpc]
 	methods  atomic.Pointer[map[string]*method] // see freeze
@@ -73,10 +72,9 @@ type Server struct {
 	haltedOnce    sync.Once
 	left          sync.Once // see leaveRoom
 
-	mu      sync.Mutex // guards what is below; never held while user code runs
-	tracked bool       // ServerOptions was called
-	served  bool
-	errs    []error
+	tracked atomic.Bool // ServerOptions was called: the gRPC server has the adapter's interceptors
+	served  atomic.Bool
+	ending  sync.Mutex // see endlessStream; never held while user code runs
 }
 
 // New returns a Server that serves on the listener, through [WrapListener], and closes it. Call
@@ -153,20 +151,6 @@ var errZero = errors.New("grpcadapter: a Server that was not made by New or Use"
 // nothing.
 func (s *Server) isZero() bool { return s == nil || s.tracker == nil }
 
-// fail notes an error for Check.
-func (s *Server) fail(format string, args ...any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.errs = append(s.errs, fmt.Errorf("grpcadapter: "+format, args...))
-}
-
-// checkUnit notes an error for a duration whose unit was forgotten.
-func (s *Server) checkUnit(what string, d time.Duration) {
-	if err := foreign.CheckUnit(what, d); err != nil {
-		s.fail("%w", err)
-	}
-}
-
 // Check returns an error if the Server was made in a wrong way, or if a controller has run with
 // it already. It returns at once.
 func (s *Server) Check() error {
@@ -181,9 +165,7 @@ func (s *Server) Check() error {
 }
 
 func (s *Server) check() error {
-	s.mu.Lock()
-	all := slices.Clone(s.errs)
-	s.mu.Unlock()
+	all := []error{s.mistakes.err()}
 	if s.listener != nil {
 		all = append(all, s.listener.problems())
 	}
@@ -232,13 +214,6 @@ func (s *Server) server() GRPCServer {
 		return b.GRPCServer
 	}
 	return nil
-}
-
-// isTracked reports whether the gRPC server has the adapter's interceptors.
-func (s *Server) isTracked() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.tracked
 }
 
 var _ lastcall.FullServer = (*Server)(nil)

@@ -159,7 +159,7 @@ func (s *Server) Cancel(ctx context.Context, cause error) {
 		return
 	}
 	s.hurry()
-	if !s.isTracked() {
+	if !s.tracked.Load() {
 		return
 	}
 	rpcs := s.tracker.Cancel()
@@ -246,7 +246,7 @@ func (s *Server) closeListener() {
 
 // noteLateness notes for how long GracefulStop waited when no RPC was left.
 func (s *Server) noteLateness() {
-	if !s.isTracked() {
+	if !s.tracked.Load() {
 		return
 	}
 	ends := []time.Time{s.tracker.LastEnd(), s.tracker.DrainBegan()}
