@@ -2,6 +2,7 @@ package httpadapter
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -24,34 +25,30 @@ func WithAnswersLeft() Option { return func(s *settings) { s.leaveAnswers = true
 // interrupted request says is replaced by 503, unless the client cannot take it for
 // something else: for a failure, or for a complete answer that has only begun.
 func (r *request) Says(status int) (goes bool) {
-	if !r.goes(status) {
+	h := r.Header()
+	if !r.goes(status, h) {
 		r.State.Store(cancelled)
 		if status != http.StatusServiceUnavailable {
 			r.unavailable()
 			return false
 		}
-		if h := r.Header(); h.Get("Retry-After") == "" { // the handler has found words of its own
+		if h.Get("Retry-After") == "" { // the handler has found words of its own
 			h.Set("Retry-After", retryAfter)
 		}
 	}
-	r.fixed()
+	// What it says of the body's end: handlers may change the header later, when that tells no
+	// one anything.
+	r.length = h.Get("Content-Length")
+	r.whole = r.method == http.MethodHead || hasNoBody(status) || r.server.leaveAnswers || r.endless != nil || endsAnywhere(h)
+	if r.http1 {
+		r.conn.UntilClose.Store(r.length == "" && (r.http10 || h.Get("Transfer-Encoding") == "identity"))
+	}
 	r.leaves(status)
 	return true
 }
 
-// fixed notes what the header says of the body's end: handlers may change the header later,
-// when that tells no one anything.
-func (r *request) fixed() {
-	h := r.Header()
-	r.length, r.anywhere = h.Get("Content-Length"), endsAnywhere(h)
-	if r.http1 {
-		r.conn.UntilClose.Store(r.length == "" && (r.http10 || h.Get("Transfer-Encoding") == "identity"))
-	}
-}
-
 // goes reports whether an answer with this header may be sent.
-func (r *request) goes(status int) bool {
-	h := r.Header()
+func (r *request) goes(status int, h http.Header) bool {
 	switch {
 	case r.State.Load() != cancelled && !r.server.timeIsUp():
 		r.early = true
@@ -84,8 +81,8 @@ func (r *request) answer() {
 	}
 	interrupted := r.server.timeIsUp() || !r.State.CompareAndSwap(running, answered)
 	switch {
-	case r.Status == 0 && (interrupted || r.endless.told()):
-		r.events = r.events || isEvents(r.Header())
+	case r.Status == 0 && (interrupted || r.drained.Load()):
+		r.events = r.events || isKind(r.Header(), "Content-Type", events)
 		r.ends()
 		if interrupted {
 			r.State.Store(cancelled)
@@ -101,9 +98,7 @@ func (r *request) answer() {
 
 // isWhole reports whether the client cannot take a part of the answer for all of it.
 func (r *request) isWhole() bool {
-	return r.Written == 0 && !r.Flushed && r.Status != http.StatusOK || r.method == http.MethodHead || hasNoBody(r.Status) ||
-		r.length == strconv.FormatInt(r.Written, 10) ||
-		r.server.leaveAnswers || r.endless != nil || r.anywhere
+	return r.whole || r.length == strconv.FormatInt(r.Written, 10) || r.Written == 0 && !r.Flushed && r.Status != http.StatusOK
 }
 
 // hasNoBody reports whether the header is all of an answer.
@@ -115,7 +110,7 @@ func hasNoBody(status int) bool {
 // stream of events, after which the client comes back, or because the client reads in the
 // body, or behind it, how the call has ended.
 func endsAnywhere(h http.Header) bool {
-	return isEvents(h) || isKind(h, "Content-Type", "application/grpc") || isKind(h, "Content-Type", "application/connect+")
+	return isKind(h, "Content-Type", events) || isKind(h, "Content-Type", "application/grpc") || isKind(h, "Content-Type", "application/connect+")
 }
 
 // isKind reports whether a header begins with a media type, in which case does not matter.
@@ -126,13 +121,6 @@ func isKind(h http.Header, key, kind string) bool {
 
 // events is the media type of event streams.
 const events = "text/event-stream"
-
-func isEvents(h http.Header) bool { return isKind(h, "Content-Type", events) }
-
-// wantsEvents reports whether a request is that of an EventSource.
-func wantsEvents(req *http.Request) bool {
-	return req.Method == http.MethodGet && isKind(req.Header, "Accept", events)
-}
 
 // The answer to a request that the shutdown ends or refuses, and after how many seconds it
 // may be tried again.
@@ -150,23 +138,21 @@ func (r *request) unavailable() {
 	if r.events {
 		status, kind, body = http.StatusOK, events, ": "+leaving+"\n"
 	}
-	for key := range h {
-		about := []string{"Accept-Ranges", "Cache-Control", "Etag", "Expires", "Last-Modified", "Location", "Trailer", "Transfer-Encoding"}
-		if strings.HasPrefix(key, "Content-") || slices.Contains(about, key) {
-			delete(h, key)
-		}
-	}
+	about := []string{"Accept-Ranges", "Cache-Control", "Etag", "Expires", "Last-Modified", "Location", "Trailer", "Transfer-Encoding"}
+	maps.DeleteFunc(h, func(key string, _ []string) bool {
+		return strings.HasPrefix(key, "Content-") || slices.Contains(about, key)
+	})
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Type", kind)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Retry-After", retryAfter)
 	r.Status = status
-	r.leaves(r.Status)
+	r.leaves(status)
 	control := http.NewResponseController(r.ResponseWriter)
 	if r.State.Load() == cancelled {
 		_ = control.SetWriteDeadline(time.Time{}) // one of ours may have passed
 	}
-	r.ResponseWriter.WriteHeader(r.Status)
+	r.ResponseWriter.WriteHeader(status)
 	_, _ = io.WriteString(r.ResponseWriter, body) // errors: the peer may have gone
 	_ = control.Flush()
 }
@@ -186,9 +172,6 @@ func (r *request) leaves(status int) {
 // timeIsUp reports whether the timer has fired. For a server that stops last that is the
 // deadline.
 func (s *Server) timeIsUp() bool {
-	if l := s.life.Load(); l != nil {
-		at, known := l.TimerAt()
-		return known && !time.Now().Before(at)
-	}
-	return false
+	at, known := s.life.Load().TimerAt()
+	return known && !time.Now().Before(at)
 }

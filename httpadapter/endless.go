@@ -1,13 +1,12 @@
 package httpadapter
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
@@ -31,31 +30,21 @@ import (
 // that is an error from Serve; patterns of everything below a path are not looked up.
 func WithEndlessPaths(patterns ...string) Option {
 	return func(s *settings) {
-		if len(patterns) == 0 {
-			s.fail("WithEndlessPaths was given no pattern")
-		}
+		s.require(len(patterns) > 0, "WithEndlessPaths was given no pattern")
 		if s.endlessPaths == nil {
 			s.endlessPaths = http.NewServeMux()
 		}
 		for _, pattern := range patterns {
-			if err := handle(s.endlessPaths, pattern); err != nil {
-				s.fail("WithEndlessPaths was given %q: %w", pattern, err)
-				continue
-			}
-			s.endlessPatterns = append(s.endlessPatterns, pattern)
+			func() {
+				defer func() { // ServeMux panics if it is wrong
+					v := recover()
+					s.require(v == nil, "WithEndlessPaths was given %q: %v", pattern, v)
+				}()
+				s.endlessPaths.Handle(pattern, http.NotFoundHandler())
+			}()
 		}
+		s.endlessPatterns = append(s.endlessPatterns, patterns...)
 	}
-}
-
-// handle registers a pattern. ServeMux panics if that is wrong.
-func handle(mux *http.ServeMux, pattern string) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("%v", v)
-		}
-	}()
-	mux.Handle(pattern, http.NotFoundHandler())
-	return nil
 }
 
 // checkEndless returns an error if a ServeMux has no route for a pattern.
@@ -70,80 +59,47 @@ func (s *Server) checkEndless(mux *http.ServeMux) error {
 		if !found {
 			rest, methods = pattern, knownMethods()
 		}
-		rest = strings.TrimSpace(strings.ReplaceAll(rest, "{$}", ""))
-		host, path, _ := strings.Cut(rest, "/")
-		known := false
-		for _, method := range methods {
-			_, route := mux.Handler(&http.Request{Method: method, Host: host, URL: &url.URL{Path: "/" + wildcard.ReplaceAllString(path, "x")}})
-			known = known || route != ""
-		}
-		if !known {
+		host, path, _ := strings.Cut(strings.TrimSpace(strings.ReplaceAll(rest, "{$}", "")), "/")
+		req := http.Request{Host: host, URL: &url.URL{Path: "/" + wildcard.ReplaceAllString(path, "x")}}
+		if !slices.ContainsFunc(methods, func(method string) bool {
+			req.Method = method
+			_, route := mux.Handler(&req)
+			return route != ""
+		}) {
 			return fmt.Errorf("httpadapter: WithEndlessPaths was given %q, for which the Handler has no route: give the pattern with which that is registered", pattern)
 		}
 	}
 	return nil
 }
 
-// endless is what a request has whose context ends with the drain.
-type endless struct {
-	cancel context.CancelCauseFunc
-	ended  atomic.Bool // by the drain
-}
-
 // endWithDrain ends the context of an endless request. What is left of its body has as much
 // time as a request on a new connection: a handler may wait for that alone.
 func (r *request) endWithDrain() {
-	if r.endless.ended.Swap(true) {
+	if r.drained.Swap(true) {
 		return
 	}
-	r.endless.cancel(lastcall.ErrDraining)
+	r.endless(lastcall.ErrDraining)
 	if s := r.server; r.body {
 		time.AfterFunc(s.within(s.handshakeTime), func() {
 			if !r.over.Load() {
-				s.calls.Run(callDeadline, func() { r.wake(false) })
+				r.wake(false)
 			}
 		})
 	}
 }
 
-// told reports whether the context has ended with the drain.
-func (e *endless) told() bool { return e != nil && e.ended.Load() }
-
-// findEndless gives a request a context of its own if it does not end by itself, and
-// returns it.
-func (s *Server) findEndless(r *request, req *http.Request) *http.Request {
-	if s.endlessPaths == nil {
-		return req
-	}
-	if _, pattern := s.endlessPaths.Handler(req); pattern == "" {
-		return req
-	}
-	ctx, cancel := context.WithCancelCause(req.Context())
-	r.endless = &endless{cancel: cancel}
-	return req.WithContext(ctx)
-}
-
 // awaitDrain ends the endless requests when phase drain begins: before GracefulStop if the
 // server is After others, whose requests may wait for these.
 func (s *Server) awaitDrain() {
-	l := s.life.Load()
-	if l == nil || s.endlessPaths == nil {
-		return
+	select {
+	case <-s.life.Load().Draining():
+		s.endEndless()
+	case <-s.stopped:
 	}
-	go func() {
-		select {
-		case <-l.Draining():
-			s.endEndless()
-		case <-s.stopped:
-		}
-	}()
 }
 
 // endEndless ends the endless requests, those that are in flight and those that will come.
 func (s *Server) endEndless() {
-	if s.endlessPaths == nil {
-		return
-	}
 	s.drains.Store(true)
 	for _, r := range s.tracker.InFlight() {
 		if r.endless != nil {

@@ -2,12 +2,12 @@ package httpadapter
 
 import (
 	"fmt"
-	"net"
 	"slices"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/internal/connset"
+	"github.com/lastcall-go/lastcall/internal/httpconn"
 )
 
 // idleTime is for how long GracefulStop may go on after the last request before that is
@@ -20,9 +20,7 @@ const idleTime = 500 * time.Millisecond
 // known, the path of the oldest request is given, without its query. It may be called
 // at any time, and blocks for as long as the function of [WithPattern], at most 10 ms.
 func (s *Server) InFlight() []lastcall.Work {
-	if s.isZero() {
-		return nil
-	}
+	s = s.made()
 	work := s.tracker.Work((*request).describe)
 	serves := !s.conns.Closed() // and Shutdown is to wait for requests
 	busy := slices.ContainsFunc(work, func(w lastcall.Work) bool { return w.Running > 0 })
@@ -34,9 +32,7 @@ func (s *Server) InFlight() []lastcall.Work {
 // Notes returns what the end of the server tells an operator. It is called by the
 // controller.
 func (s *Server) Notes() (notes []string) {
-	if s.isZero() {
-		return nil
-	}
+	s = s.made()
 	note := func(n int, one, many string) { notes = append(notes, connset.Counted(n, one, many)...) }
 	counts := s.conns.Counts()
 	note(counts.Silent, "1 connection was closed on which no request had come: a port scanner, a TCP probe, or a client that connects in advance",
@@ -44,10 +40,8 @@ func (s *Server) Notes() (notes []string) {
 	note(counts.Cut, "1 connection survived Stop and was cut", "%d connections survived Stop and were cut")
 	note(int(s.severed.Load()), "other code called Close of the http.Server, which cut off 1 request", "other code called Close of the http.Server, which cut off %d requests")
 	note(s.conns.Len(), "1 connection is open", "%d connections are open")
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.lateness > idleTime {
-		notes = append(notes, fmt.Sprintf("GracefulStop returned %v after the last request had ended: until then peers kept their connections open", s.lateness.Round(time.Millisecond)))
+	if lateness := time.Duration(s.lateness.Load()); lateness > idleTime {
+		notes = append(notes, fmt.Sprintf("GracefulStop returned %v after the last request had ended: until then peers kept their connections open", lateness.Round(time.Millisecond)))
 	}
 	return notes
 }
@@ -57,24 +51,17 @@ func (s *Server) Notes() (notes []string) {
 // beginning of one. It blocks for as long as RemoteAddr and LocalAddr of the connections. The
 // controller calls it.
 func (s *Server) IdlePeers() (connections []string, idle bool) {
-	if s.isZero() || len(s.tracker.InFlight()) > 0 {
+	if s = s.made(); len(s.errs) > 0 || len(s.tracker.InFlight()) > 0 {
 		return nil, false
 	}
-	var conns []net.Conn
-	idle = true
-	for _, c := range s.conns.Held(true) {
-		idle = idle && c.WasIdle()
-		conns = append(conns, c.NetConn())
-	}
-	return connset.Names(conns), idle
+	held := s.conns.Held(true)
+	return connset.Names(held), !slices.ContainsFunc(held, func(c *httpconn.Conn) bool { return !c.WasIdle() })
 }
 
 // LastArrival returns when the last request came since the announcement, leaving out
 // probes and the like; without any, the instant of the announcement, or before that,
 // when the Server was made.
 func (s *Server) LastArrival() time.Time {
-	if s.isZero() {
-		return time.Time{}
-	}
+	s = s.made()
 	return s.tracker.LastArrival()
 }

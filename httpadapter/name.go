@@ -1,6 +1,7 @@
 package httpadapter
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"net/http"
@@ -16,104 +17,102 @@ import (
 	"github.com/lastcall-go/lastcall/internal/stacks"
 )
 
-// noPattern is the pattern of a request that has none, as far as is known.
-const noPattern = "(no pattern)"
-
-// routeBy has the patterns of a ServeMux name the requests, unless WithPattern does.
-func (s *Server) routeBy(next http.Handler) error {
-	mux, ok := next.(*http.ServeMux)
-	if next == nil {
-		mux, ok = http.DefaultServeMux, true
-	}
-	if ok {
-		if err := s.checkEndless(mux); err != nil {
-			return err
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if ok && s.route == nil {
-		s.mux = mux
-		s.route = func(r *http.Request) string {
-			_, pattern := mux.Handler(r)
-			return pattern
-		}
-	}
-	return nil
-}
-
-// route is a method and a pattern of a ServeMux.
-type route struct{ method, pattern string }
-
-// mark is what the requests of a route have in common.
+// mark is what the requests of a method and a pattern have in common.
 type mark struct {
-	pattern string
-	labels  context.Context //nolint:containedctx // it has labels, and nothing more
+	name   string          // the method and the pattern
+	none   bool            // no pattern is known
+	labels context.Context //nolint:containedctx // it has a goroutine's label, and nothing more; nil: that of all HTTP requests does
 }
 
-// label labels the goroutine of a request with its name, for the report to find the line of
-// code where its handler stands; where that is not known yet, as one of all HTTP requests.
-func (s *Server) label(r *request, req *http.Request) {
-	pattern := noPattern
-	if s.mux != nil {
-		_, pattern = s.mux.Handler(req)
-	} else if s.route != nil {
-		r.name() // asks it
-		pattern = *r.pattern.Load()
-	}
-	pprof.SetGoroutineLabels(s.labels(req.Context(), r, pattern, r.conn.Labelled))
-}
-
-// labels returns a context with the label of a request that has a pattern. Labels that the
-// request's context has stay if it is labelled; then they cost a context.
-func (s *Server) labels(ctx context.Context, r *request, pattern string, labelled bool) context.Context {
-	if pattern == "" || pattern == noPattern {
-		return ctx // with the connection's label, which is that of all HTTP requests
-	}
-	m := s.markOf(r, pattern)
-	r.pattern.Store(&m.pattern)
-	switch {
-	case m.labels == nil:
-		return ctx
-	case labelled:
-		return stacks.Of(ctx, r.name())
-	default:
-		return m.labels
-	}
-}
-
-func (m *mark) label(name string) { m.labels = stacks.Of(context.Background(), name) }
-
-// maxMarks is how many routes have a label: a function of WithPattern may make any number.
+// maxMarks is how many marks are kept, and have labels: a function of WithPattern may make
+// any number.
 const maxMarks = 1000
 
-// markOf returns the mark of a route; without labels, if there are too many.
-func (s *Server) markOf(r *request, pattern string) *mark {
-	at := route{r.method, pattern}
-	for {
-		known := s.marks.Load()
-		if known != nil {
-			if m := (*known)[at]; m != nil {
-				return m
-			}
+// markOf returns the mark of a method and a pattern; "" is no pattern. Clients cannot make
+// names: methods that HTTP does not have are one.
+func (s *Server) markOf(method, pattern string) *mark {
+	name := pattern
+	if before, _, found := strings.Cut(pattern, " "); !found || before == "" { // it has no method
+		if !slices.Contains(knownMethods(), method) {
+			method = "(other method)"
 		}
-		m := &mark{pattern: pattern}
-		if known != nil && len(*known) >= maxMarks {
-			return m
+		name = method + " " + cmp.Or(pattern, "(no pattern)")
+	}
+	if m := (*s.marks.Load())[name]; m != nil {
+		return m
+	}
+	m := &mark{name: name, none: pattern == ""}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known := *s.marks.Load(); len(known) < maxMarks {
+		if !m.none {
+			m.labels = stacks.Of(context.Background(), name)
 		}
-		r.pattern.Store(&m.pattern)
-		m.label(r.name())
-		if !slices.Contains(knownMethods(), r.method) { // clients must not make names
-			return m
-		}
-		all := map[route]*mark{at: m}
-		if known != nil {
-			maps.Copy(all, *known)
-		}
-		if s.marks.CompareAndSwap(known, &all) {
-			return m
+		all := maps.Clone(known)
+		all[name] = m
+		s.marks.Store(&all)
+	}
+	return m
+}
+
+// knownMethods returns the methods of HTTP.
+func knownMethods() []string {
+	return []string{
+		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+		http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace,
+	}
+}
+
+// patternOf returns the pattern of a request, or "". It asks the function of WithPattern, and
+// blocks for at most a moment. A function that panics or ends its goroutine has none. One
+// that hangs is not asked again until it has returned.
+func (s *Server) patternOf(req *http.Request) string {
+	switch {
+	case s.mux != nil:
+		_, pattern := s.mux.Handler(req)
+		return pattern
+	case s.route == nil || s.mute.Load():
+		return ""
+	}
+	about := &http.Request{
+		Method: req.Method, Host: req.Host, URL: &url.URL{Path: req.URL.Path, RawPath: req.URL.RawPath},
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{},
+	}
+	found := ""
+	asked := s.calls.Run(callPattern, func() { found = s.route(about) })
+	if foreign.Within(asked, moment) {
+		return found
+	}
+	s.mute.Store(true)
+	go func() { <-asked; s.mute.Store(false) }() // it did not hang, but had to wait for a processor
+	return ""
+}
+
+// marked returns the mark of a request, whose pattern WithPattern may not have found yet.
+func (r *request) marked() *mark {
+	if m := r.mark.Load(); m != nil {
+		return m
+	}
+	return r.server.markOf(r.method, "")
+}
+
+// setLabel gives the handler's goroutine, which calls it, the label of the request's mark, for
+// the report to find the line of code where the handler stands. Labels that the request's
+// context has stay; then they cost a context.
+func (r *request) setLabel(ctx context.Context) {
+	if m := r.mark.Load(); m.labels != nil {
+		others := false
+		pprof.ForLabels(ctx, func(key, _ string) bool {
+			others = key != stacks.Label
+			return !others
+		})
+		if others {
+			ctx = stacks.Of(ctx, m.name)
+		} else {
+			ctx = m.labels
 		}
 	}
+	pprof.SetGoroutineLabels(ctx)
 }
 
 // SetPattern sets the pattern under which a request is counted, and by which the report finds
@@ -125,17 +124,13 @@ func (s *Server) markOf(r *request, pattern string) *mark {
 // whether the request was found; an empty pattern is not set. It does not block, and may be
 // called until the handler returns.
 func SetPattern(w http.ResponseWriter, req *http.Request, pattern string) bool {
-	for range maxWrappers {
+	for {
 		switch v := w.(type) {
 		case interface{ Self() *response.Writer }:
 			r, ok := v.Self().Owner.(*request)
 			if ok && pattern != "" {
-				labelled := false
-				pprof.ForLabels(req.Context(), func(key, _ string) bool {
-					labelled = key != stacks.Label
-					return !labelled
-				})
-				pprof.SetGoroutineLabels(r.server.labels(req.Context(), r, pattern, labelled))
+				r.mark.Store(r.server.markOf(r.method, pattern))
+				r.setLabel(req.Context())
 			}
 			return ok
 		case interface{ Unwrap() http.ResponseWriter }:
@@ -144,12 +139,7 @@ func SetPattern(w http.ResponseWriter, req *http.Request, pattern string) bool {
 			return false
 		}
 	}
-	return false
 }
-
-// maxWrappers is more than there are around a ResponseWriter: one that says it is inside
-// itself is not asked for ever.
-const maxWrappers = 64
 
 // maxPath is how much of a path is reported.
 const maxPath = 100
@@ -158,72 +148,19 @@ const maxPath = 100
 // is given only where an operator would know nothing without it.
 func (r *request) describe(w *lastcall.Work) {
 	w.Peer = r.peer
-	if known := r.pattern.Load(); known != nil && *known == noPattern {
+	if r.marked().none {
 		w.Path = r.path[:min(len(r.path), maxPath)]
 	}
 }
 
 // label returns as what a request is counted.
 func (r *request) label() inflight.Label {
+	kind := lastcall.WorkRequest
 	switch {
 	case r.hijack.Load():
-		return inflight.Label{Name: r.name(), Kind: lastcall.WorkConn}
+		kind = lastcall.WorkConn
 	case r.infra:
-		return inflight.Label{Name: r.name(), Kind: lastcall.WorkInfra}
-	default:
-		return inflight.Label{Name: r.name(), Kind: lastcall.WorkRequest}
+		kind = lastcall.WorkInfra
 	}
-}
-
-// name returns the method and the pattern of a request.
-func (r *request) name() string {
-	pattern := r.pattern.Load()
-	if pattern == nil {
-		found := r.server.patternOf(r)
-		r.pattern.CompareAndSwap(nil, &found)
-		pattern = r.pattern.Load()
-	}
-	if before, _, found := strings.Cut(*pattern, " "); found && before != "" && *pattern != noPattern {
-		return *pattern // it has a method
-	}
-	if !slices.Contains(knownMethods(), r.method) { // clients must not make names
-		return "(other method) " + *pattern
-	}
-	return r.method + " " + *pattern
-}
-
-// knownMethods returns the methods of HTTP.
-func knownMethods() []string {
-	return []string{
-		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
-		http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace,
-	}
-}
-
-// patternOf asks the function of the user for the pattern of a request, and blocks for at
-// most a moment. A function that panics or ends its goroutine has none. One that hangs is
-// not asked again until it has returned.
-func (s *Server) patternOf(r *request) string {
-	s.mu.Lock()
-	route := s.route
-	s.mu.Unlock()
-	if route == nil || s.mute.Load() {
-		return noPattern
-	}
-	found := ""
-	asked := s.calls.Run(callPattern, func() {
-		found = route(&http.Request{
-			Method: r.method, Host: r.host, URL: &url.URL{Path: r.path, RawPath: r.rawPath},
-			Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{},
-		})
-	})
-	if !foreign.Within(asked, moment) {
-		s.mute.Store(true)
-		go func() { <-asked; s.mute.Store(false) }() // it did not hang, but had to wait for a processor
-		return noPattern
-	}
-	if found == "" {
-		return noPattern
-	}
-	return found
+	return inflight.Label{Name: r.marked().name, Kind: kind}
 }

@@ -16,7 +16,7 @@ import (
 // Option configures a [Server].
 type Option func(*settings)
 
-// settings are what options set; not changed afterwards, but for route.
+// settings are what options set; not changed afterwards.
 type settings struct {
 	inner             net.Listener // as New was given it
 	tls, plain        bool         // WithTLS was given; WithoutTLS was
@@ -27,13 +27,15 @@ type settings struct {
 	leaveAnswers      bool
 	endlessPaths      *http.ServeMux             // nil: no request is known to be endless
 	endlessPatterns   []string                   // that it has
-	route             func(*http.Request) string // WithPattern's, or the Handler's if it is a ServeMux
+	route             func(*http.Request) string // WithPattern's
 	errs              []error
 }
 
-// fail notes an error for Check.
-func (s *settings) fail(format string, args ...any) {
-	s.errs = append(s.errs, fmt.Errorf("httpadapter: "+format, args...))
+// require notes an error for Check, unless something is so.
+func (s *settings) require(so bool, format string, args ...any) {
+	if !so {
+		s.errs = append(s.errs, fmt.Errorf("httpadapter: "+format, args...))
+	}
 }
 
 // WithTLS has TLS served, as by http.Server.ServeTLS: with the certificate and key in two
@@ -51,8 +53,12 @@ func WithTLS(certFile, keyFile string) Option {
 // around such a one, or clients do not use TLS.
 func WithoutTLS() Option { return func(s *settings) { s.plain = true } }
 
-// checkTLS returns what is wrong with the options for TLS.
-func (s *settings) checkTLS(config *tls.Config) error {
+// check returns what is wrong with the arguments of New.
+func (s *settings) check(srv *http.Server) error {
+	if len(s.errs) > 0 {
+		return errors.Join(s.errs...)
+	}
+	config := srv.TLSConfig
 	has := config != nil && (len(config.Certificates) > 0 || config.GetCertificate != nil || config.GetConfigForClient != nil)
 	switch {
 	case s.tls && s.plain:
@@ -77,11 +83,10 @@ func (s *settings) checkTLS(config *tls.Config) error {
 // controller gives at most half of the time to the timer.
 func WithHandshakeTime(d time.Duration) Option {
 	return func(s *settings) {
-		if s.handshakeTime = d; d <= 0 {
-			s.fail("WithHandshakeTime was given %v; it must be positive", d)
-		} else if err := foreign.CheckUnit("WithHandshakeTime", d); err != nil {
-			s.fail("%w", err)
-		}
+		s.handshakeTime = d
+		s.require(d > 0, "WithHandshakeTime was given %v; it must be positive", d)
+		err := foreign.CheckUnit("WithHandshakeTime", d)
+		s.require(err == nil, "%w", err)
 	}
 }
 
@@ -106,9 +111,8 @@ func WithHijackedLeft() Option { return func(s *settings) { s.leaveHijacked = tr
 // until it has returned.
 func WithPattern(pattern func(*http.Request) string) Option {
 	return func(s *settings) {
-		if s.route = pattern; pattern == nil {
-			s.fail("WithPattern was given a nil function")
-		}
+		s.route = pattern
+		s.require(pattern != nil, "WithPattern was given a nil function")
 	}
 }
 
@@ -116,13 +120,9 @@ func WithPattern(pattern func(*http.Request) string) Option {
 // one that ends with a slash stands for everything below it.
 func WithInfrastructurePaths(paths ...string) Option {
 	return func(s *settings) {
-		if len(paths) == 0 {
-			s.fail("WithInfrastructurePaths was given no path")
-		}
+		s.require(len(paths) > 0, "WithInfrastructurePaths was given no path")
 		for _, path := range paths {
-			if !strings.HasPrefix(path, "/") || path == "/" {
-				s.fail("WithInfrastructurePaths was given %q; a path begins with a slash, and has more than that", path)
-			}
+			s.require(len(path) > 1 && path[0] == '/', "WithInfrastructurePaths was given %q; a path begins with a slash, and has more than that", path)
 		}
 		s.infra = append(s.infra, paths...)
 	}

@@ -1,6 +1,7 @@
 package httpadapter
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"sync"
@@ -23,18 +24,18 @@ type request struct {
 	item
 	server             *Server
 	conn               *httpconn.Conn
-	method, host, peer string
-	path, rawPath      string
+	method, path, peer string
 	infra, body, http1 bool
 	http10             bool        // the client knows no other end of an answer without a length than that of the connection
 	events             bool        // the client is an EventSource
 	early              bool        // the handler has said something before the timer fired
 	complete           bool        // the handler has returned, and its answer goes
-	anywhere           bool        // see endsAnywhere; like the next one since the header is fixed
+	whole              bool        // the client cannot take a part of the answer for all of it; like the next one since the header is fixed
 	length             string      // Content-Length
 	hijack             atomic.Bool // the handler has taken the connection over
-	endless            *endless    // nil: the request ends by itself
-	pattern            atomic.Pointer[string]
+	mark               atomic.Pointer[mark]
+	endless            context.CancelCauseFunc // ends the request's context; nil: it ends by itself
+	drained            atomic.Bool             // the drain has called that
 
 	use  sync.Mutex  // held while others than the handler use the ResponseWriter, only of HTTP/2
 	over atomic.Bool // the handler has returned; set with use held
@@ -68,9 +69,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	r := &request{
-		server: s, conn: c, method: req.Method, host: req.Host, peer: req.RemoteAddr,
-		path: req.URL.Path, rawPath: req.URL.RawPath, body: req.ContentLength != 0,
-		http10: !req.ProtoAtLeast(1, 1), events: wantsEvents(req),
+		server: s, conn: c, method: req.Method, path: req.URL.Path, peer: req.RemoteAddr,
+		body: req.ContentLength != 0, http10: !req.ProtoAtLeast(1, 1), events: req.Method == http.MethodGet && isKind(req.Header, "Accept", events),
 	}
 	r.ResponseWriter, r.Owner = w, r
 	r.http1 = r.IsHTTP1()
@@ -78,39 +78,39 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if !c.Serves(r.http1, r.body) {
 		panic(http.ErrAbortHandler) // the answer could not be sent
 	}
-	req = s.findEndless(r, req)
+	if s.endlessPaths != nil {
+		if _, pattern := s.endlessPaths.Handler(req); pattern != "" {
+			ctx, cancel := context.WithCancelCause(req.Context())
+			r.endless, req = cancel, req.WithContext(ctx)
+		}
+	}
 	limit := inflight.Sealed
 	if s.timeIsUp() {
 		limit = inflight.Serving // the servers behind this one are being cancelled, and it is next
 	}
-	if !s.tracker.Begin(r, limit, !r.infra) {
+	begins := s.tracker.Begin(r, limit, !r.infra)
+	r.mark.Store(s.markOf(r.method, s.patternOf(req)))
+	if !begins {
 		if s.tracker.Stage() >= inflight.Refusing || limit == inflight.Serving {
 			s.tracker.Refuse(r, inflight.Cancelled)
 		}
 		r.unavailable()
-		r.answered()
+		c.Answered()
 		return
 	}
-	req = s.noteArrival(r, req)
+	life := s.life.Load()
+	if late := life.Arrived(s.tracker.Began(r)); late != *life {
+		req = req.WithContext(lastcall.NewContext(req.Context(), late))
+	}
 	c.Handles(1)
 	defer r.returned(req)
 	if r.endless != nil && s.drains.Load() { // it may have come too late for endEndless
 		r.endWithDrain()
 	}
-	s.label(r, req)
+	r.setLabel(req.Context())
 	next.ServeHTTP(r.Outside(), req)
 	r.answer()
 	r.complete = true
-}
-
-// noteArrival gives a request that has arrived after the trigger a context that says so.
-func (s *Server) noteArrival(r *request, req *http.Request) *http.Request {
-	if life := s.life.Load(); life != nil {
-		if late := life.Arrived(s.tracker.Began(r)); late != *life {
-			return req.WithContext(lastcall.NewContext(req.Context(), late))
-		}
-	}
-	return req
 }
 
 // returned is called when the handler has returned, or has panicked, with the request as it
@@ -128,23 +128,14 @@ func (r *request) returned(req *http.Request) {
 			r.conn.Reset()
 		}
 	}
-	r.answered()
+	r.conn.Answered()
 	if r.endless != nil {
-		r.endless.cancel(nil)
+		r.endless(nil)
 	}
-	if req.Pattern != "" { // that of a ServeMux behind the handler
-		if known := r.pattern.Load(); known == nil || *known == noPattern {
-			r.pattern.Store(&req.Pattern)
-		}
+	if req.Pattern != "" && r.mark.Load().none { // that of a ServeMux behind the handler
+		r.mark.Store(r.server.markOf(r.method, req.Pattern))
 	}
 	r.server.tracker.End(r, r.fate())
-}
-
-// answered is called when net/http will read what is left of the body.
-func (r *request) answered() {
-	if r.http1 && r.body {
-		r.conn.Answered()
-	}
 }
 
 // fate returns what has become of a request that ends now.
@@ -182,42 +173,42 @@ func (r *request) Hijacked() {
 		t.Release(r)
 	}
 	t.Hold(r)
-	if !r.conn.Hijacked(func() { t.End(r, r.fate()) }) {
-		t.End(r, r.fate()) // the handler's part is left
-	}
+	r.conn.Hijacked(func() { t.End(r, r.fate()) })
 }
 
-// wake has reads of the body, or writes of the answer, return with an error. Of HTTP/1.x it
-// calls the connection, which may hang, with no lock held.
+// wake has reads of the body, or writes of the answer, return with an error. It does not
+// block.
 func (r *request) wake(writes bool) {
-	past := time.Unix(1, 0)
-	set := func(d interface {
+	r.server.calls.Run(callDeadline, func() { r.expire(writes) })
+}
+
+// expire is wake, and blocks. Of HTTP/1.x it calls the connection, which may hang, with no
+// lock held.
+func (r *request) expire(writes bool) {
+	var d interface {
 		SetReadDeadline(time.Time) error
 		SetWriteDeadline(time.Time) error
-	},
-	) {
-		switch { // errors: the peer may have gone
-		case r.over.Load():
-		case !writes:
-			_ = d.SetReadDeadline(past)
-		default:
-			_ = d.SetWriteDeadline(past)
-			if r.over.Load() { // the answer is being written
-				_ = d.SetWriteDeadline(time.Time{})
-			}
-		}
+	} = r.conn
+	if !r.http1 {
+		r.use.Lock()
+		defer r.use.Unlock()
+		d = http.NewResponseController(r.ResponseWriter)
 	}
-	if r.http1 {
-		if writes && !r.over.Load() && r.conn.UntilClose.Load() {
+	past := time.Unix(1, 0)
+	switch until := r.conn.UntilClose.Load(); { // errors: the peer may have gone
+	case r.over.Load():
+	case !writes:
+		_ = d.SetReadDeadline(past)
+	default:
+		if until {
 			r.conn.Resets(true) // net/http closes the connection when a write fails
-			if r.over.Load() {
+		}
+		_ = d.SetWriteDeadline(past)
+		if r.over.Load() { // the answer is being written
+			_ = d.SetWriteDeadline(time.Time{})
+			if until {
 				r.conn.Resets(false)
 			}
 		}
-		set(r.conn)
-		return
 	}
-	r.use.Lock()
-	defer r.use.Unlock()
-	set(http.NewResponseController(r.ResponseWriter))
 }

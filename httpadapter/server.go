@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
-	"github.com/lastcall-go/lastcall/internal/connset"
 	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/httpconn"
 	"github.com/lastcall-go/lastcall/internal/inflight"
@@ -25,27 +24,25 @@ type Server struct {
 	lastcall.Unimplemented
 	settings
 	user    *http.Server
-	handler *handler       // around the user's; not changed while it serves
-	mux     *http.ServeMux // its patterns name the requests; nil: there is none, or WithPattern names them; not changed while it serves
-	marks   atomic.Pointer[map[route]*mark]
+	handler *handler                         // around the user's; not changed while it serves
+	mux     *http.ServeMux                   // its patterns name the requests; nil: there is none, or WithPattern names them; not changed while it serves
+	marks   atomic.Pointer[map[string]*mark] // by their names; replaced with mu held
 	conns   *httpconn.Conns
 	tracker *inflight.Tracker[*request]
 	calls   foreign.Calls
-	life    atomic.Pointer[lastcall.Life]
-	host    atomic.Pointer[lastcall.Host]
-	drains  atomic.Bool   // endEndless was called
-	mute    atomic.Bool   // the function that finds patterns hangs
-	severed atomic.Int64  // requests that Close of the http.Server has cut off
-	changed chan struct{} // of capacity 1: GracefulStop has something to look at
-	stopped chan struct{} // closed when GracefulStop has returned
+	life    atomic.Pointer[lastcall.Life] // the zero Life before Attach
+	drains  atomic.Bool                   // endEndless was called
+	mute    atomic.Bool                   // the function that finds patterns hangs
+	severed atomic.Int64                  // requests that Close of the http.Server has cut off
+	stopped chan struct{}                 // closed when GracefulStop has returned
 
-	mu       sync.Mutex              // guards what is below; never held while user code is called
-	cancel   context.CancelCauseFunc // ends the contexts of all requests; nil before Serve
-	cause    error                   // with which they were ended; nil before
-	served   bool                    // Serve was called
-	others   bool                    // the http.Server is another adapter's
-	drained  bool                    // GracefulStop was called
-	lateness time.Duration           // from the last request's end to that of GracefulStop
+	attached, served, drained atomic.Bool  // Attach, Serve and GracefulStop were called
+	others                    atomic.Bool  // the http.Server is another adapter's
+	lateness                  atomic.Int64 // from the last request's end to that of GracefulStop, in nanoseconds
+
+	mu     sync.Mutex              // guards what is below; never held while user code is called
+	cancel context.CancelCauseFunc // ends the contexts of all requests; nil before Serve
+	cause  error                   // with which they were ended; nil before
 }
 
 // New returns a Server that serves srv on the listener and closes it. It starts nothing,
@@ -56,114 +53,87 @@ func New(lis net.Listener, srv *http.Server, opts ...Option) *Server {
 	s := &Server{
 		settings: settings{inner: lis, handshakeTime: time.Second, infra: InfrastructurePaths()},
 		user:     srv,
-		changed:  make(chan struct{}, 1),
 		stopped:  make(chan struct{}),
 	}
 	if foreign.IsNil(lis) {
-		s.fail("the listener is nil")
 		lis = nil // and no nil pointer
 	}
-	if srv == nil {
-		s.fail("the http.Server is nil")
-	} else if srv.Handler != nil && foreign.IsNil(srv.Handler) {
-		s.fail("the http.Server's Handler holds a nil value")
-	} else if err := s.enter(); err != nil {
-		s.errs = append(s.errs, err)
+	s.require(lis != nil, "the listener is nil")
+	s.require(srv != nil, "the http.Server is nil")
+	if srv != nil {
+		s.require(srv.Handler == nil || !foreign.IsNil(srv.Handler), "the http.Server's Handler holds a nil value")
+		if err := s.enter(); err != nil {
+			s.errs = append(s.errs, err)
+		}
 	}
 	for i, opt := range opts {
-		if opt == nil {
-			s.fail("option %d is nil", i+1)
-			continue
+		if s.require(opt != nil, "option %d is nil", i+1); opt != nil {
+			opt(&s.settings)
 		}
-		opt(&s.settings)
 	}
+	s.life.Store(&lastcall.Life{})
+	s.marks.Store(&map[string]*mark{})
 	s.tracker = inflight.New((*request).label)
 	s.conns = httpconn.New(lis, httpconn.Options{
 		Owner: "httpadapter", Calls: &s.calls, HandshakeTime: s.handshakeTime, LeaveHijacked: s.leaveHijacked,
-		Changed: s.poke, Elsewhere: func() { s.tracker.Enter(inflight.Announced) }, Linger: func() time.Duration { return s.within(5 * time.Second) },
+		Changed: s.tracker.Poke, Elsewhere: func() { s.tracker.Enter(inflight.Announced) }, Linger: func() time.Duration { return s.within(5 * time.Second) },
 	})
 	return s
 }
 
-var errNotMade = errors.New("httpadapter: this Server was not made by New")
-
-func (s *Server) isZero() bool { return s == nil || s.tracker == nil }
+// made returns the Server, or for the zero value and for nil one that has drained and has
+// nothing to serve.
+func (s *Server) made() *Server {
+	if s != nil && s.tracker != nil {
+		return s
+	}
+	s = New(nil, nil)
+	s.errs = []error{errors.New("httpadapter: this Server was not made by New")}
+	s.GracefulStop()
+	return s
+}
 
 // Check returns what is wrong with the arguments of New, or nil; and an error if a
 // controller has served it already. It reads the files of WithTLS.
 func (s *Server) Check() error {
-	switch {
-	case s.isZero():
-		return errNotMade
-	case s.life.Load() != nil:
+	if s = s.made(); s.attached.Load() {
 		return errOneController
-	default:
-		return s.check()
 	}
+	return s.check(s.user)
 }
 
 var errOneController = errors.New("httpadapter: Serve was called before: a Server belongs to one controller")
 
-func (s *Server) check() error {
-	if len(s.errs) > 0 {
-		return errors.Join(s.errs...)
-	}
-	return s.checkTLS(s.user.TLSConfig)
-}
-
 // Attach is called by the controller before Serve.
 func (s *Server) Attach(h lastcall.Host) {
-	if !s.isZero() {
+	if s = s.made(); !s.attached.Swap(true) {
 		l := h.Life()
-		s.host.CompareAndSwap(nil, &h)
-		s.life.CompareAndSwap(nil, &l)
+		s.life.Store(&l)
 	}
 }
 
 // Accepting returns a channel that is closed once net/http has called Accept.
-func (s *Server) Accepting() <-chan struct{} {
-	if s.isZero() {
-		return nil
-	}
-	return s.conns.Accepting()
-}
+func (s *Server) Accepting() <-chan struct{} { return s.made().conns.Accepting() }
 
 // Listeners returns the listener that New was given.
-func (s *Server) Listeners() []net.Listener {
-	if s.isZero() {
-		return nil
-	}
-	return s.conns.Listeners()
-}
+func (s *Server) Listeners() []net.Listener { return s.made().conns.Listeners() }
 
 // Addr returns the address of the listener.
-func (s *Server) Addr() net.Addr {
-	if s.isZero() {
-		return (*connset.Listener)(nil).Addr()
-	}
-	return s.conns.Addr()
-}
+func (s *Server) Addr() net.Addr { return s.made().conns.Addr() }
 
 // Serve serves until GracefulStop, Stop or Shutdown of the http.Server is called, and then
 // returns nil within 10 ms, also if GracefulStop or Stop was called first. A second call is
 // an error, and so is an http.Server that was shut down before, which serves nothing, and a
 // listener that other code has closed.
 func (s *Server) Serve() error {
-	if s.isZero() {
-		return errNotMade
-	}
-	s.mu.Lock()
-	again := s.served
-	s.served = true
-	s.mu.Unlock()
-	if again {
+	if s = s.made(); s.served.Swap(true) {
 		return errOneController
 	}
 	defer func() { _ = s.conns.Close() }() // always nil
-	if err := s.check(); err != nil {
+	if err := s.check(s.user); err != nil {
 		return err
 	}
-	if err := s.hook(s.user); err != nil {
+	if err := s.hook(); err != nil {
 		return err
 	}
 	err := errors.New("httpadapter: Serve of net/http ended its goroutine")
@@ -179,22 +149,15 @@ func (s *Server) Serve() error {
 			err = s.user.Serve(lis)
 		}
 	})
-	select {
-	case <-returned:
-	case <-s.conns.Closing():
-		if !s.asked() { // net/http has closed it, which is about to return
-			select {
-			case <-returned:
-			case <-s.tracker.Sealed():
-				return nil
-			}
-		} else if !foreign.Within(returned, moment) { // it is in a hook of the user, or asleep after an error of Accept
-			return nil
-		}
+	foreign.Until(returned, s.conns.Closing(), moment)
+	if !s.asked() { // net/http has closed the listener, and is about to return
+		foreign.Until(returned, s.tracker.Sealed(), moment)
 	}
 	switch {
+	case !foreign.IsClosed(returned): // it is in a hook of the user, or asleep after an error of Accept
+		return nil
 	case errors.Is(err, http.ErrServerClosed) && !s.asked() && !foreign.IsClosed(s.conns.Accepting()):
-		return errUsed
+		return errors.New("httpadapter: the http.Server was shut down before it served: make a new one")
 	case errors.Is(err, http.ErrServerClosed), errors.Is(err, net.ErrClosed) && s.asked():
 		return nil
 	default:
@@ -202,64 +165,58 @@ func (s *Server) Serve() error {
 	}
 }
 
-var errUsed = errors.New("httpadapter: the http.Server was shut down before it served: make a new one")
-
 // asked reports whether the listener is closed because GracefulStop or Stop was called.
 func (s *Server) asked() bool { return s.tracker.Stage() >= inflight.Draining }
 
 // enter puts our handler around that of the user, and so marks the http.Server as ours.
 func (s *Server) enter() error {
-	switch h := s.user.Handler.(type) {
-	case *handler:
-		if h == s.handler {
-			return nil
-		}
-		return errors.New("httpadapter: the http.Server has another adapter: make one http.Server for each listener; their Handler may be the same")
-	default:
-		s.handler = &handler{server: s, next: h}
+	h, entered := s.user.Handler.(*handler)
+	switch {
+	case !entered:
+		s.handler = &handler{server: s, next: s.user.Handler}
 		s.user.Handler = s.handler
-		return nil
+	case h != s.handler:
+		return errors.New("httpadapter: the http.Server has another adapter: make one http.Server for each listener; their Handler may be the same")
 	}
+	return nil
 }
 
 // hook puts our hooks around those of the user.
-func (s *Server) hook(srv *http.Server) error {
+func (s *Server) hook() error {
 	if err := s.enter(); err != nil { // the Handler may have been set since New
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.others = true
+		s.others.Store(true)
 		return err
 	}
-	if err := s.routeBy(s.handler.next); err != nil {
-		return err
+	next := s.handler.next
+	if next == nil {
+		next = http.DefaultServeMux
 	}
-	s.conns.Hook(srv)
-	baseContext := srv.BaseContext
-	srv.BaseContext = func(net.Listener) context.Context {
+	if mux, ok := next.(*http.ServeMux); ok {
+		if s.route == nil {
+			s.mux = mux
+		}
+		if err := s.checkEndless(mux); err != nil {
+			return err
+		}
+	}
+	s.conns.Hook(s.user)
+	baseContext := s.user.BaseContext
+	s.user.BaseContext = func(net.Listener) context.Context {
 		base := context.Background()
 		if baseContext != nil {
 			if base = baseContext(s.inner); base == nil {
 				return nil // net/http says what is wrong
 			}
 		}
-		return s.scope(base)
+		ctx, cancel := context.WithCancelCause(lastcall.NewContext(base, *s.life.Load()))
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.cancel = cancel; s.cause != nil {
+			cancel(s.cause)
+		}
+		return ctx
 	}
 	return nil
-}
-
-// scope returns the context of all requests: with the Life, and with the end that
-// Cancel and Stop give it.
-func (s *Server) scope(base context.Context) context.Context {
-	if l := s.life.Load(); l != nil {
-		base = lastcall.NewContext(base, *l)
-	}
-	ctx, cancel := context.WithCancelCause(base)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.cancel = cancel; s.cause != nil {
-		cancel(s.cause)
-	}
-	return ctx
 }
 
 // end ends the contexts of all requests. Of several causes the first counts.

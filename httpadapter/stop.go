@@ -28,12 +28,12 @@ const moment = 10 * time.Millisecond
 // Announce begins to count the requests, and to end the connections of HTTP/1.x with
 // their answers. It is called by the controller.
 func (s *Server) Announce(context.Context) error {
-	if s.isZero() {
-		return errNotMade
-	}
+	s = s.made()
 	s.tracker.Enter(inflight.Announced)
 	s.conns.Mark()
-	s.awaitDrain()
+	if s.endlessPaths != nil {
+		go s.awaitDrain()
+	}
 	return nil
 }
 
@@ -41,17 +41,12 @@ func (s *Server) Announce(context.Context) error {
 // is written, and the connections are closed; nothing here bounds that. It is called by the
 // controller; a second call waits for the first.
 func (s *Server) GracefulStop() {
-	if s.isZero() {
-		return
-	}
-	s.mu.Lock()
-	again, ours := s.drained, !s.others && len(s.errs) == 0
-	s.drained = true
-	s.mu.Unlock()
-	if again {
+	s = s.made()
+	if s.drained.Swap(true) {
 		<-s.stopped
 		return
 	}
+	ours := !s.others.Load() && len(s.errs) == 0
 	s.tracker.Enter(inflight.Draining)
 	s.endEndless()
 	s.conns.LimitHandshakes(s.within(s.handshakeTime))
@@ -60,63 +55,38 @@ func (s *Server) GracefulStop() {
 	s.conns.Drain(moment)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	for {
+	for sealed := false; !sealed; {
 		if s.conns.IsEmpty() { // which is final
 			cancel() // Shutdown polls
 			s.tracker.Seal()
 		}
-		sealed := foreign.IsClosed(s.tracker.Sealed())
+		sealed = foreign.IsClosed(s.tracker.Sealed())
 		if ours && (sealed || s.conns.Shaken()) { // also if it never served
+			// Once, for GOAWAY and RegisterOnShutdown. No connection of HTTP/1.x has its first
+			// request before it, and none is idle on which something has come: net/http drops
+			// the requests that it reads from now on.
 			ours = false
-			s.shutdown(ctx)
-			continue
+			s.conns.Tell()
+			s.calls.Run(callShutdown, func() { _ = s.user.Shutdown(ctx) }) // its only error is that of ctx
 		}
-		if sealed {
-			break
-		}
-		select {
-		case <-s.changed:
-		case <-s.tracker.Changed():
+		if !sealed {
+			<-s.tracker.Changed()
 		}
 	}
 	if !s.leaveHijacked {
 		s.end(errStopped) // no request has one; what they hold is let go
 	}
 	s.calls.Await(moment) // so that the report names only what does not return
-	last := s.tracker.LastEnd()
-	if began := s.tracker.DrainBegan(); began.After(last) {
-		last = began
-	}
-	s.mu.Lock()
-	s.lateness = time.Since(last)
-	s.mu.Unlock()
+	s.lateness.Store(int64(min(time.Since(s.tracker.LastEnd()), time.Since(s.tracker.DrainBegan()))))
 	close(s.stopped)
-}
-
-// shutdown calls Shutdown of the http.Server, for GOAWAY and RegisterOnShutdown. No
-// connection of HTTP/1.x has its first request before it, and none is idle on which
-// something has come: net/http drops the requests that it reads from now on.
-func (s *Server) shutdown(ctx context.Context) {
-	s.conns.Tell()
-	s.calls.Run(callShutdown, func() { _ = s.user.Shutdown(ctx) }) // its only error is that of ctx
 }
 
 // within returns d, but at most half of the time to the timer.
 func (s *Server) within(d time.Duration) time.Duration {
-	if l := s.life.Load(); l != nil {
-		if at, ok := l.TimerAt(); ok {
-			return min(d, max(time.Until(at)/2, 0))
-		}
+	if at, ok := s.life.Load().TimerAt(); ok {
+		return min(d, max(time.Until(at)/2, 0))
 	}
 	return d
-}
-
-// poke has GracefulStop look again.
-func (s *Server) poke() {
-	select {
-	case s.changed <- struct{}{}:
-	default:
-	}
 }
 
 // Cancel ends the contexts of the requests in flight with the cause, and has reads of
@@ -125,11 +95,8 @@ func (s *Server) poke() {
 // answered 503. It blocks until GracefulStop has returned, or ctx has ended. It is called by
 // the controller.
 func (s *Server) Cancel(ctx context.Context, cause error) {
-	if s.isZero() {
-		return
-	}
-	requests := s.tracker.Cancel()
-	requests = slices.DeleteFunc(requests, func(r *request) bool { // before a handler can know
+	s = s.made()
+	requests := slices.DeleteFunc(s.tracker.Cancel(), func(r *request) bool { // before a handler can know
 		return !r.State.CompareAndSwap(running, cancelled) && r.State.Load() == answered
 	})
 	s.end(cause)
@@ -141,25 +108,20 @@ func (s *Server) Cancel(ctx context.Context, cause error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		patience = time.Until(deadline) / 2
 	}
-	half := time.NewTimer(patience)
+	half := time.AfterFunc(patience, func() {
+		for _, r := range requests {
+			if !r.isLeft() { // its connection may have been taken over meanwhile
+				r.wake(true)
+			}
+		}
+	})
 	defer half.Stop()
 	for _, r := range requests {
 		if r.body {
-			s.calls.Run(callDeadline, func() { r.wake(false) })
+			r.wake(false)
 		}
 		if r.http1 && r.conn.Writing() {
-			s.calls.Run(callDeadline, func() { r.wake(true) })
-		}
-	}
-	select {
-	case <-s.stopped:
-	case <-ctx.Done():
-		return
-	case <-half.C:
-	}
-	for _, r := range requests {
-		if !r.isLeft() { // its connection may have been taken over meanwhile
-			s.calls.Run(callDeadline, func() { r.wake(true) })
+			r.wake(true)
 		}
 	}
 	foreign.Until(ctx.Done(), s.stopped, moment)
@@ -169,21 +131,14 @@ func (s *Server) Cancel(ctx context.Context, cause error) {
 // the requests. It blocks until that is done, which only a Close that hangs can delay. It
 // is called by the controller.
 func (s *Server) Stop() {
-	if s.isZero() {
-		return
-	}
+	s = s.made()
 	s.tracker.Enter(inflight.Stopped)
 	_ = s.conns.Close() // always nil
 	s.conns.RefuseHandshakes()
-	for _, r := range s.tracker.InFlight() {
-		if r.conn.UntilClose.Load() {
-			r.conn.Resets(true) // what the client has would look complete
-		}
-	}
 	closing := s.conns.Held(false)
 	for _, c := range closing {
-		if c.UntilClose.Load() && c.Writing() { // the handler has returned, and not all is written
-			c.Resets(true)
+		if c.Unfinished() {
+			c.Resets(true) // what the client has would look complete
 		}
 		c.Finish()
 	}
@@ -196,9 +151,7 @@ func (s *Server) Stop() {
 // Cut closes every connection that is left, all at once, blocks until that is done,
 // and returns how many there were. It is called by the controller.
 func (s *Server) Cut() (cut int) {
-	if s.isZero() {
-		return 0
-	}
+	s = s.made()
 	s.tracker.Enter(inflight.Stopped)
 	closing := s.conns.Held(true)
 	for _, c := range closing {

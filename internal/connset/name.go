@@ -12,7 +12,7 @@ const maxNames = 10
 
 // Names returns a text for each connection, with the peer's address and ours, and one that
 // counts the rest if there are many. It calls RemoteAddr and LocalAddr, which may block.
-func Names(conns []net.Conn) []string {
+func Names[C net.Conn](conns []C) []string {
 	var all []string
 	for _, c := range conns[:min(len(conns), maxNames)] {
 		all = append(all, Address(c.RemoteAddr)+" -> "+Address(c.LocalAddr))

@@ -46,12 +46,12 @@ func (c *Conn) EndWrites(closeWrite func() error) error {
 	return closeWrite()
 }
 
-// Answered is called when the handler of a request of HTTP/1.x with a body has returned.
-// net/http reads what is left of a short body, before it writes the answer or before it
-// closes the connection. In the drain it has bodyTime for that.
+// Answered is called when the handler of a request has returned. net/http reads what is left
+// of a short body of HTTP/1.x, before it writes the answer or before it closes the connection.
+// In the drain it has bodyTime for that.
 func (c *Conn) Answered() {
 	c.mu.Lock()
-	c.answered = c.phase == busy
+	c.answered = c.body && c.phase == busy
 	c.mu.Unlock()
 	if c.conns.draining.Load() {
 		c.limitBody()
@@ -63,8 +63,8 @@ func (c *Conn) limitBody() {
 	d := min(bodyTime, c.conns.opts.Linger())
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.answered && c.bodyEnd == nil {
-		c.bodyEnd = time.AfterFunc(d, c.endBody)
+	if c.answered {
+		time.AfterFunc(d, c.endBody)
 	}
 }
 
@@ -72,21 +72,10 @@ func (c *Conn) limitBody() {
 // own when all of the body was read.)
 func (c *Conn) endBody() {
 	c.mu.Lock()
-	answered := c.answered
+	answered := c.answered && !c.Closing()
 	c.sends = c.sends || answered
 	c.mu.Unlock()
 	if answered {
 		c.conns.opts.Calls.Run(callDeadline, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) }) // it fails if the connection is closed
-	}
-}
-
-// stopBody is called when the connection is closed, or has its next request.
-func (c *Conn) stopBody() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.answered = false
-	if c.bodyEnd != nil {
-		c.bodyEnd.Stop()
-		c.bodyEnd = nil
 	}
 }

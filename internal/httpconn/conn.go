@@ -23,8 +23,6 @@ const (
 type Conn struct {
 	*connset.Wire
 	conns *Conns
-	// Labelled: the user's ConnContext or BaseContext has goroutine labels.
-	Labelled bool
 	// UntilClose: the end of the connection is that of the answer, as its header says.
 	UntilClose atomic.Bool
 
@@ -39,15 +37,14 @@ type Conn struct {
 	mu       sync.Mutex // guards what is below; never held while user code is called
 	phase    phase
 	used     bool // there was a request, or the beginning of one, since Mark
-	shaking  bool // connset has it in its handshake
 	http2    bool
-	asked    bool // whether TLS speaks HTTP/2 is known
-	matched  int  // how many bytes of the preface of HTTP/2 it has begun with; -1: it is known
-	sends    bool // the peer may be sending a body that is not read
-	fed      bool // something was read since the last request
-	piped    bool // see Pipelines
-	answered bool // see Answered
-	bodyEnd  *time.Timer
+	asked    bool   // whether TLS speaks HTTP/2 is known
+	matched  int    // how many bytes of the preface of HTTP/2 it has begun with; -1: it is known
+	sends    bool   // the peer may be sending a body that is not read
+	fed      bool   // something was read since the last request
+	piped    bool   // see Pipelines
+	body     bool   // the last request of HTTP/1.x has one
+	answered bool   // see Answered
 	hijacked func() // called when it is closed, after a handler has hijacked it
 }
 
@@ -71,12 +68,13 @@ func (c *Conn) users(nc net.Conn) net.Conn {
 }
 
 // Hijacked is called when a handler has taken the connection over, and ended when that is
-// closed, at once if it is. It returns false, and does not call ended, if the Close will not
-// be seen: that of a *tls.Conn of the listener.
-func (c *Conn) Hijacked(ended func()) bool {
+// closed; at once if it is, or if its Close will not be seen: that of a *tls.Conn of the
+// listener.
+func (c *Conn) Hijacked(ended func()) {
 	defer c.conns.opts.Changed()
 	if c.through {
-		return false
+		ended()
+		return
 	}
 	c.leaves(hijack)
 	if c.conns.opts.LeaveHijacked {
@@ -88,7 +86,6 @@ func (c *Conn) Hijacked(ended func()) bool {
 	if foreign.IsClosed(c.Done()) { // closed may have been called before
 		c.letGo()
 	}
-	return true
 }
 
 // letGo is called when the connection is closed.
@@ -145,15 +142,17 @@ func (c *Conn) Close() error {
 
 // enters is called before the ConnState of the user.
 func (c *Conn) enters(nc net.Conn, state http.ConnState) {
-	secured, _ := nc.(*tls.Conn)
-	if state == http.StateActive {
-		c.use()
-	}
 	switch {
-	case state == http.StateNew && secured != nil:
+	case state == http.StateNew:
+		secured, _ := nc.(*tls.Conn)
 		c.secured.Store(secured)
-	case state == http.StateActive && c.speaksHTTP2(nc): // of HTTP/1.x it only says that something was read
-		c.set(busy)
+	case state == http.StateActive:
+		http2 := c.speaksHTTP2(nc)
+		c.mu.Lock()
+		if c.used = true; http2 { // of HTTP/1.x it only says that something was read
+			c.phase = busy
+		}
+		c.mu.Unlock()
 		c.StopQuiet()
 	case state == http.StateIdle:
 		c.rests(c.speaksHTTP2(nc))
@@ -185,10 +184,10 @@ func (c *Conn) speaksHTTP2(nc net.Conn) bool {
 // whether it may be: not if the connection is being closed in this instant.
 func (c *Conn) Serves(http1, body bool) bool {
 	if http1 {
-		c.stopBody()
 		c.UntilClose.Store(false)
 		c.mu.Lock()
-		c.phase, c.used = busy, true
+		c.phase, c.used, c.answered = busy, true, false
+		c.body = body
 		c.piped, c.fed = c.piped || !c.fed && !c.through, false
 		c.sends = body && c.secured.Load() != nil // without TLS net/http calls CloseWrite
 		c.mu.Unlock()
@@ -210,13 +209,6 @@ func (c *Conn) set(to phase) {
 	c.phase, c.answered = to, false
 }
 
-// use notes that there is a request, or the beginning of one.
-func (c *Conn) use() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.used = true
-}
-
 // mark forgets the requests that are over.
 func (c *Conn) mark() {
 	c.mu.Lock()
@@ -229,7 +221,7 @@ func (c *Conn) mark() {
 func (c *Conn) WasIdle() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.phase == idle && !c.shaking && !c.used
+	return c.phase == idle && !c.Handshaking() && !c.used
 }
 
 // leaves is called when the connection does not speak HTTP any more.
@@ -240,11 +232,7 @@ func (c *Conn) leaves(to phase) {
 
 // shaken ends the handshake, and reports whether the connection is open.
 func (c *Conn) shaken() bool {
-	c.mu.Lock()
-	shaking := c.shaking
-	c.shaking = false
-	c.mu.Unlock()
-	if !shaking {
+	if !c.Handshaking() {
 		return !c.Closing()
 	}
 	defer c.conns.opts.Changed()
@@ -263,7 +251,7 @@ func (c *Conn) rests(http2 bool) {
 	case !drains:
 		c.shaken()
 	case http2:
-		if c.isShaking() {
+		if c.Handshaking() {
 			time.AfterFunc(quietTime, func() { c.shaken() })
 		}
 	default:
@@ -288,7 +276,6 @@ func (c *Conn) drain(spare bool) bool {
 	case c.Claim(!spare):
 		return true
 	case spare && !c.Claimed():
-		c.shaking = true
 		c.HandshakeAgain()
 	}
 	return false
@@ -323,12 +310,6 @@ func (c *Conn) tell(wrote bool) {
 	if c.http2 && c.phase == idle && !c.through { // of such a one nothing is seen
 		c.AwaitQuiet(quietTime, wrote, c.end)
 	}
-}
-
-func (c *Conn) isShaking() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.shaking
 }
 
 func (c *Conn) is(p phase) bool {

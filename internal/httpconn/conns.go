@@ -10,7 +10,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"runtime/pprof"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,7 +42,6 @@ type Options struct {
 type Conns struct {
 	*connset.Set
 	opts     Options
-	inner    net.Listener
 	left     atomic.Int64 // hijacked connections that are left to those who have them
 	leaving  atomic.Bool  // Mark or Drain was called
 	draining atomic.Bool  // Drain was called
@@ -57,7 +55,7 @@ type Conns struct {
 
 // New returns the connections that inner will accept.
 func New(inner net.Listener, opts Options) *Conns {
-	s := &Conns{opts: opts, inner: inner, through: map[*tls.Conn]*Conn{}}
+	s := &Conns{opts: opts, through: map[*tls.Conn]*Conn{}}
 	s.Set = connset.New(inner, connset.Options{
 		Owner: opts.Owner, Calls: opts.Calls, HandshakeTime: opts.HandshakeTime, Wrap: s.wrap, Closed: s.closed,
 	})
@@ -83,9 +81,6 @@ func (s *Conns) Hook(srv *http.Server) {
 			if ctx = connContext(ctx, c.users(nc)); ctx == nil {
 				return nil // net/http says what is wrong
 			}
-		}
-		if c != nil {
-			pprof.ForLabels(ctx, func(string, string) bool { c.Labelled = true; return false })
 		}
 		return context.WithValue(stacks.Of(ctx, stacks.HTTP), key{}, c) // last: the user's may not be made from ctx
 	}
@@ -145,7 +140,7 @@ func (a accepting) Accept() (net.Conn, error) {
 // wrap returns a connection as net/http gets it. A *tls.Conn stays one: before Go 1.27
 // net/http speaks HTTP/2 on nothing else.
 func (s *Conns) wrap(set *connset.Conn) net.Conn {
-	c := &Conn{Wire: &connset.Wire{Conn: set}, conns: s, shaking: true}
+	c := &Conn{Wire: &connset.Wire{Conn: set}, conns: s}
 	secured, ok := set.NetConn().(*tls.Conn)
 	if !ok {
 		return connset.WithMethods(c)
@@ -180,7 +175,6 @@ func (s *Conns) closed(nc net.Conn) {
 		s.mu.Unlock()
 	}
 	c.StopQuiet()
-	c.stopBody()
 	c.letGo()
 	s.opts.Changed()
 }

@@ -8,6 +8,7 @@ package inflight
 import (
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,7 @@ type Tracker[T Record[T]] struct {
 	drained   atomic.Int64 // see DrainBegan, counted from made
 	announced atomic.Int64 // when stage Serving was over, counted from made
 	running   atomic.Int64 // how many run that the drain waits for; counted from Draining on
+	shutdown  atomic.Pointer[shutdown]
 	sealing   atomic.Bool
 	sealed    chan struct{}
 	changed   chan struct{}
@@ -137,7 +139,7 @@ func (t *Tracker[T]) Release(x T) {
 	last := first && t.Stage() >= Draining && t.running.Add(-1) == 0
 	sh.mu.Unlock()
 	if first {
-		t.poke()
+		t.Poke()
 	}
 	if last {
 		t.trySeal()
@@ -172,7 +174,7 @@ func (t *Tracker[T]) End(x T, fate Fate) {
 	}
 	sh.mu.Unlock()
 	if stage >= Draining {
-		t.poke()
+		t.Poke()
 	}
 	if last {
 		t.trySeal()
@@ -198,7 +200,7 @@ func (t *Tracker[T]) Enter(next Stage) {
 	t.lock()
 	t.enter(next)
 	t.unlock()
-	t.poke()
+	t.Poke()
 }
 
 // enter is Enter with all shards locked.
@@ -231,13 +233,7 @@ func (t *Tracker[T]) Cancel() []T {
 	t.lock()
 	defer t.unlock()
 	t.enter(Refusing)
-	var all []T
-	for x := range t.all {
-		if !x.item().released {
-			all = append(all, x)
-		}
-	}
-	return all
+	return slices.DeleteFunc(slices.Collect(t.all), func(x T) bool { return x.item().released })
 }
 
 // Seal goes on to stage Sealed, from Draining on, as soon as nothing is in flight that
@@ -273,7 +269,8 @@ func (t *Tracker[T]) trySeal() {
 // receiver.
 func (t *Tracker[T]) Changed() <-chan struct{} { return t.changed }
 
-func (t *Tracker[T]) poke() {
+// Poke has Changed have an element, for what else its receiver waits for.
+func (t *Tracker[T]) Poke() {
 	select {
 	case t.changed <- struct{}{}:
 	default:
@@ -284,11 +281,7 @@ func (t *Tracker[T]) poke() {
 func (t *Tracker[T]) InFlight() []T {
 	t.lock()
 	defer t.unlock()
-	var all []T
-	for x := range t.all {
-		all = append(all, x)
-	}
-	return all
+	return slices.Collect(t.all)
 }
 
 // LastArrival returns when work last came, as far as that was after the announcement;
