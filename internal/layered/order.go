@@ -19,7 +19,7 @@ const enough = 50_000
 // the sweeps come across.
 func (l *layout) order() {
 	r := rand.New(rand.NewPCG(1, 1)) //nolint:gosec // it has to be the same each time
-	var best []int // the positions
+	var best []int                   // the positions
 	fewest := math.MaxInt
 	for start := 0; start < starts && start*len(l.verts) < enough && fewest > 0; start++ {
 		l.firstOrder(start, r)
