@@ -126,7 +126,8 @@ func ReadRecord(r io.Reader) (Report, error) {
 		}
 		if len(bytes.TrimSpace(text)) > 0 {
 			err := got.line(text)
-			if err != nil && (end == nil || !isCut(err)) {
+			_, cut := errors.AsType[*json.SyntaxError](err) // its end is missing
+			if err != nil && (end == nil || !cut) {
 				return Report{}, fmt.Errorf("report: line %d: %w", n, err)
 			}
 		}
@@ -134,12 +135,6 @@ func ReadRecord(r io.Reader) (Report, error) {
 			return got.report()
 		}
 	}
-}
-
-// isCut reports whether an error is that of a line whose end is missing.
-func isCut(err error) bool {
-	var syntax *json.SyntaxError
-	return errors.As(err, &syntax)
 }
 
 // reading is what ReadRecord has read so far.
