@@ -18,7 +18,7 @@ const idleTime = 500 * time.Millisecond
 // net/http that have not returned. A request whose handler has taken the connection over is
 // a lastcall.WorkConn until that is closed and the handler has returned. Where no pattern is
 // known, the path of the oldest request is given, without its query. It may be called
-// at any time, and blocks for as long as the function of [WithPattern], at most 10 ms.
+// at any time, and does not block.
 func (s *Server) InFlight() []lastcall.Work {
 	s = s.made()
 	work := s.tracker.Work((*request).describe)
