@@ -89,7 +89,7 @@ var pure = []string{
 // knows have no room for it: of each gRPC server, which adapters it has; of the signals,
 // which are the process's, those that a run still listens to after its end; of the test program's flags, the one
 // that rewrites drawings.
-var shared = map[string]string{"grpcadapter/build.go": "rooms", "controller/signals.go": "process", "viz/viztest/keep.go": "update"}
+var shared = map[string]string{"grpcadapter/build.go": "rooms", "controller/process.go": "process", "viz/viztest/keep.go": "update"}
 
 // Names that say nothing about what is inside, and the longest file that a reader
 // can hold in his head.

@@ -95,7 +95,9 @@ type FullServer interface {
 	// when the drain begins, every few seconds while it lasts, when the timer fires and when
 	// phase close begins; a call may begin while one before it still runs. The shutdown waits
 	// for an answer at most 10 ms, and for the last one, beside closers, half a second: the
-	// report has what it returned. A server that stops last is asked once, when it has ended.
+	// report has what it returned. If the end of this server's GracefulStop ends the drain, the last
+	// call follows at once, on the same goroutine. A server that stops last is asked once, when
+	// it has ended.
 	// Controller.InFlight asks at any time, for metrics.
 	InFlight() []Work
 

@@ -10,52 +10,45 @@ import (
 
 // graceful is a bare GracefulStop.
 func graceful(p *child.Process) int {
-	ctx, done := p.Context()
-	defer done()
-	if p.Open(ctx) != nil {
-		return 1
-	}
-	srv, wait := p.GRPCServer(), p.StartWorkers(ctx)
-	go serve(srv, p)
-	<-ctx.Done()
-	p.Health.Shutdown()
-	srv.GracefulStop()
-	wait()
-	p.CloseAll()
-	return 0
+	return bareRPC(p, func(srv *grpc.Server) {
+		p.Health.Shutdown()
+		srv.GracefulStop()
+	})
 }
 
 // stop is a bare Stop.
-func stop(p *child.Process) int {
-	ctx, done := p.Context()
-	defer done()
-	if p.Open(ctx) != nil {
-		return 1
-	}
-	srv, wait := p.GRPCServer(), p.StartWorkers(ctx)
-	go serve(srv, p)
-	<-ctx.Done()
-	srv.Stop()
-	wait()
-	p.CloseAll()
-	return 0
-}
+func stop(p *child.Process) int { return bareRPC(p, (*grpc.Server).Stop) }
 
 // timer is GracefulStop with a timer that calls Stop, as in grpc-go's
 // examples/features/gracefulstop.
 func timer(p *child.Process) int {
+	return bareRPC(p, func(srv *grpc.Server) {
+		p.Health.Shutdown()
+		force := time.AfterFunc(p.Grace, srv.Stop)
+		defer force.Stop()
+		srv.GracefulStop()
+	})
+}
+
+func bareRPC(p *child.Process, end func(*grpc.Server)) int {
+	return bare(p, func() (run, stop func()) {
+		srv := p.GRPCServer()
+		return func() { serve(srv, p) }, func() { end(srv) }
+	})
+}
+
+// bare is a main around a server: run it, and stop it at the signal.
+func bare(p *child.Process, server func() (run, stop func())) int {
 	ctx, done := p.Context()
 	defer done()
 	if p.Open(ctx) != nil {
 		return 1
 	}
-	srv, wait := p.GRPCServer(), p.StartWorkers(ctx)
-	go serve(srv, p)
+	run, stop := server()
+	wait := p.StartWorkers(ctx)
+	go run()
 	<-ctx.Done()
-	p.Health.Shutdown()
-	force := time.AfterFunc(p.Grace, srv.Stop)
-	defer force.Stop()
-	srv.GracefulStop()
+	stop()
 	wait()
 	p.CloseAll()
 	return 0

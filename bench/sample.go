@@ -27,7 +27,6 @@ type closing struct {
 	Name  string
 	At    float64 // ms after the signal
 	Under int     // handlers running then
-	Open  bool    // it has not returned
 }
 
 // values returns a value of all samples, sorted. A process that hung counts as infinite.
@@ -98,8 +97,8 @@ func codes(all []sample) string {
 	return strings.Join(parts, ", ")
 }
 
-// closers tells each closer that was called: when, under how many handlers, and whether
-// it came back; and those that were not called.
+// closers tells each closer that was called: when, and under how many handlers; and those that
+// were not called.
 func closers(all []sample, names []string) string {
 	var parts []string
 	for _, name := range names {

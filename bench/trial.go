@@ -214,13 +214,7 @@ func (t *trial) closers(s *sample) {
 	for _, e := range t.history() {
 		switch e.Kind {
 		case "close":
-			s.Closers = append(s.Closers, closing{Name: e.Name, At: ms(e.At), Under: e.N, Open: true})
-		case "closed":
-			for i := range s.Closers {
-				if s.Closers[i].Name == e.Name {
-					s.Closers[i].Open = false
-				}
-			}
+			s.Closers = append(s.Closers, closing{Name: e.Name, At: ms(e.At), Under: e.N})
 		case "left":
 			s.Left = e.N
 		case "returned":

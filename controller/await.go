@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -9,17 +10,16 @@ import (
 	"github.com/lastcall-go/lastcall/report"
 )
 
-// inbox is where the goroutines that run user code leave their results for the loop.
+// inbox is where other goroutines leave what the loop is to do with what they have found.
 // It never blocks them: put appends and pokes, and the loop takes everything at once.
 type inbox struct {
-	mu      sync.Mutex
-	results []result
-	wake    chan struct{} // capacity 1: a poke that finds it full was already made
+	mu   sync.Mutex
+	news []func()
+	wake chan struct{} // capacity 1: a poke that finds it full was already made
 }
 
 // result is how a call into user code ended.
 type result struct {
-	call   *call
 	at     time.Time
 	order  int64 // its place among the ends of all calls
 	result report.Result
@@ -30,9 +30,9 @@ type result struct {
 
 func newInbox() *inbox { return &inbox{wake: make(chan struct{}, 1)} }
 
-func (b *inbox) put(r result) {
+func (b *inbox) put(f func()) {
 	b.mu.Lock()
-	b.results = append(b.results, r)
+	b.news = append(b.news, f)
 	b.mu.Unlock()
 	b.poke()
 }
@@ -47,11 +47,11 @@ func (b *inbox) poke() {
 	}
 }
 
-func (b *inbox) take() []result {
+func (b *inbox) take() []func() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	all := b.results
-	b.results = nil
+	all := b.news
+	b.news = nil
 	return all
 }
 
@@ -63,21 +63,21 @@ func (r *run) await(done func() bool, bound func() time.Time) bool {
 	for {
 		awake := time.Now()
 		r.takeIn()
-		r.noticeSuspension()
+		if r.stoppedSince(r.alarmAt, r.asleep) {
+			r.alarmAt = time.Time{}
+		}
 		if done() {
 			return true
 		}
 		at := bound()
 		if !at.IsZero() && time.Until(at) <= 0 {
-			if r.stoppedSince(awake) {
+			if r.stoppedSince(awake, awake) {
 				continue // and the bound is a later one
 			}
 			return false
 		}
 		at = soonest(soonest(at, r.endContexts()), soonest(r.giveBackAt, r.beat()))
-		if r.record.cause != nil {
-			at = soonest(at, r.record.causeDue)
-		}
+		at = soonest(at, r.record.causeDue)
 		if at.IsZero() {
 			r.alarm.Stop()
 		} else {
@@ -91,23 +91,21 @@ func (r *run) await(done func() bool, bound func() time.Time) bool {
 		case <-r.inbox.wake:
 		case <-r.alarm.C:
 		case s, open := <-r.signals.from:
-			r.signalled(s, open)
+			r.signals.take(r.Controller, s, open, r.ignore)
 		case <-r.pipes:
 			pipeBroke()
 		case <-r.ended:
-			r.ended = nil
-			r.request(trigger{at: time.Now(), cause: &report.ContextError{Err: context.Cause(r.outer)}})
+			r.contextEnded(time.Now())
 		}
 	}
 }
 
 // takeIn takes in everything that has already happened, without waiting.
 func (r *run) takeIn() {
-	r.see()
 	for {
-		results := r.inbox.take()
-		for _, res := range results {
-			r.returned(res)
+		news := r.inbox.take()
+		for _, f := range news {
+			f()
 		}
 		force := r.forceAsked.Load() // before the trigger: where there is a force, there is a trigger
 		if t := r.trigger.Load(); t != nil {
@@ -123,76 +121,117 @@ func (r *run) takeIn() {
 			r.giveBackAt = time.Time{}
 			r.signals.giveBack()
 		}
-		if r.causeIsLate() {
+		if due := r.record.causeDue; !due.IsZero() && !time.Now().Before(due) {
 			r.giveUpCause()
 		}
-		if len(results) == 0 {
+		if len(news) == 0 {
 			return
 		}
 	}
 }
 
-// takeInEarly takes in a trigger that came before Run.
-func (r *run) takeInEarly() {
-	select {
-	case <-r.ended:
-		r.request(trigger{at: r.begun, cause: &report.ContextError{Err: context.Cause(r.outer)}})
-	default:
+// contextEnded makes the end of Run's context the trigger.
+func (r *run) contextEnded(at time.Time) {
+	r.request(trigger{at: at, cause: &report.ContextError{Err: context.Cause(r.outer)}})
+}
+
+// awaitSteps waits for calls that run at the same time: until each has returned or its
+// time is over, until end, or until enough returns true. It expires what has begun and has
+// not returned by its time or by end. What the machine has not let begin until then is left
+// to finish.
+func (r *run) awaitSteps(calls []*call, end func() time.Time, enough func() bool) {
+	done := func() bool {
+		for len(calls) > 0 && calls[0].told { // most return in order, and there may be 10,000
+			calls = calls[1:]
+		}
+		return enough() || allDone(calls)
 	}
-	r.takeIn()
-}
-
-// beginShutdown starts the clock.
-func (r *run) beginShutdown(t *trigger) {
-	r.at = later(t.at, r.begun)
-	b := r.config.budget
-	r.announceEnd, r.settleTime = r.at.Add(b.Announce()), b.Settle
-	r.setTimes(r.at.Add(b.Total-b.Reserve), r.at.Add(b.Total))
-	r.takeShortenings() // the cause tells until when
-	r.ended, r.pipes = nil, nil
-	r.failed = r.failed || t.failed
-	r.describeCause(t.cause)
-}
-
-// forceAt moves the timer and the deadline to what a force leaves of them. When no signal
-// can be the same request any more, those that force are the platform's again.
-func (r *run) forceAt(f force) {
-	r.forced = true
-	at := later(f.at, r.begun)
-	r.setTimes(earlier(r.timerAt, at), earlier(r.deadline, at.Add(r.config.budget.Reserve)))
-	r.record.causeDue = earlier(r.record.causeDue, r.share(2)())
-	r.giveBackAt = at.Add(sameKey)
-	r.tellRequest("Force", f.by+r.untilWhen())
-}
-
-// untilWhen returns, for people, by when Run returns.
-func (r *run) untilWhen() string {
-	return "Run returns by " + r.deadline.Format("2006-01-02T15:04:05.000Z07:00")
-}
-
-func (r *run) setTimes(timer, deadline time.Time) {
-	r.timerAt, r.deadline = timer, deadline
-	r.times.Store(&lastcall.Times{Trigger: r.at, Timer: timer, Deadline: deadline})
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
+	start := time.Now()
+	look := start
+	limited := slices.DeleteFunc(slices.Clone(calls), func(c *call) bool { return !c.own })
+	next := func() time.Time {
+		at := end()
+		looks := nextLook(start, look, at)
+		for _, c := range limited {
+			if !c.told && c.own {
+				at = earlier(at, c.ends)
+				looks = soonest(looks, nextLook(start, look, c.ends))
+			}
+		}
+		return soonest(at, looks)
 	}
-	return a
+	for !r.await(done, next) {
+		now := time.Now()
+		over := !now.Before(end())
+		look = now
+		if !over {
+			r.look(true)
+		}
+		for _, c := range calls {
+			switch own := c.own && !now.Before(c.ends); {
+			case (over || own) && c.hasBegun():
+				r.expire(c)
+			case own:
+				c.own = false
+			}
+		}
+		if over {
+			return
+		}
+	}
 }
 
-// soonest is earlier, where the zero time stands for never.
-func soonest(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
+// allDone reports whether each call has returned or is known to be late.
+func allDone(calls []*call) bool {
+	return !slices.ContainsFunc(calls, func(c *call) bool { return !c.told })
 }
 
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
+// nothing never is enough for awaitSteps.
+func nothing() bool { return false }
+
+// never is a bound that is never reached.
+func never() time.Time { return time.Time{} }
+
+// beside runs f, which is the library's own and comes to an end soon, on a goroutine of
+// its own. The loop is poked when it has. Contexts end so: that ends every context made from
+// them, however many user code has made.
+func (r *run) beside(f func()) {
+	r.ending.Add(1)
+	go func() {
+		f()
+		r.ending.Add(-1)
+		r.inbox.poke()
+	}()
+}
+
+// endContexts ends the contexts of steps whose time is over, and returns when the
+// next one's will be; zero if there is none.
+func (r *run) endContexts() time.Time {
+	for len(r.endings) > 0 {
+		c := r.endings[0]
+		if !c.over && time.Now().Before(c.ends) {
+			return c.ends
+		}
+		r.endings = r.endings[1:]
+		r.timeOver(c)
 	}
-	return a
+	return time.Time{}
+}
+
+// timeOver ends the context of a step because its time is over.
+func (r *run) timeOver(c *call) { r.endContext(c, context.DeadlineExceeded, lastcall.ErrStepTime) }
+
+// endContext ends the context of a step, if it has one that has not ended. What
+// depends on it ends on goroutines of its own: that may be any number of contexts.
+func (r *run) endContext(c *call, err, cause error) {
+	if c.ctx == nil {
+		return
+	}
+	if funcs := c.ctx.end(err, cause); len(funcs) > 0 {
+		r.beside(func() {
+			for _, f := range funcs {
+				r.beside(f)
+			}
+		})
+	}
 }

@@ -2,14 +2,15 @@ package controller
 
 import (
 	"cmp"
-	"container/heap"
 	"context"
 	"fmt"
 	"runtime/debug"
 	"runtime/pprof"
 	"slices"
+	"sync"
 	"time"
 
+	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -17,19 +18,23 @@ import (
 // loop never waits without a bound. The loop owns everything here, and learns through
 // the inbox that the call has returned.
 type call struct {
-	step  *report.Step
-	due   time.Time     // when its own time is over, if that is less than its share; else zero
-	begun chan struct{} // closed right before the user code is called
-	since time.Time     // since when it may need grace to return
-	grace time.Duration // that, if it is more than usual; else 0
-	order int64         // when it returned, in the run's order
-	over  bool          // it has returned
-	told  bool          // observers have been told its end, or that it takes too long
-	lasts bool          // it is the Serve of a server that stops last, and not late before the end
-	quiet bool          // it is reported only if it takes too long, panics or calls runtime.Goexit
-	ends  time.Time     // when the loop ends ctx
-	ctx   *stepContext  // of a step; nil: it has none
-	then  func(result)  // what the loop does with the result, before it is told
+	step   *report.Step
+	begun  chan struct{} // closed right before the user code is called
+	since  time.Time     // since when it may need grace to return
+	grace  time.Duration // that, if it is more than usual; else 0
+	order  int64         // when it returned, in the run's order
+	over   bool          // it has returned
+	told   bool          // observers have been told its end, or that it takes too long
+	lasts  bool          // it is the Serve of a server that stops last, and not late before the end
+	quiet  bool          // it is reported only if it takes too long, panics or calls runtime.Goexit
+	ends   time.Time     // when the loop ends ctx
+	own    bool          // that is its own time, less than its share: when it is over, the call is late
+	ctx    *stepContext  // of a step; nil: it has none
+	then   func(result)  // what the loop does with the result, before it is told
+	fn     func() error
+	before *call           // begins first; nil: none has to
+	label  context.Context // of its goroutine
+	next   func() []*call  // what that does when fn has returned; nil: nothing
 }
 
 // ended reports whether the call has returned, without panic or Goexit.
@@ -49,14 +54,7 @@ func (c *call) end() time.Time {
 func (c *call) soon() time.Time { return c.since.Add(cmp.Or(c.grace, grace)) }
 
 // hasBegun reports whether the machine has let the call begin.
-func (c *call) hasBegun() bool {
-	select {
-	case <-c.begun:
-		return true
-	default:
-		return false
-	}
-}
+func (c *call) hasBegun() bool { return foreign.IsClosed(c.begun) }
 
 // guard runs user code on the calling goroutine and hands over how it ended:
 // returned, panicked, or left by runtime.Goexit. To turn errors and panic values
@@ -110,46 +108,66 @@ func describe(text *string, v any) {
 // call starts a call into user code and returns. When that has returned, the loop
 // runs then, unless it is nil.
 func (r *run) call(op report.Op, name string, fn func() error, then func(result)) *call {
-	return r.callAfter(nil, op, name, fn, then)
+	return r.launch(r.newCall(op, name, fn, then))
 }
 
-// callAfter is call for one that begins after another one has begun.
-func (r *run) callAfter(before *call, op report.Op, name string, fn func() error, then func(result)) *call {
-	c := r.begin(before, op, name, fn, then)
-	r.record.add(c.step)
-	begins := *c.step
-	begins.Kind = report.KindBegin
-	r.tell(begins)
-	return c
-}
-
-// begin is callAfter without a step in the report: it is for questions to user code.
-func (r *run) begin(before *call, op report.Op, name string, fn func() error, then func(result)) *call {
+// newCall returns a call that is still to be started.
+func (r *run) newCall(op report.Op, name string, fn func() error, then func(result)) *call {
 	step := r.newStep(report.KindCall, name)
 	step.Op = op
-	c := &call{step: step, since: step.Start, begun: make(chan struct{}), then: then}
+	return &call{step: step, since: step.Start, begun: make(chan struct{}), fn: fn, then: then, label: r.labelled(op, name)}
+}
+
+// launch starts a call, and puts it into the report and tells that it begins, unless it is
+// quiet.
+func (r *run) launch(c *call) *call {
 	r.calls = append(r.calls, c)
-	label := r.labelled(op, name)
 	go func() {
-		if before != nil {
-			<-before.begun // for which that waits in the same way: no user code is among it
+		if c.before != nil {
+			<-c.before.begun // for which that waits in the same way: no user code is among it
 		}
-		close(c.begun)
-		pprof.SetGoroutineLabels(label)
-		guard(fn, func(res result) {
-			res.call, res.order = c, r.order.Add(1)
-			r.inbox.put(res)
-		})
+		r.do(c)
 	}()
+	if !c.quiet {
+		r.record.add(c.step)
+		begins := *c.step
+		begins.Kind = report.KindBegin
+		r.tell(begins)
+	}
 	return c
 }
 
-// ask starts a call that is reported only if it fails or takes too long. The loop runs
+// do makes a call on the calling goroutine, leaves the result for the loop, and goes on with
+// the calls that are next, the first of them on the same goroutine.
+func (r *run) do(c *call) {
+	close(c.begun)
+	pprof.SetGoroutineLabels(c.label)
+	guard(c.fn, func(res result) {
+		res.order = r.order.Add(1)
+		r.inbox.put(func() { r.returned(c, res) })
+	})
+	if c.next != nil {
+		for i, next := range slices.Backward(c.next()) {
+			if i > 0 {
+				go r.do(next)
+			} else {
+				r.do(next)
+			}
+		}
+	}
+}
+
+// ask starts a question, and returns it.
+func (r *run) ask(op report.Op, name string, fn, then func()) *call {
+	return r.launch(r.question(op, name, fn, then))
+}
+
+// question returns a call that is reported only if it fails or takes too long. The loop runs
 // then if it has returned well and in time. What fn leaves for then may be plain
 // variables: the inbox is between the two.
-func (r *run) ask(op report.Op, name string, fn, then func()) *call {
+func (r *run) question(op report.Op, name string, fn, then func()) *call {
 	var c *call
-	c = r.begin(nil, op, name, func() error { fn(); return nil }, func(res result) {
+	c = r.newCall(op, name, func() error { fn(); return nil }, func(res result) {
 		if res.result == report.ResultOK && !c.told {
 			then()
 		}
@@ -161,28 +179,29 @@ func (r *run) ask(op report.Op, name string, fn, then func()) *call {
 // step starts an announcer, a Cancel, a closer or a flusher, with a context that
 // ends when its time does. It begins after another one has begun, unless that is nil.
 func (r *run) step(op report.Op, s stepConfig, end time.Time, before *call) *call {
-	var due time.Time
+	own := false
 	if s.timeout > 0 {
-		if at := time.Now().Add(s.timeout); at.Before(end) {
-			due, end = at, at
-		}
+		at := time.Now().Add(s.timeout)
+		own, end = at.Before(end), earlier(end, at)
 	}
-	ctx := newStepContext(r.labelled(op, s.name), end)
-	c := r.callAfter(before, op, s.name, func() error { return s.call(ctx) }, nil)
-	c.due, c.ends, c.ctx = due, end, ctx
-	heap.Push(&r.endings, c)
-	return c
+	c := r.newCall(op, s.name, nil, nil)
+	c.ctx = newStepContext(c.label, end)
+	c.fn = func() error { return s.call(c.ctx) }
+	c.ends, c.own, c.before = end, own, before
+	at, _ := slices.BinarySearchFunc(r.endings, end, func(other *call, end time.Time) int {
+		return cmp.Or(other.ends.Compare(end), -1) // behind those that end at the same time
+	})
+	r.endings = slices.Insert(r.endings, at, c)
+	return r.launch(c)
 }
 
 // returned takes in the result of a call.
-func (r *run) returned(res result) {
-	c := res.call
+func (r *run) returned(c *call, res result) {
 	c.over, c.order = true, res.order
 	c.step.Duration = res.at.Sub(c.step.Start)
 	c.step.Err, c.step.Text, c.step.Stack = res.err, res.text, res.stack
-	// A call that was reported as timed out stays that, unless it panicked or called
-	// runtime.Goexit.
-	if !c.told || res.result == report.ResultPanicked || res.result == report.ResultGoexit {
+	bad := res.result == report.ResultPanicked || res.result == report.ResultGoexit
+	if !c.told || bad { // otherwise it was reported as timed out, and stays that
 		c.step.Result = res.result
 	}
 	r.endContext(c, context.Canceled, nil)
@@ -190,9 +209,8 @@ func (r *run) returned(res result) {
 		c.then(res)
 	}
 	if !c.told {
-		bad := res.result == report.ResultPanicked || res.result == report.ResultGoexit
 		if c.quiet && bad {
-			r.record.addLate(c.step)
+			r.record.add(c.step)
 		}
 		if !c.quiet || bad {
 			r.tell(*c.step)
@@ -208,7 +226,7 @@ func (r *run) expire(c *call) {
 		return
 	}
 	if c.quiet {
-		r.record.addLate(c.step)
+		r.record.add(c.step)
 	}
 	c.told = true
 	c.step.Result, c.step.Duration = report.ResultTimedOut, time.Since(c.step.Start)
@@ -219,74 +237,85 @@ func (r *run) expire(c *call) {
 	r.tell(*c.step)
 }
 
-// end ends a context on a goroutine of its own: that ends every context made from it,
-// however many user code has made.
-func (r *run) end(cancel func()) { r.beside(cancel) }
+// stepContext is the context of a step. It behaves like one of
+// context.WithDeadlineCause, but has no timer: the loop ends it. A timer that fires
+// in the same instant as the loop's would put the loop behind whatever wakes with
+// it, and on a busy machine that costs a round through the run queue.
+//
+// The context inside carries the values and the cause, for context.Cause. Nothing is
+// ever made from it directly: contexts that users make from a stepContext end
+// through AfterFunc, and so with the error of this one.
+type stepContext struct {
+	context.Context
+	setCause context.CancelCauseFunc
+	deadline time.Time
+	done     chan struct{}
 
-// beside runs f, which is the library's own and comes to an end soon, on a goroutine of
-// its own. The loop is poked when it has.
-func (r *run) beside(f func()) {
-	r.ending.Add(1)
-	go func() {
-		f()
-		r.ending.Add(-1)
-		r.inbox.poke()
-	}()
+	mu    sync.Mutex
+	err   error
+	funcs map[*func()]struct{} // to call when it ends
 }
 
-// awaitSteps waits for calls that run at the same time: until each has returned or its
-// time is over, until end, or until enough returns true. It expires what has begun and has
-// not returned by its time or by end. What the machine has not let begin until then is left
-// to finish.
-func (r *run) awaitSteps(calls []*call, end func() time.Time, enough func() bool) {
-	done := func() bool {
-		for len(calls) > 0 && calls[0].told { // most return in order, and there may be 10,000
-			calls = calls[1:]
-		}
-		return enough() || allDone(calls)
+func newStepContext(parent context.Context, deadline time.Time) *stepContext {
+	c := &stepContext{deadline: deadline, done: make(chan struct{})}
+	c.Context, c.setCause = context.WithCancelCause(parent)
+	return c
+}
+
+// Deadline returns the instant in which the loop ends the context. After a suspension
+// that is later (see stoppedSince), and Deadline, as its contract is, returns the same.
+func (c *stepContext) Deadline() (time.Time, bool) { return c.deadline, true }
+
+// Done returns a channel that is closed when the context ends.
+func (c *stepContext) Done() <-chan struct{} { return c.done }
+
+// Err returns nil until the context ends; then context.DeadlineExceeded if its time
+// was over, and context.Canceled if the step had returned, or GracefulStop, for which a
+// Cancel waits.
+func (c *stepContext) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// AfterFunc is what package context asks for in contexts that are not its own: it
+// calls f on a goroutine of its own when the context has ended, unless stop is
+// called before. Without it every context made from this one would keep a goroutine.
+func (c *stepContext) AfterFunc(f func()) (stop func() bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		go f()
+		return func() bool { return false }
 	}
-	start := time.Now()
-	look := start
-	limited := slices.DeleteFunc(slices.Clone(calls), func(c *call) bool { return c.due.IsZero() })
-	next := func() time.Time {
-		at := end()
-		looks := nextLook(start, look, at)
-		for _, c := range limited {
-			if !c.told && !c.due.IsZero() {
-				at = earlier(at, c.due)
-				looks = soonest(looks, nextLook(start, look, c.due))
-			}
-		}
-		return soonest(at, looks)
+	if c.funcs == nil {
+		c.funcs = map[*func()]struct{}{}
 	}
-	for !r.await(done, next) {
-		now := time.Now()
-		over := !now.Before(end())
-		look = now
-		if !over {
-			r.look(true)
-		}
-		for _, c := range calls {
-			switch own := !c.due.IsZero() && !now.Before(c.due); {
-			case (over || own) && c.hasBegun():
-				r.expire(c)
-			case own:
-				c.due = time.Time{}
-			}
-		}
-		if over {
-			return
-		}
+	c.funcs[&f] = struct{}{}
+	return func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		_, ok := c.funcs[&f]
+		delete(c.funcs, &f)
+		return ok
 	}
 }
 
-// allDone reports whether each call has returned or is known to be late.
-func allDone(calls []*call) bool {
-	return !slices.ContainsFunc(calls, func(c *call) bool { return !c.told })
+// end ends the context and returns what is to be called now. A later call changes
+// nothing.
+func (c *stepContext) end(err, cause error) []func() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return nil
+	}
+	c.setCause(cause) // before Done: code that sees Done asks for the cause
+	c.err = err
+	close(c.done)
+	var funcs []func()
+	for f := range c.funcs {
+		funcs = append(funcs, *f)
+	}
+	c.funcs = nil
+	return funcs
 }
-
-// nothing never is enough for awaitSteps.
-func nothing() bool { return false }
-
-// never is a bound that is never reached.
-func never() time.Time { return time.Time{} }

@@ -1,11 +1,10 @@
 package controller
 
 import (
-	"context"
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"os"
 	"reflect"
 	"slices"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/internal/foreign"
-	"github.com/lastcall-go/lastcall/report"
 )
 
 // config is what was registered, in order.
@@ -22,77 +20,33 @@ type config struct {
 	servers    []serverConfig
 	workers    []workerConfig
 	announcers []stepConfig
-	closers    []stepConfig
-	groups     int // of closers that are closed at the same time
+	closers    [][]stepConfig // each of these at the same time
 	flushers   []stepConfig
 	observers  []observerConfig
-	see        seeing
-	noStderr   bool
-
-	signals       []os.Signal
-	signalChannel <-chan os.Signal
-	signalsSet    bool
-	forceOn       []os.Signal
-	forceOnSet    bool
-
-	readyUntilDrain bool
-
+	settings
 	index index
 	errs  []error // what is wrong with what options were given
 }
 
-type workerConfig struct {
-	name        string
-	run         func(claim, work context.Context) error
-	endsProcess bool
-	after       []string
-	errs        []error
+// settings are what there is one of.
+type settings struct {
+	every           *time.Duration // how often progress is told; nil: the default
+	triggers        *source        // nil: SIGTERM and SIGINT
+	forceOn         *[]os.Signal   // nil: SIGINT
+	noStacks        bool
+	noPeers         bool
+	noStderr        bool
+	readyUntilDrain bool
 }
 
-// observerConfig is an observer, or a log, which is given the steps that have a line.
-type observerConfig struct {
-	op      report.Op // OpObserve or OpLog
-	name    string
-	label   context.Context // of the goroutine that calls it
-	observe func(report.Step) error
-	attach  func(*Controller) error // of a Monitor
-}
-
-// stepConfig is an announcer, a closer or a flusher.
-type stepConfig struct {
-	name     string
-	run      func(context.Context) error
-	timeout  time.Duration // 0: none of its own
-	harmless []error       // that are not failures
-	group    int           // of a closer: those with the same one are closed at the same time; 0: it alone
-	errs     []error
-}
-
-// gather returns what the options register, with an error for each that has one.
-// The options run on the caller's goroutine and may be the caller's own code: no
-// lock is held.
-func gather(what string, opts []Option) config {
-	var more config
-	for i, opt := range opts {
-		if opt == nil {
-			more.fail("%s %d is nil", what, i+1)
-			continue
-		}
-		if err := opt(&more); err != nil {
-			more.errs = append(more.errs, err)
-		}
-	}
-	return more
+// source is where signals come from.
+type source struct {
+	signals []os.Signal
+	channel <-chan os.Signal // instead of package os/signal; nil: not given
 }
 
 func (c *config) fail(format string, args ...any) {
 	c.errs = append(c.errs, fmt.Errorf("controller: "+format, args...))
-}
-
-// add appends what was gathered and has passed check.
-func (c *config) add(more config, index index) {
-	c.join(more)
-	c.index.merge(index)
 }
 
 // join appends more. The cost does not depend on how much is registered already.
@@ -101,58 +55,44 @@ func (c *config) join(more config) {
 	c.servers = append(c.servers, more.servers...)
 	c.workers = append(c.workers, more.workers...)
 	c.announcers = append(c.announcers, more.announcers...)
-	for _, s := range more.closers {
-		if s.group > 0 {
-			s.group += c.groups
-		}
-		c.closers = append(c.closers, s)
-	}
-	c.groups += more.groups
+	c.closers = append(c.closers, more.closers...)
 	c.flushers = append(c.flushers, more.flushers...)
 	c.observers = append(c.observers, more.observers...)
-	c.see.join(more.see)
-	c.readyUntilDrain = c.readyUntilDrain || more.readyUntilDrain
-	c.noStderr = c.noStderr || more.noStderr
-	if more.signalsSet {
-		c.signals, c.signalChannel, c.signalsSet = more.signals, more.signalChannel, true
-	}
-	if more.forceOnSet {
-		c.forceOn, c.forceOnSet = more.forceOn, true
-	}
+	c.settings.join(more.settings)
+}
+
+func (s *settings) join(more settings) {
+	s.every, s.triggers, s.forceOn = cmp.Or(more.every, s.every), cmp.Or(more.triggers, s.triggers), cmp.Or(more.forceOn, s.forceOn)
+	s.noStacks, s.noPeers = s.noStacks || more.noStacks, s.noPeers || more.noPeers
+	s.noStderr, s.readyUntilDrain = s.noStderr || more.noStderr, s.readyUntilDrain || more.readyUntilDrain
 }
 
 // closersOnly reports whether nothing but closers is registered.
 func (c *config) closersOnly() bool {
-	return len(c.servers)+len(c.workers)+len(c.announcers)+len(c.flushers)+len(c.observers) == 0 && c.see == (seeing{}) && !c.noStderr && !c.signalsSet && !c.forceOnSet && !c.readyUntilDrain
+	return len(c.servers)+len(c.workers)+len(c.announcers)+len(c.flushers)+len(c.observers) == 0 && c.settings == settings{}
 }
 
-// index finds what is registered by its name, and servers by their identity too.
-type index struct {
-	names   map[[2]string]string // kind and name; servers and workers are of one kind, for After; the value is what it is
-	servers map[any]string       // the name of the server with that pointer, or with a listener with it
-	last    map[string]bool      // the servers that stop last
-}
+// index finds what is registered: what kind of thing has a name, by the named of it; the
+// name of a server, by its pointer or by that of a listener of its; and by stopsLast the
+// servers that do.
+type index map[any]string
 
-func newIndex() index {
-	return index{names: map[[2]string]string{}, servers: map[any]string{}, last: map[string]bool{}}
-}
+// named is a name among those of one room, in which names are unique.
+type named struct{ room, name string }
 
-func (x index) merge(more index) {
-	maps.Copy(x.names, more.names)
-	maps.Copy(x.servers, more.servers)
-	maps.Copy(x.last, more.last)
-}
+// stopsLast is the name of a server that stops last.
+type stopsLast string
 
 // conflicts returns an error for each thing that more has and that there is one of.
 func (c *config) conflicts(more config) []error {
 	var errs []error
-	if c.see.every != nil && more.see.every != nil {
+	if c.every != nil && more.every != nil {
 		errs = append(errs, errors.New("controller: WithProgress was given twice"))
 	}
-	if c.signalsSet && more.signalsSet {
+	if c.triggers != nil && more.triggers != nil {
 		errs = append(errs, errors.New("controller: WithSignals or WithSignalChannel was given before; only one of them can be"))
 	}
-	if c.forceOnSet && more.forceOnSet {
+	if c.forceOn != nil && more.forceOn != nil {
 		errs = append(errs, errors.New("controller: ForceOn was given twice"))
 	}
 	return errs
@@ -169,14 +109,19 @@ func (k *checking) fail(format string, args ...any) {
 	k.errs = append(k.errs, fmt.Errorf("controller: "+format, args...))
 }
 
-// named checks what every registration has. Names are unique among those of one room.
-func (k *checking) named(kind, room, name string, isNil bool, more []error) {
-	key := [2]string{room, name}
-	other, there := k.config.index.names[key]
+// find returns what is registered, or is about to be, by a key of the index.
+func (k *checking) find(key any) (string, bool) {
+	found, there := k.config.index[key]
 	if !there {
-		other, there = k.added.names[key]
+		found, there = k.added[key]
 	}
-	switch {
+	return found, there
+}
+
+// named checks what every registration has.
+func (k *checking) named(kind, room, name string, isNil bool, more []error) {
+	key := named{room, name}
+	switch other, there := k.find(key); {
 	case name == "":
 		k.fail("a %s has no name", kind)
 	case there && other == kind:
@@ -184,7 +129,7 @@ func (k *checking) named(kind, room, name string, isNil bool, more []error) {
 	case there:
 		k.fail("there is a %s and a %s with the name %q", other, kind, name)
 	}
-	k.added.names[key] = kind
+	k.added[key] = kind
 	if isNil {
 		k.fail("%s %q is nil", kind, name)
 	}
@@ -199,7 +144,7 @@ const members = "member"
 // check returns one error for each thing that is wrong with more, as an addition to
 // c, and the index of what is in more. It calls no code of the caller.
 func (c *config) check(more config) (index, []error) {
-	k := &checking{config: c, added: newIndex()}
+	k := &checking{config: c, added: index{}}
 	for _, s := range more.servers {
 		k.server(s)
 	}
@@ -209,7 +154,7 @@ func (c *config) check(more config) (index, []error) {
 	for _, steps := range []struct {
 		kind string
 		all  []stepConfig
-	}{{"announcer", more.announcers}, {"closer", more.closers}, {"flusher", more.flushers}} {
+	}{{"announcer", more.announcers}, {"closer", slices.Concat(more.closers...)}, {"flusher", more.flushers}} {
 		for _, s := range steps.all {
 			k.named(steps.kind, steps.kind, s.name, s.run == nil, s.errs)
 			if total := c.budget.Total; s.timeout > total {
@@ -232,33 +177,24 @@ func (k *checking) server(s serverConfig) {
 		k.fail("server %q cannot tell when work last arrived, so Budget.Quiet cannot work: %s", s.name, s.noQuiet)
 	}
 	if id := identity(s.server); id != nil {
-		for _, x := range []index{k.config.index, k.added} {
-			if other, ok := x.servers[id]; ok {
-				k.fail("servers %q and %q are the same server", other, s.name)
-			}
+		if other, there := k.find(id); there {
+			k.fail("servers %q and %q are the same server", other, s.name)
 		}
-		k.added.servers[id] = s.name
+		k.added[id] = s.name
 	}
 	for _, lis := range s.listeners {
-		k.listener(s.name, lis)
+		id := identityOf(lis)
+		if id == nil {
+			continue
+		}
+		if other, there := k.find(id); there && other != s.name {
+			k.fail("servers %q and %q have the same listener: each accepts what is meant for the other, and the first to drain closes it for both", other, s.name)
+		}
+		k.added[id] = s.name
 	}
 	if s.last {
-		k.added.last[s.name] = true
+		k.added[stopsLast(s.name)] = s.name
 	}
-}
-
-// listener refuses a listener that another server has.
-func (k *checking) listener(server string, lis net.Listener) {
-	id := identityOf(lis)
-	if id == nil {
-		return
-	}
-	for _, x := range []index{k.config.index, k.added} {
-		if other, ok := x.servers[id]; ok && other != server {
-			k.fail("servers %q and %q have the same listener: each accepts what is meant for the other, and the first to drain closes it for both", other, server)
-		}
-	}
-	k.added.servers[id] = server
 }
 
 // inside returns the server that [lastcall.Last] was given, or s.
@@ -286,4 +222,81 @@ func identityOf(s any) any {
 		return nil
 	}
 	return s
+}
+
+// order checks what stands After what. What was registered earlier can name none of
+// the new ones, so a circle is among the new ones.
+func (k *checking) order(more config) {
+	after := map[string][]string{}
+	ok := true
+	add := func(kind string, m memberConfig, last bool) {
+		name := m.name
+		after[name] = m.after
+		for _, other := range m.after {
+			_, there := k.find(named{members, other})
+			_, isLast := k.find(stopsLast(other))
+			switch {
+			case other == name:
+				k.fail("%s %q is After itself", kind, name)
+			case !there:
+				k.fail("%s %q is After %q, but there is no server and no worker with that name, in this call or an earlier one: the others are %q", kind, name, other, k.others(name))
+			case last:
+				k.fail("%s %q is After %q, but stops last, after everything", kind, name, other)
+			case isLast:
+				k.fail("%s %q is After %q, which stops last, after everything", kind, name, other)
+			default:
+				continue
+			}
+			ok = false
+		}
+	}
+	for _, s := range more.servers {
+		add("server", s.memberConfig, s.last)
+	}
+	for _, w := range more.workers {
+		add("worker", w.memberConfig, false)
+	}
+	if !ok {
+		return
+	}
+	free := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(after)) {
+		if path := circle(after, name, nil, free); path != nil {
+			k.fail("%q stand After each other in a circle", path)
+			return
+		}
+	}
+}
+
+// others returns the names that After may give to the server or worker of that name.
+func (k *checking) others(name string) []string {
+	var all []string
+	for _, x := range []index{k.config.index, k.added} {
+		for key := range x {
+			other, ok := key.(named)
+			if _, last := x[stopsLast(other.name)]; ok && other.room == members && other.name != name && !last {
+				all = append(all, other.name)
+			}
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// circle returns the names on a path that leads from name back to a name on it, or
+// nil. It notes names from which no path does so in free.
+func circle(after map[string][]string, name string, path []string, free map[string]bool) []string {
+	if free[name] {
+		return nil
+	}
+	if i := slices.Index(path, name); i >= 0 {
+		return path[i:]
+	}
+	for _, next := range after[name] {
+		if found := circle(after, next, append(path, name), free); found != nil {
+			return found
+		}
+	}
+	free[name] = true
+	return nil
 }

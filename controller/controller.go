@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -85,7 +86,7 @@ func New(budget lastcall.Budget, opts ...Option) (*Controller, error) {
 
 		triggered: make(chan struct{}),
 		serving:   make(chan struct{}),
-		config:    config{budget: budget, index: newIndex()},
+		config:    config{budget: budget, index: index{}},
 	}
 	c.progress.set(fsm.Serving, lastcall.PhaseStart)
 	if err := c.Add(opts...); err != nil {
@@ -104,20 +105,18 @@ func (c *Controller) Add(opts ...Option) error {
 	errs := append(more.errs, c.attach(more)...)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.over == nil:
-		return errNotMade
-	case c.ran:
-		return ErrRan
+	if err := c.isOver(); err != nil {
+		return err
 	}
 	index, wrong := c.config.check(more)
-	if c.starting != nil && more.signalsSet {
+	if c.starting != nil && more.triggers != nil {
 		wrong = append(wrong, errors.New("controller: WithSignals and WithSignalChannel come before Starting, which hears the signals"))
 	}
 	if err := errors.Join(append(errs, wrong...)...); err != nil {
 		return err
 	}
-	c.config.add(more, index)
+	c.config.join(more)
+	maps.Copy(c.config.index, index)
 	c.readyUntilDrain.Store(c.config.readyUntilDrain)
 	return nil
 }
@@ -151,7 +150,7 @@ func (c *Controller) Run(ctx context.Context) report.Report {
 	if err != nil {
 		return c.notRun(err)
 	}
-	if heard, err := c.signalsOf(config); err != nil {
+	if heard, err := c.heard(config); err != nil {
 		c.report = report.Report{NotRun: err}
 	} else {
 		c.report = newRun(ctx, c, config, heard).run()
@@ -164,11 +163,8 @@ func (c *Controller) Run(ctx context.Context) report.Report {
 func (c *Controller) seal() (config, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.over == nil {
-		return config{}, errNotMade
-	}
-	if c.ran {
-		return config{}, ErrRan
+	if err := c.isOver(); err != nil {
+		return config{}, err
 	}
 	c.ran = true
 	if c.starting != nil {
@@ -177,7 +173,16 @@ func (c *Controller) seal() (config, error) {
 	return c.config, nil
 }
 
-var errNotMade = errors.New("controller: this Controller was not made by New")
+// isOver returns an error if the time before Run is over, or was never there.
+func (c *Controller) isOver() error {
+	switch {
+	case c.over == nil:
+		return errors.New("controller: this Controller was not made by New")
+	case c.ran:
+		return ErrRan
+	}
+	return nil
+}
 
 // Shutdown triggers the shutdown and returns at once. The cause is kept if this
 // is the first trigger, and ignored otherwise; nil stands for [ErrShutdown]. It
@@ -309,7 +314,7 @@ func (c *Controller) Wait(ctx context.Context) (report.Report, error) {
 
 // request makes t the trigger, unless there is one already.
 func (c *Controller) request(t trigger) {
-	keepPipes() // before anything is told of it
+	hearPipes(true) // before anything is told of it
 	c.becoming.Lock()
 	first := c.trigger.CompareAndSwap(nil, &t)
 	c.becoming.Unlock()

@@ -40,10 +40,11 @@
 //
 // # Reading the source
 //
-// From Run to os.Exit: controller.go has the verbs that a user calls, run.go the
-// phases in order, up to the drain, force.go what the timer begins, finish.go what
-// every shutdown ends with, share.go how time is divided. await.go is the only place where the loop blocks; call.go
-// runs user code; record.go tells observers, and log.go is one of them.
+// From Run to os.Exit: controller.go has the verbs that a user calls, run.go the phases in
+// order. These are in serving.go, up to the drain; in drain.go, with what the timer begins; and
+// in finish.go, with what every shutdown ends with. await.go is the only place where the loop
+// blocks, time.go has every instant that it waits for. call.go runs user code; record.go tells
+// observers, and log.go is one of them.
 //
 // # Guarantees
 //

@@ -26,21 +26,82 @@ const answerTime = 500 * time.Millisecond
 func (r *run) close() {
 	r.enter(lastcall.PhaseClose)
 	r.expireOld(r.calls)
-	r.inTurn(inOrder(r.config.closers))
+	r.inTurn(r.config.closers)
 }
 
-// inOrder returns closers in the order in which they are called: the last one first,
-// and those of a group, which were registered side by side, at the same time.
-func inOrder(closers []stepConfig) [][]stepConfig {
-	var all [][]stepConfig
-	for i, s := range slices.Backward(closers) {
-		if s.group > 0 && i+1 < len(closers) && closers[i+1].group == s.group {
-			all[len(all)-1] = append(all[len(all)-1], s)
+// inTurn calls groups of closers one after the other, the last registered first, those of a
+// group at the same time. When one has overrun its time, and less than grace is left for each of those behind it,
+// these are begun in order without waiting for one another.
+func (r *run) inTurn(groups [][]stepConfig) {
+	plan := r.closing(len(groups))
+	for behind, steps := range slices.Backward(groups) {
+		until := plan.until(behind)
+		var calls []*call
+		for _, s := range slices.Backward(steps) {
+			calls = append(calls, r.step(report.OpClose, s, until(), nil))
+		}
+		r.awaitSteps(calls, until, nothing)
+		_, floor := plan.divide(behind)
+		overrun := !time.Now().Before(until()) && slices.ContainsFunc(calls, func(c *call) bool { return !c.over })
+		if !overrun || floor >= grace {
 			continue
 		}
-		all = append(all, []stepConfig{s})
+		end := plan.until(0)
+		var before *call
+		calls = nil
+		for _, s := range slices.Backward(slices.Concat(groups[:behind]...)) {
+			before = r.step(report.OpClose, s, end(), before)
+			calls = append(calls, before)
+		}
+		r.awaitSteps(calls, end, nothing)
+		return
 	}
-	return all
+}
+
+// What is kept for the time after phase close, if a quarter of what is left is not less:
+// flushTime for flushers and for servers that stop last, tellTime for the last log lines
+// where there are neither.
+const (
+	flushTime = 2 * time.Second
+	tellTime  = 100 * time.Millisecond
+)
+
+// closing divides the time of phase close among steps that run one after the other. Half
+// of it is divided equally, as the floor that no step before can use; the other half is
+// for whoever needs it.
+type closing struct {
+	run             *run
+	start, deadline time.Time
+	steps           int // that had not ended at start
+	kept            time.Duration
+}
+
+func (r *run) closing(steps int) *closing {
+	kept := tellTime
+	if len(r.config.flushers)+len(r.lasts) > 0 {
+		kept = flushTime
+	}
+	return &closing{run: r, start: time.Now(), deadline: r.deadline, steps: steps, kept: kept}
+}
+
+// divide returns the end of the phase and the floor of each step, while a step runs that
+// has so many behind it. If the deadline has moved, what is left is divided anew among
+// these.
+func (c *closing) divide(behind int) (end time.Time, floor time.Duration) {
+	if !c.deadline.Equal(c.run.deadline) {
+		c.start, c.deadline, c.steps = time.Now(), c.run.deadline, behind+1
+	}
+	left := max(0, c.deadline.Sub(c.start))
+	left -= min(c.kept, left/4)
+	return c.start.Add(left), left / time.Duration(2*c.steps)
+}
+
+// until returns until when a step may run that begins now and has so many behind it.
+func (c *closing) until(behind int) func() time.Time {
+	return c.run.divided(func() time.Time {
+		end, floor := c.divide(behind)
+		return end.Add(-floor * time.Duration(behind))
+	})
 }
 
 // expireOld expires the calls among these that have not returned, but for those that
@@ -72,14 +133,14 @@ func (r *run) flush() {
 	}
 	told := r.share(n)
 	if len(r.record.feeds) > 0 || r.record.cause != nil {
-		half := r.share(n + 1)                                                    // a flusher needs some of what is left
-		fresh := func() time.Time { return later(r.freshUntil(), r.textUntil()) } // the summary tells what they did, and why
+		half := r.share(n + 1)                                                        // a flusher needs some of what is left
+		fresh := func() time.Time { return later(r.freshUntil(), r.record.causeDue) } // the summary tells what they did, and why
 		over := func() bool { return !time.Now().Before(fresh()) }
-		moments := time.Now().Add(grace)
+		bound := func() time.Time { return earlier(fresh(), half()) }
 		r.answersFirst = true
-		r.await(over, func() time.Time { return earlier(earlier(fresh(), moments), half()) })
+		r.await(over, within(grace, bound))
 		r.answersFirst = false
-		r.await(over, func() time.Time { return earlier(fresh(), half()) })
+		r.await(over, bound)
 		for _, c := range r.calls {
 			if c.grace > 0 { // the deadline is sooner than the answer, and the report is to have what the summary has
 				r.expire(c)
@@ -125,16 +186,14 @@ func (r *run) endLasts() {
 	for _, s := range r.lasts {
 		r.gracefulStop(s)
 	}
-	start, half := time.Now(), r.share(2)
-	r.await(func() bool { return gone(r.lasts) }, func() time.Time { return earlier(start.Add(lastTime), half()) })
+	r.await(func() bool { return gone(r.lasts) }, within(lastTime, r.share(2)))
 	var stops []*call
 	for _, s := range r.lasts {
 		if !s.graceful.ended() {
 			stops = append(stops, r.call(report.OpStop, s.name, func() error { s.halt(&r.order); return nil }, nil))
 		}
 	}
-	start, rest := time.Now(), r.share(1)
-	r.await(func() bool { return gone(r.lasts) && allDone(stops) }, func() time.Time { return earlier(start.Add(lastStopTime), rest()) })
+	r.await(func() bool { return gone(r.lasts) && allDone(stops) }, within(lastStopTime, r.share(1)))
 	if time.Now().Before(r.deadline) {
 		r.inspectAtEnd(r.lasts) // finish waits for the answers, as long as for anything that takes next to no time
 	}
@@ -164,13 +223,13 @@ func (r *run) finish() report.Report {
 		if r.ending.Load() > 0 {
 			until = later(until, now.Add(grace))
 		}
-		if !said.over.Load() {
+		if !said.over {
 			until = later(until, saying.Add(tellTime))
 		}
 		return earlier(until, r.deadline)
 	}
 	wait := func() { r.await(func() bool { return !time.Now().Before(told()) }, told) }
-	for wait(); !said.over.Load() && time.Since(told()) > grace && time.Now().Before(r.deadline); wait() {
+	for wait(); !said.over && time.Since(told()) > grace && time.Now().Before(r.deadline); wait() {
 		saying = time.Now() // if the loop wakes late, what writes the line has had no processor either
 	}
 	for _, c := range r.calls {
@@ -180,9 +239,9 @@ func (r *run) finish() report.Report {
 	r.alarm.Stop()
 	r.record.close(time.Now())
 	switch {
-	case !said.over.Load():
+	case !said.over:
 		r.record.deliveries = append(r.record.deliveries, report.Delivery{Op: report.OpStderr, Busy: true})
-	case said.failed.Load():
+	case said.failed:
 		r.record.deliveries = append(r.record.deliveries, report.Delivery{Op: report.OpStderr, Failed: 1})
 	}
 	return r.report()

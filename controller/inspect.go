@@ -5,9 +5,11 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -28,19 +30,25 @@ func (r *run) inspect(servers []*server, atTimer bool, then func(*server, []last
 		var work []lastcall.Work
 		c := r.ask(report.OpInFlight, s.name, func() {
 			defer func() { busy(slices.ContainsFunc(work, interrupted)) }()
-			work = slices.Clone(s.full.InFlight())
-			for i := range work {
-				work[i].Server = s.name
-				if r.config.see.noPeers {
-					work[i].Peer, work[i].Path = "", ""
-				}
-			}
+			work = r.config.workOf(&s.serverConfig)
 		}, func() { then(s, work) })
 		s.inFlight = c
 		if atTimer {
 			s.asked = c
 		}
 	}
+}
+
+// workOf asks a server for its work.
+func (c *config) workOf(s *serverConfig) []lastcall.Work {
+	work := slices.Clone(s.full.InFlight())
+	for i := range work {
+		work[i].Server = s.name
+		if c.noPeers {
+			work[i].Peer, work[i].Path = "", ""
+		}
+	}
+	return work
 }
 
 // inspectInFlight tells observers what is in flight now, even if the shutdown is further
@@ -82,7 +90,7 @@ func (r *run) inspectIdle() {
 		calls = append(calls, r.ask(report.OpIdlePeers, s.name, func() {
 			connections, idle = s.full.IdlePeers()
 			connections = slices.Clone(connections)
-			if r.config.see.noPeers && len(connections) > 0 {
+			if r.config.noPeers && len(connections) > 0 {
 				connections = []string{"(not named)"}
 			}
 		}, func() {
@@ -94,8 +102,7 @@ func (r *run) inspectIdle() {
 			}
 		}))
 	}
-	start := time.Now()
-	r.await(func() bool { return allDone(calls) }, func() time.Time { return earlier(start.Add(grace), r.share(6)()) })
+	r.await(func() bool { return allDone(calls) }, within(grace, r.share(6)))
 	for _, s := range held {
 		r.idle = r.idle && len(s.idle) > 0
 	}
@@ -112,16 +119,98 @@ func (r *run) tellHeld(server string, connections []string, idle bool) {
 	r.tell(*step)
 }
 
-// inspectAtEnd has the report filled with what became of the work, and with what the
-// servers note.
-func (r *run) inspectAtEnd(servers []*server) {
-	r.inspect(servers, false, func(s *server, work []lastcall.Work) { s.work = work })
-	for _, s := range servers {
-		if s.full == nil {
-			continue
-		}
-		var notes []string
-		s.inFlight.grace = answerTime
-		r.ask(report.OpNotes, s.name, func() { notes = slices.Clone(s.full.Notes()) }, func() { s.notes = notes }).grace = answerTime
+// questionsAtEnd returns what a server is asked last: what became of its work, and what it
+// notes.
+func (r *run) questionsAtEnd(s *server) []*call {
+	if s.full == nil {
+		return nil
 	}
+	var work []lastcall.Work
+	var notes []string
+	all := []*call{
+		r.question(report.OpInFlight, s.name, func() { work = r.config.workOf(&s.serverConfig) }, func() { s.work = work }),
+		r.question(report.OpNotes, s.name, func() { notes = slices.Clone(s.full.Notes()) }, func() { s.notes = notes }),
+	}
+	for _, c := range all {
+		c.grace = answerTime
+	}
+	return all
+}
+
+// inspectAtEnd has the report filled with what servers answer to these. What was answered
+// where GracefulStop has returned will do if that was just now.
+func (r *run) inspectAtEnd(servers []*server) {
+	for _, s := range servers {
+		old := r.outcome != report.OutcomeDrained || time.Since(s.graceful.end()) >= grace
+		if old {
+			s.work, s.notes = nil, nil
+		}
+		for i, c := range r.questionsAtEnd(s) {
+			if s.asksAtEnd == nil || old && s.asksAtEnd[i].over {
+				r.launch(c)
+			}
+		}
+	}
+}
+
+// InFlight returns the work of every server that counts it, in the order of registration,
+// as its InFlight returns it. It may be called at any time, and blocks for at most 10 ms:
+// of a server that has not answered by then it returns the last answer, if there was one.
+// A server is asked by one goroutine at a time, so one that hangs holds one goroutine.
+func (c *Controller) InFlight() []lastcall.Work {
+	c.mu.Lock()
+	config := c.config // what is added is appended
+	c.mu.Unlock()
+	limit := time.Now().Add(grace)
+	var answers []<-chan struct{}
+	for i, s := range config.servers {
+		if s.full != nil {
+			answers = append(answers, s.asking.ask(func() []lastcall.Work { return config.workOf(&config.servers[i]) }))
+		}
+	}
+	for _, answered := range answers {
+		foreign.Within(answered, time.Until(limit))
+	}
+	var all []lastcall.Work
+	for _, s := range config.servers {
+		if s.full != nil {
+			all = append(all, s.asking.answer()...)
+		}
+	}
+	return all
+}
+
+// asking is a question to a server that anyone may ask at any time.
+type asking struct {
+	mu   sync.Mutex
+	done chan struct{} // closed when the question is answered; nil: none is under way
+	last []lastcall.Work
+}
+
+// ask asks the server, unless that is happening already.
+func (a *asking) ask(question func() []lastcall.Work) <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.done != nil {
+		return a.done
+	}
+	done := make(chan struct{})
+	a.done = done
+	var work []lastcall.Work
+	go guard(func() error { work = question(); return nil }, func(r result) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if r.result == report.ResultOK {
+			a.last = work
+		}
+		a.done = nil
+		close(done)
+	})
+	return done
+}
+
+func (a *asking) answer() []lastcall.Work {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.last
 }

@@ -164,7 +164,7 @@ func TestG8_InFlightFails(t *testing.T) {
 				}
 				for _, op := range []report.Op{report.OpInFlight, report.OpNotes} {
 					got := step(t, r, op, "s")
-					if got.Result != tt.result || got.Abandoned != (tt.result == report.ResultTimedOut) || got.Phase != lastcall.PhaseClose {
+					if got.Result != tt.result || got.Abandoned != (tt.result == report.ResultTimedOut) || got.Phase != lastcall.PhaseDrain {
 						t.Errorf("%v, abandoned: %v, begun in phase %v", got, got.Abandoned, got.Phase)
 					}
 					if !strings.Contains(log.String(), fmt.Sprintf(`"message":"%s \"s\" %v"`, op, tt.result)) {
@@ -291,7 +291,7 @@ func TestStrangeWork(t *testing.T) {
 // either: both tell the same.
 func TestG9_AnswerAfterTheSummary(t *testing.T) {
 	bubble(t, func(t *testing.T, d *diary, _ func()) {
-		s := &telling{server: newServer(d, "s", 0), inFlight: func(n int) []lastcall.Work {
+		s := &telling{server: newServer(d, "s", time.Millisecond), inFlight: func(n int) []lastcall.Work {
 			if n == 2 {
 				time.Sleep(200 * time.Millisecond)
 			}
@@ -304,7 +304,7 @@ func TestG9_AnswerAfterTheSummary(t *testing.T) {
 					summary = *s.Report
 				}
 			}), controller.WithFlusher("f", func() { time.Sleep(150 * time.Millisecond) })), time.Minute)
-		wantTook(t, took, 250*time.Millisecond)
+		wantTook(t, took, time.Millisecond+299*time.Millisecond/3+150*time.Millisecond)
 		if len(r.Steps) == 0 || !slices.Equal(r.Work, summary.Work) {
 			t.Errorf("the summary has the work %v, the report %v", summary.Work, r.Work)
 		}
@@ -312,4 +312,39 @@ func TestG9_AnswerAfterTheSummary(t *testing.T) {
 			t.Errorf("%v", got)
 		}
 	})
+}
+
+// ADR 46: the server whose GracefulStop ends the drain is asked for its work there and then,
+// and again if that was not just now when all has ended. The report has the last answer.
+func TestTheLastToEndIsAskedAtOnce(t *testing.T) {
+	for name, tt := range map[string]struct {
+		serve time.Duration // how long Serve takes after GracefulStop
+		other time.Duration // when another server ends; 0: there is none
+		want  []string
+	}{
+		"Serve returns at once":    {0, 0, []string{"s inflight 1m2s", "s inflight 1m3s"}},
+		"Serve returns soon":       {5 * time.Millisecond, 0, []string{"s inflight 1m2s", "s inflight 1m3s"}},
+		"Serve takes its time":     {500 * time.Millisecond, 0, []string{"s inflight 1m2s", "s inflight 1m3s", "s inflight 1m3.5s"}},
+		"another server ends last": {0, 2 * time.Second, []string{"s inflight 1m2s", "s inflight 1m4s"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, d *diary, _ func()) {
+				s := &telling{server: newServer(d, "s", time.Second), inFlight: numbered}
+				s.serve = func() error { <-s.down; time.Sleep(tt.serve); return nil }
+				options := []controller.Option{noSignals, withServer("s", s)}
+				if tt.other > 0 {
+					options = append(options, withServer("q", newServer(d, "q", tt.other)))
+				}
+				r, took := runAfter(mustNew(t, budget, options...), time.Minute)
+				wantTook(t, took, 2*time.Second+max(time.Second+tt.serve, tt.other))
+				asked := slices.DeleteFunc(slices.Clone(d.lines), func(line string) bool { return !strings.HasPrefix(line, "s inflight") })
+				if !slices.Equal(asked, tt.want) {
+					t.Errorf("InFlight was called at %q, want %q", asked, tt.want)
+				}
+				if len(r.Work) != 2 || r.Work[0].Completed != len(tt.want) {
+					t.Errorf("the report has the work %v", r.Work)
+				}
+			})
+		})
+	}
 }

@@ -17,7 +17,7 @@ func begun(t *testing.T, total time.Duration) *run {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newRun(context.Background(), c, c.config, heard{signals: signals{stop: func() {}}})
+	r := newRun(context.Background(), c, c.config, &starting{signals: signals{stop: func() {}}})
 	c.Shutdown(nil)
 	r.takeIn()
 	return r

@@ -3,7 +3,6 @@ package controller
 import (
 	"context"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
@@ -19,11 +18,9 @@ const manyGoroutines = 1000
 // its own, for which nothing waits.
 type sight struct {
 	looking bool
-	again   bool                    // to look once more when the present look is over
-	leaks   bool                    // and to have the runtime look for goroutines that never come back
-	began   time.Time               // the present look, or the last one
-	found   atomic.Pointer[finding] // what a look has found, until the loop takes it in
-	known   []report.Stack          // of each name what was found last
+	again   bool           // to look once more when the present look is over
+	leaks   bool           // and to have the runtime look for goroutines that never come back
+	known   []report.Stack // of each name what was found last
 }
 
 // look begins a look at where goroutines stand. The loop takes in later what that has found.
@@ -58,7 +55,7 @@ func (r *run) lookIfBusy(n int) (busy func(bool)) {
 // At the deadline there is none: Run returns, and would not hear what it has found.
 func (r *run) lookIf(leaks bool, wanted func() bool) {
 	v := &r.sight
-	if r.config.see.noStacks || !r.deadline.IsZero() && !time.Now().Before(r.deadline) {
+	if r.config.noStacks || !r.deadline.IsZero() && !time.Now().Before(r.deadline) {
 		return
 	}
 	v.leaks = v.leaks || leaks
@@ -66,55 +63,41 @@ func (r *run) lookIf(leaks bool, wanted func() bool) {
 		v.again = true
 		return
 	}
-	v.looking, v.began = true, time.Now()
+	v.looking = true
 	leaks, v.leaks = v.leaks, false
 	r.beside(func() {
 		if !wanted() {
-			r.found(nil, true)
+			r.inbox.put(func() { r.see(nil, true) })
 			return
 		}
-		all, _ := stacks.Take()                             // without it the report names what hangs without the line
-		r.found(slices.Clone(all), !leaks || len(all) == 0) // the loop writes into what it is given
-		if !leaks || len(all) == 0 {
+		all, _ := stacks.Take()    // without it the report names what hangs without the line
+		found := slices.Clone(all) // the loop writes into what it is given
+		over := !leaks || len(all) == 0
+		r.inbox.put(func() { r.see(found, over) })
+		if over {
 			return
 		}
 		lost, _ := takeLeaked() // a garbage collection: it may take a while
 		for i, s := range all {
 			all[i].Leaked = slices.ContainsFunc(lost, s.SamePlace)
 		}
-		r.found(all, true)
+		r.inbox.put(func() { r.see(all, true) })
 	})
 }
 
-// finding is what a look has found.
-type finding struct {
-	stacks []stacks.Stack
-	over   bool // the look is
-}
-
-// found hands over what a look has found.
-func (r *run) found(all []stacks.Stack, over bool) {
-	r.sight.found.Store(&finding{all, over})
-	r.inbox.poke()
-}
-
-// see takes in what a look has found.
-func (r *run) see() {
+// see takes in what a look has found, and whether it is over.
+func (r *run) see(found []stacks.Stack, over bool) {
 	v := &r.sight
-	found := v.found.Swap(nil)
-	if found == nil {
-		return
-	}
-	v.looking = !found.over
-	for i, s := range found.stacks { // what was lost is lost
-		found.stacks[i].Leaked = s.Leaked || slices.ContainsFunc(v.known, func(old report.Stack) bool {
+	v.looking = !over
+	for i, s := range found { // what was lost is lost
+		found[i].Leaked = s.Leaked || slices.ContainsFunc(v.known, func(old report.Stack) bool {
 			return old.Leaked && s.SamePlace(stacks.Stack(old))
 		})
 	}
 	v.known = slices.DeleteFunc(v.known, func(old report.Stack) bool {
-		return slices.ContainsFunc(found.stacks, func(s stacks.Stack) bool { return s.Of == old.Of })
+		return slices.ContainsFunc(found, func(s stacks.Stack) bool { return s.Of == old.Of })
 	})
-	for _, s := range found.stacks {
+	for _, s := range found {
 		v.known = append(v.known, report.Stack(s))
 	}
 	for _, c := range r.calls {
@@ -122,7 +105,7 @@ func (r *run) see() {
 			c.step.Stacks = r.stacksOf(c.step.Subject())
 		}
 	}
-	if v.again && found.over {
+	if v.again && over {
 		v.again = false
 		r.look(false)
 	}
@@ -191,8 +174,7 @@ func (r *run) tellOfObservers() {
 	if len(hung) == 0 {
 		return
 	}
-	limit := earlier(time.Now().Add(grace), r.share(2)())
-	r.await(func() bool { return !r.sight.looking }, func() time.Time { return limit })
+	r.await(func() bool { return !r.sight.looking }, within(grace, r.share(2)))
 	for _, f := range hung {
 		what := report.Step{Op: f.op, Name: f.name}.Subject()
 		s := r.newStep(report.KindWarning, what)
@@ -201,17 +183,14 @@ func (r *run) tellOfObservers() {
 	}
 }
 
-// nextLook returns when to look at calls that may last until one of these instants: when half
-// of their time is over, or a moment before that, so that what a line says then has the line
-// of code; and after the last look.
-func nextLook(start, last time.Time, ends ...time.Time) time.Time {
-	var next time.Time
-	for _, end := range ends {
-		if at := end.Add(-min(lastLook, end.Sub(start)/2)); at.After(last) {
-			next = soonest(next, at)
-		}
+// nextLook returns when to look at calls that began at an instant and may last until another
+// one: when half of their time is over, or a moment before its end, so that what a line says then
+// has the line of code. Zero if the last look was later.
+func nextLook(start, last, end time.Time) time.Time {
+	if at := before(start, end, 2); at.After(last) {
+		return at
 	}
-	return next
+	return time.Time{}
 }
 
 // labelled returns the context of a call into user code, which labels its goroutine.

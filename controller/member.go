@@ -15,31 +15,28 @@ import (
 // member is a server or a worker: what others can stand After.
 type member interface {
 	hasEnded() bool
-	// standsAfter returns those that have to end first.
-	standsAfter() []member
+	registered() *memberConfig
 }
 
 // server is a registered server and the calls that were made of it.
 type server struct {
 	serverConfig
-	waitsFor    []member // those it stands After: they end first
-	attaching   *call
 	serving     *call // nil: another goroutine serves it
-	elsewhere   bool  // the same
 	graceful    *call
 	cancelling  *call        // nil: Cancel was not called
 	uncancelled bool         // Cancel is to be called, if the server is not gone by then
-	turn        int          // when that is done at the latest, in parts of the phase
+	turn        int          // when that is done at the latest, in parts of the phase; the first is 1
 	stopBegan   atomic.Int64 // the place of Stop's call in the run's order; 0: it has not begun
 	accepts     atomic.Bool
 
-	asked    *call           // InFlight at the timer; nil: it is not called
-	inFlight *call           // the question that was asked last
-	seen     []lastcall.Work // what it told for progress
-	told     time.Time       // of what instant it has told its work in flight
-	work     []lastcall.Work // what InFlight returned at its end
-	notes    []string        // what Notes returned
-	idle     []string        // the connections of idle peers at the timer, if there was nothing else
+	asked     *call           // InFlight at the timer; nil: it is not called
+	inFlight  *call           // the question that was asked last
+	seen      []lastcall.Work // what it told for progress
+	told      time.Time       // of what instant it has told its work in flight
+	work      []lastcall.Work // what InFlight returned at its end
+	notes     []string        // what Notes returned
+	asksAtEnd []*call         // for these two, where its GracefulStop has returned; nil: not there
+	idle      []string        // the connections of idle peers at the timer, if there was nothing else
 }
 
 // hasLost reports whether some of the server's work did not end by itself.
@@ -55,15 +52,11 @@ func (s *server) wasStopped() bool { return report.Sum(s.work).Cut > 0 }
 // worker is a registered worker and the call that runs it.
 type worker struct {
 	workerConfig
-	waitsFor  []member // those it stands After: they end first
 	call      *call
 	stopClaim context.CancelCauseFunc
 	stopWork  context.CancelCauseFunc
 	claimOver bool
 }
-
-func (s *server) standsAfter() []member { return s.waitsFor }
-func (w *worker) standsAfter() []member { return w.waitsFor }
 
 // hasEnded reports whether GracefulStop and Serve have returned: that is the end of a
 // server in G3.
@@ -86,45 +79,35 @@ func refuses(s *server) bool { return !s.accepts.Load() }
 func (r *run) addMembers() {
 	byName := map[string]member{}
 	for _, c := range r.config.servers {
-		s := &server{serverConfig: c, elsewhere: c.serve == nil}
+		s := &server{serverConfig: c}
 		byName[s.name] = s
 		if s.last {
 			r.lasts = append(r.lasts, s)
-		} else {
-			r.servers = append(r.servers, s)
+			continue
 		}
+		r.servers, r.waiting = append(r.servers, s), append(r.waiting, s)
 	}
 	for _, c := range r.config.workers {
 		w := &worker{workerConfig: c}
 		byName[w.name] = w
-		r.workers = append(r.workers, w)
+		r.workers, r.waiting = append(r.workers, w), append(r.waiting, w)
 	}
-	named := func(names []string) (all []member) {
-		for _, name := range names {
-			all = append(all, byName[name])
-		}
-		return all
-	}
-	for _, s := range r.servers {
-		if s.waitsFor = named(s.after); len(s.waitsFor) > 0 {
-			r.waiting = append(r.waiting, s)
-		}
-	}
-	for _, w := range r.workers {
-		if w.waitsFor = named(w.after); len(w.waitsFor) > 0 {
-			r.waiting = append(r.waiting, w)
+	for _, m := range r.waiting {
+		c := m.registered()
+		for _, name := range c.after {
+			c.waitsFor = append(c.waitsFor, byName[name])
 		}
 	}
 }
 
-// release tells the members to end whose time to wait for others is over, once the
-// drain has begun.
+// release tells the members to end that wait for no other one any more, in the order of
+// registration, servers first. Before the drain it does nothing.
 func (r *run) release() {
 	if r.machine.State() == fsm.Serving {
 		return
 	}
 	r.waiting = slices.DeleteFunc(r.waiting, func(m member) bool {
-		if slices.ContainsFunc(m.standsAfter(), func(other member) bool { return !other.hasEnded() }) {
+		if slices.ContainsFunc(m.registered().waitsFor, func(other member) bool { return !other.hasEnded() }) {
 			return false
 		}
 		switch m := m.(type) {
@@ -137,15 +120,44 @@ func (r *run) release() {
 	})
 }
 
-// gracefulStop calls GracefulStop on a server, if that was not done before.
+// gracefulStop calls GracefulStop on a server, if that was not done before. If nothing else
+// is up when that returns, the server is asked there and then what became of its work, and
+// not once more when the loop has heard of it.
 func (r *run) gracefulStop(s *server) {
 	if s.graceful != nil {
 		return
 	}
-	s.graceful = r.call(report.OpGracefulStop, s.name, func() error { s.server.GracefulStop(); return nil }, func(result) {
+	questions := r.questionsAtEnd(s)
+	asks := false
+	s.graceful = r.newCall(report.OpGracefulStop, s.name, func() error {
+		s.server.GracefulStop()
+		asks = !s.last && r.up.Add(-1) == 0 && s.stopBegan.Load() == 0
+		return nil
+	}, func(result) {
 		r.release()
 		r.endCancel(s)
+		if asks {
+			r.adopt(s, questions)
+		}
 	})
+	s.graceful.next = func() []*call {
+		if !asks {
+			return nil
+		}
+		return questions
+	}
+	r.launch(s.graceful)
+}
+
+// adopt takes over the questions that were asked where GracefulStop has returned.
+func (r *run) adopt(s *server, questions []*call) {
+	s.asksAtEnd = questions
+	for _, c := range questions {
+		step := r.newStep(report.KindCall, s.name)
+		step.Op, step.Start = c.step.Op, s.graceful.end()
+		c.step, c.since = step, step.Start
+	}
+	r.calls = append(r.calls, questions...)
 }
 
 // endCancel ends the context of Cancel if GracefulStop has returned: what Cancel waits for.
@@ -189,7 +201,9 @@ func (r *run) startWorker(w *worker) {
 	var claim, work context.Context
 	work, w.stopWork = context.WithCancelCause(r.labelled(report.OpWork, w.name))
 	claim, w.stopClaim = context.WithCancelCause(work)
+	r.up.Add(1)
 	w.call = r.call(report.OpWork, w.name, func() error {
+		defer r.up.Add(-1)
 		err := w.run(claim, work)
 		told := claim.Err() != nil || r.outer.Err() != nil // claim ends with work
 		if failed := (*lastcall.FailedError)(nil); err != nil && told && !errors.As(err, &failed) {
@@ -197,7 +211,7 @@ func (r *run) startWorker(w *worker) {
 		}
 		return err
 	}, func(res result) {
-		r.end(func() { w.stopWork(nil) })
+		r.beside(func() { w.stopWork(nil) })
 		obeyed := res.result == report.ResultOK && res.err != nil
 		if (res.result != report.ResultOK || w.endsProcess) && !obeyed && !w.claimOver {
 			r.endedByItself(report.OpWork, w.name, res)
@@ -213,7 +227,7 @@ func (r *run) endClaim(w *worker) {
 	}
 	w.claimOver = true
 	if w.stopClaim != nil {
-		r.end(func() { w.stopClaim(lastcall.ErrClaim) })
+		r.beside(func() { w.stopClaim(lastcall.ErrClaim) })
 	}
 }
 
@@ -221,7 +235,7 @@ func (r *run) endClaim(w *worker) {
 func (r *run) endWork(w *worker, cause error) {
 	w.claimOver = true
 	if w.stopWork != nil {
-		r.end(func() { w.stopWork(cause) })
+		r.beside(func() { w.stopWork(cause) })
 	}
 }
 

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"slices"
+	"syscall"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/internal/foreign"
-	"github.com/lastcall-go/lastcall/internal/stacks"
-	"github.com/lastcall-go/lastcall/report"
 )
 
 // Option is something that New and Add register.
@@ -25,6 +28,88 @@ func register(f func(*config)) Option {
 		c.errs = before
 		return errors.Join(errs...)
 	}
+}
+
+// gather returns what the options register, with an error for each that has one.
+// The options run on the caller's goroutine and may be the caller's own code: no
+// lock is held.
+func gather(what string, opts []Option) config {
+	var more config
+	for i, opt := range opts {
+		if opt == nil {
+			more.fail("%s %d is nil", what, i+1)
+			continue
+		}
+		if err := opt(&more); err != nil {
+			more.errs = append(more.errs, err)
+		}
+	}
+	return more
+}
+
+// Options makes one option of several.
+func Options(opts ...Option) Option {
+	return register(func(c *config) { c.join(gather("option", opts)) })
+}
+
+// WithAnnouncer registers a function that phase announce calls: it takes some
+// readiness down, or deregisters this process. Announcers run
+// at the same time. A force ends the phase, but not their contexts, which last for
+// as long as the phase might have.
+func WithAnnouncer[F Callable](name string, f F, opts ...StepOption) Option {
+	step := newStep(name, f, opts)
+	return register(func(c *config) { c.announcers = append(c.announcers, step) })
+}
+
+// WithCloser registers a function that closes a dependency once no server and no
+// worker uses it any more. Closers run one after the other, the last registered
+// first, so that what was opened last is closed first. One that has not returned
+// when its share of the time is over is left running, with its context ended, and
+// the next one begins: a hung closer may still be using the next dependency. Several that
+// do not use each other can be closed at the same time: see [Together].
+//
+// An error is a failure, unless it says that there is nothing left to close: it is or
+// wraps os.ErrClosed or net.ErrClosed, or what [Harmless] names.
+func WithCloser[F Callable](name string, f F, opts ...StepOption) Option {
+	step := newStep(name, f, opts)
+	step.harmless = append(step.harmless, os.ErrClosed, net.ErrClosed)
+	return register(func(c *config) { c.closers = append(c.closers, []stepConfig{step}) })
+}
+
+// Together makes closers close at the same time: as one of the steps that close
+// one after the other, in the place of the first of them. It takes what WithCloser
+// and Together return, and nothing else.
+//
+//	controller.Together(
+//		controller.WithCloser("postgres", db.Close),
+//		controller.WithCloser("redis", cache.Close),
+//	)
+func Together(closers ...Option) Option {
+	return register(func(c *config) {
+		inner := gather("Together: option", closers)
+		switch {
+		case len(inner.errs) > 0:
+			c.errs = append(c.errs, inner.errs...)
+			return
+		case len(inner.closers) == 0 || !inner.closersOnly():
+			c.fail("Together takes what WithCloser returns, at least one, and nothing else")
+			return
+		}
+		c.closers = append(c.closers, slices.Concat(inner.closers...))
+	})
+}
+
+// WithFlusher registers a function that writes out what telemetry has kept back:
+// logs, traces, metrics. Flushers run last and at the same time.
+//
+// An error is a failure, unless it says that nothing can be kept back: fsync of a pipe, a
+// terminal or a socket returns EINVAL, EROFS, ENOTTY or ENOTSUP. So the Sync method of a logger
+// that writes to stderr fits. What is lost is a failure: a reader that has left (EPIPE), a
+// file that was closed before. [Harmless] names more.
+func WithFlusher[F Callable](name string, f F, opts ...StepOption) Option {
+	step := newStep(name, f, opts)
+	step.harmless = append(step.harmless, notSyncable()...)
+	return register(func(c *config) { c.flushers = append(c.flushers, step) })
 }
 
 // Callable is a function that ends something: it may take a context, which ends
@@ -51,151 +136,111 @@ func Timeout(d time.Duration) StepOption {
 	}
 }
 
-// Options makes one option of several.
-func Options(opts ...Option) Option {
-	return register(func(c *config) { c.join(gather("option", opts)) })
-}
-
-// WithServer registers a server under a name, which logs and reports use. A
-// [lastcall.FullServer] says itself how it is served; of any other server the options
-// say so: [On], [Serving] or [ServedElsewhere]. It calls Check, StopsLast, Accepting,
-// LastArrival and Listeners of a FullServer, which return at once.
-func WithServer(name string, server lastcall.Server, opts ...ServerOption) Option {
-	s := newServerConfig(name, server, opts)
-	return register(func(c *config) { c.servers = append(c.servers, s) })
-}
-
-// WithWorker registers a function that claims work and does it: a queue's
-// consumer, a scheduler. It is started in phase start. The context claim ends in
-// phase announce, or later with [After], with cause [lastcall.ErrClaim]: claim nothing
-// new, finish what was claimed, return. The context work ends when the timer fires,
-// with cause [lastcall.ErrTimer].
+// Harmless names errors that are not failures of this step: of a connection that something
+// else may have closed before, for example. An error that joins several is harmless if each
+// of them is. The report and, but for flushers, the log have it in any case.
 //
-// A worker that returns an error, panics or calls runtime.Goexit before it was told to end
-// triggers the shutdown, and has failed; one that returns nil has finished. Once claim,
-// work or the context given to Run has ended, any error is the worker's end and not a
-// failure, unless it is or wraps one that [lastcall.Failed] has marked: a batch that could
-// not be written, for example. The report and the log have the error in any case.
-func WithWorker(name string, run func(claim, work context.Context) error, opts ...WorkerOption) Option {
-	w := workerConfig{name: name, run: run}
+//	controller.WithCloser("users", conn.Close, controller.Harmless(grpc.ErrClientConnClosing))
+func Harmless(errs ...error) StepOption {
+	return func(s *stepConfig) {
+		if len(errs) == 0 {
+			s.errs = append(s.errs, errors.New("Harmless was given no error"))
+		}
+		for _, err := range errs {
+			if err == nil || !canCompare(err) {
+				s.errs = append(s.errs, fmt.Errorf("Harmless was given %#v, which no error can be compared with", err)) //nolint:errorlint // it is not what went wrong
+				return
+			}
+		}
+		s.harmless = append(s.harmless, errs...)
+	}
+}
+
+// stepConfig is an announcer, a closer or a flusher.
+type stepConfig struct {
+	name     string
+	run      func(context.Context) error
+	timeout  time.Duration // 0: none of its own
+	harmless []error       // that are not failures
+	errs     []error
+}
+
+// newStep makes a step's function one of a single form. A nil function stays nil,
+// for the check to find.
+func newStep[F Callable](name string, f F, opts []StepOption) stepConfig {
+	s := stepConfig{name: name}
 	for _, opt := range opts {
 		if opt == nil {
-			w.errs = append(w.errs, errors.New("one of its options is nil"))
+			s.errs = append(s.errs, errors.New("one of its options is nil"))
 			continue
 		}
-		opt.applyWorker(&w)
+		opt(&s)
 	}
-	return register(func(c *config) { c.workers = append(c.workers, w) })
+	if foreign.IsNil(f) {
+		return s
+	}
+	switch f := any(f).(type) {
+	case func():
+		s.run = func(context.Context) error { f(); return nil }
+	case func() error:
+		s.run = func(context.Context) error { return f() }
+	case func(context.Context):
+		s.run = func(ctx context.Context) error { f(ctx); return nil }
+	case func(context.Context) error:
+		s.run = f
+	}
+	return s
 }
 
-// EndsProcess says that the process is there for this worker: if it returns nil
-// before its claim has ended, that is a trigger as well, and not a failure.
-func EndsProcess() WorkerOption {
-	return workerOption(func(w *workerConfig) { w.endsProcess = true })
+// canCompare reports whether == works for the error: its type may hold a slice.
+func canCompare(err error) (ok bool) {
+	defer func() { ok = recover() == nil }()
+	_ = map[error]bool{err: true}
+	return ok
 }
 
-// WithAnnouncer registers a function that phase announce calls: it takes some
-// readiness down, or deregisters this process. Announcers run
-// at the same time. A force ends the phase, but not their contexts, which last for
-// as long as the phase might have.
-func WithAnnouncer[F Callable](name string, f F, opts ...StepOption) Option {
-	step := newStep(name, f, opts)
-	return register(func(c *config) { c.announcers = append(c.announcers, step) })
+// notSyncable are the errors of a flusher that mean that there is nothing to flush: fsync
+// of a pipe, a terminal or a socket, which keep nothing back.
+func notSyncable() []error {
+	errs := []error{syscall.EINVAL, syscall.EROFS, syscall.ENOTTY, syscall.ENOTSUP}
+	if runtime.GOOS == "windows" {
+		errs = append(errs, syscall.Errno(6)) // ERROR_INVALID_HANDLE, of a console
+	}
+	return errs
 }
 
-// WithCloser registers a function that closes a dependency once no server and no
-// worker uses it any more. Closers run one after the other, the last registered
-// first, so that what was opened last is closed first. One that has not returned
-// when its share of the time is over is left running, with its context ended, and
-// the next one begins: a hung closer may still be using the next dependency. Several that
-// do not use each other can be closed at the same time: see [Together].
-//
-// An error is a failure, unless it says that there is nothing left to close: it is or
-// wraps os.ErrClosed or net.ErrClosed, or what [Harmless] names.
-func WithCloser[F Callable](name string, f F, opts ...StepOption) Option {
-	step := newStep(name, f, opts)
-	step.harmless = append(step.harmless, closedBefore()...)
-	return register(func(c *config) { c.closers = append(c.closers, step) })
+// call calls the step's function, and marks an error that is harmless.
+func (s stepConfig) call(ctx context.Context) error {
+	err := s.run(ctx)
+	if err != nil && isHarmless(err, s.harmless) {
+		return &harmless{err}
+	}
+	return err
 }
 
-// Together makes closers close at the same time: as one of the steps that close
-// one after the other, in the place of the first of them. It takes what WithCloser
-// and Together return, and nothing else.
-//
-//	controller.Together(
-//		controller.WithCloser("postgres", db.Close),
-//		controller.WithCloser("redis", cache.Close),
-//	)
-func Together(closers ...Option) Option {
-	return register(func(c *config) {
-		inner := gather("Together: option", closers)
-		switch {
-		case len(inner.errs) > 0:
-			c.errs = append(c.errs, inner.errs...)
-			return
-		case len(inner.closers) == 0 || !inner.closersOnly():
-			c.fail("Together takes what WithCloser returns, at least one, and nothing else")
-			return
+// harmless is what a call returns to guard for an error that is not a failure.
+type harmless struct{ error }
+
+// isHarmless reports whether err, and each error that it joins, is or wraps one of the
+// known errors. Unlike errors.Is it does not take one that is known for all of them.
+// It calls methods of err.
+func isHarmless(err error, known []error) bool {
+	for ; err != nil; err = errors.Unwrap(err) {
+		if _, failed := err.(*lastcall.FailedError); failed { //nolint:errorlint // this very level
+			return false
 		}
-		c.groups++
-		for _, s := range inner.closers {
-			s.group = c.groups
-			c.closers = append(c.closers, s)
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			all := joined.Unwrap()
+			return len(all) > 0 && !slices.ContainsFunc(all, func(e error) bool { return !isHarmless(e, known) })
 		}
-	})
-}
-
-// WithFlusher registers a function that writes out what telemetry has kept back:
-// logs, traces, metrics. Flushers run last and at the same time.
-//
-// An error is a failure, unless it says that nothing can be kept back: fsync of a pipe, a
-// terminal or a socket returns EINVAL, EROFS, ENOTTY or ENOTSUP. So the Sync method of a logger
-// that writes to stderr fits. What is lost is a failure: a reader that has left (EPIPE), a
-// file that was closed before. [Harmless] names more.
-func WithFlusher[F Callable](name string, f F, opts ...StepOption) Option {
-	step := newStep(name, f, opts)
-	step.harmless = append(step.harmless, notSyncable()...)
-	return register(func(c *config) { c.flushers = append(c.flushers, step) })
-}
-
-// WithObserver registers a function that is given every [report.Step], as it happens:
-// the trigger, phases, transitions, calls as they begin and as they end, work in flight
-// and the summary. It is called on a goroutine of its own, with one Step at a time and
-// in order. It may block: that delays other observers never, the first flusher by a
-// second at most for a Step that it hangs on, and Run not past the deadline.
-func WithObserver(name string, observe func(report.Step)) Option {
-	o := observerConfig{op: report.OpObserve, name: name}
-	if observe != nil {
-		o.observe = func(s report.Step) error { observe(s); return nil }
+		own, hasIs := err.(interface{ Is(error) bool })
+		for _, k := range known {
+			if err == k || hasIs && own.Is(k) { //nolint:errorlint // the same
+				return true
+			}
+		}
 	}
-	return withObserver(o)
-}
-
-// WithLog registers a log: a function that is given a [report.Line] for the cause, for
-// each transition and phase, for each call that did not end well, for the work in flight
-// at the drain and at the timer, and for the summary, which comes before the flushers run
-// and is the last one. What the flushers do is in the report only. An error says that the
-// line is lost: the report counts it ([report.Delivery]).
-//
-// It is called as an observer is ([WithObserver]). With a log Run does not tell stderr
-// why the shutdown has not ended well ([WithoutStderr]). [WithLogger] is a log of the name
-// "zerolog", and package slogadapter has one for log/slog. There may be several.
-func WithLog(name string, write func(report.Line) error) Option {
-	o := observerConfig{op: report.OpLog, name: name}
-	if write != nil {
-		o.observe = func(s report.Step) error { return write(s.Line()) }
-	}
-	return withObserver(o)
-}
-
-func withObserver(o observerConfig) Option {
-	return register(func(c *config) { c.observe(o) })
-}
-
-// observe adds an observer. Its label is made here, as the first line may wait for it.
-func (c *config) observe(o observerConfig) {
-	o.label = stacks.Of(context.Background(), report.Step{Op: o.op, Name: o.name}.Subject())
-	c.observers = append(c.observers, o)
+	return false
 }
 
 // WithReadyUntilDrain has readiness probes pass until the drain begins, if a signal began
@@ -217,32 +262,33 @@ func WithReadyUntilDrain() Option {
 	return register(func(c *config) { c.readyUntilDrain = true })
 }
 
-// newStep makes a step's function one of a single form. A nil function stays nil,
-// for the check to find.
-func newStep[F Callable](name string, f F, opts []StepOption) stepConfig {
-	s := stepConfig{name: name}
-	for _, opt := range opts {
-		if opt == nil {
-			s.errs = append(s.errs, errors.New("one of its options is nil"))
-			continue
+// leastProgress is the least that WithProgress takes.
+const leastProgress = 100 * time.Millisecond
+
+// WithProgress sets how often a Step of kind [report.KindProgress] is told at most while the
+// drain lasts: once in 5 seconds without this option. 0 turns progress off. There is one
+// only if something has changed since the last one, and always one right before the
+// timer. After the timer, while dependencies close, and if the trigger was a Ctrl-C
+// typed at a terminal, there is one each second, or as often as here if that is more
+// often; in the last case also if nothing has changed. Servers are asked InFlight for it. Less than 100 ms is an error.
+func WithProgress(every time.Duration) Option {
+	return register(func(c *config) {
+		if every != 0 && every < leastProgress {
+			c.fail("WithProgress: %v is less than %v; 0 turns progress off", every, leastProgress)
 		}
-		opt(&s)
-	}
-	switch f := any(f).(type) {
-	case func():
-		if f != nil {
-			s.run = func(context.Context) error { f(); return nil }
-		}
-	case func() error:
-		if f != nil {
-			s.run = func(context.Context) error { return f() }
-		}
-	case func(context.Context):
-		if f != nil {
-			s.run = func(ctx context.Context) error { f(ctx); return nil }
-		}
-	case func(context.Context) error:
-		s.run = f
-	}
-	return s
+		c.join(config{settings: settings{every: &every}})
+	})
+}
+
+// WithoutStacks has no goroutine looked at: log and report name what hangs without the
+// line of code. A look takes a goroutine profile, for which the program stands still for
+// some milliseconds; it is taken once right before the timer, and then for what hangs.
+func WithoutStacks() Option {
+	return register(func(c *config) { c.noStacks = true })
+}
+
+// WithoutPeers leaves out of steps and the report whom work in flight serves, and what it
+// asks for: the fields Peer and Path of [lastcall.Work], and the names of idle connections.
+func WithoutPeers() Option {
+	return register(func(c *config) { c.noPeers = true })
 }

@@ -56,8 +56,8 @@ type progressStep struct {
 // every returns how often progress is told at most; 0 is never.
 func (r *run) every() time.Duration {
 	every := progressEvery
-	if r.config.see.every != nil {
-		every = *r.config.see.every
+	if r.config.every != nil {
+		every = *r.config.every
 	}
 	if r.typed() || r.machine.State() > fsm.GracefulShutdown {
 		every = min(every, progressSoon)
@@ -74,7 +74,7 @@ func (r *run) typed() bool {
 // lookAt returns when the look right before the timer is due: with very many goroutines so
 // much earlier that it is over when the timer fires.
 func (r *run) lookAt() time.Time {
-	at := before(r.pulse.began, r.timerAt)
+	at := before(r.pulse.began, r.timerAt, 4)
 	if n := runtime.NumGoroutine(); n > 10*manyGoroutines {
 		most := r.timerAt.Sub(r.pulse.began) / 2
 		at = earlier(at, r.timerAt.Add(-min(time.Duration(n)*lookEach, most)))
@@ -82,17 +82,18 @@ func (r *run) lookAt() time.Time {
 	return at
 }
 
-// before returns when to look at what may last until an instant: a moment before that.
-func before(start, end time.Time) time.Time { return end.Add(-min(lastLook, end.Sub(start)/4)) }
+// before returns when to look at what may last until an instant: a moment before that, or a part
+// of its time, if that is less.
+func before(start, end time.Time, part time.Duration) time.Time {
+	return end.Add(-min(lastLook, end.Sub(start)/part))
+}
 
 // beat tells progress if it is time for it, and returns when it has to be called again;
 // zero if never. The loop waits for nothing here.
 func (r *run) beat() time.Time {
 	p := &r.pulse
 	state, now := r.machine.State(), time.Now()
-	if r.lookAsked.Swap(false) {
-		p.urgent = true
-	}
+	p.urgent = r.lookAsked.Swap(false) || p.urgent
 	if p.asked != nil {
 		if at := r.progressDue(); now.Before(at) {
 			return at

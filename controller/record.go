@@ -18,7 +18,7 @@ type record struct {
 	path       []fsm.State
 	causeText  string
 	cause      *report.Step // the trigger, until it is told
-	causeDue   time.Time    // when it is told at the latest, with its text or without
+	causeDue   time.Time    // when that is at the latest, with its text or without; zero: it is told, or not known
 	causeTold  bool
 	held       []report.Step // what has happened since the trigger, until the cause is told
 	summed     bool          // the summary is told: the logs' last line
@@ -29,19 +29,13 @@ type record struct {
 func newRecord(c config, initial fsm.State, idle func()) record {
 	r := record{path: []fsm.State{initial}}
 	for _, o := range c.observers {
-		f := &feed{op: o.op, name: o.name, label: o.label, observe: o.observe, idle: idle}
-		if o.op == report.OpLog {
-			f.wants = report.Step.IsLogged
-		}
-		r.feeds = append(r.feeds, f)
+		r.feeds = append(r.feeds, &feed{observerConfig: o, idle: idle})
 	}
 	return r
 }
 
-func (r *record) add(s *report.Step) { r.steps = append(r.steps, s) }
-
-// addLate adds a step that began a while ago, where it belongs.
-func (r *record) addLate(s *report.Step) {
+// add adds a step where it belongs: it may have begun a while ago.
+func (r *record) add(s *report.Step) {
 	i := len(r.steps)
 	for i > 0 && r.steps[i-1].Start.After(s.Start) {
 		i--
@@ -68,30 +62,21 @@ func (r *record) tell(s report.Step) {
 }
 
 // idle reports whether every observer has been told everything.
-func (r *record) idle() bool {
-	return !slices.ContainsFunc(r.feeds, (*feed).busy)
-}
+func (r *record) idle() bool { return r.patience().IsZero() }
 
-// patience returns until when an observer that takes its time may hold up the flush:
-// for toldTime since it was last given a step.
-func (r *record) patience() time.Time {
-	var until time.Time
-	for _, f := range r.feeds {
-		if f.busy() {
-			until = later(until, f.lastMove().Add(toldTime))
-		}
-	}
-	return until
-}
+// patience returns until when observers that take their time may delay the flush.
+func (r *record) patience() time.Time { return r.latest((*feed).patience) }
 
 // freshUntil returns until when an observer that is at work may be expected to finish
 // at once; zero if none is.
-func (r *record) freshUntil() time.Time {
-	var until time.Time
+func (r *record) freshUntil() time.Time { return r.latest((*feed).freshUntil) }
+
+// latest returns the latest instant of those that a feed has.
+func (r *record) latest(of func(*feed) time.Time) (at time.Time) {
 	for _, f := range r.feeds {
-		until = later(until, f.freshUntil())
+		at = later(at, of(f))
 	}
-	return until
+	return at
 }
 
 // close ends the last phase and the feeds.
@@ -218,25 +203,13 @@ func (r *run) describeCause(cause error) {
 		return
 	}
 	r.record.causeDue = earlier(time.Now().Add(tellTime), r.share(2)()) // observers need time, too
-	c := r.begin(nil, report.OpText, "cause", func() error { return cause }, func(res result) { r.tellCause(res.text) })
+	c := r.newCall(report.OpText, "cause", func() error { return cause }, func(res result) { r.tellCause(res.text) })
 	c.quiet = true
+	r.launch(c)
 }
 
 // giveUpCause has the cause told without its text.
 func (r *run) giveUpCause() { r.tellCause("(its Error method has not returned)") }
-
-// textUntil returns until when the text of the cause may come; zero if nothing waits for it.
-func (r *run) textUntil() time.Time {
-	if r.record.cause == nil {
-		return time.Time{}
-	}
-	return r.record.causeDue
-}
-
-// causeIsLate reports whether the time for the text of the cause is over.
-func (r *run) causeIsLate() bool {
-	return r.record.cause != nil && !time.Now().Before(r.record.causeDue)
-}
 
 // tellCause takes in the text of the cause, and tells observers why the shutdown
 // began, once, and then what has happened since. A text that is late is in the summary; one
@@ -253,7 +226,7 @@ func (r *run) tellCause(text string) {
 	known := r.report()
 	known.Outcome = 0 // nothing has ended yet
 	s.Text, s.Report = text, &known
-	r.record.cause, r.record.causeTold = nil, true
+	r.record.cause, r.record.causeDue, r.record.causeTold = nil, time.Time{}, true
 	r.tell(*s)
 	for _, held := range r.record.held {
 		r.record.tell(held)

@@ -3,12 +3,12 @@ package controller
 import (
 	"context"
 	"os"
-	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/fsm"
+	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/report"
 )
 
@@ -36,8 +36,7 @@ type run struct {
 	forced      bool
 	shortened   bool
 	toldZero    bool          // of a Shorten to the zero time
-	suspended   time.Duration // see noticeSuspension
-	ready       bool          // phase serve was reached
+	suspended   time.Duration // see stoppedSince
 
 	giveBackAt     time.Time // when the signals that force become the platform's; zero: not yet, or no longer
 	early          []ignored // signals that came before Run
@@ -47,11 +46,12 @@ type run struct {
 	lasts   []*server
 	workers []*worker
 	tail    time.Duration // kept by phase flush for the line on stderr
-	waiting []member      // those that stand After others and have not been told to end
+	waiting []member      // those that have not been told to end, as others that they stand After are up
 	toStop  []*server
 	calls   []*call
-	endings endings      // contexts that will end
+	endings []*call      // whose contexts will end, the next one first
 	ending  atomic.Int32 // goroutines of beside
+	up      atomic.Int64 // servers whose GracefulStop has not returned, and workers
 	order   atomic.Int64 // counts the calls of Stop that begin, and what comes back, as it happens
 	cutAny  bool         // phase cut has closed a connection
 	idle    bool         // the timer has found only idle peers
@@ -68,14 +68,14 @@ type run struct {
 	sight  sight
 }
 
-func newRun(ctx context.Context, c *Controller, config config, heard heard) *run {
+func newRun(ctx context.Context, c *Controller, config config, heard *starting) *run {
 	r := &run{
 		Controller: c,
 		config:     config,
 		alarm:      time.NewTimer(time.Hour), // await resets it
 		outcome:    report.OutcomeDrained,
 		signals:    heard.signals,
-		pipes:      hearPipes(),
+		pipes:      hearPipes(false),
 		early:      heard.ignored,
 		outer:      ctx,
 		ended:      ctx.Done(),
@@ -83,6 +83,7 @@ func newRun(ctx context.Context, c *Controller, config config, heard heard) *run
 		begun:      time.Now(),
 	}
 	r.addMembers()
+	r.up.Store(int64(len(r.servers)))
 	r.record = newRecord(config, c.machine.State(), r.inbox.poke)
 	r.warnOfParent(heard.background)
 	return r
@@ -90,7 +91,10 @@ func newRun(ctx context.Context, c *Controller, config config, heard heard) *run
 
 // run walks the phases, in order.
 func (r *run) run() report.Report {
-	r.takeInEarly()
+	if foreign.IsClosed(r.ended) {
+		r.contextEnded(r.begun)
+	}
+	r.takeIn()
 	for _, s := range r.early {
 		r.ignore(s)
 	}
@@ -159,156 +163,4 @@ func (r *run) firstPhase(s fsm.State) lastcall.Phase {
 	default:
 		return lastcall.PhaseStart
 	}
-}
-
-// start attaches and serves every server, and starts the workers. It is over when
-// every server accepts work, or with the trigger.
-func (r *run) start() {
-	for _, s := range slices.Concat(r.lasts, r.servers) {
-		if s.full == nil {
-			r.startServing(s)
-			continue
-		}
-		s.attaching = r.call(report.OpAttach, s.name,
-			func() error { s.full.Attach(r.hostOf(s)); return nil },
-			func(res result) { r.attached(s, res) })
-	}
-	for _, w := range r.workers {
-		r.startWorker(w)
-	}
-	accept := func() bool {
-		return !slices.ContainsFunc(r.servers, refuses) && !slices.ContainsFunc(r.lasts, refuses)
-	}
-	r.await(func() bool { return !r.at.IsZero() || accept() }, never)
-}
-
-// hostOf returns what a server is attached to.
-func (r *run) hostOf(s *server) lastcall.Host {
-	if slices.Contains(r.lasts, s) {
-		return lastHost{r.Controller}
-	}
-	return r.Controller
-}
-
-// lastHost is the controller as servers that stop last have it: the timer does not cancel
-// their work, which may run until the deadline.
-type lastHost struct{ *Controller }
-
-func (h lastHost) Life() lastcall.Life {
-	return lastcall.NewLife(h.draining, func() (lastcall.Times, bool) {
-		times, known := h.instants()
-		times.Timer = times.Deadline
-		return times, known
-	})
-}
-
-// attached goes on with a server's Serve, unless the shutdown has begun.
-func (r *run) attached(s *server, res result) {
-	switch {
-	case res.result != report.ResultOK:
-		r.endedByItself(report.OpAttach, s.name, res)
-	case r.trigger.Load() == nil:
-		r.startServing(s)
-	}
-}
-
-func (r *run) startServing(s *server) {
-	if s.serve != nil {
-		s.serving = r.call(report.OpServe, s.name, s.serve, func(res result) { r.served(s, res) })
-		s.serving.lasts = s.last
-	}
-	r.beside(func() { // it ends with the trigger at the latest
-		select {
-		case <-s.accepting:
-			s.accepts.Store(true)
-			r.inbox.poke()
-		case <-r.triggered:
-			return
-		}
-		if s.on != nil && s.on.closedByServer(r.triggered) {
-			r.request(trigger{at: time.Now(), cause: errElsewhere})
-		}
-	})
-}
-
-// served takes in that a Serve has returned.
-func (r *run) served(s *server, res result) {
-	step := s.serving.step
-	switch {
-	case res.err == lastcall.ErrServedElsewhere: //nolint:errorlint // errors.Is would call a method of the user's
-		s.serving, s.elsewhere = nil, true
-		step.Result, step.Err, step.Text = report.ResultOK, nil, ""
-	case s.graceful == nil:
-		r.endedByItself(report.OpServe, s.name, res)
-	case step.Result == report.ResultFailed: // the end that was asked for
-		step.Result = report.ResultOK
-	}
-	r.release()
-}
-
-// endedByItself makes the end of a server or worker a trigger, and a failure if
-// it did not end well.
-func (r *run) endedByItself(op report.Op, name string, res result) {
-	if res.result != report.ResultOK {
-		r.failed = true
-	}
-	r.request(trigger{at: res.at, cause: &report.EndedError{Op: op, Name: name, Result: res.result, Err: res.err, Text: res.text}})
-}
-
-// serve is ready until the trigger, if that has not come before.
-func (r *run) serve() {
-	r.becoming.Lock()
-	if r.trigger.Load() == nil {
-		r.ready = true
-		r.enter(lastcall.PhaseServe)
-		close(r.serving)
-	}
-	r.becoming.Unlock()
-	r.await(func() bool { return !r.at.IsZero() }, never)
-}
-
-// announce takes readiness down and tells the workers to claim nothing new.
-func (r *run) announce() {
-	end := func() time.Time { return r.announceEnd }
-	r.enter(lastcall.PhaseAnnounce)
-	var calls []*call
-	for _, w := range r.workers {
-		if len(w.after) == 0 {
-			r.endClaim(w)
-		}
-	}
-	for _, s := range slices.Concat(r.servers, r.lasts) {
-		if s.full != nil {
-			calls = append(calls, r.step(report.OpAnnounce, stepConfig{name: s.name, run: s.full.Announce}, end(), nil))
-		}
-	}
-	for _, a := range r.config.announcers {
-		calls = append(calls, r.step(report.OpAnnouncer, a, end(), nil))
-	}
-	r.awaitSteps(calls, end, r.timeIsUp)
-}
-
-// timeIsUp reports whether the timer has fired.
-func (r *run) timeIsUp() bool { return !time.Now().Before(r.timerAt) }
-
-// drain refuses new work, and reports whether all work in flight ended before the
-// timer. What ended later did so after the instant at which adapters take their time to be
-// up, and may have been interrupted, though the loop has heard of both at once.
-func (r *run) drain() bool {
-	row := r.fire(fsm.GracefulShutdownCalled)
-	r.enter(lastcall.PhaseDrain)
-	close(r.draining)
-	r.inspectInFlight(false)
-	if row.Call == fsm.CallGracefulStop {
-		// GracefulStop is called on every server, each on a goroutine of its own: now on
-		// those that stand After nothing, in the order of registration, and on each of
-		// the others as soon as the last one that it stands After has ended.
-		for _, s := range r.servers {
-			if len(s.after) == 0 {
-				r.gracefulStop(s)
-			}
-		}
-		r.release()
-	}
-	return r.await(r.allEnded, func() time.Time { return r.timerAt }) && r.lastEnd().Before(r.timerAt)
 }

@@ -9,8 +9,41 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/connset"
 	"github.com/lastcall-go/lastcall/internal/foreign"
 )
+
+// WithServer registers a server under a name, which logs and reports use. A
+// [lastcall.FullServer] says itself how it is served; of any other server the options
+// say so: [On], [Serving] or [ServedElsewhere]. It calls Check, StopsLast, Accepting,
+// LastArrival and Listeners of a FullServer, which return at once.
+func WithServer(name string, server lastcall.Server, opts ...ServerOption) Option {
+	s := newServerConfig(name, server, opts)
+	return register(func(c *config) { c.servers = append(c.servers, s) })
+}
+
+// WithWorker registers a function that claims work and does it: a queue's
+// consumer, a scheduler. It is started in phase start. The context claim ends in
+// phase announce, or later with [After], with cause [lastcall.ErrClaim]: claim nothing
+// new, finish what was claimed, return. The context work ends when the timer fires,
+// with cause [lastcall.ErrTimer].
+//
+// A worker that returns an error, panics or calls runtime.Goexit before it was told to end
+// triggers the shutdown, and has failed; one that returns nil has finished. Once claim,
+// work or the context given to Run has ended, any error is the worker's end and not a
+// failure, unless it is or wraps one that [lastcall.Failed] has marked: a batch that could
+// not be written, for example. The report and the log have the error in any case.
+func WithWorker(name string, run func(claim, work context.Context) error, opts ...WorkerOption) Option {
+	w := workerConfig{memberConfig: memberConfig{name: name}, run: run}
+	for _, opt := range opts {
+		if opt == nil {
+			w.fail("one of its options is nil")
+			continue
+		}
+		opt.applyWorker(&w)
+	}
+	return register(func(c *config) { c.workers = append(c.workers, w) })
+}
 
 // ServerOption says more about a server that is given to [WithServer].
 type ServerOption interface{ applyServer(*serverConfig) }
@@ -25,6 +58,12 @@ type WorkerOption interface{ applyWorker(*workerConfig) }
 type workerOption func(*workerConfig)
 
 func (f workerOption) applyWorker(w *workerConfig) { f(w) }
+
+// EndsProcess says that the process is there for this worker: if it returns nil
+// before its claim has ended, that is a trigger as well, and not a failure.
+func EndsProcess() WorkerOption {
+	return workerOption(func(w *workerConfig) { w.endsProcess = true })
+}
 
 // Order is an option for servers and for workers.
 type Order interface {
@@ -49,14 +88,14 @@ func After(names ...string) Order { return after(names) }
 
 type after []string
 
-func (a after) applyServer(s *serverConfig) { s.after, s.errs = a.add(s.after, s.errs) }
-func (a after) applyWorker(w *workerConfig) { w.after, w.errs = a.add(w.after, w.errs) }
+func (a after) applyServer(s *serverConfig) { a.apply(&s.memberConfig) }
+func (a after) applyWorker(w *workerConfig) { a.apply(&w.memberConfig) }
 
-func (a after) add(names []string, errs []error) ([]string, []error) {
+func (a after) apply(m *memberConfig) {
 	if len(a) == 0 {
-		errs = append(errs, errors.New("After was given no name"))
+		m.fail("After was given no name")
 	}
-	return append(names, a...), errs
+	m.after = append(m.after, a...)
 }
 
 // On has the controller serve a server on a listener, for servers that have a method
@@ -113,25 +152,33 @@ func ServedElsewhere(ready <-chan struct{}) ServerOption {
 	})
 }
 
+// memberConfig is what servers and workers have in common as they were registered.
+type memberConfig struct {
+	name     string
+	after    []string
+	errs     []error
+	waitsFor []member // of a run: those with the names in after
+}
+
+func (m *memberConfig) registered() *memberConfig { return m }
+
+func (m *memberConfig) fail(format string, args ...any) {
+	m.errs = append(m.errs, fmt.Errorf(format, args...))
+}
+
 // serverConfig is a server as it was registered.
 type serverConfig struct {
-	name      string
+	memberConfig
 	server    lastcall.Server
 	full      lastcall.FullServer // the server, if it is one; otherwise nil
 	serve     func() error        // nil: another goroutine serves
 	accepting <-chan struct{}
 	on        *onListener    // nil: On was not given
 	listeners []net.Listener // that it is known to accept from
-	after     []string
 	last      bool
 	asking    *asking
 	how       int    // how many options have said how it is served
 	noQuiet   string // why Budget.Quiet cannot work with it; "": it can
-	errs      []error
-}
-
-func (s *serverConfig) fail(format string, args ...any) {
-	s.errs = append(s.errs, fmt.Errorf(format, args...))
 }
 
 // servedBy takes in how the server is served.
@@ -146,7 +193,7 @@ func (s *serverConfig) servedBy(serve func() error, accepting <-chan struct{}) {
 // newServerConfig asks a server what it can do. It calls methods of the server that
 // return at once.
 func newServerConfig(name string, server lastcall.Server, opts []ServerOption) serverConfig {
-	s := serverConfig{name: name, server: server}
+	s := serverConfig{memberConfig: memberConfig{name: name}, server: server}
 	if isNil(server) {
 		return s
 	}
@@ -189,7 +236,7 @@ func (s *serverConfig) ask(full lastcall.FullServer) {
 		}
 	}()
 	if err := full.Check(); err != nil {
-		s.errs = append(s.errs, fmt.Errorf("%w", err)) // the text is taken here, once
+		s.fail("%w", err) // the text is taken here, once
 		return
 	}
 	s.full, s.serve, s.asking = full, full.Serve, new(asking)
@@ -237,4 +284,47 @@ func partOfContract(s lastcall.Server) (some []string) {
 func has[T any](s lastcall.Server) bool {
 	_, ok := s.(T)
 	return ok
+}
+
+type workerConfig struct {
+	memberConfig
+	run         func(claim, work context.Context) error
+	endsProcess bool
+}
+
+var errElsewhere = errors.New("the server has closed its listener: other code called GracefulStop or Stop of it")
+
+// onListener is the listener of [On], as the server gets it. It tells when GracefulStop or Stop
+// is called by other code: that closes it first, and Serve of a gRPC server returns when all
+// RPCs have ended. Until then the process would be ready, and would accept no connection.
+type onListener struct {
+	*connset.Listener
+	returned chan struct{} // closed when Serve has returned
+}
+
+func newOnListener(lis net.Listener) *onListener {
+	return &onListener{
+		returned: make(chan struct{}),
+		Listener: connset.NewListener(lis, "controller", new(foreign.Calls), connset.Hooks{}),
+	}
+}
+
+// closedByServer blocks until the server has closed the listener, and has not returned from
+// Serve a moment later, which would be a trigger; or until over is closed. It reports whether
+// it was the first.
+func (l *onListener) closedByServer(over <-chan struct{}) bool {
+	select {
+	case <-l.Closing():
+	case <-over:
+		return false
+	}
+	limit := time.NewTimer(grace)
+	defer limit.Stop()
+	select {
+	case <-limit.C:
+		return !l.Failed() // for which the server closes it as well
+	case <-l.returned:
+	case <-over:
+	}
+	return false
 }

@@ -6,13 +6,108 @@ import (
 	"os"
 	"os/signal"
 	"slices"
-	"sync"
-	"sync/atomic"
+	"strings"
 	"syscall"
 	"time"
 
+	"github.com/lastcall-go/lastcall/internal/pid1"
 	"github.com/lastcall-go/lastcall/report"
 )
+
+// WithSignals sets the signals that trigger, instead of SIGTERM and SIGINT.
+// Without arguments no signal does: other code owns them. What further signals do is up
+// to [ForceOn]. One that comes in the first 10 ms after Run has returned is raised again
+// after them: other code that listens with signal.Notify gets it twice.
+//
+// SIGHUP is not among the default ones: it ends the process, as the platform has it, at
+// any time. Name it here to make it a trigger; that holds even under nohup, which has
+// it ignored otherwise.
+//
+// In a testing/synctest bubble package os/signal does not work: there Run returns an
+// error, on Unix, unless WithSignals() or [WithSignalChannel] is given.
+func WithSignals(signals ...os.Signal) Option {
+	return register(func(c *config) {
+		if c.canHear("WithSignals", signals) {
+			c.join(config{settings: settings{triggers: &source{signals: slices.Clone(signals)}}})
+		}
+	})
+}
+
+// ForceOn sets the signals that force a shutdown that has begun, instead of SIGINT;
+// without arguments none does. They have to be among those that trigger, or to come from
+// a channel.
+//
+// A signal within a second of the trigger, or a tenth of Total if that is less, is the
+// same request, whatever began the shutdown: a wrapper passes on what the process group
+// has got as well. If SIGINT was typed at a terminal that is 50 ms. Later, a signal of
+// ForceOn forces as [Controller.Force] does, and any other changes nothing. From 50 ms
+// after a force on, however that was asked for, the signals of ForceOn do what the
+// platform does by default. Observers are told what each has changed, but not of more than
+// ten that repeat a request, and ten that come too late to change anything.
+//
+// Typed means that the process is in the foreground of the terminal that is its standard
+// input. A SIGINT that another process sends to it there cannot be told apart.
+func ForceOn(signals ...os.Signal) Option {
+	return register(func(c *config) {
+		if c.canHear("ForceOn", signals) {
+			signals = slices.Clone(signals)
+			c.join(config{settings: settings{forceOn: &signals}})
+		}
+	})
+}
+
+// WithSignalChannel takes the signals from a channel instead: all that come trigger, and
+// none counts as typed. The controller then asks package os/signal for nothing but SIGPIPE
+// (see [Controller.Run]). It reads the channel until Run returns. If the channel is
+// closed, no more signals come.
+func WithSignalChannel(signals <-chan os.Signal) Option {
+	return register(func(c *config) {
+		if signals == nil {
+			c.fail("WithSignalChannel was given a nil channel; WithSignals() means no signals")
+		}
+		c.join(config{settings: settings{triggers: &source{channel: signals}}})
+	})
+}
+
+// canHear reports whether a process can hear the signals.
+func (c *config) canHear(option string, signals []os.Signal) bool {
+	for _, s := range signals {
+		number, known := s.(syscall.Signal)
+		switch {
+		case !known || number < 1 || number > 64:
+			c.fail("%s: %#v is not a signal of this platform", option, s)
+		case !catchable(number):
+			c.fail("%s: %v cannot be caught, or is the Go runtime's own", option, number)
+		default:
+			continue
+		}
+		return false
+	}
+	return true
+}
+
+// signals checks that what forces is heard.
+func (k *checking) signals(more config) {
+	all := k.config.settings
+	all.join(more.settings)
+	from := all.from()
+	if all.forceOn == nil || from.channel != nil {
+		return
+	}
+	for _, s := range *all.forceOn {
+		if !slices.Contains(from.signals, s) {
+			k.fail("ForceOn: %v does not trigger, so it is not heard; give WithSignals all signals, and before ForceOn or with it", s)
+		}
+	}
+}
+
+// from returns where the signals that trigger come from.
+func (s *settings) from() source {
+	if s.triggers != nil {
+		return *s.triggers
+	}
+	return source{signals: []os.Signal{syscall.SIGTERM, os.Interrupt}}
+}
 
 // signals is where a run's signals come from.
 type signals struct {
@@ -21,18 +116,20 @@ type signals struct {
 	heard []os.Signal // what it is fed with
 	force []os.Signal // those that force a shutdown that has begun
 	stop  func()      // gives the signals back to the platform
+	given bool        // some are the platform's again
+	early bool        // Run has not begun
 }
 
 // listen subscribes to the signals of a config. A signal that arrives while the
 // loop is at work waits in the channel.
 func listen(c config) (signals, error) {
-	s := signals{force: c.forceOn, heard: c.heard(), stop: func() {}}
-	if !c.forceOnSet {
-		s.force = []os.Signal{os.Interrupt}
+	from := c.from()
+	s := signals{from: from.channel, heard: from.signals, force: []os.Signal{os.Interrupt}, stop: func() {}}
+	if c.forceOn != nil {
+		s.force = *c.forceOn
 	}
 	switch {
-	case c.signalChannel != nil:
-		s.from = c.signalChannel
+	case s.from != nil:
 	case len(s.heard) == 0: // Notify without signals would mean all of them
 	case inBubble():
 		return s, errBubble
@@ -47,14 +144,6 @@ func listen(c config) (signals, error) {
 
 var errBubble = errors.New("controller: signals of the process cannot be heard in a testing/synctest bubble: " +
 	"use WithSignalChannel(ch), which lets the test send them, or WithSignals()")
-
-// heard returns the signals that trigger, if they do not come from a channel.
-func (c *config) heard() []os.Signal {
-	if c.signalsSet {
-		return c.signals
-	}
-	return []os.Signal{syscall.SIGTERM, os.Interrupt}
-}
 
 // meaning is what a signal asks for.
 type meaning uint8
@@ -98,29 +187,38 @@ func (s *signals) meaning(c *Controller, got os.Signal, at time.Time) meaning {
 	}
 }
 
-// signalled takes in a signal.
-func (r *run) signalled(got os.Signal, open bool) {
+// take takes in a signal, and calls ignore for one that changes nothing. Before Run there is
+// nothing to force: a signal that would do that does what the platform does, and so does any that
+// comes when the time of a whole shutdown is over. (To give the signals back after the first
+// one, and to ask for them again in Run, would cost 0.2 ms of every shutdown that begins here.)
+func (s *signals) take(c *Controller, got os.Signal, open bool, ignore func(ignored)) {
 	if !open {
-		r.signals.end()
+		s.end()
 		return
 	}
 	now := time.Now()
-	switch what := r.signals.meaning(r.Controller, got, now); what {
-	case triggers:
-		r.request(trigger{at: now, cause: &report.SignalError{Signal: got}, typed: r.signals.typed(got)})
-	case forces:
-		r.forceNow(force{at: now, by: "signal: " + nameOf(got) + ": "})
-	case late:
-		if r.signals.ours && r.forced && slices.Contains(r.signals.force, got) { // it came as the signals were to be given back
-			r.giveBackAt = time.Time{}
-			r.signals.giveBack()
-			raise(got)
-			return
-		}
-		fallthrough
+	switch what := s.meaning(c, got, now); {
+	case what == triggers:
+		c.request(trigger{at: now, cause: &report.SignalError{Signal: got}, typed: s.typed(got)})
+	case s.ours && s.early && now.Sub(c.trigger.Load().at) >= c.config.budget.Total:
+		s.end()
+		raise(got)
+	case s.ours && s.early && what == forces,
+		s.ours && !s.early && what == late && c.forceAsked.Load() != nil && slices.Contains(s.force, got): // it came as they were to be given back
+		s.giveBack()
+		raise(got)
+	case what == forces:
+		c.forceNow(force{at: now, by: "signal: " + nameOf(got) + ": "})
 	default:
-		r.ignore(ignored{got, what})
+		ignore(ignored{got, what})
 	}
+}
+
+// typed reports whether a signal was typed at a terminal, as far as that can be known:
+// the process is in the foreground of the terminal that is its standard input. A SIGINT
+// that another process sends to it there looks the same.
+func (s *signals) typed(got os.Signal) bool {
+	return s.ours && got == os.Interrupt && foreground()
 }
 
 // ignored is a signal that changed nothing.
@@ -160,136 +258,30 @@ func nameOf(s os.Signal) string {
 	return fmt.Sprintf("of type %T", s)
 }
 
-// process is what there is one of in a process, as package os/signal is.
-var process struct {
-	sync.Mutex
-	released []*signals     // of runs that are over, until they are given back
-	pipes    chan os.Signal // see hearPipes
-	kept     bool           // see keepPipes
-	counts   bool           // see countRefused
-	refused  atomic.Int64   // how many log lines writers have refused
-}
-
-// takeOver ends the grace of runs that are over, and has ch get the signal that came in
-// it. Raised again it would come twice: ch may have been subscribed when it came.
-func takeOver(ch chan os.Signal, wanted []os.Signal) {
-	process.Lock()
-	all := process.released
-	process.released = nil
-	process.Unlock()
-	for _, s := range all {
-		from := s.from
-		s.end()
-		select {
-		case again := <-from:
-			switch {
-			case !slices.Contains(wanted, again):
-				raise(again)
-			case len(ch) == 0:
-				ch <- again
-			}
-		default:
-		}
-	}
-}
-
-// giveBackReleased gives signals back, unless a later run has taken them over.
-func (s *signals) giveBackReleased() {
-	process.Lock()
-	i := slices.Index(process.released, s)
-	if i >= 0 {
-		process.released = slices.Delete(process.released, i, i+1)
-	}
-	process.Unlock()
-	if i < 0 {
+// warnOfParent warns if signals that should trigger will not come. What is to be read
+// about the parent is read on a goroutine of its own, and only where it may matter. A
+// process in the background is not warned: while a shell waits for that, a trap may pass
+// signals on, and the shell may set one later.
+func (r *run) warnOfParent(background bool) {
+	if background || !r.signals.ours || !pid1.Waits() {
 		return
 	}
-	from := s.from
-	s.end()
-	select {
-	case again := <-from: // it was meant for the platform
-		raise(again)
-	default:
+	wanted := []os.Signal{syscall.SIGTERM}
+	if r.config.triggers != nil {
+		wanted = r.config.triggers.signals
 	}
-}
-
-// end stops listening. Other code that called signal.Notify still gets the signals; if
-// there is none, the platform's default applies again.
-func (s *signals) end() {
-	s.stop()
-	s.from = nil
-}
-
-// giveBack gives the signals that force back to the platform. The others are heard on:
-// there is no instant in which one of them would end the process.
-func (s *signals) giveBack() {
-	if !s.ours || s.from == nil {
-		return
-	}
-	from, stop := s.from, s.stop
-	s.from, s.stop = nil, func() {}
-	s.heard = slices.DeleteFunc(slices.Clone(s.heard), func(one os.Signal) bool { return slices.Contains(s.force, one) })
-	if len(s.heard) > 0 {
-		ch := make(chan os.Signal, 8)
-		signal.Notify(ch, s.heard...)
-		s.from, s.stop = ch, func() { signal.Stop(ch) }
-	}
-	stop()
-	for len(from) > 0 {
-		if got := <-from; slices.Contains(s.force, got) { // it was meant for the platform
-			raise(got)
+	var shell string
+	var lost []string
+	r.ask(report.OpParent, "1", func() {
+		p := pid1.Read()
+		shell, lost = p.Shell(), p.Loses(wanted)
+	}, func() {
+		if len(lost) == 0 {
 			return
 		}
-	}
-}
-
-// release ends listening when Run returns. That costs two hand-overs to a thread of
-// package runtime for each signal, 0.1 ms in all, and a process that ends now needs
-// none of it; so the signals are the platform's only after grace. One that comes in
-// between is raised again then: it can neither replace the exit code of a process
-// that is about to exit, nor get lost in one that lives on.
-func (s *signals) release() {
-	if !s.ours || s.from == nil {
-		s.end()
-		return
-	}
-	for len(s.from) > 0 {
-		<-s.from // it came before Run was over, and would have changed nothing
-	}
-	process.Lock()
-	process.released = append(process.released, s)
-	process.Unlock()
-	time.AfterFunc(grace, s.giveBackReleased)
-}
-
-// raise sends a signal to this process.
-func raise(s os.Signal) {
-	if self, err := os.FindProcess(os.Getpid()); err == nil {
-		_ = self.Signal(s) // where a process cannot signal itself there is nothing else to do
-	}
-}
-
-// typed reports whether a signal was typed at a terminal, as far as that can be known:
-// the process is in the foreground of the terminal that is its standard input. A SIGINT
-// that another process sends to it there looks the same.
-func (s *signals) typed(got os.Signal) bool {
-	return s.ours && got == os.Interrupt && foreground()
-}
-
-// otherClock is how far from the system's time package time is where it has a clock of its
-// own. A bubble's begins in the year 2000.
-const otherClock = time.Minute
-
-// inBubble reports whether the caller is in a testing/synctest bubble: package time then
-// has a clock of its own. Package os/signal does not work there.
-func inBubble() bool {
-	for range 3 { // the clock may be set in the middle of this
-		before, known := systemClock()
-		now := time.Now().Round(0)
-		after, _ := systemClock()
-		if !known || now.After(before.Add(-otherClock)) && now.Before(after.Add(otherClock)) {
-			return false
-		}
-	}
-	return true
+		s := r.newStep(report.KindWarning, "PID 1 is a shell")
+		s.Text = fmt.Sprintf("PID 1 is %s, a shell, which does not pass signals on: the %s that stops the container will not reach this process; "+
+			"use the exec form of ENTRYPOINT and CMD, or start this process with exec in the script", shell, strings.Join(lost, " or "))
+		r.tell(*s)
+	})
 }

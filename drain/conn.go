@@ -2,15 +2,14 @@ package drain
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/lastcall-go/lastcall/internal/connset"
-	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/sock"
 )
 
@@ -29,25 +28,26 @@ import (
 // described here are those of the connection inside.
 type Conn struct {
 	net.Conn
-	handle  *Handle
-	direct  bool          // the connection inside is of package net: its methods do not hang
-	gone    chan struct{} // closed when Close of the connection inside has returned
-	reached atomic.Bool   // cutBelow has found a connection
+	handle *Handle
+	kept   *connset.Conn // which closes it
 
 	mu        sync.Mutex // guards what is below; never held while the connection inside is called
 	idle      bool
 	first     time.Time // until when the first byte may come in the drain; zero: it has come
 	draining  bool
 	cancelled bool
-	cause     error        // of the cancellation
-	closing   bool         // Close of the connection inside was called
-	left      bool         // our Close was called
-	lingers   *net.TCPConn // see linger
+	cause     error // of the cancellation
+	left      bool  // Close was called
+	gone      bool  // Close of the connection inside has returned
 	reads     limit
 	writes    limit
 	goodbye   bool // the deadline for writes was set after the cancellation
 	woken     int  // how often a Read may have been woken by us
 	peer      string
+}
+
+func newConn(kept *connset.Conn) net.Conn {
+	return &Conn{Conn: kept.Conn, kept: kept, idle: true, first: time.Now().Add(firstTime)}
 }
 
 // Context returns the context of the work on the connection; see [Handle.Context].
@@ -133,7 +133,7 @@ func (c *Conn) received() {
 		c.idle, c.first = false, time.Time{}
 		c.reads.version++
 	}
-	unknown := c.peer == "" && !c.direct
+	unknown := c.peer == "" && !c.kept.Direct()
 	c.mu.Unlock()
 	if begins {
 		c.handle.group.tracker.Arrive()
@@ -148,7 +148,7 @@ func (c *Conn) received() {
 }
 
 func (c *Conn) peerAddr() string {
-	if c.direct {
+	if c.kept.Direct() {
 		return connset.Address(c.RemoteAddr)
 	}
 	c.mu.Lock()
@@ -167,57 +167,29 @@ func (c *Conn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(c.Conn, r) 
 // but the drain does. A second call does nothing and returns nil.
 func (c *Conn) Close() error {
 	c.mu.Lock()
+	again := c.left
 	c.left = true
-	first := !c.closing
-	c.closing = true
-	inDrain := c.draining || c.cancelled
-	over := foreign.IsClosed(c.gone)
+	inDrain, gone := c.draining || c.cancelled, c.gone
 	c.mu.Unlock()
 	switch {
-	case over:
+	case gone:
 		c.handle.Done()
-	case !first: // Done comes when that has returned, or has come
-	case inDrain && c.linger():
-	case !c.direct && inDrain:
-		c.finish()
-	case !c.direct:
-		c.handle.group.callThen(callCloseConn, func() { _ = c.Conn.Close() }, c.closed) // nothing waits for the error
-	case inDrain:
-		defer c.closed()
-		sock.Finish(c.Conn)
+	case again: // Done comes when that has returned
+	case !inDrain:
+		return c.kept.Close()
+	case c.linger():
+	case c.kept.Direct():
+		c.kept.FinishHere()
 	default:
-		defer c.closed()
-		return c.Conn.Close()
+		c.kept.Finish()
 	}
 	return nil
-}
-
-func (c *Conn) isClosing() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.closing
-}
-
-// claim reports whether Close of the connection inside was not called yet; the caller
-// does then, with finish.
-func (c *Conn) claim() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	first := !c.closing
-	c.closing = true
-	return first
-}
-
-// finish closes the connection inside in the middle of something, and does not
-// block.
-func (c *Conn) finish() {
-	c.handle.group.callThen(callCloseConn, func() { sock.Finish(c.Conn) }, c.closed)
 }
 
 // closed is called when Close of the connection inside has returned.
 func (c *Conn) closed() {
 	c.mu.Lock()
-	close(c.gone)
+	c.gone = true
 	left := c.left
 	c.mu.Unlock()
 	if left {
@@ -225,30 +197,38 @@ func (c *Conn) closed() {
 	}
 }
 
-// maxDepth is how many connections one may be made of.
-const maxDepth = 10
-
-// cutBelow closes what is below a connection whose Close has not returned, and does
-// not block.
-func (c *Conn) cutBelow() {
-	if c.direct || foreign.IsClosed(c.gone) {
-		return
+// linger closes a connection over TCP, or TLS over TCP, whose peer has sent something that was
+// not read, and reports whether it is such a one; see [connset.Conn.Linger]. The drain waits for
+// the peer, but for no more than half of the time that is left to the timer. It does not block.
+func (c *Conn) linger() bool {
+	tcp, ok := c.Conn.(*net.TCPConn)
+	if secured, over := c.Conn.(*tls.Conn); over {
+		tcp, ok = secured.NetConn().(*net.TCPConn)
 	}
-	c.handle.group.call(callCloseConn, func() {
-		var below net.Conn
-		for at, depth := c.Conn, 0; depth < maxDepth; depth++ {
-			over, ok := at.(interface{ NetConn() net.Conn })
-			if !ok {
-				break
-			}
-			at = over.NetConn()
-			below = at
-		}
-		if !foreign.IsNil(below) && !foreign.IsClosed(c.gone) {
-			c.reached.Store(true)
-			sock.Finish(below)
-		}
-	})
+	if !ok || c.isCancelled() || !sock.Discard(tcp) {
+		return false
+	}
+	c.kept.Linger(tcp, connset.LingerTime, c.handle.group.tracker.Within(connset.MaxLinger))
+	if c.isCancelled() {
+		c.hurry()
+	}
+	return true
+}
+
+// hurry ends linger. It does not block.
+func (c *Conn) hurry() {
+	c.mu.Lock()
+	left := c.left
+	c.mu.Unlock()
+	if left {
+		c.kept.Finish()
+	}
+}
+
+func (c *Conn) isCancelled() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cancelled
 }
 
 func isTimeout(err error) bool {

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/lastcall-go/lastcall"
 )
 
 // firstTime is how long after WatchConn was called a connection may send its first byte in
@@ -50,11 +48,8 @@ func (c *Conn) drain() {
 	c.draining = true
 	c.reads.version++
 	idle := c.idle
-	if at, known := lastcall.TimerAt(c.handle.Context()); known && idle {
-		now := time.Now()
-		if half := now.Add(at.Sub(now) / 2); half.Before(c.first) {
-			c.first = half
-		}
+	if first := time.Now().Add(c.handle.group.tracker.Within(firstTime)); first.Before(c.first) {
+		c.first = first
 	}
 	c.mu.Unlock()
 	if idle {
@@ -78,16 +73,16 @@ func (c *Conn) interrupt() { c.wake(c.setWriteDeadline, c.setReadDeadline) }
 func (c *Conn) wake(deadlines ...func() error) {
 	set := func() {
 		for _, set := range deadlines {
-			if err := set(); err != nil && !c.isClosing() {
+			if err := set(); err != nil && !c.kept.Closing() {
 				c.handle.group.note(callDeadline, err)
 			}
 		}
 	}
-	if c.direct {
+	if c.kept.Direct() { // its methods do not hang
 		set()
 		return
 	}
-	c.handle.group.call(callDeadline, set)
+	c.handle.group.calls.Run(callDeadline, set)
 }
 
 // setReadDeadline has the connection inside use the deadline that is wanted.

@@ -29,11 +29,12 @@ package drain
 
 import (
 	"errors"
+	"net"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/connset"
 	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/inflight"
 )
@@ -52,24 +53,22 @@ var ErrClosed = errors.New("drain: the group is closed and takes no new work")
 type Group struct {
 	lastcall.Unimplemented
 	tracker   *inflight.Tracker[*Handle]
+	conns     *connset.Set
+	waiting   connset.Waiting // for WatchConn
 	calls     foreign.Calls
-	scope     atomic.Pointer[scope] // what contexts carry of ours
 	served    atomic.Bool
 	closed    chan struct{} // closed with the group
 	failed    chan struct{} // closed when the first task has failed
 	accepting chan struct{} // closed once the group is attached and every listener was asked
 
-	unwatched  atomic.Int64              // connections that were accepted, less those that WatchConn was given
-	acceptedAt atomic.Pointer[time.Time] // when the last one was accepted
-
 	mu        sync.Mutex // guards what is below; never held while user code runs
-	attached  bool
 	closing   bool
-	listeners []*listener
+	listeners []*connset.Listener
 	refused   int
 	failure   *PanicError // the first of a task
 	told      bool        // by Serve
-	failures  failures    // all others
+	failures  []failure   // all others, as far as they are told one by one
+	more      int         // and how many are not
 	errs      []error
 }
 
@@ -81,7 +80,9 @@ func New() *Group {
 		failed:    make(chan struct{}),
 		accepting: make(chan struct{}),
 	}
-	g.scope.Store(scopeOf(lastcall.NewLife(g.closed, nil)))
+	g.conns = connset.New(nil, connset.Options{Owner: "drain", Calls: &g.calls, Goodbye: true, Wrap: newConn, Closed: func(c net.Conn) { c.(*Conn).closed() }})
+	g.calls.Failed = func(name string, value any) { g.note(name, &PanicError{Value: value}) }
+	g.tracker.SetLife(lastcall.NewLife(g.closed, nil))
 	return g
 }
 
@@ -97,9 +98,7 @@ func (g *Group) Check() error {
 	if err := g.check(); err != nil {
 		return err
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.attached {
+	if g.tracker.Host() != nil {
 		return errServed
 	}
 	return nil
@@ -125,15 +124,9 @@ var (
 // before Run it is not called: work that runs then hears Draining when the group closes, and
 // TimerAt stays unknown.
 func (g *Group) Attach(host lastcall.Host) {
-	if g.isZero() {
-		return
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if !g.attached {
-		g.attached = true
-		g.scope.Store(scopeOf(host.Life()))
-		g.acceptLocked()
+	if !g.isZero() {
+		g.tracker.Attach(host)
+		g.accepts()
 	}
 }
 
@@ -146,14 +139,16 @@ func (g *Group) Accepting() <-chan struct{} {
 	return g.accepting
 }
 
-// acceptLocked closes accepting once it is true.
-func (g *Group) acceptLocked() {
+// accepts closes accepting once it is true.
+func (g *Group) accepts() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	for _, l := range g.listeners {
-		if !l.asked {
+		if !foreign.IsClosed(l.Accepting()) {
 			return
 		}
 	}
-	if g.attached && !foreign.IsClosed(g.accepting) {
+	if g.tracker.Host() != nil && !foreign.IsClosed(g.accepting) {
 		close(g.accepting)
 	}
 }

@@ -2,9 +2,9 @@ package drain
 
 import (
 	"context"
+	"runtime/debug"
 	"runtime/pprof"
 
-	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/internal/inflight"
 	"github.com/lastcall-go/lastcall/internal/stacks"
 )
@@ -27,15 +27,14 @@ type Handle struct {
 const (
 	over      = 1 << iota // the work has ended
 	cancelled             // it ran when Cancel was called
-	cut                   // its connection was closed
 )
 
 // fate returns what became of work that has ended.
-func fate(state uint32) inflight.Fate {
+func (h *Handle) fate() inflight.Fate {
 	switch {
-	case state&cut != 0:
+	case h.conn != nil && h.conn.kept.WasCut():
 		return inflight.Cut
-	case state&cancelled != 0:
+	case h.State.Load()&cancelled != 0:
 		return inflight.Cancelled
 	default:
 		return inflight.ByStage
@@ -78,20 +77,40 @@ func (h *Handle) Tell(f func()) {
 	switch {
 	case h.State.Load()&over != 0:
 	case g.tracker.Stage() >= inflight.Draining:
-		g.call(callTell+h.label.Name, f) // starts a goroutine, and returns
+		g.tell(h, f)
 	default:
 		h.tell = append(h.tell, f)
 	}
 }
 
-// run is the goroutine of a task.
+// tell calls a function given to Tell. It starts a goroutine, and returns.
+func (g *Group) tell(h *Handle, f func()) {
+	name := callTell + h.label.Name
+	g.calls.Run(name, func() {
+		if f == nil {
+			g.note(name, errNilFunction)
+			return
+		}
+		f()
+	})
+}
+
+// run is the goroutine of a task. A panic ends here; Goexit goes on.
 func (h *Handle) run(f func(context.Context)) {
 	pprof.SetGoroutineLabels(h.ctx)
 	defer h.Done()
-	h.group.guard(func() { f(h.ctx) }, func(p *PanicError) {
-		p.Name = h.label.Name
-		h.group.fail(p)
-	})
+	returned := false
+	defer func() {
+		p := &PanicError{Name: h.label.Name, Value: recover()}
+		if p.Value != nil {
+			p.Stack = string(debug.Stack())
+		}
+		if !returned {
+			h.group.fail(p)
+		}
+	}()
+	f(h.ctx)
+	returned = true
 }
 
 // admit takes in a piece of work, or refuses it.
@@ -114,16 +133,9 @@ func (g *Group) admit(ctx context.Context, label inflight.Label, conn *Conn, arr
 // release takes out a piece of work, once.
 func (g *Group) release(h *Handle) {
 	if state := h.State.Or(over); state&over == 0 {
-		g.tracker.End(h, fate(state))
+		g.tracker.End(h, h.fate())
 		h.end(nil)
 	}
-}
-
-// scope is a context that others look into.
-type scope struct{ context.Context }
-
-func scopeOf(l lastcall.Life) *scope {
-	return &scope{lastcall.NewContext(context.Background(), l)}
 }
 
 // values are those of a context under those of the work's group, which may come later.
@@ -133,13 +145,8 @@ type values struct {
 }
 
 func (v values) Value(key any) any {
-	g := v.work.group
-	switch found := g.scope.Load().Value(key).(type) {
-	case nil:
-		return v.Context.Value(key)
-	case lastcall.Life:
-		return found.Arrived(g.tracker.Began(v.work))
-	default:
+	if found := v.work.group.tracker.Value(v.work, key); found != nil {
 		return found
 	}
+	return v.Context.Value(key)
 }

@@ -1,8 +1,11 @@
 package drain
 
 import (
+	"net"
 	"testing"
 	"time"
+
+	"github.com/lastcall-go/lastcall/internal/connset"
 )
 
 // Work ends without the group's mutex, for which 100,000 tasks would queue that end in the
@@ -25,4 +28,45 @@ func TestDoneNeedsNoMutex(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Error("Done waits for the group's mutex")
 	}
+}
+
+// A peer that may still be sending has its time, also if Close is called twice.
+func TestSecondCloseLetsLinger(t *testing.T) {
+	lis, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lis.Close()
+	peer, err := new(net.Dialer).DialContext(t.Context(), "tcp", lis.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	inside, err := lis.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := New()
+	c, err := g.Watcher().WatchConn(t.Context(), "c", inside)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := peer.Write(make([]byte, 10)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	g.close()
+	began := time.Now()
+	for range 2 {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if closing := c.kept.Closing(); closing && time.Since(began) < connset.LingerTime {
+		t.Error("the second Close has closed it")
+	}
+	peer.Close()
+	g.GracefulStop()
 }

@@ -3,7 +3,6 @@ package drain
 import (
 	"errors"
 	"net"
-	"time"
 
 	"github.com/lastcall-go/lastcall/internal/connset"
 	"github.com/lastcall-go/lastcall/internal/foreign"
@@ -27,10 +26,7 @@ func (g *Group) Listen(lis net.Listener) net.Listener {
 	if err != nil {
 		lis = noListener{err}
 	}
-	l := &listener{group: g, Listener: connset.NewListener(lis, "drain", &g.calls, connset.Hooks{Accepted: g.accepted, Late: func(late net.Conn) {
-		g.watched()
-		g.call(callCloseConn, func() { _ = late.Close() }) // nothing has seen it
-	}})}
+	l := connset.NewListener(lis, "drain", &g.calls, connset.Hooks{Accepting: g.accepts, Accepted: func(net.Conn) { g.waiting.Add() }})
 	g.mu.Lock()
 	if err != nil {
 		g.errs = append(g.errs, err)
@@ -56,53 +52,6 @@ func (g *Group) Listeners() []net.Listener {
 		all = append(all, l.Listeners()...)
 	}
 	return all
-}
-
-// listener tells its group when Accept is called first.
-type listener struct {
-	*connset.Listener
-	group *Group
-	asked bool // guarded by the group's mutex
-}
-
-// Accept is that of the listener inside.
-func (l *listener) Accept() (net.Conn, error) {
-	l.group.mu.Lock()
-	if !l.asked {
-		l.asked = true
-		if !l.group.isZero() {
-			l.group.acceptLocked()
-		}
-	}
-	l.group.mu.Unlock()
-	return l.Listener.Accept()
-}
-
-// accepted counts a connection that Accept is about to return.
-func (g *Group) accepted(net.Conn) {
-	now := time.Now()
-	g.acceptedAt.Store(&now)
-	g.unwatched.Add(1)
-}
-
-// watched is called when one of these is watched or closed, or one that was not accepted here,
-// such as that which a proxy dials.
-func (g *Group) watched() {
-	for n := g.unwatched.Load(); n > 0 && !g.unwatched.CompareAndSwap(n, n-1); {
-		n = g.unwatched.Load()
-	}
-}
-
-// watchTime is how long after it was accepted a connection may need until WatchConn is called,
-// on a busy machine, for the drain to take it in.
-const watchTime = 100 * time.Millisecond
-
-// awaitWatched blocks while the accept loop may be about to have a connection watched that it
-// was given in the last moment: that was accepted, so no other process will serve it.
-func (g *Group) awaitWatched() {
-	for g.unwatched.Load() > 0 && time.Since(*g.acceptedAt.Load()) < watchTime {
-		time.Sleep(moment / 10)
-	}
 }
 
 // noListener is where nothing can be accepted.

@@ -3,7 +3,6 @@ package drain
 import (
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"slices"
 
 	"github.com/lastcall-go/lastcall/internal/connset"
@@ -41,49 +40,12 @@ func (e *PanicError) Unwrap() error {
 	return err
 }
 
-// guard runs user code on this goroutine and hands over how it failed, if it did.
-// A panic ends here; Goexit goes on.
-func (g *Group) guard(f func(), failed func(*PanicError)) {
-	p := &PanicError{}
-	returned := false
-	defer func() {
-		if p.Value = recover(); p.Value != nil {
-			p.Stack = string(debug.Stack())
-		}
-		if !returned {
-			failed(p)
-		}
-	}()
-	f()
-	returned = true
-}
-
-// call runs user code on a goroutine of its own and returns at once.
-func (g *Group) call(name string, f func()) { g.callThen(name, f, func() {}) }
-
-// callThen is call, with what is done when that has returned, or panicked.
-func (g *Group) callThen(name string, f, then func()) {
-	g.calls.Run(name, func() {
-		defer then()
-		if f == nil {
-			g.note(name, errNilFunction)
-			return
-		}
-		g.guard(f, func(p *PanicError) { g.note(name, p) })
-	})
-}
-
 var errNilFunction = errors.New("drain: a nil function")
 
 // maxFailures is how many failures a group tells one by one.
 const maxFailures = 10
 
-// failures are panics of user code, and what else went wrong with it.
-type failures struct {
-	first []failure
-	more  int
-}
-
+// failure is a panic of user code, or what else went wrong with it.
 type failure struct {
 	what string
 	err  error
@@ -93,11 +55,11 @@ type failure struct {
 func (g *Group) note(what string, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.failures.first) == maxFailures {
-		g.failures.more++
+	if len(g.failures) == maxFailures {
+		g.more++
 		return
 	}
-	g.failures.first = append(g.failures.first, failure{what, err})
+	g.failures = append(g.failures, failure{what, err})
 }
 
 // fail takes in that a task has failed.
@@ -130,7 +92,7 @@ func (g *Group) Notes() []string {
 		return nil
 	}
 	g.mu.Lock()
-	failed, more, refused := slices.Clone(g.failures.first), g.failures.more, g.refused
+	failed, more, refused := slices.Clone(g.failures), g.more, g.refused
 	if g.failure != nil && !g.told {
 		failed = slices.Insert(failed, 0, failure{"task " + g.failure.Name, g.failure})
 	}

@@ -2,6 +2,7 @@ package drain_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -373,6 +374,91 @@ func TestCloseInTheDrain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A peer over TLS is told that the connection ends on purpose, whether its handler closes it in
+// the drain, with something unread or without, or Stop does.
+func TestTLSGoodbye(t *testing.T) {
+	for _, end := range []string{"Close", "Close with something unread", "Stop"} {
+		t.Run(end, func(t *testing.T) {
+			lis, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer lis.Close()
+			socket, err := new(net.Dialer).DialContext(t.Context(), "tcp", lis.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer socket.Close()
+			inside, err := lis.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			server, client := certified(t)
+			server.MinVersion, client.MinVersion, client.MaxVersion = tls.VersionTLS12, tls.VersionTLS12, tls.VersionTLS12 // later ones hide the type of a record
+			var wire bytes.Buffer
+			peer := tls.Client(readTo{socket, &wire}, client)
+			g := drain.New()
+			c, err := g.Watcher().WatchConn(t.Context(), "c", tls.Server(inside, server))
+			if err != nil {
+				t.Fatal(err)
+			}
+			sent := make(chan error)
+			go func() {
+				_, err := io.WriteString(peer, "request")
+				sent <- err
+			}()
+			if _, err := io.ReadFull(c, make([]byte, len("request"))); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-sent; err != nil {
+				t.Fatal(err)
+			}
+			over := make(chan struct{})
+			go func() { g.GracefulStop(); close(over) }()
+			for c.Idle() { // until the drain has come
+				runtime.Gosched()
+			}
+			switch end {
+			case "Stop":
+				g.Stop()
+			case "Close with something unread":
+				put(t, socket, "nobody reads that")
+				fallthrough
+			default:
+				put(t, c, "answer")
+			}
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+			if _, err := io.ReadAll(peer); err != nil {
+				t.Errorf("the peer reads %v", err)
+			}
+			socket.Close()
+			<-over
+			const head, alert = 5, 21 // RFC 5246, 6.2.1
+			last := byte(0)
+			for b := wire.Bytes(); len(b) >= head; b = b[min(len(b), head+int(b[3])<<8+int(b[4])):] {
+				last = b[0]
+			}
+			if last != alert {
+				t.Errorf("the last record is of type %d", last)
+			}
+		})
+	}
+}
+
+// readTo is a connection that keeps what is read.
+type readTo struct {
+	net.Conn
+	all *bytes.Buffer
+}
+
+func (c readTo) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.all.Write(b[:n])
+	return n, err
 }
 
 func BenchmarkWatch(b *testing.B) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/connset"
 	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/inflight"
 )
@@ -15,9 +16,8 @@ const moment = 10 * time.Millisecond
 
 // The names under which a report has calls that do not return.
 const (
-	callCloseConn = "net.Conn.Close"
-	callDeadline  = "net.Conn.SetDeadline"
-	callTell      = "Tell of " // and the name of the work
+	callDeadline = "net.Conn.SetDeadline"
+	callTell     = "Tell of " // and the name of the work
 )
 
 // Announce begins to count the work. It is called by the controller.
@@ -56,26 +56,18 @@ func (g *Group) close() {
 	for _, l := range listeners {
 		_ = l.Close() // nothing depends on it any more
 	}
-	g.awaitWatched()
+	g.waiting.Await(true)
 	g.tracker.Enter(inflight.Draining)
 	close(g.closed)
-	type tell struct {
-		name string
-		f    func()
-	}
-	var tells []tell
 	handles := g.tracker.InFlight()
 	g.mu.Lock()
 	for _, h := range handles {
 		for _, f := range h.tell {
-			tells = append(tells, tell{callTell + h.label.Name, f})
+			g.tell(h, f)
 		}
 		h.tell = nil
 	}
 	g.mu.Unlock()
-	for _, t := range tells {
-		g.call(t.name, t.f)
-	}
 	for _, h := range handles {
 		if h.conn != nil {
 			h.conn.drain()
@@ -121,12 +113,12 @@ func (g *Group) Stop() {
 		return
 	}
 	g.close()
-	left, _ := g.cut()
+	conns, _ := g.cut()
 	limit := time.NewTimer(moment)
 	defer limit.Stop()
-	for _, c := range left {
+	for _, c := range conns {
 		select {
-		case <-c.gone:
+		case <-c.Done():
 		case <-limit.C:
 			return
 		}
@@ -143,39 +135,38 @@ func (g *Group) Cut() int {
 		return 0
 	}
 	g.close()
-	left, n := g.cut()
-	for _, c := range left {
-		c.cutBelow()
+	conns, n := g.cut()
+	for _, c := range conns {
+		c.Cut()
 	}
-	for _, c := range left {
-		<-c.gone
-		if c.reached.Load() {
+	for _, c := range conns {
+		<-c.Done()
+		if c.Reached() {
 			n++
 		}
 	}
 	return n
 }
 
-// cut closes the connections whose Close was not called, and does not block. It
-// returns all whose Close has not returned, and how many it has called.
-func (g *Group) cut() (left []*Conn, n int) {
+// cut closes the connections that are open, and does not block. It returns all that are in
+// flight, and how many it has closed.
+func (g *Group) cut() (conns []*connset.Conn, n int) {
 	g.tracker.Enter(inflight.Stopped)
-	var claimed []*Conn
-	for _, h := range g.tracker.InFlight() {
-		if h.conn != nil {
-			left = append(left, h.conn)
-			h.conn.hurry()
-			if h.conn.claim() {
-				h.State.Or(cut)
-				claimed = append(claimed, h.conn)
-			}
-		}
+	handles := g.tracker.InFlight()
+	for _, h := range handles {
 		h.end(errStopped)
 	}
-	for _, c := range claimed {
-		c.finish()
+	for _, h := range handles {
+		if h.conn == nil {
+			continue
+		}
+		conns = append(conns, h.conn.kept)
+		h.conn.hurry()
+		if h.conn.kept.CutOpen() {
+			n++
+		}
 	}
-	return left, len(claimed)
+	return conns, n
 }
 
 // InFlight returns the work of each name, as far as any ran when the shutdown

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"time"
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/inflight"
-	"github.com/lastcall-go/lastcall/internal/sock"
 )
 
 // Watcher hands work to a [Group], and can do nothing else to it. Get one from
@@ -26,7 +24,7 @@ type Watcher struct{ group *Group }
 // the group is closed; other errors are for a nil ctx, an empty name, and the zero
 // Watcher.
 func (w Watcher) Watch(ctx context.Context, name string) (*Handle, error) {
-	return w.watch(ctx, name, nil, true)
+	return w.watch(ctx, name, true)
 }
 
 // WatchConn has a connection waited for until Close of the [Conn] that it returns is
@@ -41,12 +39,14 @@ func (w Watcher) WatchConn(ctx context.Context, name string, conn net.Conn) (*Co
 	if _, watched := conn.(*Conn); watched {
 		return nil, fmt.Errorf("drain: WatchConn(%q) was given a connection that is watched already", name)
 	}
-	c := &Conn{Conn: conn, direct: sock.IsNet(conn), idle: true, first: time.Now().Add(firstTime), gone: make(chan struct{})}
-	_, err := w.watch(ctx, name, c, true)
-	if w.group != nil {
-		w.group.watched()
+	if err := w.check(ctx, name); err != nil {
+		return nil, err
 	}
+	c := w.group.conns.Admit(conn).(*Conn) //nolint:forcetypeassert // newConn has made it
+	_, err := w.group.admit(ctx, inflight.Label{Name: name, Kind: lastcall.WorkConn}, c, true)
+	w.group.waiting.Take()
 	if err != nil {
+		c.kept.Release()
 		return nil, err
 	}
 	return c, nil
@@ -63,7 +63,7 @@ func (w Watcher) Go(ctx context.Context, name string, f func(ctx context.Context
 	if f == nil {
 		return fmt.Errorf("drain: Go(%q) was given a nil function", name)
 	}
-	h, err := w.watch(ctx, name, nil, false) // what arrived is the request whose handler calls this
+	h, err := w.watch(ctx, name, false) // what arrived is the request whose handler calls this
 	if err != nil {
 		return err
 	}
@@ -71,20 +71,24 @@ func (w Watcher) Go(ctx context.Context, name string, f func(ctx context.Context
 	return nil
 }
 
-func (w Watcher) watch(ctx context.Context, name string, conn *Conn, arrives bool) (*Handle, error) {
+func (w Watcher) watch(ctx context.Context, name string, arrives bool) (*Handle, error) {
+	if err := w.check(ctx, name); err != nil {
+		return nil, err
+	}
+	return w.group.admit(ctx, inflight.Label{Name: name, Kind: lastcall.WorkTask}, nil, arrives)
+}
+
+// check returns what is wrong with the arguments of a method.
+func (w Watcher) check(ctx context.Context, name string) error {
 	switch {
 	case w.group == nil:
-		return nil, errors.New("drain: this Watcher was not made by Group.Watcher")
+		return errors.New("drain: this Watcher was not made by Group.Watcher")
 	case w.group.isZero():
-		return nil, errNotMade
+		return errNotMade
 	case ctx == nil:
-		return nil, fmt.Errorf("drain: work %q was given a nil context", name)
+		return fmt.Errorf("drain: work %q was given a nil context", name)
 	case name == "":
-		return nil, errors.New("drain: a piece of work has no name")
+		return errors.New("drain: a piece of work has no name")
 	}
-	kind := lastcall.WorkTask
-	if conn != nil {
-		kind = lastcall.WorkConn
-	}
-	return w.group.admit(ctx, inflight.Label{Name: name, Kind: kind}, conn, arrives)
+	return nil
 }

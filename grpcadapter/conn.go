@@ -28,13 +28,20 @@ const (
 	failed               // a read has failed: the peer has gone
 )
 
+// begin notes that grpc serves the connection, or that it is closed.
+func (c *conn) begin() {
+	if c.state.Or(begun)&begun == 0 {
+		c.listener.waiting.Take()
+	}
+}
+
 // is reports whether one of the bits is set.
 func (c *conn) is(bits uint32) bool { return c.state.Load()&bits != 0 }
 
 // wrap returns a connection as grpc gets it: with SyscallConn and ReadOnReady if the one
 // inside has them, and only then.
 func (l *Listener) wrap(set *connset.Conn) net.Conn {
-	l.waiting.add(1)
+	l.waiting.Add()
 	_, isSocket := set.NetConn().(syscall.Conn)
 	r := readerOf(set)
 	switch {
@@ -60,6 +67,15 @@ func tracked(c net.Conn) *conn {
 	return nil
 }
 
+// conns returns the connections that are not closed.
+func (l *Listener) conns() []*conn {
+	var all []*conn
+	for _, c := range l.set.Conns() {
+		all = append(all, tracked(c))
+	}
+	return all
+}
+
 // Write is that of the connection inside, until it is being closed.
 func (c *conn) Write(b []byte) (int, error) {
 	if c.Closing() {
@@ -78,6 +94,15 @@ func (c *conn) Read(b []byte) (int, error) {
 	c.fails(err)
 	c.followRaw(b, n, (*streams).read)
 	return n, err
+}
+
+// Close is that of the connection inside. It notes if grpc cuts off streams by it: Stop was called
+// by other code, and not because the peer has gone.
+func (c *conn) Close() error {
+	if c.listener.elsewhere.Load() && !c.is(failed) && !c.Closing() && !c.streams.none() {
+		c.listener.severed.Store(true)
+	}
+	return c.Conn.Close()
 }
 
 // fails notes that a read has failed, unless that is because the connection is being closed.
@@ -153,4 +178,35 @@ func (c *conn) received(buf *[]byte, n int, err error) (*[]byte, int, error) {
 		c.followRaw(*buf, n, (*streams).read)
 	}
 	return buf, n, err
+}
+
+// onReady is the method by which grpc reads from a connection without holding a buffer
+// of 32 KiB while the peer is silent. grpc knows *net.TCPConn and *net.UnixConn
+// (Linux only); it asks any other connection for this method, so a wrapped connection
+// without it costs 33 KiB more (internal/transport/readyreader at v1.85.0).
+//
+// ReadOnReady blocks until there is something to read, and only then takes a buffer
+// from the pool, of which the first n bytes were read. The caller returns the buffer
+// to the pool. With an error there is no buffer to return, unless n is more than zero.
+type onReady interface {
+	ReadOnReady(size int, pool mem.BufferPool) (buf *[]byte, n int, err error)
+}
+
+// readerOf returns how to read from a connection without holding a buffer, or nil. A
+// connection that has the method itself knows best. Of the others, only those of
+// package net are read below their Read: what a descriptor holds is not what Read
+// returns where a connection encrypts.
+func readerOf(set *connset.Conn) onReady {
+	c := set.NetConn()
+	if r, ok := c.(onReady); ok {
+		return r
+	}
+	switch c := c.(type) {
+	case *net.TCPConn:
+		return newPoller(set, c)
+	case *net.UnixConn:
+		return newPoller(set, c)
+	default:
+		return nil
+	}
 }

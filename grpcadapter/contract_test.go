@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -99,6 +100,38 @@ func TestContract(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A second call of GracefulStop blocks as the first one does.
+func TestSecondGracefulStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lis, s := mempipe.Listen(1<<16), jobs{handle: make(chan func(context.Context), 1)}
+		g := doors()["NewServer"].build(t, lis, s)
+		served := make(chan error, 1)
+		go func() { served <- g.Serve() }()
+		<-g.Accepting()
+		release := make(chan struct{})
+		result := begin(t, s, lis.DialContext, callUnary)(func(context.Context) { <-release })
+		synctest.Wait()
+		returned := make(chan struct{}, 2)
+		for range cap(returned) {
+			go func() {
+				g.GracefulStop()
+				returned <- struct{}{}
+			}()
+		}
+		time.Sleep(time.Minute)
+		if n := len(returned); n > 0 {
+			t.Errorf("%d calls have returned while an RPC was in flight", n)
+		}
+		close(release)
+		for range cap(returned) {
+			<-returned
+		}
+		if err := errors.Join(<-result, <-served); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // begin returns Begin of a contracttest.Instance, with a client of its own.

@@ -231,13 +231,12 @@ func (s *Server) endlessInFlight() []*endlessStream {
 // as well, unless the server is After another one: what that one waits for may be such a
 // stream, through a gateway.
 func (s *Server) awaitDrain() {
-	l := s.life.Load()
-	if l == nil || !s.isTracked() {
+	if s.tracker.Host() == nil || !s.isTracked() {
 		return
 	}
 	go func() {
 		select {
-		case <-l.Draining():
+		case <-s.tracker.Life().Draining():
 			s.endEndless(false)
 		case <-s.begun:
 		case <-s.stopping:
@@ -249,11 +248,7 @@ func (s *Server) awaitDrain() {
 // at once. Those that come later are refused. Watches of the health service wait until
 // GracefulStop has told them: their clients send no more RPCs after that.
 func (s *Server) endEndless(watches bool) {
-	s.drains.Store(true)
-	window := s.spread
-	if at, ok := s.timerAt(); ok {
-		window = max(0, min(window, time.Until(at)/2))
-	}
+	window := s.tracker.Within(s.spread)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	streams, now := s.endlessInFlight(), time.Now()
@@ -271,16 +266,8 @@ func (s *Server) endEndless(watches bool) {
 // endOne ends a stream after a time, in its next idle moment.
 func (s *Server) endOne(e *endlessStream, wait time.Duration) {
 	over := e.rpc.own.Done() // ends with the RPC
-	if wait > 0 {
-		pause := time.NewTimer(wait)
-		defer pause.Stop()
-		select {
-		case <-pause.C:
-		case <-over:
-			return
-		case <-s.forced:
-			return
-		}
+	if wait > 0 && foreign.Either(over, s.forced, wait) {
+		return
 	}
 	limit := time.NewTimer(lastMessageTime)
 	defer limit.Stop()

@@ -148,20 +148,14 @@ func (s *Server) awaitDown(r *rpc) {
 	if r.own == nil || r.own.endless == nil || !r.method.watch || s.takesDown() == nil {
 		return
 	}
-	limit := time.NewTimer(watchTime)
-	defer limit.Stop()
-	select {
-	case <-r.own.endless.wentDown():
-	case <-r.own.Done(): // it has ended
-	case <-limit.C:
-	}
+	foreign.Either(r.own.endless.wentDown(), r.own.Done(), watchTime)
 }
 
 // probesReady reports whether the policy of the controller has probes pass, although the
 // shutdown was announced. In the drain they do not.
 func (s *Server) probesReady() bool {
-	h := s.host.Load()
-	return h != nil && s.tracker.Stage() < inflight.Draining && (*h).ProbesReady()
+	h := s.tracker.Host()
+	return h != nil && s.tracker.Stage() < inflight.Draining && h.ProbesReady()
 }
 
 // probed returns what a probe hears in the place of an answer of the health service.
@@ -188,4 +182,52 @@ func (s *Server) probed(resp any) any {
 
 func notServing() *healthpb.HealthCheckResponse {
 	return &healthpb.HealthCheckResponse{Status: healthpb.HealthCheckResponse_NOT_SERVING}
+}
+
+// awaitGoAways blocks until grpc's GracefulStop has written a GOAWAY to every connection
+// with a stream, and for moment more if there are connections of which that cannot be known.
+// It gives up when GracefulStop has returned, when the drain is forced, and when handshakes
+// have had their time. A peer that does not read holds its GOAWAY back, and after moment no
+// longer what the others are told.
+func (s *Server) awaitGoAways(returned <-chan struct{}) {
+	known := true
+	if l := s.listener; l != nil {
+		limit := time.NewTimer(l.handshakeTime + moment)
+		defer limit.Stop()
+		tick := time.NewTicker(moment)
+		defer tick.Stop()
+		written := make(chan struct{}, 1)
+		l.written.Store(&written)
+		defer l.written.Store(nil)
+		for left := l.conns(); len(left) > 0; {
+			if away, knows := left[0].streams.wentAway(); away || !knows {
+				left, known = left[1:], known && knows
+				continue
+			}
+			select {
+			case <-written:
+			case <-tick.C:
+				left = slices.DeleteFunc(left, func(c *conn) bool { return c.writing.Load() > 0 })
+			case <-returned:
+				return
+			case <-s.forced:
+				return
+			case <-limit.C:
+				return
+			}
+		}
+	}
+	if !known || s.listener == nil {
+		foreign.Either(returned, s.forced, moment)
+	}
+}
+
+// tellWritten tells awaitGoAways, if it waits, that something was written.
+func (l *Listener) tellWritten() {
+	if written := l.written.Load(); written != nil {
+		select {
+		case *written <- struct{}{}:
+		default:
+		}
+	}
 }

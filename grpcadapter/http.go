@@ -42,10 +42,6 @@ type door struct {
 // visit is an RPC in ServeHTTP.
 type visit struct{ inflight.Item[*visit] }
 
-func newDoor() door {
-	return door{Tracker: inflight.New(func(*visit) inflight.Label { return inflight.Label{} })}
-}
-
 // ServeHTTP serves an RPC that came to an http.Server, as that of the gRPC server
 // does, and blocks until its answer is written. GracefulStop waits for it. RPCs that
 // come when GracefulStop has waited, or after Stop, get Unavailable; other requests
@@ -114,11 +110,7 @@ func (s *Server) followFront(ctx context.Context) {
 // comesLate reports whether an endless stream has come when those in flight were told to end.
 // A Watch that does not come over HTTP is refused once GracefulStop was called.
 func (s *Server) comesLate(r *rpc) bool {
-	if !r.method.watch {
-		return s.drains.Load()
-	}
-	l := s.life.Load()
-	return l != nil && foreign.IsClosed(l.Draining()) && cameOverHTTP(r.Context)
+	return foreign.IsClosed(s.tracker.Life().Draining()) && (!r.method.watch || cameOverHTTP(r.Context))
 }
 
 // cameOverHTTP reports whether an RPC came through a ServeHTTP, ours or that of the gRPC
@@ -142,7 +134,7 @@ func (s *Server) awaitHTTP() {
 	if !s.sawHTTP.Load() && foreign.IsClosed(s.door.Sealed()) {
 		return
 	}
-	if at, ok := s.timerAt(); !ok || time.Now().Before(at) { // after another server this comes at the timer at the latest
+	if !s.tracker.TimeIsUp() { // after another server this comes at the timer at the latest
 		s.door.found.Store(int64(in))
 	}
 	s.closeListener()

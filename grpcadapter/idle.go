@@ -2,7 +2,10 @@ package grpcadapter
 
 import (
 	"context"
+	"slices"
 	"time"
+
+	"github.com/lastcall-go/lastcall/internal/foreign"
 )
 
 // A forced end with nothing to cancel is to take what Stop takes, and GracefulStop takes
@@ -80,38 +83,22 @@ func (s *streams) owes() bool {
 	return v.now+v.then > smallVolume
 }
 
-// onlyIdle reports whether there are connections, and none of them may owe an answer.
-// Without any, GracefulStop returns by itself.
-func (l *Listener) onlyIdle() bool {
-	for _, c := range l.set.Conns() {
-		if c := tracked(c); c.writing.Load() > 0 || c.streams.owes() {
-			return false
-		}
-	}
-	return l.set.Counts().Open > 0
-}
-
-// noStreams reports whether there are connections, and it is known that none of them has a
-// stream.
-func (l *Listener) noStreams() bool {
-	for _, c := range l.set.Conns() {
-		if !tracked(c).streams.none() {
-			return false
-		}
-	}
-	return l.set.Counts().Open > 0
-}
-
 // isQuiet reports whether only idle connections keep GracefulStop from returning, and no
 // answer is on its way.
 func (s *Server) isQuiet() bool {
 	if s.skipped.Load() {
 		return true
 	}
-	if s.listener == nil || s.usedHTTP() || len(s.tracker.InFlight()) > 0 {
+	if s.listener == nil || s.usedHTTP() || len(s.tracker.InFlight()) > 0 || s.listener.set.Counts().Open == 0 { // without any, GracefulStop returns by itself
 		return false
 	}
-	return s.listener.noStreams() || s.isTracked() && s.canTellQuiet() && s.quietIn() <= 0 && s.listener.onlyIdle()
+	conns := s.listener.conns()
+	busy := func(c *conn) bool { return !c.streams.none() }
+	if !slices.ContainsFunc(conns, busy) {
+		return true
+	}
+	owes := func(c *conn) bool { return c.writing.Load() > 0 || c.streams.owes() }
+	return s.isTracked() && s.canTellQuiet() && s.quietIn() <= 0 && !slices.ContainsFunc(conns, owes)
 }
 
 // canTellQuiet reports whether isQuiet can become true where streams are not known.
@@ -131,13 +118,5 @@ func (s *Server) awaitQuiet(ctx context.Context) bool {
 	if !s.canTellQuiet() {
 		return false
 	}
-	timer := time.NewTimer(s.quietIn())
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return s.isQuiet()
-	case <-s.stopped:
-	case <-ctx.Done():
-	}
-	return false
+	return !foreign.Either(s.stopped, ctx.Done(), s.quietIn()) && s.isQuiet()
 }

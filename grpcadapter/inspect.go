@@ -25,11 +25,7 @@ func (s *Server) InFlight() []lastcall.Work {
 	calls := slices.DeleteFunc(s.foreign.Left(), func(w lastcall.Work) bool { // at the timer there is one for each RPC
 		return w.Name == callStatus && time.Since(w.Oldest) < moment
 	})
-	work := append(s.tracker.Work(func(r *rpc, w *lastcall.Work) { w.Peer = r.peerAddr() }), calls...)
-	if s.listener != nil {
-		work = append(work, s.listener.foreign.Left()...)
-	}
-	return work
+	return append(s.tracker.Work(func(r *rpc, w *lastcall.Work) { w.Peer = r.peerAddr() }), calls...)
 }
 
 // Notes returns what an operator should know of the server's end. It blocks for as long as

@@ -12,12 +12,6 @@ import (
 	"github.com/lastcall-go/lastcall/internal/foreign"
 )
 
-// The names under which a report lists calls that have not returned.
-const (
-	callSyscallConn = "net.Conn.SyscallConn"
-	callCloseConn   = "net.Conn.Close"
-)
-
 // Listener is a net.Listener for a gRPC server that is going to be stopped, with or without
 // a controller. It keeps what it wraps, and peers that connect and then say nothing, from
 // holding the server's GracefulStop and Stop:
@@ -38,10 +32,10 @@ type Listener struct {
 	set           *connset.Set
 	handshakeTime time.Duration
 	userTimeout   time.Duration
-	errs          []error              // what was wrong with what WrapListener was given
-	served        atomic.Bool          // a handshake was over
-	ended         atomic.Pointer[conn] // the last connection that was closed
-	waiting       waiting
+	errs          []error                       // what was wrong with what WrapListener was given
+	served        atomic.Bool                   // a handshake was over
+	ended         atomic.Pointer[conn]          // the last connection that was closed
+	waiting       connset.Waiting               // for grpc to begin their handshakes
 	written       atomic.Pointer[chan struct{}] // nil: awaitGoAways does not wait
 	elsewhere     atomic.Bool                   // other code has called GracefulStop or Stop
 	severed       atomic.Bool                   // it was Stop
@@ -147,7 +141,7 @@ func (l *Listener) limitAcks(c net.Conn) {
 		setUserTimeout(c, l.userTimeout)
 	case *net.UnixConn: // has no such thing
 	default:
-		l.foreign.Run(callSyscallConn, func() { setUserTimeout(c, l.userTimeout) })
+		l.foreign.Run(connset.CallSyscallConn, func() { setUserTimeout(c, l.userTimeout) })
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"google.golang.org/grpc"
 
@@ -28,13 +27,8 @@ type method struct {
 // refusesFrom returns the stage from which new RPCs are refused. From the timer on the
 // drain takes none, although Cancel comes only when the servers behind have been cancelled.
 func (s *Server) refusesFrom(m *method) inflight.Stage {
-	if m.endless {
+	if m.endless || s.tracker.Stage() == inflight.Draining && s.tracker.TimeIsUp() {
 		return inflight.Draining
-	}
-	if s.tracker.Stage() == inflight.Draining {
-		if at, ok := s.timerAt(); ok && !time.Now().Before(at) {
-			return inflight.Draining
-		}
 	}
 	return inflight.Refusing
 }

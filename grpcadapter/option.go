@@ -60,7 +60,7 @@ func WithListener(lis net.Listener) Option {
 			s.fail("a Listener that was not made by WrapListener")
 			return
 		}
-		s.listener = wrapped
+		s.listener, s.foreign = wrapped, &wrapped.foreign
 	}
 }
 

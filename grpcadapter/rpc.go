@@ -3,12 +3,15 @@ package grpcadapter
 import (
 	"context"
 	"runtime/pprof"
+	"strconv"
+	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
-	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/internal/inflight"
 	"github.com/lastcall-go/lastcall/internal/stacks"
 )
@@ -51,17 +54,10 @@ func newOwnContext(parent context.Context) *ownContext {
 
 func (r *rpc) label() inflight.Label { return r.method.label }
 
-// Value adds the Life to what grpc's context carries. It allocates one for an RPC that has
-// arrived after the trigger, and nothing for others.
+// Value adds the Life to what grpc's context carries.
 func (r *rpc) Value(key any) any {
-	s := r.method.server
-	if scope := s.scope.Load(); scope != nil {
-		if v := (*scope).Value(key); v != nil {
-			if life, ok := v.(lastcall.Life); ok {
-				return life.Arrived(s.tracker.Began(r))
-			}
-			return v
-		}
+	if v := r.method.server.tracker.Value(r, key); v != nil {
+		return v
 	}
 	if v := r.Context.Value(key); v != nil || r.method.marks == nil {
 		return v
@@ -129,4 +125,70 @@ func (r *rpc) peerAddr() string {
 		return p.Addr.String()
 	}
 	return ""
+}
+
+// leaving is the status of RPCs that the shutdown ends or refuses. Clients take
+// Unavailable as a reason to try another server.
+func leaving() *status.Status { return status.New(codes.Unavailable, "the server is shutting down") }
+
+// pushbackKey is the trailer with which a server tells clients that have a retry
+// policy when to try again, in milliseconds; a negative number tells them not to
+// (gRPC proposal A6).
+const pushbackKey = "grpc-retry-pushback-ms"
+
+// maxPushback is more than any rollout takes.
+const maxPushback = 24 * time.Hour
+
+// WithRetryPushback adds a trailer to every status that the adapter causes: clients
+// with a retry policy then try again after d, instead of after their own backoff. A
+// negative d tells them not to try again. More than a day is an error from
+// controller.New. The trailer is grpc-retry-pushback-ms. A handler that sets it, too,
+// does that best when it knows its answer: an RPC which the shutdown ends afterwards
+// has two values, and grpc-go takes those as "do not try again".
+func WithRetryPushback(d time.Duration) Option {
+	return func(s *Server) {
+		s.checkUnit("WithRetryPushback", d)
+		switch {
+		case d > maxPushback:
+			s.fail("WithRetryPushback was given %v; the longest pushback is %v", d, maxPushback)
+		case d < 0:
+			s.pushback = "-1"
+		default:
+			s.pushback = strconv.FormatInt(d.Milliseconds(), 10)
+		}
+	}
+}
+
+// trailer is what goes with the statuses that the adapter causes; nil for nothing.
+func (s *Server) trailer() metadata.MD {
+	if s.pushback == "" {
+		return nil
+	}
+	return metadata.Pairs(pushbackKey, s.pushback)
+}
+
+// hasTold notes that the status of an RPC is written.
+func (s *Server) hasTold(r *rpc) {
+	if s.pushback == "" {
+		return
+	}
+	s.telling.L.Lock()
+	defer s.telling.L.Unlock()
+	r.State.Or(told)
+	s.telling.Broadcast()
+}
+
+// awaitTold blocks until the status of an RPC that the shutdown has ended is written: what
+// the interceptor returns could go out before it, without the trailer. Without one there
+// is nothing to wait for. Writing passes the user's stats handlers, as the status does that
+// grpc writes when the interceptor has returned.
+func (s *Server) awaitTold(r *rpc) {
+	if s.pushback == "" {
+		return
+	}
+	s.telling.L.Lock()
+	defer s.telling.L.Unlock()
+	for r.State.Load()&told == 0 {
+		s.telling.Wait()
+	}
 }

@@ -1,25 +1,21 @@
 package grpcadapter
 
 import (
-	"context"
 	"errors"
 	"net"
 
 	"google.golang.org/grpc"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/foreign"
+	"github.com/lastcall-go/lastcall/internal/inflight"
 )
 
 // Attach takes in the Life that handlers get. The controller calls it before Serve.
 func (s *Server) Attach(h lastcall.Host) {
-	if s.isZero() {
-		return
+	if !s.isZero() {
+		s.tracker.Attach(h)
 	}
-	l := h.Life()
-	scope := lastcall.NewContext(context.Background(), l)
-	s.life.Store(&l)
-	s.host.Store(&h)
-	s.scope.Store(&scope)
 }
 
 var errUsed = errors.New("grpcadapter: the gRPC server was stopped before it served: make a new one")
@@ -81,4 +77,40 @@ func (s *Server) leaveRoom() {
 	if b := s.built.Load(); b != nil {
 		s.left.Do(func() { b.room.leave(b.GRPCServer) })
 	}
+}
+
+var errElsewhere = errors.New("grpcadapter: other code called GracefulStop or Stop of the gRPC server")
+
+// servedListener is the Listener as grpc gets it. It tells when GracefulStop or Stop is called
+// by other code: that closes it first, and Serve returns much later, when all RPCs have ended.
+// Until then the process would be ready, and would accept no connection.
+type servedListener struct {
+	*Listener
+	server *Server
+}
+
+// Close is that of the listener inside. If the end was not asked for, it triggers the shutdown
+// before: Serve may return right after.
+func (l *servedListener) Close() error {
+	accepts := foreign.IsClosed(l.set.Accepting()) && !l.set.Closed() // otherwise the gRPC server was stopped before Serve
+	if accepts && !l.set.Failed() && !l.server.ends() {               // for a failed Accept grpc closes it, too
+		l.elsewhere.Store(true)
+		l.server.tracker.Enter(inflight.Announced) // what is in flight counts
+		if h := l.server.tracker.Host(); h != nil {
+			h.Shutdown(errElsewhere)
+		}
+	}
+	return l.Listener.Close()
+}
+
+// isCut reports whether an RPC that ends now was cut off by a Stop of other code.
+func (s *Server) isCut(r *rpc) bool {
+	return s.listener != nil && s.listener.severed.Load() && r.Err() != nil
+}
+
+// ends reports whether the end of the server was asked for, of it or of another adapter of the
+// gRPC server.
+func (s *Server) ends() bool {
+	_, triggered := s.tracker.Life().TimerAt()
+	return triggered || s.draining.Load() || foreign.IsClosed(s.stopping)
 }

@@ -51,18 +51,14 @@ type Server struct {
 	methods  atomic.Pointer[map[string]*method] // see freeze
 	other    *method                            // stands for methods that the server does not have
 	telling  sync.Cond                          // see awaitTold
-	foreign  foreign.Calls
-	life     atomic.Pointer[lastcall.Life]
-	host     atomic.Pointer[lastcall.Host]
-	scope    atomic.Pointer[context.Context] // what handlers' contexts carry of ours
-	sawHTTP  atomic.Bool                     // an RPC came through ServeHTTP of the gRPC server itself
-	door     door                            // where RPCs come in over HTTP
-	fronts   sync.Map                        // the http.Servers that followFront knows
-	built    atomic.Pointer[built]           // nil: there is no gRPC server yet
+	foreign  *foreign.Calls                     // the listener's, if there is one
+	sawHTTP  atomic.Bool                        // an RPC came through ServeHTTP of the gRPC server itself
+	door     door                               // where RPCs come in over HTTP
+	fronts   sync.Map                           // the http.Servers that followFront knows
+	built    atomic.Pointer[built]              // nil: there is no gRPC server yet
 
 	unknownHealth atomic.Bool   // see findHealth
 	complained    atomic.Bool   // Announce has returned errOverHTTP
-	drains        atomic.Bool   // endEndless was called
 	draining      atomic.Bool   // GracefulStop was called
 	skipped       atomic.Bool   // see skipGoAways
 	lateness      atomic.Int64  // from the last RPC's end to that of GracefulStop, in nanoseconds
@@ -126,8 +122,9 @@ func newServer(opts []Option) *Server {
 	s := &Server{
 		settings: settings{endless: endlessMethods()},
 		tracker:  inflight.New((*rpc).label),
-		door:     newDoor(),
+		door:     door{Tracker: inflight.New(func(*visit) inflight.Label { return inflight.Label{} })},
 		telling:  sync.Cond{L: new(sync.Mutex)},
+		foreign:  new(foreign.Calls),
 		begun:    make(chan struct{}),
 		stopped:  make(chan struct{}),
 		forced:   make(chan struct{}),
@@ -175,7 +172,7 @@ func (s *Server) Check() error {
 	switch {
 	case s.isZero():
 		return errZero
-	case s.life.Load() != nil:
+	case s.tracker.Host() != nil:
 		return errServed
 	default:
 		return s.check()
@@ -234,14 +231,6 @@ func (s *Server) server() GRPCServer {
 		return b.GRPCServer
 	}
 	return nil
-}
-
-// timerAt returns when the timer fires, if that is known.
-func (s *Server) timerAt() (time.Time, bool) {
-	if l := s.life.Load(); l != nil {
-		return l.TimerAt()
-	}
-	return time.Time{}, false
 }
 
 // isTracked reports whether the gRPC server has the adapter's interceptors.

@@ -2,6 +2,8 @@ package grpcadapter
 
 import (
 	"context"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/lastcall-go/lastcall/internal/foreign"
@@ -30,8 +32,8 @@ func (s *Server) Announce(context.Context) error {
 	}
 	s.tracker.Enter(inflight.Announced)
 	if s.listener != nil {
-		for _, c := range s.listener.set.Conns() {
-			tracked(c).streams.mark()
+		for _, c := range s.listener.conns() {
+			c.streams.mark()
 		}
 	}
 	s.awaitDrain()
@@ -61,8 +63,7 @@ func (s *Server) GracefulStop() {
 		return
 	}
 	if s.draining.Swap(true) {
-		<-s.begun // Stop ends what the first call waits for
-		s.gracefulStop()
+		<-s.stopped // Stop ends what the first call waits for
 		return
 	}
 	watched := s.beginDrain()
@@ -70,17 +71,17 @@ func (s *Server) GracefulStop() {
 	if s.skipped.Load() {
 		s.letStop()
 	}
-	gone, told := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(told)
-		if watched {
+	gone := make(chan struct{})
+	var told sync.WaitGroup
+	if watched {
+		told.Go(func() {
 			s.awaitGoAways(gone)
 			s.endWatches()
-		}
-	}()
+		})
+	}
 	s.gracefulStop()
 	close(gone)
-	<-told
+	told.Wait()
 	s.noteLateness()
 	close(s.stopped)
 }
@@ -92,8 +93,8 @@ func (s *Server) beginDrain() (watched bool) {
 	if s.server() == nil {
 		return false
 	}
-	if at, ok := s.timerAt(); ok && s.listener != nil {
-		s.listener.set.LimitHandshakes(time.Until(at) / 2)
+	if s.listener != nil {
+		s.listener.set.LimitHandshakes(s.tracker.Within(s.listener.handshakeTime))
 	}
 	s.endEndless(false)
 	watched = s.isWatched()
@@ -102,7 +103,10 @@ func (s *Server) beginDrain() (watched bool) {
 	}
 	s.awaitHTTP()
 	s.skipGoAways()
-	s.takeIn()
+	if s.listener != nil { // grpc closes the connections that it gets to when its GracefulStop was called
+		s.closeListener()
+		s.listener.waiting.Await(false)
+	}
 	return watched
 }
 
@@ -113,21 +117,17 @@ func (s *Server) gracefulStop() {
 	}
 	s.closeListener()
 	s.leaveRoom()
-	began := time.Now()
-	s.foreign.Await(moment) // the report is to name only what does not return
 	if s.listener != nil {
-		left := moment - time.Since(began) // a moment for all together
-		s.listener.set.Await()             // a Close may send what was written
-		s.listener.foreign.Await(left)
+		s.listener.set.Await() // a Close may send what was written
 	}
+	s.foreign.Await(moment) // the report is to name only what does not return
 }
 
 // skipGoAways closes the connections if the timer has fired already, as with a force, and
 // nothing would be lost by that. Otherwise GracefulStop would begin to write two GOAWAYs
 // to each of them, and Stop would have to wait its turn.
 func (s *Server) skipGoAways() {
-	at, known := s.timerAt()
-	if !known || time.Now().Before(at) || !s.isQuiet() {
+	if !s.tracker.TimeIsUp() || !s.isQuiet() {
 		return
 	}
 	s.closeListener()
@@ -139,13 +139,7 @@ func (s *Server) skipGoAways() {
 // letStop blocks until the connections are closed, and if Stop was called by then, until grpc's
 // Stop has returned: its GracefulStop has nothing left to write GOAWAYs to then.
 func (s *Server) letStop() {
-	limit := time.NewTimer(stopTime)
-	defer limit.Stop()
-	select {
-	case <-s.listener.set.Finished():
-	case <-s.halted:
-	case <-limit.C:
-	}
+	foreign.Either(s.listener.set.Finished(), s.halted, stopTime)
 	if foreign.IsClosed(s.stopping) {
 		foreign.Within(s.halted, stopTime)
 	}
@@ -216,9 +210,7 @@ func (s *Server) Stop() {
 	}
 	s.tracker.Enter(inflight.Stopped)
 	if s.listener != nil {
-		for _, c := range s.listener.set.Conns() {
-			tracked(c).Finish() // side by side, where grpc closes one after the other; at once, before a peer answers the GOAWAY
-		}
+		s.listener.set.FinishAll() // side by side, where grpc closes one after the other; at once, before a peer answers the GOAWAY
 	}
 	if srv != nil {
 		srv.Stop()
@@ -251,16 +243,12 @@ func (s *Server) closeListener() {
 
 // noteLateness notes for how long GracefulStop waited when no RPC was left.
 func (s *Server) noteLateness() {
-	last := s.tracker.LastEnd()
-	if began := s.tracker.DrainBegan(); began.After(last) {
-		last = began
+	if !s.isTracked() {
+		return
 	}
+	ends := []time.Time{s.tracker.LastEnd(), s.tracker.DrainBegan()}
 	if s.listener != nil {
-		if held := s.listener.set.Counts().LastSilent; held.After(last) {
-			last = held
-		}
+		ends = append(ends, s.listener.set.Counts().LastSilent)
 	}
-	if s.isTracked() {
-		s.lateness.Store(int64(time.Since(last)))
-	}
+	s.lateness.Store(int64(time.Since(slices.MaxFunc(ends, time.Time.Compare))))
 }

@@ -6,6 +6,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/lastcall-go/lastcall/internal/connset"
 )
 
 // After its last GOAWAY grpc waits a second for a peer without streams to close the
@@ -257,7 +259,7 @@ func (c *conn) awaitQuiet() {
 func (c *conn) endIdle() {
 	if h := c.streams.hidden; h != nil { // TLS may say goodbye
 		outer := h.outer
-		c.listener.foreign.Run(callCloseConn, func() { _ = outer.Close() }) // nothing depends on its error
+		c.listener.foreign.Run(connset.CallCloseConn, func() { _ = outer.Close() }) // nothing depends on its error
 		return
 	}
 	c.Finish()

@@ -35,7 +35,7 @@ import (
 // called by any number of goroutines.
 type Metrics struct {
 	numbers numbers.Numbers
-	metrics map[string]metric // by what collect calls them; they do not change
+	metrics map[string]metric // by numbers.Metric.ID; they do not change
 
 	mu      sync.Mutex
 	errs    []error       // what LastScrape was given
@@ -45,7 +45,23 @@ type Metrics struct {
 }
 
 // New returns Metrics for a controller that is given their Option.
-func New() *Metrics { return &Metrics{metrics: all(), scraped: make(chan struct{})} }
+func New() *Metrics {
+	m := &Metrics{metrics: map[string]metric{}, scraped: make(chan struct{})}
+	for _, one := range numbers.Metrics() {
+		kind := prometheus.GaugeValue
+		if one.Kind == numbers.Counter {
+			kind = prometheus.CounterValue
+		}
+		m.metrics[one.ID] = metric{prometheus.NewDesc("lastcall_"+one.ID, one.Help, one.Labels, nil), kind}
+	}
+	return m
+}
+
+// metric is a description with the type of its values.
+type metric struct {
+	*prometheus.Desc
+	kind prometheus.ValueType
+}
 
 // Option gives the metrics to a controller, as an observer with the name "prometheus". To
 // give it to a second controller is an error from controller.New.
@@ -91,7 +107,10 @@ func (m *Metrics) Collect(to chan<- prometheus.Metric) {
 	last := m.summed
 	m.mu.Unlock()
 	if r, ok := m.numbers.Read(); ok {
-		m.collect(r, to)
+		r.Each(func(id string, value float64, labels ...string) {
+			d := m.metrics[id]
+			to <- prometheus.MustNewConstMetric(d.Desc, d.kind, value, labels...)
+		})
 	}
 	if !last {
 		return

@@ -93,10 +93,7 @@ func (in jsonReport) report() (Report, error) {
 	for _, w := range in.Work {
 		out.Work = append(out.Work, w.work())
 	}
-	out.Notes, out.Idle, out.Stacks = in.Notes, in.Idle, in.Stacks
-	for _, l := range in.Listeners {
-		out.Listeners = append(out.Listeners, Delivery(l))
-	}
+	out.Notes, out.Idle, out.Stacks, out.Listeners = in.Notes, in.Idle, in.Stacks, in.Listeners
 	return out, nil
 }
 

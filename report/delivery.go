@@ -4,12 +4,12 @@ import "fmt"
 
 // Delivery says what an observer, or the logger, was told.
 type Delivery struct {
-	Op     Op     // OpObserve or OpLog; or OpStderr, only if the line was not written
-	Name   string // as registered; stderr has none
-	Told   int    // how many Steps it took
-	Failed int    // during how many it panicked or called runtime.Goexit; of the logger also how many lines its writer refused
-	Missed int    // how many waited behind one that it had not finished when Run returned
-	Busy   bool   // whether it had one that it had not finished
+	Op     Op     `json:"op"`             // OpObserve or OpLog; or OpStderr, only if the line was not written
+	Name   string `json:"name,omitempty"` // as registered; stderr has none
+	Told   int    `json:"told"`           // how many Steps it took
+	Failed int    `json:"failed"`         // during how many it panicked or called runtime.Goexit; of the logger also how many lines its writer refused
+	Missed int    `json:"missed"`         // how many waited behind one that it had not finished when Run returned
+	Busy   bool   `json:"busy"`           // whether it had one that it had not finished
 }
 
 // String says it in a few words, for example: observer "metrics" has not returned,

@@ -14,29 +14,29 @@ import (
 const Version = 1
 
 type jsonReport struct {
-	Version   int            `json:"version"`
-	Outcome   string         `json:"outcome"`
-	ExitCode  int            `json:"exit_code"`
-	Error     string         `json:"error,omitempty"`
-	Cause     string         `json:"cause"`
-	Forced    bool           `json:"forced"`
-	Suspended float64        `json:"suspended_seconds,omitempty"`
-	Settle    SettleEnd      `json:"settle"`
-	Path      []fsm.State    `json:"path"`
-	Budget    jsonBudget     `json:"budget"`
-	Begun     time.Time      `json:"begun"`
-	Triggered time.Time      `json:"triggered"`
-	Timer     time.Time      `json:"timer"`
-	Deadline  time.Time      `json:"deadline"`
-	Ended     time.Time      `json:"ended"`
-	Took      float64        `json:"took_seconds"`
-	Abandoned []string       `json:"abandoned"`
-	Work      []jsonWork     `json:"work"`
-	Notes     []Note         `json:"notes"`
-	Idle      []Note         `json:"idle_peers,omitempty"`
-	Stacks    []Stack        `json:"stacks,omitempty"`
-	Steps     []jsonStep     `json:"steps"`
-	Listeners []jsonListener `json:"listeners"`
+	Version   int         `json:"version"`
+	Outcome   string      `json:"outcome"`
+	ExitCode  int         `json:"exit_code"`
+	Error     string      `json:"error,omitempty"`
+	Cause     string      `json:"cause"`
+	Forced    bool        `json:"forced"`
+	Suspended float64     `json:"suspended_seconds,omitempty"`
+	Settle    SettleEnd   `json:"settle"`
+	Path      []fsm.State `json:"path"`
+	Budget    jsonBudget  `json:"budget"`
+	Begun     time.Time   `json:"begun"`
+	Triggered time.Time   `json:"triggered"`
+	Timer     time.Time   `json:"timer"`
+	Deadline  time.Time   `json:"deadline"`
+	Ended     time.Time   `json:"ended"`
+	Took      float64     `json:"took_seconds"`
+	Abandoned []string    `json:"abandoned"`
+	Work      []jsonWork  `json:"work"`
+	Notes     []Note      `json:"notes"`
+	Idle      []Note      `json:"idle_peers,omitempty"`
+	Stacks    []Stack     `json:"stacks,omitempty"`
+	Steps     []jsonStep  `json:"steps"`
+	Listeners []Delivery  `json:"listeners"`
 }
 
 type jsonBudget struct {
@@ -45,15 +45,6 @@ type jsonBudget struct {
 	Quiet   float64 `json:"quiet_seconds"`
 	Least   float64 `json:"min_settle_seconds"`
 	Reserve float64 `json:"reserve_seconds"`
-}
-
-type jsonListener struct {
-	Op     Op     `json:"op"`
-	Name   string `json:"name,omitempty"`
-	Told   int    `json:"told"`
-	Failed int    `json:"failed"`
-	Missed int    `json:"missed"`
-	Busy   bool   `json:"busy"`
 }
 
 // jsonStep is a Step as JSON has it.
@@ -112,7 +103,7 @@ func (r Report) json(steps []jsonStep) jsonReport {
 		Outcome: "none", ExitCode: r.ExitCode(), Cause: r.CauseText, Forced: r.Forced, Suspended: r.Suspended.Seconds(), Settle: r.Settle, Path: r.Path,
 		Budget: jsonBudget{r.Budget.Total.Seconds(), r.Budget.Settle.Seconds(), r.Budget.Quiet.Seconds(), r.Budget.MinSettle.Seconds(), r.Budget.Reserve.Seconds()},
 		Begun:  r.Begun, Triggered: r.Triggered, Timer: r.Timer, Deadline: r.Deadline, Ended: r.Ended, Took: r.Took().Seconds(),
-		Abandoned: []string{}, Work: jsonWorkOf(r.Work), Notes: append([]Note{}, r.Notes...), Idle: r.Idle, Stacks: r.Stacks, Steps: steps, Listeners: []jsonListener{},
+		Abandoned: []string{}, Work: jsonWorkOf(r.Work), Notes: append([]Note{}, r.Notes...), Idle: r.Idle, Stacks: r.Stacks, Steps: steps, Listeners: append([]Delivery{}, r.Listeners...),
 	}
 	if out.Path == nil {
 		out.Path = []fsm.State{}
@@ -125,9 +116,6 @@ func (r Report) json(steps []jsonStep) jsonReport {
 	}
 	for _, s := range r.Abandoned() {
 		out.Abandoned = append(out.Abandoned, s.Subject())
-	}
-	for _, l := range r.Listeners {
-		out.Listeners = append(out.Listeners, jsonListener(l))
 	}
 	return out
 }

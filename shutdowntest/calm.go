@@ -77,7 +77,7 @@ func (w *world) inCalm(l *load, limit time.Duration, n int) error {
 	defer time.AfterFunc(limit, cancel).Stop()
 	made := make(chan *call, n)
 	for range n {
-		c, err := w.newClient("calm", l, w.env.listener(l.listener), clientPlan{Temper: normal})
+		c, err := w.newClient("calm", l, clientPlan{Temper: normal})
 		if err != nil {
 			return err
 		}

@@ -20,7 +20,7 @@ func (w *world) load() {
 	total := w.plan.budget
 	for i, p := range w.plan.clients {
 		l := w.kit.loads[p.Load]
-		c, err := w.newClient(fmt.Sprintf("%s client %d (%s)", l.name, i+1, p.Temper), l, w.env.listener(l.listener), p)
+		c, err := w.newClient(fmt.Sprintf("%s client %d (%s)", l.name, i+1, p.Temper), l, p)
 		if err != nil {
 			w.seen.notes = append(w.seen.notes, err.Error())
 			continue
@@ -92,7 +92,7 @@ func (w *world) silent(p peer) {
 // watch is a client that watches grpc.health.v1, if the server has that, and leaves when
 // it is told NOT_SERVING.
 func (w *world) watch(l *load) {
-	c, err := w.newClient("health of "+l.listener, l, w.env.listener(l.listener), clientPlan{Temper: normal})
+	c, err := w.newClient("health of "+l.listener, l, clientPlan{Temper: normal})
 	if err != nil {
 		return
 	}
@@ -145,7 +145,7 @@ func (w *world) heard(p probed) {
 
 // ask asks grpc.health.v1 again and again, as Kubernetes does.
 func (w *world) ask(l *load) {
-	c, err := w.newClient("probe of "+l.listener, l, w.env.listener(l.listener), clientPlan{Temper: normal})
+	c, err := w.newClient("probe of "+l.listener, l, clientPlan{Temper: normal})
 	if err != nil {
 		return
 	}
@@ -189,12 +189,8 @@ func (w *world) poll(name string, ask func() bool) {
 
 // probe asks a path for readiness, on connections of its own.
 func (w *world) probe(l *load) {
-	web := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		if lis := w.env.listener(l.listener); lis != nil {
-			return lis.dial(ctx)
-		}
-		return nil, net.ErrClosed
-	}}}
+	dial := w.env.Dialer(l.listener)
+	web := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) { return dial(ctx, addr) }}}
 	w.poll(l.name, func() bool {
 		req, err := http.NewRequestWithContext(w.clients, http.MethodGet, "http://"+own+l.probe, http.NoBody)
 		if err != nil {

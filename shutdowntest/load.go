@@ -164,7 +164,8 @@ type client struct {
 	web   *http.Transport
 }
 
-func (w *world) newClient(name string, l *load, lis *listener, p clientPlan) (*client, error) {
+func (w *world) newClient(name string, l *load, p clientPlan) (*client, error) {
+	lis := w.env.listener(l.listener)
 	c := &client{clientPlan: p, name: name, load: l, lis: lis, seen: w.seen, turned: make(chan struct{})}
 	secret := w.kit.tls[l.listener].Clone() // net/http changes it
 	dial := func(ctx context.Context) (net.Conn, error) { return c.dial(ctx, lis) }

@@ -2,7 +2,6 @@ package shutdowntest
 
 import (
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -177,12 +176,10 @@ func (s *seen) end(at time.Time) string {
 
 // story returns what happened, in order.
 func (s *seen) story() (lines []string) {
-	all := slices.Clone(s.events)
-	slices.SortStableFunc(all, func(a, b event) int { return a.at.Compare(b.at) })
 	const most = 60
-	for i, e := range all {
+	for i, e := range s.events {
 		if i == most {
-			return append(lines, fmt.Sprintf("  and %d more", len(all)-most))
+			return append(lines, fmt.Sprintf("  and %d more", len(s.events)-most))
 		}
 		lines = append(lines, fmt.Sprintf("  %12s  %s", s.since(e.at), e.text))
 	}

@@ -2,7 +2,6 @@ package viz
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -32,11 +31,10 @@ func Check(m Machine) error {
 	if err := m.Err(); err != nil {
 		return err
 	}
-	lost := slices.Clone(m.lost)
-	m = Machine{Initial: m.Initial, States: m.states(), Edges: m.Edges}
-	c := checker{Machine: m, inside: m.chains(), errs: lost}
-	c.names(m.States)
-	c.targets(m.Edges)
+	m = Machine{Initial: m.Initial, States: m.states(), Edges: m.Edges, errs: slices.Clone(m.lost)}
+	c := checker{Machine: m, inside: m.chains()}
+	c.names()
+	c.targets()
 	c.dead(m.States)
 	walk(m.States, func(s *State, _ string) { c.dead(s.States) })
 	c.reachable()
@@ -46,11 +44,6 @@ func Check(m Machine) error {
 type checker struct {
 	Machine
 	inside map[string][]string // see chains
-	errs   []error
-}
-
-func (c *checker) suspect(format string, args ...any) {
-	c.errs = append(c.errs, fmt.Errorf("viz: "+format, args...))
 }
 
 // leaves reports whether an edge leads out of a state, or of one inside it.
@@ -69,9 +62,9 @@ func (c *checker) dead(states []State) {
 	for _, s := range states {
 		switch leaves := c.leaves(s.Name); {
 		case s.Terminal && leaves:
-			c.suspect("%q is terminal, but an edge leaves it", s.Name)
+			c.errs.add("%q is terminal, but an edge leaves it", s.Name)
 		case marked(states) && !s.Terminal && !leaves:
-			c.suspect("%q is a dead end: no edge leaves it, and it is not terminal", s.Name)
+			c.errs.add("%q is a dead end: no edge leaves it, and it is not terminal", s.Name)
 		}
 	}
 }
@@ -103,10 +96,10 @@ func (c *checker) reachable() {
 	ending := reach(ends, edges, func(e Edge) (string, string) { return e.To, e.From })
 	for _, name := range all {
 		if c.Initial != "" && !entered[name] {
-			c.suspect("%q cannot be reached from %q", name, c.Initial)
+			c.errs.add("%q cannot be reached from %q", name, c.Initial)
 		}
 		if len(ends) > 0 && !ending[name] && c.leaves(name) {
-			c.suspect("no path leads from %q to an end (%s)", name, strings.Join(ends, ", "))
+			c.errs.add("no path leads from %q to an end (%s)", name, strings.Join(ends, ", "))
 		}
 	}
 }
@@ -128,29 +121,29 @@ func reach(from []string, edges []Edge, ends func(Edge) (from, to string)) map[s
 	return seen
 }
 
-func (c *checker) targets(edges []Edge) {
+func (c *checker) targets() {
 	type key struct{ from, label string }
 	first := make(map[key]string)
-	for _, e := range edges {
+	for _, e := range c.Edges {
 		k := key{e.From, e.Label}
 		to, again := first[k]
 		switch {
 		case !again:
 			first[k] = e.To
 		case to == e.To:
-			c.suspect("the edge %q from %q to %q is there twice", e.Label, e.From, e.To)
+			c.errs.add("the edge %q from %q to %q is there twice", e.Label, e.From, e.To)
 		case !blank(e.Label):
-			c.suspect("%q has two targets in %q: %q and %q", e.Label, e.From, to, e.To)
+			c.errs.add("%q has two targets in %q: %q and %q", e.Label, e.From, to, e.To)
 		}
 	}
 }
 
-func (c *checker) names(states []State) {
+func (c *checker) names() {
 	seen := make(map[string]string)
-	walk(states, func(s *State, _ string) {
+	walk(c.States, func(s *State, _ string) {
 		key := strings.ToLower(strings.TrimSpace(s.Name))
 		if other, ok := seen[key]; ok {
-			c.suspect("%q and %q differ only in case or in spaces", other, s.Name)
+			c.errs.add("%q and %q differ only in case or in spaces", other, s.Name)
 		}
 		seen[key] = s.Name
 	})

@@ -8,29 +8,18 @@ import (
 // dotStyle returns what a state or an edge of a class looks like. The class itself is
 // written too, for a style sheet over an SVG that Graphviz makes.
 func dotStyle(c Class, state bool) string {
-	style := ""
-	switch c {
-	case Plain:
+	if c == Plain {
 		return ""
-	case Visited:
-		style = `color="#1a7f37", penwidth=2.5`
-		if state {
-			style += `, fillcolor="#dafbe1"`
-		}
-	case Current:
-		style = `color="#9a6700", penwidth=3.5`
-		if state {
-			style += `, fillcolor="#fff8c5"`
-		}
-	case Forced:
-		style = `color="#cf222e", penwidth=2.5`
-		if state {
-			style += `, fillcolor="#ffebe9"`
-		} else {
-			style += `, style=dashed`
-		}
 	}
-	return fmt.Sprintf(`, class="%v", %s`, c, style)
+	style := [...]struct{ line, state, edge string }{
+		Visited: {`color="#1a7f37", penwidth=2.5`, `, fillcolor="#dafbe1"`, ""},
+		Current: {`color="#9a6700", penwidth=3.5`, `, fillcolor="#fff8c5"`, ""},
+		Forced:  {`color="#cf222e", penwidth=2.5`, `, fillcolor="#ffebe9"`, `, style=dashed`},
+	}[c]
+	if state {
+		return fmt.Sprintf(`, class="%v", %s%s`, c, style.line, style.state)
+	}
+	return fmt.Sprintf(`, class="%v", %s%s`, c, style.line, style.edge)
 }
 
 // dot writes the machine as a digraph. A state is a node whose name is the state's, or a

@@ -2,7 +2,6 @@ package viz
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 )
 
@@ -14,55 +13,53 @@ import (
 // It is not an error that a state is unreachable, or a dead end: Check says so.
 func (m Machine) Err() error {
 	errs := slices.Clone(m.errs)
-	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf("viz: "+format, args...)) }
 	switch m.Direction {
 	case "", TopDown, BottomUp, LeftRight, RightLeft:
 	default:
-		fail("direction %q is none of TB, BT, LR, RL", string(m.Direction))
+		errs.add("direction %q is none of TB, BT, LR, RL", string(m.Direction))
 	}
 	for i, e := range m.Edges { // before states() makes states of these names
 		if blank(e.From) || blank(e.To) {
-			fail("edge %d (%q): from %q to %q: both states need a name", i+1, e.Label, e.From, e.To)
+			errs.add("edge %d (%q): from %q to %q: both states need a name", i+1, e.Label, e.From, e.To)
 		}
 		if e.Class > Forced {
-			fail("edge %d (%q): %v is not a class", i+1, e.Label, e.Class)
+			errs.add("edge %d (%q): %v is not a class", i+1, e.Label, e.Class)
 		}
 	}
 	states := m.states()
 	if len(states) == 0 && len(errs) == 0 {
-		fail("the machine has no states")
+		errs.add("the machine has no states")
 	}
-	return errors.Join(append(errs, m.checkStates(states)...)...)
+	m.checkStates(states, &errs)
+	return errors.Join(errs...)
 }
 
-func (m Machine) checkStates(states []State) (errs []error) {
-	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf("viz: "+format, args...)) }
+func (m Machine) checkStates(states []State, errs *mistakes) {
 	parents := make(map[string]string)
 	walk(states, func(s *State, parent string) {
 		if blank(s.Name) {
 			if !slices.ContainsFunc(m.Edges, func(e Edge) bool { return e.From == s.Name || e.To == s.Name }) {
-				fail("a state has the name %q (inside %q, beside %d others): give it one", s.Name, parent, len(states)-1)
+				errs.add("a state has the name %q (inside %q, beside %d others): give it one", s.Name, parent, len(states)-1)
 			}
 			return
 		}
 		if _, twice := parents[s.Name]; twice {
-			fail("two states have the name %q", s.Name)
+			errs.add("two states have the name %q", s.Name)
 		}
 		parents[s.Name] = parent
 		if s.Class > Forced {
-			fail("state %q: %v is not a class", s.Name, s.Class)
+			errs.add("state %q: %v is not a class", s.Name, s.Class)
 		}
 		for _, note := range s.Notes {
 			if blank(note) {
-				fail("state %q has a blank note", s.Name)
+				errs.add("state %q has a blank note", s.Name)
 			}
 		}
 		if s.Initial != "" && !slices.ContainsFunc(s.States, func(in State) bool { return in.Name == s.Initial }) {
-			fail("the state %q is entered in %q, which is not inside it", s.Name, s.Initial)
+			errs.add("the state %q is entered in %q, which is not inside it", s.Name, s.Initial)
 		}
 	})
 	if m.Initial != "" && blank(m.Initial) {
-		fail("the initial state has the name %q", m.Initial)
+		errs.add("the initial state has the name %q", m.Initial)
 	}
-	return errs
 }

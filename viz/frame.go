@@ -60,6 +60,7 @@ func (f *frame) edge(from, to int, label []string) {
 func (f *frame) drawEdge(i int, class Class) string {
 	e := f.graph.Edges[i]
 	points := e.Points
+	var before layered.Point // right before the tip
 	var b strings.Builder
 	write := func(command string, points ...layered.Point) {
 		b.WriteString(command)
@@ -77,13 +78,18 @@ func (f *frame) drawEdge(i int, class Class) string {
 		points = []layered.Point{{X: x, Y: n.Y - y}, {X: x + loopSize, Y: n.Y - 2*y}, {X: x + loopSize, Y: n.Y + 2*y}, {X: x + 8, Y: n.Y + y}, {X: x, Y: n.Y + y}}
 		write("M", points[0])
 		write("C", points[1:4]...)
+		before = layered.Point{X: x + 1, Y: n.Y + y}
 	} else {
-		stop := stepBack(points)
+		tip, down := points[len(points)-1], 1.0
+		if points[0].Y > tip.Y {
+			down = -1
+		}
+		before = layered.Point{X: tip.X, Y: tip.Y - down}
 		write("M", points[0])
 		for k := 1; k < len(points); k++ {
 			p := points[k]
 			if k == len(points)-1 {
-				p = stop
+				p.Y -= 6 * down // so that the head is in front of the line
 			}
 			if q := points[k-1]; k%2 == 1 {
 				write("L", p)
@@ -93,25 +99,7 @@ func (f *frame) drawEdge(i int, class Class) string {
 			}
 		}
 	}
-	tip := points[len(points)-1]
-	before := layered.Point{X: tip.X, Y: tip.Y - 1}
-	if e.From == e.To {
-		before = layered.Point{X: tip.X + 1, Y: tip.Y}
-	} else if points[0].Y > tip.Y {
-		before.Y = tip.Y + 1
-	}
-	return fmt.Sprintf("<g class=\"lcv-edge%s\"><path d=\"%s\"/><path class=\"lcv-head\" d=\"%s\"/></g>\n", classOf(class), b.String(), head(f.at(before), f.at(tip)))
-}
-
-// stepBack returns where the line ends so that the head is in front of it.
-func stepBack(points []layered.Point) layered.Point {
-	end := points[len(points)-1]
-	if points[0].Y < end.Y {
-		end.Y -= 6
-	} else {
-		end.Y += 6
-	}
-	return end
+	return fmt.Sprintf("<g class=\"lcv-edge%s\"><path d=\"%s\"/><path class=\"lcv-head\" d=\"%s\"/></g>\n", classOf(class), b.String(), head(f.at(before), f.at(points[len(points)-1])))
 }
 
 // head returns the path of an arrow's head, whose line comes from a point that is 1 away.

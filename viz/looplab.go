@@ -1,7 +1,6 @@
 package viz
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -19,11 +18,11 @@ import (
 func FromEvents(initial string, events fsm.Events) Machine {
 	m := Machine{Initial: initial}
 	if initial == "" {
-		fail(&m, "the initial state has no name")
+		m.errs.add("the initial state has no name")
 	}
 	for _, event := range events {
 		if len(event.Src) == 0 {
-			m.lost = append(m.lost, fmt.Errorf("viz: the event %q to %q leads from no state", event.Name, event.Dst))
+			m.lost.add("the event %q to %q leads from no state", event.Name, event.Dst)
 		}
 		for _, src := range event.Src {
 			m.Edges = append(m.Edges, Edge{From: src, To: event.Dst, Label: event.Name})
@@ -43,12 +42,12 @@ func FromEvents(initial string, events fsm.Events) Machine {
 func FromFSM(machine *fsm.FSM) Machine {
 	var m Machine
 	if machine == nil {
-		fail(&m, "the *fsm.FSM is nil")
+		m.errs.add("the *fsm.FSM is nil")
 		return m
 	}
 	text, err := fsm.VisualizeForMermaidWithGraphType(machine, fsm.FlowChart)
 	if err != nil {
-		fail(&m, "looplab does not draw the machine: %w", err)
+		m.errs.add("looplab does not draw the machine: %w", err)
 		return m
 	}
 	node := regexp.MustCompile(`^    id(\d+)\[(.*)\]$`)
@@ -57,7 +56,7 @@ func FromFSM(machine *fsm.FSM) Machine {
 	name := func(id string) string {
 		n, err := strconv.Atoi(id)
 		if err != nil || n >= len(names) {
-			fail(&m, "looplab's drawing names a state %q that it does not have: a name with a line break?", id)
+			m.errs.add("looplab's drawing names a state %q that it does not have: a name with a line break?", id)
 			return id
 		}
 		return names[n]
@@ -68,7 +67,7 @@ func FromFSM(machine *fsm.FSM) Machine {
 		} else if a := arrow.FindStringSubmatch(line); a != nil {
 			m.Edges = append(m.Edges, Edge{From: name(a[1]), To: name(a[3]), Label: a[2]})
 		} else if line != "" && line != "graph LR" && !strings.HasPrefix(line, "    style ") {
-			fail(&m, "looplab's drawing has the line %q: a name with a line break cannot be read back", line)
+			m.errs.add("looplab's drawing has the line %q: a name with a line break cannot be read back", line)
 		}
 	}
 	current := machine.Current()
@@ -82,7 +81,7 @@ func FromFSM(machine *fsm.FSM) Machine {
 	slices.Sort(out)
 	slices.Sort(events)
 	if !slices.Equal(out, events) {
-		fail(&m, "looplab's drawing has the events %q in %q, the machine %q", out, current, events)
+		m.errs.add("looplab's drawing has the events %q in %q, the machine %q", out, current, events)
 	}
 	if !slices.Contains(names, current) {
 		m.States = append(m.States, State{Name: current})

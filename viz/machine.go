@@ -36,8 +36,8 @@ type Machine struct {
 	// Edges are drawn in their order.
 	Edges []Edge
 
-	errs []error // from the functions that made it; Draw and Err return them
-	lost []error // what it was made from and cannot show; Check returns them
+	errs mistakes // from the functions that made it; Draw and Err return them
+	lost mistakes // what it was made from and cannot show; Check returns them
 }
 
 // State is a state of a Machine. Its name is unique in the whole machine, at every
@@ -170,7 +170,7 @@ func (m Machine) Path(states ...string) Machine {
 			}
 		}
 		if len(taken) == 0 {
-			fail(&m, "step %d of the path: no edge leads from %q to %q", i, states[i-1], states[i])
+			m.errs.add("step %d of the path: no edge leads from %q to %q", i, states[i-1], states[i])
 		}
 		if len(taken) == 1 {
 			m.Edges[taken[0]].Class = Visited
@@ -187,23 +187,27 @@ func (m Machine) change(what string, names []string, apply func(*State)) Machine
 	m = m.clone()
 	m.States = m.states()
 	for _, name := range names {
-		found := false
+		var found []*State
 		walk(m.States, func(s *State, _ string) {
 			if s.Name == name {
-				found = true
-				apply(s)
+				found = append(found, s)
 			}
 		})
-		if !found {
-			fail(&m, "%s %q: there is no such state", what, name)
+		for _, s := range slices.Backward(found) { // the inner ones first: apply may move what is inside
+			apply(s)
+		}
+		if found == nil {
+			m.errs.add("%s %q: there is no such state", what, name)
 		}
 	}
 	return m
 }
 
-// fail keeps what could not be done until the machine is drawn.
-func fail(m *Machine, format string, args ...any) {
-	m.errs = append(m.errs, fmt.Errorf("viz: "+format, args...))
+// mistakes are errors of a machine.
+type mistakes []error
+
+func (all *mistakes) add(format string, args ...any) {
+	*all = append(*all, fmt.Errorf("viz: "+format, args...))
 }
 
 // clone returns a copy that shares no memory with m.

@@ -73,6 +73,7 @@ func TestErr(t *testing.T) {
 		"a mark at no state":       {a.Mark(viz.Current, "b", "c", "d"), []string{`mark "c": there is no such state`, `mark "d"`}},
 		"a note at no state":       {a.Note("c", "x"), []string{`note at "c"`}},
 		"inside of no state":       {a.Inside("c", "x"), []string{`inside "c"`}},
+		"inside of itself":         {a.Inside("b", "x", "b"), []string{`two states have the name "b"`}},
 		"a path that jumps":        {a.Path("b", "a"), []string{`step 1 of the path: no edge leads from "b" to "a"`}},
 		"everything, all reported": {viz.Machine{Direction: "x", Edges: []viz.Edge{edge("", "1", "a"), edge("a", "2", "")}}, []string{`"x"`, "edge 1", "edge 2"}},
 	}

@@ -7,13 +7,6 @@ import (
 	"unicode"
 )
 
-// mermaidStyles are the classes that a drawing uses. Colours have names because mermaid
-// takes a # as the beginning of an escape.
-const mermaidStyles = `    classDef visited fill:lightgreen,stroke:darkgreen,stroke-width:3px,color:black
-    classDef current fill:gold,stroke:darkorange,stroke-width:3px,color:black
-    classDef forced fill:lightsalmon,stroke:darkred,stroke-width:3px,color:black
-`
-
 // mermaid draws no arrow to [*] from states that are not marked Terminal: the guide has
 // none. Its source, content/en/docs/guides/server-graceful-stop.md in grpc/grpc.io (read
 // at commit 028a1d2a6d59, 2026-07-06), has the arrow from [*] to SERVING and the four
@@ -89,15 +82,8 @@ func (d *mermaidDiagram) region(indent string, in State, start string) {
 		begin()
 	}
 	for _, e := range d.edges[in.Name] {
-		label := e.Label
-		switch e.Class {
-		case Plain:
-		case Visited, Current:
-			label = "✓ " + label
-		case Forced:
-			label = "⚡ " + label
-		}
-		d.arrow(indent, d.ids[e.From], d.ids[e.To], label)
+		mark := [...]string{Visited: "✓ ", Current: "✓ ", Forced: "⚡ "}[e.Class]
+		d.arrow(indent, d.ids[e.From], d.ids[e.To], mark+e.Label)
 	}
 	for _, s := range in.States {
 		if s.Terminal {
@@ -136,13 +122,15 @@ func (d *mermaidDiagram) notes(states []State, edges []Edge) {
 	})
 }
 
+// classes gives states their colours, which have names because mermaid takes a # as the
+// beginning of an escape.
 func (d *mermaidDiagram) classes(states []State) {
 	members := make(map[Class][]string)
 	walk(states, func(s *State, _ string) { members[s.Class] = append(members[s.Class], d.ids[s.Name]) })
-	style := strings.SplitAfter(mermaidStyles, "\n")
+	style := [...]string{Visited: "fill:lightgreen,stroke:darkgreen", Current: "fill:gold,stroke:darkorange", Forced: "fill:lightsalmon,stroke:darkred"}
 	for class := Visited; class <= Forced; class++ {
 		if ids := members[class]; len(ids) > 0 {
-			d.printf("%s    class %s %v\n", style[class-1], strings.Join(ids, ","), class)
+			d.printf("    classDef %[1]v %[2]s,stroke-width:3px,color:black\n    class %[3]s %[1]v\n", class, style[class], strings.Join(ids, ","))
 		}
 	}
 }

@@ -27,12 +27,8 @@ const (
 // Terminal states are not marked, since the guide draws no arrow to an end.
 func FromTable(t fsm.Table, details ...Detail) Machine {
 	m := Machine{Start: t.Label()}
-	var names []string
-	for s := range t.States() {
-		names = append(names, s.String())
-	}
-	if len(names) == 0 {
-		fail(&m, "the table has no states: it is the zero fsm.Table")
+	if t.Initial() == 0 {
+		m.errs.add("the table has no states: it is the zero fsm.Table")
 		return m
 	}
 	m.Initial = t.Initial().String()
@@ -54,7 +50,7 @@ func FromTable(t fsm.Table, details ...Detail) Machine {
 				m = m.Inside(s.String(), phases(s)...)
 			}
 		default:
-			fail(&m, "Detail(%d) is not a detail", uint8(detail))
+			m.errs.add("Detail(%d) is not a detail", uint8(detail))
 		}
 	}
 	return m

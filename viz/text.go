@@ -123,29 +123,27 @@ type lane struct{ first, last, column int }
 // meet share a column.
 func (t *textDrawing) lanes() (lanes map[string]*lane, width int) {
 	lanes = make(map[string]*lane)
-	var order []string
-	for i, r := range t.rows {
-		if name := r.target + r.state; name != "" { // a row has one of them
-			if lanes[name] == nil {
-				lanes[name] = &lane{first: i}
-				order = append(order, name)
-			}
-			lanes[name].last = i
+	for _, r := range t.rows {
+		if r.target != "" {
+			lanes[r.target] = nil // no edge leads to other states
 		}
 	}
-	order = slices.DeleteFunc(order, func(name string) bool { // states that no edge leads to
-		alone := !slices.ContainsFunc(t.rows, func(r textRow) bool { return r.target == name })
-		if alone {
-			delete(lanes, name)
+	var order []*lane
+	for i, r := range t.rows {
+		name := r.target + r.state // a row has one of them, or none
+		l, led := lanes[name]
+		if !led {
+			continue
 		}
-		return alone
-	})
-	slices.SortStableFunc(order, func(a, b string) int { // the short ones next to the states
-		return lanes[a].last - lanes[a].first - lanes[b].last + lanes[b].first
-	})
+		if l == nil {
+			l = &lane{first: i}
+			lanes[name], order = l, append(order, l)
+		}
+		l.last = i
+	}
+	slices.SortStableFunc(order, func(a, b *lane) int { return a.last - a.first - b.last + b.first }) // the short ones next to the states
 	var taken [][]*lane
-	for _, name := range order {
-		l := lanes[name]
+	for _, l := range order {
 		for l.column < len(taken) && slices.ContainsFunc(taken[l.column], func(o *lane) bool { return l.first <= o.last && o.first <= l.last }) {
 			l.column++
 		}

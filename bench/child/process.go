@@ -45,7 +45,7 @@ type Peer func(*Process) (exit int)
 // Event is something that happened in a child. Events are appended to a file, so that
 // they outlive a process that hangs or dies, and wake no reader while it is measured.
 type Event struct {
-	Kind  string // "opening", "close", "closed", "returned", "left"
+	Kind  string // "opening", "close", "returned", "left"
 	Name  string // the closer
 	At    int64  // Unix time in nanoseconds
 	N     int    // "close": the handlers running; "returned": the exit code; "left": the goroutines left
@@ -173,7 +173,6 @@ func (p *Process) closer(name, does string) Closer {
 		case "panic":
 			panic("a closer panics")
 		}
-		p.emit(Event{Kind: "closed", Name: name})
 		return nil
 	}}
 }

@@ -11,11 +11,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"text/template"
 	"time"
 )
 
-// What is put in front of two servers. FRONT, A, B and DIR are replaced; what stands between
-// the marks of a protocol goes for the other one.
+// What is put in front of two servers.
 const (
 	haproxyConfig = `defaults
   mode http
@@ -25,24 +25,23 @@ const (
   retries 3
   option redispatch 1
 frontend f
-  bind FRONT <grpc>proto h2</grpc>
+  bind {{.front}} {{if .grpc}}proto h2{{end}}
   default_backend b
 backend b
   balance roundrobin
-  server a A <grpc>proto h2</grpc> check inter 300ms fall 2
-  server b B <grpc>proto h2</grpc> check inter 300ms fall 2
+  server a {{.a}} {{if .grpc}}proto h2{{end}} check inter 300ms fall 2
+  server b {{.b}} {{if .grpc}}proto h2{{end}} check inter 300ms fall 2
 `
-	nginxConfig = `daemon off; master_process off; pid DIR/pid; error_log DIR/error;
+	nginxConfig = `daemon off; master_process off; pid {{.dir}}/pid; error_log {{.dir}}/error;
 events {}
 http {
   access_log off;
-  client_body_temp_path DIR/1; proxy_temp_path DIR/2; fastcgi_temp_path DIR/3; uwsgi_temp_path DIR/4; scgi_temp_path DIR/5;
-  upstream servers { server A max_fails=0; server B max_fails=0; keepalive 16; }
+  client_body_temp_path {{.dir}}/1; proxy_temp_path {{.dir}}/2; fastcgi_temp_path {{.dir}}/3; uwsgi_temp_path {{.dir}}/4; scgi_temp_path {{.dir}}/5;
+  upstream servers { server {{.a}} max_fails=0; server {{.b}} max_fails=0; keepalive 16; }
   server {
-    listen FRONT <grpc>http2</grpc>; keepalive_requests 1000000;
+    listen {{.front}} {{if .grpc}}http2{{end}}; keepalive_requests 1000000;
     location / {
-      <grpc>grpc_pass grpc://servers;</grpc>
-      <http>proxy_pass http://servers; proxy_http_version 1.1; proxy_set_header Connection "";</http>
+      {{if .grpc}}grpc_pass grpc://servers;{{else}}proxy_pass http://servers; proxy_http_version 1.1; proxy_set_header Connection "";{{end}}
     }
   }
 }
@@ -54,8 +53,8 @@ http {
     protocols h1 h2c
   }
 }
-http://FRONT {
-  reverse_proxy <grpc>h2c://</grpc>A <grpc>h2c://</grpc>B {
+http://{{.front}} {
+  reverse_proxy {{if .grpc}}h2c://{{end}}{{.a}} {{if .grpc}}h2c://{{end}}{{.b}} {
     lb_policy round_robin
   }
 }
@@ -95,21 +94,12 @@ func proxy(ctx context.Context, name, proto, a, b string) (front string, end fun
 	default:
 		return "", nil, fmt.Errorf("there is no proxy %q", name)
 	}
-	for _, p := range []string{"grpc", "http"} {
-		for {
-			before, rest, found := strings.Cut(text, "<"+p+">")
-			if !found {
-				break
-			}
-			inside, after, _ := strings.Cut(rest, "</"+p+">")
-			if p != proto {
-				inside = ""
-			}
-			text = before + inside + after
-		}
+	var config strings.Builder
+	data := map[string]any{"front": front, "a": a, "b": b, "dir": dir, "grpc": proto == "grpc"}
+	if err := template.Must(template.New(name).Parse(text)).Execute(&config, data); err != nil {
+		return "", nil, err
 	}
-	text = strings.NewReplacer("FRONT", front, "DIR", dir, " A ", " "+a+" ", " B ", " "+b+" ", "//A ", "//"+a+" ", "//B ", "//"+b+" ").Replace(text)
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(config.String()), 0o600); err != nil {
 		return "", nil, err
 	}
 	path, env, err := look(name)

@@ -28,12 +28,10 @@ type rollout struct {
 
 // begin starts the first server, and the balancer.
 func (r *rollout) begin(ctx context.Context) error {
-	next, addr, err := r.start(ctx)
+	err := r.replace(ctx)
 	if err != nil {
 		return err
 	}
-	r.now = next
-	r.to.Store(&addr)
 	r.front, err = (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -92,7 +90,7 @@ func (r *rollout) start(ctx context.Context) (*exec.Cmd, string, error) {
 	return cmd, lines.Text(), nil
 }
 
-// replace starts a server, and ends the one before it.
+// replace starts a server, and ends the one before it, if there is one.
 func (r *rollout) replace(ctx context.Context) error {
 	next, addr, err := r.start(ctx)
 	if err != nil {
@@ -113,6 +111,9 @@ func (r *rollout) end() error {
 }
 
 func terminate(cmd *exec.Cmd) error {
+	if cmd == nil {
+		return nil
+	}
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}

@@ -83,10 +83,10 @@ func (c *clients) load() {
 		c.repeat(func() codes.Code {
 			_, code := conn.call(c.ctx, methodCall, callTime)
 			return code
-		}, pause)
+		})
 	}
 	for range watchers {
-		c.repeat(func() codes.Code { return c.conns[callers].watch(methodWatch) }, pause)
+		c.repeat(func() codes.Code { return c.conns[callers].watch(methodWatch) })
 	}
 }
 
@@ -103,7 +103,7 @@ func (c *clients) trouble(method string) error {
 	switch method {
 	case methodEndless:
 		for range watchers {
-			c.repeat(func() codes.Code { return c.conns[callers].watch(methodEndless) }, pause)
+			c.repeat(func() codes.Code { return c.conns[callers].watch(methodEndless) })
 		}
 	case methodStuck:
 		if err := c.dial(map[string]string{c.a: replicaA}); err != nil {
@@ -116,7 +116,7 @@ func (c *clients) trouble(method string) error {
 }
 
 // repeat makes one RPC after the other until the clients stop.
-func (c *clients) repeat(do func() codes.Code, pause time.Duration) {
+func (c *clients) repeat(do func() codes.Code) {
 	c.wg.Go(func() {
 		for c.stop.Err() == nil {
 			wait := pause

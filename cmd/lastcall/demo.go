@@ -73,16 +73,18 @@ func bindDemo(flags *flag.FlagSet) func(context.Context, shell, []string) (int, 
 		if given["report"] && c.record == "" {
 			return 0, usageError{errors.New(`-report "" is not a file`)}
 		}
-		all := scenarios()
-		i := slices.IndexFunc(all, func(s scenario) bool { return s.name == *name })
-		if i < 0 {
-			return 0, usageError{unknown("-scenario", *name, scenarioNames())}
+		var err error
+		if c.scenario, err = named("-scenario", *name, scenarios(), scenario.called); err != nil {
+			return 0, err
 		}
-		c.scenario = all[i]
-		if err := c.check(); err != nil {
-			return 0, usageError{err}
+		err = c.budget.Validate()
+		if c.load < 0 {
+			err = errors.Join(err, fmt.Errorf("-load is %v, must not be negative", c.load))
 		}
-		if err := c.openRecord(); err != nil {
+		if err == nil {
+			err = c.openRecord()
+		}
+		if err != nil {
 			return 0, usageError{err}
 		}
 		return runDemo(ctx, sh, c)
@@ -99,15 +101,6 @@ func (c demoConfig) openRecord() error {
 		return err
 	}
 	return file.Close()
-}
-
-// check returns what is wrong with the numbers.
-func (c demoConfig) check() error {
-	err := c.budget.Validate()
-	if c.load < 0 {
-		err = errors.Join(err, fmt.Errorf("-load is %v, must not be negative", c.load))
-	}
-	return err
 }
 
 // durationFlag is flags.DurationVar with an error that says what a duration looks

@@ -53,7 +53,7 @@ func bindDiagram(flags *flag.FlagSet) func(context.Context, shell, []string) (in
 			return packages.run(ctx, sh, args, given)
 		}
 
-		err := needPackages(given)
+		err := misplaced(given, "the machines in packages: name the packages behind the flags", "machine", "o", "check", "update")
 		if given["title"] && strings.TrimSpace(*title) == "" {
 			err = errors.New("-title is blank")
 		}
@@ -77,11 +77,7 @@ func bindDiagram(flags *flag.FlagSet) func(context.Context, shell, []string) (in
 				err = viz.Draw(&b, machine, f)
 			}
 		case kindSequence:
-			for _, name := range []string{"format", "direction", "calls", "phases"} {
-				if given[name] {
-					err = errors.Join(err, fmt.Errorf("-%s is for -kind state, not for -kind sequence", name))
-				}
-			}
+			err = errors.Join(err, misplaced(given, "-kind state, not for -kind sequence", "format", "direction", "calls", "phases"))
 			b.WriteString(viz.GuideSequence(*title))
 		default:
 			err = errors.Join(err, unknown("-kind", *kind, []string{kindState, kindSequence}))
@@ -92,4 +88,14 @@ func bindDiagram(flags *flag.FlagSet) func(context.Context, shell, []string) (in
 		_, err = sh.stdout.Write([]byte(b.String()))
 		return 0, err
 	}
+}
+
+// misplaced returns an error for each of the flags that is given, since it is for something else.
+func misplaced(given map[string]bool, other string, flags ...string) (err error) {
+	for _, name := range flags {
+		if given[name] {
+			err = errors.Join(err, fmt.Errorf("-%s is for %s", name, other))
+		}
+	}
+	return err
 }

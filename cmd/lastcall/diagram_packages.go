@@ -29,16 +29,6 @@ func bindPackages(flags *flag.FlagSet) *packagesConfig {
 	return &c
 }
 
-// needPackages returns an error for each flag that has no meaning without packages.
-func needPackages(given map[string]bool) (err error) {
-	for _, name := range []string{"machine", "o", "check", "update"} {
-		if given[name] {
-			err = errors.Join(err, fmt.Errorf("-%s is for the machines in packages: name the packages behind the flags", name))
-		}
-	}
-	return err
-}
-
 // run draws the machines in packages.
 func (c *packagesConfig) run(ctx context.Context, sh shell, patterns []string, given map[string]bool) (int, error) {
 	format, err := c.flags(patterns, given)
@@ -63,11 +53,11 @@ func (c *packagesConfig) run(ctx context.Context, sh shell, patterns []string, g
 		return 0, usageError{fmt.Errorf("%s: no call of NewFSM of github.com/looplab/fsm (files of tests are not read)", strings.Join(patterns, " "))}
 	}
 	if given["machine"] {
-		all := machines
-		machines = slices.DeleteFunc(slices.Clone(all), func(m source.Machine) bool { return m.Name != c.machine })
-		if len(machines) == 0 {
-			return 0, usageError{unknown("-machine", c.machine, machineNames(all))}
+		one, err := named("-machine", c.machine, machines, machineName)
+		if err != nil {
+			return 0, err
 		}
+		machines = []source.Machine{one}
 	}
 	for _, m := range machines {
 		if m.InitialUnknown != "" {
@@ -94,11 +84,7 @@ func (c *packagesConfig) flags(patterns []string, given map[string]bool) (viz.Fo
 			err = errors.Join(err, fmt.Errorf("%q stands behind the packages: flags come first", p))
 		}
 	}
-	for _, name := range []string{"kind", "calls", "phases"} {
-		if given[name] {
-			err = errors.Join(err, fmt.Errorf("-%s is for the diagram of a shutdown, not for those of packages", name))
-		}
-	}
+	err = errors.Join(err, misplaced(given, "the diagram of a shutdown, not for those of packages", "kind", "calls", "phases"))
 	switch viz.Direction(c.direction) {
 	case viz.TopDown, viz.BottomUp, viz.LeftRight, viz.RightLeft:
 	default:
@@ -124,13 +110,7 @@ func (c *packagesConfig) flags(patterns []string, given map[string]bool) (viz.Fo
 	return format, err
 }
 
-func machineNames(machines []source.Machine) []string {
-	var all []string
-	for _, m := range machines {
-		all = append(all, m.Name)
-	}
-	return all
-}
+func machineName(m source.Machine) string { return m.Name }
 
 // drawing returns the machine as it is drawn.
 func (c *packagesConfig) drawing(m source.Machine) viz.Machine {
@@ -143,7 +123,7 @@ func (c *packagesConfig) drawing(m source.Machine) viz.Machine {
 // comments of the format.
 func (c *packagesConfig) print(sh shell, machines []source.Machine, format viz.Format) (int, error) {
 	if len(machines) > 1 && (format == viz.SVG || c.title != "") {
-		return 0, usageError{fmt.Errorf("the packages have %d machines, and a title or an SVG is for one: choose it with -machine; they are %s", len(machines), strings.Join(machineNames(machines), ", "))}
+		return 0, usageError{fmt.Errorf("the packages have %d machines, and a title or an SVG is for one: choose it with -machine; they are %s", len(machines), strings.Join(names(machines, machineName), ", "))}
 	}
 	var b bytes.Buffer
 	for i, m := range machines {
@@ -178,11 +158,11 @@ func (c *packagesConfig) document(sh shell, machines []source.Machine, format vi
 		return 0, usageError{err}
 	}
 	drawings := make(map[string]viz.Drawing)
-	drawn := 0
 	for _, m := range machines {
-		drawings[m.Name] = usedDrawing{c.drawing(m).In(format), &drawn}
+		drawings[m.Name] = c.drawing(m).In(format)
 	}
 	want, err := viz.Rewrite(have, drawings)
+	_, blocks := viz.Rewrite(have, nil) // an error if there are any
 	switch {
 	case err != nil:
 		with := ""
@@ -190,9 +170,9 @@ func (c *packagesConfig) document(sh shell, machines []source.Machine, format vi
 			with = ", and leave out -machine"
 		}
 		return 0, usageError{fmt.Errorf("%s: %w\nname the packages of all its blocks%s; one that cannot be evaluated is named above", file, err, with)}
-	case drawn == 0:
+	case blocks == nil:
 		name := machines[0].Name
-		return 0, usageError{fmt.Errorf("%s has no block for any of %s; a block is two lines such as\n<!-- lastcall:%s -->\n<!-- /lastcall:%s -->", file, strings.Join(machineNames(machines), ", "), name, name)}
+		return 0, usageError{fmt.Errorf("%s has no block for any of %s; a block is two lines such as\n<!-- lastcall:%s -->\n<!-- /lastcall:%s -->", file, strings.Join(names(machines, machineName), ", "), name, name)}
 	case bytes.Equal(have, want):
 		return 0, nil
 	case c.check != "":
@@ -201,15 +181,4 @@ func (c *packagesConfig) document(sh shell, machines []source.Machine, format vi
 		return 1, err
 	}
 	return 0, os.WriteFile(file, want, 0o644) //nolint:gosec // an existing file keeps its mode
-}
-
-// usedDrawing is a drawing that counts how often it is used.
-type usedDrawing struct {
-	viz.Drawing
-	n *int
-}
-
-func (d usedDrawing) Markdown() (string, error) {
-	*d.n++
-	return d.Drawing.Markdown()
 }

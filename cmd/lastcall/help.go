@@ -16,9 +16,9 @@ func bindHelp(*flag.FlagSet) func(context.Context, shell, []string) (int, error)
 	return func(_ context.Context, sh shell, args []string) (int, error) {
 		text := overview()
 		if len(args) > 0 {
-			cmd, ok := find(args[0])
-			if !ok {
-				return 0, usageError{unknown("command", args[0], commandNames())}
+			cmd, err := named("command", args[0], commands(), command.called)
+			if err != nil {
+				return 0, err
 			}
 			text = explain(cmd)
 		}

@@ -14,7 +14,7 @@ import (
 type ledger struct {
 	mu       sync.Mutex
 	changed  chan struct{} // closed, and made anew, with every change
-	begun    map[place]int
+	begun    map[place]bool
 	inFlight map[place]int
 	ended    []rpc
 }
@@ -33,14 +33,14 @@ type rpc struct {
 func (r rpc) failed() bool { return r.code != codes.OK && !r.hungUp }
 
 func newLedger() *ledger {
-	return &ledger{changed: make(chan struct{}), begun: make(map[place]int), inFlight: make(map[place]int)}
+	return &ledger{changed: make(chan struct{}), begun: make(map[place]bool), inFlight: make(map[place]int)}
 }
 
 // enter says that a server has begun to handle an RPC.
 func (l *ledger) enter(p place) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.begun[p]++
+	l.begun[p] = true
 	l.inFlight[p]++
 	l.tellLocked()
 }
@@ -79,13 +79,6 @@ func (l *ledger) running(replica string) int {
 	return n
 }
 
-// has reports whether a replica has begun to handle an RPC of a kind.
-func (l *ledger) has(p place) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.begun[p] > 0
-}
-
 // rpcs returns the RPCs that are over.
 func (l *ledger) rpcs() []rpc {
 	l.mu.Lock()
@@ -93,14 +86,14 @@ func (l *ledger) rpcs() []rpc {
 	return slices.Clone(l.ended)
 }
 
-// await blocks until done says so, which is asked after every change, or until
-// ctx ends, and then returns the cause of that.
-func (l *ledger) await(ctx context.Context, done func() bool) error {
+// await blocks until a replica has begun to handle an RPC of a kind, or until ctx ends, and
+// then returns the cause of that.
+func (l *ledger) await(ctx context.Context, p place) error {
 	for {
 		l.mu.Lock()
-		changed := l.changed
+		changed, begun := l.changed, l.begun[p]
 		l.mu.Unlock()
-		if done() {
+		if begun {
 			return nil
 		}
 		select {

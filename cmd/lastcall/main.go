@@ -39,6 +39,8 @@ type command struct {
 	bind func(*flag.FlagSet) func(ctx context.Context, sh shell, args []string) (code int, err error)
 }
 
+func (c command) called() string { return c.name }
+
 func commands() []command {
 	return []command{
 		{name: "demo", says: "shut a real gRPC server down under load, and watch", about: demoHelp(), bind: bindDemo},
@@ -65,9 +67,9 @@ func (sh shell) run(ctx context.Context, args []string) int {
 	if name == "-h" || name == "-help" || name == "--help" {
 		name = "help"
 	}
-	cmd, ok := find(name)
-	if !ok {
-		return sh.fail("lastcall", usageError{unknown("command", name, commandNames())}, helpHint)
+	cmd, err := named("command", name, commands(), command.called)
+	if err != nil {
+		return sh.fail("lastcall", err, helpHint)
 	}
 	code, err := sh.runCommand(ctx, cmd, args[1:])
 	switch {
@@ -109,19 +111,18 @@ func (sh shell) fail(who string, err error, hint string) int {
 	return 1
 }
 
-func find(name string) (command, bool) {
-	all := commands()
-	i := slices.IndexFunc(all, func(c command) bool { return c.name == name })
+// named returns the one with this name. It is wrong usage if there is none.
+func named[T any](what, name string, all []T, called func(T) string) (one T, err error) {
+	i := slices.IndexFunc(all, func(t T) bool { return called(t) == name })
 	if i < 0 {
-		return command{}, false
+		return one, usageError{unknown(what, name, names(all, called))}
 	}
-	return all[i], true
+	return all[i], nil
 }
 
-func commandNames() []string {
-	var names []string
-	for _, c := range commands() {
-		names = append(names, c.name)
+func names[T any](all []T, called func(T) string) (names []string) {
+	for _, one := range all {
+		names = append(names, called(one))
 	}
 	return names
 }

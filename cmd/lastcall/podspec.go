@@ -80,20 +80,22 @@ const maxStartup = 24 * time.Hour
 // defaultHealthPort is that of -health http.
 const defaultHealthPort = 8081
 
+const maxPort = 65535
+
 func bindPodspec(flags *flag.FlagSet) func(context.Context, shell, []string) (int, error) {
 	c := defaultPodspec()
-	flags.Func("kind", "`kind` of text: snippet, deployment or budget (default "+c.kind+")", set(&c.kind))
+	flags.StringVar(&c.kind, "kind", c.kind, "`kind` of text: snippet, deployment or budget (default "+c.kind+")")
 	durationFlag(flags, &c.grace, "grace", "`time` of terminationGracePeriodSeconds, in whole seconds")
 	durationFlag(flags, &c.preStop, "prestop", "`time` that a preStop hook sleeps before SIGTERM, in whole seconds; 0: no hook")
 	flags.BoolVar(&c.exec, "exec", false, "let preStop run the image's sleep, for Kubernetes before 1.30")
 	flags.BoolVar(&c.untilDrain, "ready-until-drain", false, "readiness passes until the drain after a signal, for Services all of whose pods may be deleted at once")
-	flags.Func("port", fmt.Sprintf("`number` of the port that is served (default %d)", c.port), portFlag(&c.port))
-	flags.Func("health", "`way` the probes ask: grpc (health service) or http (/readyz, /livez) (default "+c.health+")", set(&c.health))
-	flags.Func("health-port", fmt.Sprintf("`number` of the port that the probes ask (default: that of -port with grpc, %d with http)", defaultHealthPort), portFlag(&c.healthPort))
-	flags.Func("name", "`name` of container, Deployment and Service (default "+c.name+")", set(&c.name))
-	flags.Func("image", "`name` of the container's image, for -kind deployment (default "+c.image+")", set(&c.image))
+	numberFlag(flags, &c.port, "port", "port", maxPort, fmt.Sprintf("`number` of the port that is served (default %d)", c.port))
+	flags.StringVar(&c.health, "health", c.health, "`way` the probes ask: grpc (health service) or http (/readyz, /livez) (default "+c.health+")")
+	numberFlag(flags, &c.healthPort, "health-port", "port", maxPort, fmt.Sprintf("`number` of the port that the probes ask (default: that of -port with grpc, %d with http)", defaultHealthPort))
+	flags.StringVar(&c.name, "name", c.name, "`name` of container, Deployment and Service (default "+c.name+")")
+	flags.StringVar(&c.image, "image", c.image, "`name` of the container's image, for -kind deployment (default "+c.image+")")
 	flags.BoolVar(&c.headless, "headless", false, "a headless Service, and a rollout slow enough for clients that ask DNS, for -kind deployment")
-	flags.Func("replicas", fmt.Sprintf("`number` of pods, for -kind deployment (default %d)", c.replicas), countFlag(&c.replicas))
+	numberFlag(flags, &c.replicas, "replicas", "number", math.MaxInt32, fmt.Sprintf("`number` of pods, for -kind deployment (default %d)", c.replicas))
 	durationFlag(flags, &c.startup, "startup", "`time` that a start may take until every server accepts work, in whole seconds")
 	return func(_ context.Context, sh shell, _ []string) (int, error) {
 		given := make(map[string]bool)
@@ -101,39 +103,25 @@ func bindPodspec(flags *flag.FlagSet) func(context.Context, shell, []string) (in
 		if err := c.check(given); err != nil {
 			return 0, usageError{err}
 		}
-		_, err := io.WriteString(sh.stdout, c.text())
+		text, err := c.text()
+		if err != nil {
+			return 0, err
+		}
+		_, err = io.WriteString(sh.stdout, text)
 		return 0, err
 	}
 }
 
-// set is for a flag whose text is checked later.
-func set(to *string) func(string) error {
-	return func(text string) error {
-		*to = text
-		return nil
-	}
-}
-
-func portFlag(to *int) func(string) error {
-	return func(text string) error {
+// numberFlag reads a number from 1 to most.
+func numberFlag(flags *flag.FlagSet, to *int, name, what string, most int, usage string) {
+	flags.Func(name, usage, func(text string) error {
 		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > 65535 {
-			return errors.New("it must be a port, 1 to 65535")
+		if err != nil || n < 1 || n > most {
+			return fmt.Errorf("it must be a %s, 1 to %d", what, most)
 		}
 		*to = n
 		return nil
-	}
-}
-
-func countFlag(to *int) func(string) error {
-	return func(text string) error {
-		n, err := strconv.ParseInt(text, 10, 32) // Kubernetes has no more
-		if err != nil || n < 1 {
-			return fmt.Errorf("it must be a number, 1 to %d", math.MaxInt32)
-		}
-		*to = int(n)
-		return nil
-	}
+	})
 }
 
 // check returns what is wrong with the flags, and sets what follows from them.
@@ -185,29 +173,17 @@ func (c *podspecConfig) check(given map[string]bool) error {
 }
 
 // text is what the command prints.
-func (c *podspecConfig) text() string {
-	explained := kubernetes.Explain(c.budget, c.grace, c.preStop)
+func (c *podspecConfig) text() (string, error) {
+	text := kubernetes.Explain(c.budget, c.grace, c.preStop)
 	if c.kind == kindBudget {
-		return explained
+		return text, nil
 	}
-	var b strings.Builder
-	b.WriteString(comment(fmt.Sprintf("Written by: %s\n\nThe same budget in the program:\n\n    %s\n\n%s%s", c.command(), c.goLine(), c.policy(), explained)))
+	text = comment(fmt.Sprintf("Written by: %s\n\nThe same budget in the program:\n\n    %s\n\n%s%s", c.command(), c.goLine(), c.policy(), text))
 	if c.kind == kindSnippet {
-		b.WriteString("#\n# Goes into spec.template.spec of a Deployment.\n")
-		c.podSpec().write(&b, "")
-		return b.String()
+		text += "#\n# Goes into spec.template.spec of a Deployment.\n"
 	}
-	documents := []mapping{c.deployment(), c.service()}
-	if c.replicas > 1 {
-		documents = append(documents, c.disruption())
-	}
-	for i, document := range documents {
-		if i > 0 {
-			b.WriteString("---\n")
-		}
-		document.write(&b, "")
-	}
-	return b.String()
+	manifest, err := c.manifest()
+	return text + manifest, err
 }
 
 // command is the command line that prints the same.

@@ -2,122 +2,167 @@ package main
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
 	"strconv"
+	"strings"
+	"text/template"
 	"time"
 )
 
-// What the names and numbers in a manifest are.
 const (
-	portName       = "main"
-	healthPortName = "health"
-	label          = "app.kubernetes.io/name"
-
 	minReady = 5  // seconds, until every proxy knows a new endpoint
 	askAgain = 30 // seconds, until a client with grpc's DNS resolver may ask again
 )
 
-// podSpec is the spec of a pod, as far as its end is concerned.
-func (c *podspecConfig) podSpec() mapping {
-	ports := []mapping{{{key: "name", value: portName}, {key: "containerPort", value: c.port}}}
-	if c.healthPort != c.port {
-		ports = append(ports, mapping{{key: "name", value: healthPortName}, {key: "containerPort", value: c.healthPort}})
+// podTemplate is the spec of a pod, as far as its end is concerned.
+const podTemplate = `terminationGracePeriodSeconds: {{.grace}}
+containers:
+  - name: {{.name}}
+{{- if .image}}
+    # Its ENTRYPOINT is in exec form: a shell as process 1 keeps SIGTERM to itself.
+    image: {{.image}}
+{{- end}}
+    ports:
+      - name: main
+        containerPort: {{.port}}
+{{- if ne .healthPort .port}}
+      - name: health
+        containerPort: {{.healthPort}}
+{{- end}}
+{{- if .preStop}}
+    lifecycle:
+      preStop:
+{{- if .exec}}
+        # Runs the sleep of the image, which distroless and scratch images have not.
+        # From Kubernetes 1.30 on: sleep: {seconds: {{.preStop}}}
+        exec:
+          command: ["sleep", "{{.preStop}}"]
+{{- else}}
+        # Kubernetes 1.30 or later. For older ones: lastcall podspec -exec
+        sleep:
+          seconds: {{.preStop}}
+{{- end}}
+{{- end}}
+    # A start may take {{.startup}}. Until this one has passed, kubelet asks neither of the others.
+    startupProbe:
+{{nest 6 (probe "/readyz" 1 1 .starts)}}{{nest 4 (comment .readinessNote)}}    readinessProbe:
+{{nest 6 (probe "/readyz" 1 1 .failures)}}    # kubelet does not ask it any more once the pod is being deleted.
+    livenessProbe:
+{{nest 6 (probe "/livez" 10 5 3)}}`
+
+// deploymentTemplate is a Deployment that replaces its pods one by one, the new one first, the
+// Service in front of it and, with two replicas or more, what keeps node drains and the like
+// from taking more than one pod at a time.
+const deploymentTemplate = `apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {{.name}}
+  labels:
+    app.kubernetes.io/name: {{.name}}
+spec:
+{{nest 2 (comment .replicasNote)}}  replicas: {{.replicas}}
+{{nest 2 (comment .minReadyNote)}}  minReadySeconds: {{.minReady}}
+  strategy:
+    type: RollingUpdate
+    rollingUpdate:
+      maxUnavailable: 0
+      maxSurge: 1
+  selector:
+    matchLabels:
+      app.kubernetes.io/name: {{.name}}
+  template:
+    metadata:
+      labels:
+        app.kubernetes.io/name: {{.name}}
+    spec:
+{{nest 6 .pod}}---
+apiVersion: v1
+kind: Service
+metadata:
+  name: {{.name}}
+  labels:
+    app.kubernetes.io/name: {{.name}}
+spec:
+{{- if .headless}}
+  clusterIP: None
+{{- end}}
+  selector:
+    app.kubernetes.io/name: {{.name}}
+  ports:
+    - name: main
+      port: {{.port}}
+      targetPort: main
+{{if gt .replicas 1 -}}
+---
+# A node is drained one pod at a time, the next when there is a new one that is ready.
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata:
+  name: {{.name}}
+  labels:
+    app.kubernetes.io/name: {{.name}}
+spec:
+  maxUnavailable: 1
+  selector:
+    matchLabels:
+      app.kubernetes.io/name: {{.name}}
+{{end}}`
+
+// manifest returns the YAML of a pod's spec or of a Deployment.
+func (c *podspecConfig) manifest() (string, error) {
+	failures, readinessNote := c.readiness()
+	minReady, minReadyNote := c.minReadySeconds()
+	data := map[string]any{
+		"grace": wholeSeconds(c.grace), "preStop": wholeSeconds(c.preStop), "exec": c.exec, "headless": c.headless, "replicas": c.replicas,
+		"name": scalar(c.name), "image": "", "port": c.port, "healthPort": c.healthPort, "startup": c.startup, "starts": wholeSeconds(c.startup),
+		"failures": failures, "readinessNote": readinessNote, "minReady": minReady, "minReadyNote": minReadyNote, "replicasNote": c.replicasNote(),
 	}
-	container := mapping{{key: "name", value: c.name}}
-	if c.kind == kindDeployment {
-		container = append(container, field{key: "image", value: c.image, note: "Its ENTRYPOINT is in exec form: a shell as process 1 keeps SIGTERM to itself."})
+	if c.kind == kindSnippet {
+		return c.fill(podTemplate, data)
 	}
-	container = append(container, field{key: "ports", value: ports})
-	if c.preStop > 0 {
-		container = append(container, field{key: "lifecycle", value: mapping{{key: "preStop", value: c.sleep()}}})
+	data["image"] = scalar(c.image)
+	var err error
+	if data["pod"], err = c.fill(podTemplate, data); err != nil {
+		return "", err
 	}
-	container = append(container,
-		field{key: "startupProbe", value: c.probe("/readyz", schedule{period: 1, timeout: 1, failures: wholeSeconds(c.startup)}),
-			note: fmt.Sprintf("A start may take %v. Until this one has passed, kubelet asks neither of the others.", c.startup)},
-		field{key: "readinessProbe", value: c.probe("/readyz", c.readiness()), note: c.readinessNote()},
-		field{key: "livenessProbe", value: c.probe("/livez", schedule{period: 10, timeout: 5, failures: 3}), note: "kubelet does not ask it any more once the pod is being deleted."})
-	return mapping{
-		{key: "terminationGracePeriodSeconds", value: wholeSeconds(c.grace)},
-		{key: "containers", value: []mapping{container}},
-	}
+	return c.fill(deploymentTemplate, data)
 }
 
-// sleep is the preStop hook.
-func (c *podspecConfig) sleep() mapping {
-	seconds := wholeSeconds(c.preStop)
-	if c.exec {
-		return mapping{{
-			key: "exec", value: mapping{{key: "command", value: []string{"sleep", strconv.FormatInt(seconds, 10)}}},
-			note: "Runs the sleep of the image, which distroless and scratch images have not.\nFrom Kubernetes 1.30 on: sleep: {seconds: " + strconv.FormatInt(seconds, 10) + "}",
-		}}
+func (c *podspecConfig) fill(text string, data map[string]any) (string, error) {
+	t, err := template.New("").Option("missingkey=error").Funcs(template.FuncMap{"comment": comment, "nest": nest, "probe": c.probe}).Parse(text)
+	if err != nil {
+		return "", err
 	}
-	return mapping{{
-		key: "sleep", value: mapping{{key: "seconds", value: seconds}},
-		note: "Kubernetes 1.30 or later. For older ones: lastcall podspec -exec",
-	}}
+	var b strings.Builder
+	err = t.Execute(&b, data)
+	return b.String(), err
 }
 
-// schedule says when a probe asks.
-type schedule struct{ period, timeout, failures int64 } // seconds, seconds, in a row
-
-// readiness is the schedule of the readiness probe. A pod that begins to leave by
-// itself, and is not deleted, leaves the endpoints through this probe alone: within
-// period times failures, which leaves 2 s of the settle for the proxies to follow,
-// if the settle is that long.
-func (c *podspecConfig) readiness() schedule {
-	s := schedule{period: 1, timeout: 1, failures: 3}
-	if settle := wholeSeconds(c.budget.Settle); settle > 0 {
-		s.failures = min(max(settle-2, 1), 3)
-	}
-	return s
-}
-
-func (c *podspecConfig) readinessNote() string {
-	if c.budget.Settle == 0 {
-		return "There is no settle: a process that ends by itself, without preStop, leaves\nits clients no time. A shorter preStop leaves one."
-	}
-	r := c.readiness()
-	return fmt.Sprintf("Deletion takes the pod out of the endpoints by itself. If the process ends by\nitself, this does: within %v of the %v that it settles.", time.Duration(r.period*r.failures)*time.Second, c.budget.Settle)
-}
-
-// probe is a readiness or liveness probe.
-func (c *podspecConfig) probe(path string, s schedule) mapping {
-	ask := field{key: "grpc", value: mapping{{key: "port", value: c.healthPort}}} // a number: names are for httpGet only
+// probe asks every period seconds, for at most timeout seconds, and fails after so many
+// failures in a row.
+func (c *podspecConfig) probe(path string, period, timeout, failures int64) string {
+	ask := fmt.Sprintf("grpc:\n  port: %d", c.healthPort) // a number: names are for httpGet only
 	if c.health == healthHTTP {
-		name := healthPortName
+		name := "health"
 		if c.healthPort == c.port {
-			name = portName
+			name = "main"
 		}
-		ask = field{key: "httpGet", value: mapping{{key: "path", value: path}, {key: "port", value: name}}}
+		ask = fmt.Sprintf("httpGet:\n  path: %s\n  port: %s", path, name)
 	}
-	return mapping{ask,
-		{key: "periodSeconds", value: s.period},
-		{key: "timeoutSeconds", value: s.timeout},
-		{key: "failureThreshold", value: s.failures},
-	}
+	return fmt.Sprintf("%s\nperiodSeconds: %d\ntimeoutSeconds: %d\nfailureThreshold: %d\n", ask, period, timeout, failures)
 }
 
-// deployment is a Deployment that replaces its pods one by one, the new one first.
-func (c *podspecConfig) deployment() mapping {
-	labels := mapping{{key: label, value: c.name}}
-	seconds, why := c.minReadySeconds()
-	return mapping{
-		{key: "apiVersion", value: "apps/v1"},
-		{key: "kind", value: "Deployment"},
-		{key: "metadata", value: mapping{{key: "name", value: c.name}, {key: "labels", value: labels}}},
-		{key: "spec", value: mapping{
-			{key: "replicas", value: c.replicas, note: c.replicasNote()},
-			{key: "minReadySeconds", value: seconds, note: why},
-			{key: "strategy", value: mapping{
-				{key: "type", value: "RollingUpdate"},
-				{key: "rollingUpdate", value: mapping{{key: "maxUnavailable", value: 0}, {key: "maxSurge", value: 1}}},
-			}},
-			{key: "selector", value: mapping{{key: "matchLabels", value: labels}}},
-			{key: "template", value: mapping{
-				{key: "metadata", value: mapping{{key: "labels", value: labels}}},
-				{key: "spec", value: c.podSpec()},
-			}},
-		}},
+// readiness returns after how many failures in a row the readiness probe, which asks every
+// second, has failed, and a note. A pod that begins to leave by itself, and is not deleted,
+// leaves the endpoints through this probe alone: this leaves 2 s of the settle for the
+// proxies to follow, if the settle is that long.
+func (c *podspecConfig) readiness() (failures int64, note string) {
+	if c.budget.Settle == 0 {
+		return 3, "There is no settle: a process that ends by itself, without preStop, leaves\nits clients no time. A shorter preStop leaves one."
 	}
+	failures = min(max(wholeSeconds(c.budget.Settle)-2, 1), 3)
+	return failures, fmt.Sprintf("Deletion takes the pod out of the endpoints by itself. If the process ends by\nitself, this does: within %v of the %v that it settles.", time.Duration(failures)*time.Second, c.budget.Settle)
 }
 
 // minReadySeconds is how long a new pod must have been ready before the next old one goes, and
@@ -153,37 +198,35 @@ func (c *podspecConfig) replicasNote() string {
 	}
 }
 
-// disruption keeps node drains and the like from taking more than one pod at a time.
-func (c *podspecConfig) disruption() mapping {
-	labels := mapping{{key: label, value: c.name}}
-	return mapping{
-		{key: "apiVersion", value: "policy/v1", note: "A node is drained one pod at a time, the next when there is a new one that is ready."},
-		{key: "kind", value: "PodDisruptionBudget"},
-		{key: "metadata", value: mapping{{key: "name", value: c.name}, {key: "labels", value: labels}}},
-		{key: "spec", value: mapping{
-			{key: "maxUnavailable", value: 1},
-			{key: "selector", value: mapping{{key: "matchLabels", value: labels}}},
-		}},
-	}
-}
-
-// service is the Service in front of the Deployment.
-func (c *podspecConfig) service() mapping {
-	spec := mapping{}
-	if c.headless {
-		spec = append(spec, field{key: "clusterIP", value: "None"})
-	}
-	spec = append(spec,
-		field{key: "selector", value: mapping{{key: label, value: c.name}}},
-		field{key: "ports", value: []mapping{{
-			{key: "name", value: portName}, {key: "port", value: c.port}, {key: "targetPort", value: portName},
-		}}})
-	return mapping{
-		{key: "apiVersion", value: "v1"},
-		{key: "kind", value: "Service"},
-		{key: "metadata", value: mapping{{key: "name", value: c.name}, {key: "labels", value: mapping{{key: label, value: c.name}}}}},
-		{key: "spec", value: spec},
-	}
-}
-
 func wholeSeconds(d time.Duration) int64 { return int64(d / time.Second) }
+
+// scalar quotes a string that YAML would take for something else.
+func scalar(s string) string {
+	plain := regexp.MustCompile(`^[a-zA-Z/]([-a-zA-Z0-9._/:@]*[a-zA-Z0-9])?$`).MatchString(s)
+	other := slices.Contains([]string{"y", "n", "yes", "no", "on", "off", "true", "false", "null"}, strings.ToLower(s))
+	if plain && !other {
+		return s
+	}
+	return strconv.Quote(s)
+}
+
+// comment makes a YAML comment of a text, if there is one.
+func comment(text string) string {
+	if text == "" {
+		return ""
+	}
+	var b strings.Builder
+	for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
+		b.WriteString(strings.TrimRight("# "+line, " ") + "\n")
+	}
+	return b.String()
+}
+
+// nest puts columns spaces before each line.
+func nest(columns int, text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		b.WriteString(strings.Repeat(" ", columns) + line)
+	}
+	return b.String()
+}

@@ -64,6 +64,8 @@ spec.ports.0.port int
 spec.ports.0.targetPort string
 `
 
+const label = "app.kubernetes.io/name"
+
 // manifest is what podspec has printed: each document flattened, path to value.
 // A pod's spec has the paths that it has in a Deployment.
 type manifest []map[string]any

@@ -40,14 +40,14 @@ func (r *replica) addr() string { return r.lis.Addr().String() }
 // adapted returns the replica's server for a controller, which serves it.
 func (r *replica) adapted(s *service) *grpcadapter.Server {
 	g := grpcadapter.New(r.lis)
-	g.NewServer(r.options()...).RegisterService(serviceDesc(), s)
+	g.NewServer(r.options()...).RegisterService(s.desc(), s)
 	return g
 }
 
 // serve serves without a controller, until stop is called.
 func (r *replica) serve(s *service) (stop func()) {
 	srv := grpc.NewServer(r.options()...)
-	srv.RegisterService(serviceDesc(), s)
+	srv.RegisterService(s.desc(), s)
 	h := health.NewServer()
 	h.SetServingStatus(serviceName, healthpb.HealthCheckResponse_SERVING)
 	healthpb.RegisterHealthServer(srv, h)

@@ -27,13 +27,13 @@ type result struct {
 // print writes the result, and the shutdown as one of drawings unless that is "".
 func (r *result) print(w io.Writer, as string) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\nReport of the controller\n%s%s", indent(r.report.String()), indent(indent(r.timing())))
+	fmt.Fprintf(&b, "\nReport of the controller\n%s%s", nest(2, r.report.String()), nest(4, r.timing()))
 	fmt.Fprintf(&b, "    worker    %d jobs done\n", r.jobs)
-	fmt.Fprintf(&b, "\nRPCs as the clients saw them\n%s", indent(tally(r.rpcs, r.report.Triggered)))
+	fmt.Fprintf(&b, "\nRPCs as the clients saw them\n%s", nest(2, tally(r.rpcs, r.report.Triggered)))
 	if r.silence != nil {
-		fmt.Fprintf(&b, "\nSilent peers\n%s", indent(r.silence.text(r.report)))
+		fmt.Fprintf(&b, "\nSilent peers\n%s", nest(2, r.silence.text(r.report)))
 	}
-	fmt.Fprintf(&b, "\nPath taken\n%s", indent(r.path()))
+	fmt.Fprintf(&b, "\nPath taken\n%s", nest(2, r.path()))
 	if as != "" {
 		drawn, err := drawReport(r.report, as, viz.Mermaid)
 		if err != nil {
@@ -43,10 +43,6 @@ func (r *result) print(w io.Writer, as string) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-func indent(text string) string {
-	return "  " + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n  ") + "\n"
 }
 
 // deadline returns the deadline as it was in the end: a force moves it.
@@ -80,11 +76,12 @@ func (r *result) timing() string {
 // path draws the table of transitions, and marks what was taken.
 func (r *result) path() string {
 	taken := make(map[fsm.State]report.Step) // by the state that was left
-	for i, s := range transitionSteps(r.report) {
+	isTransition := func(s report.Step) bool { return s.Kind == report.KindTransition }
+	for i, s := range some(r.report.Steps, isTransition) {
 		taken[r.report.Path[i]] = s
 	}
 	var b strings.Builder
-	for _, state := range states() {
+	for _, state := range slices.Sorted(transitions.Shutdown().States()) { // the terminal one last
 		mark := ' '
 		if slices.Contains(r.report.Path, state) {
 			mark = '*'
@@ -102,22 +99,4 @@ func (r *result) path() string {
 		}
 	}
 	return b.String()
-}
-
-// states returns the states of the table, the terminal one last.
-func states() []fsm.State {
-	return slices.SortedStableFunc(transitions.Shutdown().States(), func(x, y fsm.State) int {
-		switch {
-		case x.Terminal() == y.Terminal():
-			return 0
-		case x.Terminal():
-			return 1
-		default:
-			return -1
-		}
-	})
-}
-
-func transitionSteps(r report.Report) []report.Step {
-	return slices.DeleteFunc(slices.Clone(r.Steps), func(s report.Step) bool { return s.Kind != report.KindTransition })
 }

@@ -33,13 +33,9 @@ func scenarios() []scenario {
 	}
 }
 
-func scenarioNames() []string {
-	var names []string
-	for _, s := range scenarios() {
-		names = append(names, s.name)
-	}
-	return names
-}
+func (s scenario) called() string { return s.name }
+
+func scenarioNames() []string { return names(scenarios(), scenario.called) }
 
 // drainTime is how long the drain may take until the timer fires, if settle takes
 // all of its time.

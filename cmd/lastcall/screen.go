@@ -100,30 +100,18 @@ func (s *screen) step(step report.Step) {
 
 // meaning says what a phase does.
 func meaning(p lastcall.Phase) string {
-	switch p {
-	case lastcall.PhaseServe:
-		return "ready"
-	case lastcall.PhaseAnnounce:
-		return "health NOT_SERVING, no new jobs"
-	case lastcall.PhaseSettle:
-		return "still serving, clients move to b"
-	case lastcall.PhaseDrain:
-		return "new connections refused, RPCs finish"
-	case lastcall.PhaseCancel:
-		return "what still runs gets Unavailable, its context ends"
-	case lastcall.PhaseStop:
-		return "Stop closes what is still open"
-	case lastcall.PhaseCut:
-		return "connections that survived Stop are closed"
-	case lastcall.PhaseWait:
-		return "for what was told to end"
-	case lastcall.PhaseClose:
-		return "dependencies, last opened first"
-	case lastcall.PhaseFlush:
-		return "logs, traces, metrics"
-	default:
-		return ""
-	}
+	return map[lastcall.Phase]string{
+		lastcall.PhaseServe:    "ready",
+		lastcall.PhaseAnnounce: "health NOT_SERVING, no new jobs",
+		lastcall.PhaseSettle:   "still serving, clients move to b",
+		lastcall.PhaseDrain:    "new connections refused, RPCs finish",
+		lastcall.PhaseCancel:   "what still runs gets Unavailable, its context ends",
+		lastcall.PhaseStop:     "Stop closes what is still open",
+		lastcall.PhaseCut:      "connections that survived Stop are closed",
+		lastcall.PhaseWait:     "for what was told to end",
+		lastcall.PhaseClose:    "dependencies, last opened first",
+		lastcall.PhaseFlush:    "logs, traces, metrics",
+	}[p]
 }
 
 // tick shows the RPCs in flight while nothing else happens.

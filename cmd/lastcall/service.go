@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"google.golang.org/grpc"
@@ -38,22 +37,18 @@ type service struct {
 	release <-chan struct{} // closed when the demo is over
 }
 
-func serviceDesc() *grpc.ServiceDesc {
+func (s *service) desc() *grpc.ServiceDesc {
 	return &grpc.ServiceDesc{
 		ServiceName: serviceName,
 		HandlerType: (*any)(nil),
 		Methods: []grpc.MethodDesc{
-			unary(methodCall, (*service).work),
-			unary(methodSlow, (*service).work),
-			unary(methodStuck, (*service).stuck),
+			s.unary(methodCall, s.work),
+			s.unary(methodSlow, s.work),
+			s.unary(methodStuck, s.stuck),
 		},
 		Streams: []grpc.StreamDesc{
-			stream(methodWatch, func(s *service, st grpc.ServerStream) error {
-				return s.watch(st, lastcall.Draining(st.Context()))
-			}),
-			stream(methodEndless, func(s *service, st grpc.ServerStream) error {
-				return s.watch(st, nil)
-			}),
+			stream(methodWatch, func(st grpc.ServerStream) error { return s.watch(st, lastcall.Draining(st.Context())) }),
+			stream(methodEndless, func(st grpc.ServerStream) error { return s.watch(st, nil) }),
 		},
 	}
 }
@@ -119,18 +114,14 @@ func (s *service) watch(st grpc.ServerStream, draining <-chan struct{}) error {
 
 // unary describes a method that takes a duration and answers with the name of the
 // replica, as generated code would.
-func unary(name string, handle func(*service, context.Context, time.Duration) error) grpc.MethodDesc {
+func (s *service) unary(name string, handle func(context.Context, time.Duration) error) grpc.MethodDesc {
 	return grpc.MethodDesc{MethodName: name, Handler: func(srv any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
-		s, ok := srv.(*service)
-		if !ok {
-			return nil, errors.New("the service is of another type")
-		}
 		in := new(durationpb.Duration)
 		if err := decode(in); err != nil {
 			return nil, err
 		}
 		handler := func(ctx context.Context, _ any) (any, error) {
-			if err := handle(s, ctx, in.AsDuration()); err != nil {
+			if err := handle(ctx, in.AsDuration()); err != nil {
 				return nil, err
 			}
 			return wrapperspb.String(s.replica), nil
@@ -143,12 +134,6 @@ func unary(name string, handle func(*service, context.Context, time.Duration) er
 }
 
 // stream describes a method with messages in both directions.
-func stream(name string, handle func(*service, grpc.ServerStream) error) grpc.StreamDesc {
-	return grpc.StreamDesc{StreamName: name, ServerStreams: true, ClientStreams: true, Handler: func(srv any, st grpc.ServerStream) error {
-		s, ok := srv.(*service)
-		if !ok {
-			return errors.New("the service is of another type")
-		}
-		return handle(s, st)
-	}}
+func stream(name string, handle func(grpc.ServerStream) error) grpc.StreamDesc {
+	return grpc.StreamDesc{StreamName: name, ServerStreams: true, ClientStreams: true, Handler: func(_ any, st grpc.ServerStream) error { return handle(st) }}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"syscall"
 	"time"
 
@@ -162,11 +161,15 @@ func (s *stage) interrupt() {
 func (s *stage) begun(methods ...string) error {
 	ctx, cancel := context.WithTimeoutCause(s.triggered, connectTime, fmt.Errorf("replica a has not begun each of %q within %v", methods, connectTime))
 	defer cancel()
-	return s.ledger.await(ctx, func() bool {
-		return !slices.ContainsFunc(methods, func(method string) bool {
-			return method != "" && !s.ledger.has(place{replicaA, method})
-		})
-	})
+	for _, method := range methods {
+		if method == "" {
+			continue
+		}
+		if err := s.ledger.await(ctx, place{replicaA, method}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // signal sends the process a real signal, and blocks until it has had its effect.

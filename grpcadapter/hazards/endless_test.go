@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 
+	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/grpcadapter"
 )
 
@@ -475,6 +476,31 @@ func TestHazard16_Pipelined(t *testing.T) {
 	}
 }
 
+// An endless stream that comes when phase drain has begun, to a server whose GracefulStop has
+// not, ends at once: the server that it stands After may wait for such a stream.
+func TestHazard16_BeforeGracefulStop(t *testing.T) {
+	inVirtualTime(t, "lastcall", func(t *testing.T, _ <-chan struct{}) {
+		n := memory()
+		g := grpcadapter.New(n, grpcadapter.WithEndlessStreams(duplexMethod))
+		services(echo(0)).register(g.NewServer())
+		client := n.client(t)
+		r := shutdownOf(t, func() {
+			time.Sleep(time.Second)
+			began := time.Now()
+			_, w := openEcho(t, client)
+			wantLeaving(t, "the stream", w.result())
+			if took := time.Since(began); took != 0 {
+				t.Errorf("it has ended after %v", took)
+			}
+			if err := call(client)(); err != nil {
+				t.Errorf("another RPC: %v", err)
+			}
+		}, controller.WithServer("front", lingering(rpcTime), controller.ServedElsewhere(serving())), controller.WithServer("grpc", g, controller.After("front")))
+		wantEnd(t, r, report.OutcomeDrained, rpcTime)
+		wantWork(t, r, work(duplexMethod, lastcall.Work{Arrived: 1, Completed: 1}))
+	})
+}
+
 // Row 16 with WithSpread: the endings are spread evenly, over half of the time to the
 // timer at most, in the order in which the streams began.
 func TestHazard16_Spread(t *testing.T) {
@@ -527,6 +553,32 @@ func TestHazard16_Spread(t *testing.T) {
 			wantLeaving(t, "a health Watch", w.result())
 		}
 		wantNoServer(t, r)
+	})
+}
+
+// Endless streams of a server that stands After others end as the drain begins, and not when its
+// turn has come: what it waits for may have such a stream open.
+func TestHazard16_After(t *testing.T) {
+	inVirtualTime(t, "lastcall", func(t *testing.T, _ <-chan struct{}) {
+		n := memory()
+		g := grpcadapter.New(n.Listener)
+		services(nil).register(g.NewServer(n.options...))
+		ended := make(chan struct{})
+		ctl := controllerOf(t, usual(), controller.WithServer("grpc", g, controller.After("gateway")),
+			controller.WithWorker("gateway", func(context.Context, context.Context) error { <-ended; return nil }))
+		var r report.Report
+		run := start(func() error { r = ctl.Run(context.Background()); return nil })
+		<-ctl.Serving()
+		open := openReflection(t, n.client(t)).pending
+		synctest.Wait()
+		go func() {
+			<-open.done
+			close(ended)
+		}()
+		ctl.Shutdown(nil)
+		_ = run.result()
+		wantEnd(t, r, report.OutcomeDrained, 0)
+		wantLeaving(t, "a reflection stream", open.result())
 	})
 }
 

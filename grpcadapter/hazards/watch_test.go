@@ -90,6 +90,31 @@ func TestHazard32_LastMessageOfWatch(t *testing.T) {
 	}
 }
 
+// Also in a shutdown that is forced before its drain a Watch is told before it is cancelled.
+func TestHazard32_LastMessageOfWatchInAForcedEnd(t *testing.T) {
+	const watchers = 10
+	inVirtualTime(t, "lastcall", func(t *testing.T, _ <-chan struct{}) {
+		n := memory()
+		l := begin(t, n, setup{})
+		all := watchAll(t, n, watchers)
+		l.Force()
+		r := l.shutdown(t)
+		lost := 0
+		for _, w := range all {
+			err, told := w.end()
+			if !isLeaving(err) {
+				t.Errorf("a Watch ended with %v", err)
+			}
+			if !told {
+				lost++
+			}
+		}
+		if lost > 0 || !r.Forced {
+			t.Errorf("NOT_SERVING was lost in %d of %d\n%v", lost, watchers, r)
+		}
+	})
+}
+
 // watcher is a client of a Watch that is SERVING.
 type watcher struct {
 	conn   *grpc.ClientConn

@@ -80,7 +80,7 @@ func (l *Listener) takeBacklog() {
 		taken()
 		return
 	}
-	foreign.Within(l.calls.Run(callSyscallConn, taken), closeTime)
+	foreign.Within(l.calls.Run(CallSyscallConn, taken), closeTime)
 }
 
 // isNet reports whether the listener inside is one of package net.
@@ -130,7 +130,7 @@ func (l *Listener) blocks() bool {
 		return false
 	}
 	var blocks bool
-	asked := l.calls.Run(callSyscallConn, func() { blocks = sock.Blocks(s) })
+	asked := l.calls.Run(CallSyscallConn, func() { blocks = sock.Blocks(s) })
 	return foreign.Within(asked, closeTime) && blocks
 }
 
@@ -219,6 +219,9 @@ func (l *Listener) begin() {
 		return
 	}
 	close(l.accepting) // last: whoever waits for it may close the listener at once
+	if l.hooks.Accepting != nil {
+		l.hooks.Accepting()
+	}
 }
 
 // ask asks a listener that is not of package net for its place, once, and waits at most

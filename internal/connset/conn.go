@@ -13,8 +13,8 @@ import (
 
 // The names under which a report lists calls that have not returned.
 const (
-	callCloseConn   = "net.Conn.Close"
-	callSyscallConn = "net.Conn.SyscallConn"
+	CallCloseConn   = "net.Conn.Close"
+	CallSyscallConn = "net.Conn.SyscallConn"
 	callLinger      = "a peer that still sends"
 )
 
@@ -36,6 +36,8 @@ const (
 	heard     = 1 << iota // something was read
 	lingering             // see Linger
 	closing               // it is not open any more; set with the set's mutex held
+	cut                   // see WasCut; set with closing
+	reached               // see Reached
 	shaking               // it is in its handshake; changed with the set's mutex held
 )
 
@@ -121,7 +123,7 @@ func (c *Conn) Close() error {
 		defer c.ended()
 		return c.Conn.Close()
 	}
-	c.set.opts.Calls.Run(callCloseConn, c.close)
+	c.set.opts.Calls.Run(CallCloseConn, c.close)
 	return nil
 }
 
@@ -155,8 +157,8 @@ func (c *Conn) CloseHere() {
 // The time for which Linger lets a peer be silent before it closes the connection, and for
 // which it reads at most.
 const (
-	lingerTime = time.Second
-	maxLinger  = 5 * time.Second
+	LingerTime = time.Second
+	MaxLinger  = 5 * time.Second
 )
 
 // Linger is Finish for a connection over TCP whose peer may still be sending: a body that
@@ -173,10 +175,13 @@ func (c *Conn) Linger(tcp *net.TCPConn, hold, most time.Duration) {
 		return
 	}
 	c.set.opts.Calls.Run(callLinger, func() {
+		if secured, ok := c.Conn.(*tls.Conn); ok {
+			_ = secured.CloseWrite() // it fails if the peer has gone
+		}
 		if tcp.CloseWrite() == nil && !sock.Drop(tcp, hold, most) && c.claim() {
 			c.ended()
 			go func() {
-				sock.Drop(tcp, lingerTime, maxLinger)
+				sock.Drop(tcp, LingerTime, MaxLinger)
 				_ = tcp.Close() // nothing depends on it any more
 			}()
 			return
@@ -189,30 +194,63 @@ func (c *Conn) Linger(tcp *net.TCPConn, hold, most time.Duration) {
 // peer may go on sending. It does so for connections of package net only, at once.
 func (c *Conn) Unread() bool { return c.Direct() && sock.Discard(c.Conn) }
 
-// Cut is Finish for a connection in the middle of something, and counts it in
-// Counts.Cut. If it is being closed already, what is below it is closed as well: its
-// Close may be waiting for the peer.
+// Cut is CutOpen. If the connection is being closed already, what is below it is closed as
+// well: its Close may be waiting for the peer.
 func (c *Conn) Cut() bool {
+	first := c.CutOpen()
+	if !first {
+		c.cutBelow()
+	}
+	return first
+}
+
+// CutOpen is Finish for a connection in the middle of something, and counts it in Counts.Cut.
+func (c *Conn) CutOpen() bool {
 	s := c.set
 	s.mu.Lock()
 	first := s.leave(c)
 	if first {
+		c.state.Or(cut)
 		s.counts.Cut++
 	}
 	s.settle()
 	s.mu.Unlock()
 	if first {
 		c.finish()
-		return true
 	}
-	if below, ok := c.Conn.(interface{ NetConn() net.Conn }); ok {
-		s.opts.Calls.Run(callCloseConn, func() {
-			if inner := below.NetConn(); inner != nil {
-				sock.Finish(inner)
+	return first
+}
+
+// WasCut reports whether CutOpen has closed the connection.
+func (c *Conn) WasCut() bool { return c.state.Load()&cut != 0 }
+
+// Reached reports whether Cut has found a connection below, whose Close had not returned.
+func (c *Conn) Reached() bool { return c.state.Load()&reached != 0 }
+
+// maxDepth is how many connections one may be made of.
+const maxDepth = 10
+
+// cutBelow closes the lowest connection below one whose Close has not returned. It does not
+// block.
+func (c *Conn) cutBelow() {
+	if _, around := c.Conn.(interface{ NetConn() net.Conn }); !around || foreign.IsClosed(c.Done()) {
+		return
+	}
+	c.set.opts.Calls.Run(CallCloseConn, func() {
+		var below net.Conn
+		for at, depth := c.Conn, 0; depth < maxDepth; depth++ {
+			over, ok := at.(interface{ NetConn() net.Conn })
+			if !ok {
+				break
 			}
-		})
-	}
-	return false
+			at = over.NetConn()
+			below = at
+		}
+		if !foreign.IsNil(below) && !foreign.IsClosed(c.Done()) {
+			c.state.Or(reached)
+			c.set.end(below)
+		}
+	})
 }
 
 // Release takes the connection out of the Set without closing it, for one whose Close
@@ -243,22 +281,27 @@ func (c *Conn) close() {
 }
 
 // finish closes the connection inside in the middle of something, and does not block.
-func (c *Conn) finish() { c.set.opts.Calls.Run(callCloseConn, c.finishHere) }
+func (c *Conn) finish() { c.set.opts.Calls.Run(CallCloseConn, c.finishHere) }
 
 // finishHere is finish, and blocks. The end of TLS would wait for a peer that does not
-// read, so it is left out.
+// read, so it is left out, unless that is wanted.
 func (c *Conn) finishHere() {
 	defer c.ended()
 	inner := c.Conn
-	if secured, ok := inner.(*tls.Conn); ok {
+	if secured, ok := inner.(*tls.Conn); ok && !c.set.opts.Goodbye {
 		inner = secured.NetConn()
 	}
-	if c.Direct() {
-		sock.Discard(inner)
+	c.set.end(inner)
+}
+
+// end closes a connection so that its peer sees the end of the stream and not a reset.
+func (s *Set) end(c net.Conn) {
+	if sock.IsNet(c) {
+		sock.Discard(c)
 	} else {
-		c.set.discard(inner)
+		s.discard(c)
 	}
-	_ = inner.Close() // nothing depends on it any more
+	_ = c.Close() // nothing depends on it any more
 }
 
 // Direct reports whether the connection inside is one of package net.
@@ -276,7 +319,7 @@ func (s *Set) discard(c net.Conn) {
 	if !direct && !around {
 		return
 	}
-	dropped := s.opts.Calls.Run(callSyscallConn, func() { sock.Discard(c) })
+	dropped := s.opts.Calls.Run(CallSyscallConn, func() { sock.Discard(c) })
 	foreign.Within(dropped, discardTime)
 }
 

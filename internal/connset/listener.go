@@ -39,6 +39,7 @@ type Listener struct {
 	left   chan struct{} // closed when it is closed and none is inside
 	place  place         // zero: not known
 
+	failed  atomic.Bool // see Failed
 	waking  atomic.Bool // Close dials the listener to wake its Accept
 	dialing sync.Mutex  // guards woken; held while one dials, for closeTime at most
 	woken   []string    // the addresses that were dialled from
@@ -46,20 +47,20 @@ type Listener struct {
 
 // Hooks are functions that a Listener calls with connections.
 type Hooks struct {
+	// Accepting is called once Accepting is closed; it must return at once, and may be nil.
+	Accepting func()
 	// Accepted is called with every connection before Accept returns it; it may be nil. It
 	// may call methods of the connection. While one hangs, Accept does, until Close.
 	Accepted func(net.Conn)
 	// Admit is called after that, and returns what Accept returns: nil if it has dealt with
 	// the connection, so that Accept returns errRefused. It must return at once; it may be nil.
 	Admit func(net.Conn) net.Conn
-	// Late is called with a connection that comes when Close has returned, or with what Admit
-	// made of it, and has to close it.
-	Late func(net.Conn)
 }
 
 // NewListener returns a Listener around inner, which may be nil if Accept is never
 // called. Errors begin with the name of the owner. Calls into inner that have not
-// returned after Close are listed in calls.
+// returned after Close are listed in calls. A connection that comes when Close has returned
+// is closed, or what Admit made of it.
 func NewListener(inner net.Listener, owner string, calls *foreign.Calls, hooks Hooks) *Listener {
 	l := &Listener{
 		inner: inner, owner: owner, calls: calls, hooks: hooks,
@@ -90,6 +91,7 @@ var errRefused = errors.New("connset: a connection was refused")
 // asked for.
 func (l *Listener) Accept() (net.Conn, error) {
 	l.first.Do(l.begin)
+	l.failed.Store(false)
 	if !l.enter() {
 		return nil, net.ErrClosed
 	}
@@ -101,16 +103,19 @@ func (l *Listener) Accept() (net.Conn, error) {
 	case <-l.over:
 		return nil, net.ErrClosed
 	}
-	switch {
-	case a.err != nil && l.Closed():
-		return nil, net.ErrClosed
-	case a.err != nil:
-		return nil, a.err
-	case a.conn == nil:
-		return nil, fmt.Errorf("%s: Accept of the listener returned neither a connection nor an error", l.owner)
+	if a.err == nil && a.conn == nil {
+		a.err = fmt.Errorf("%s: Accept of the listener returned neither a connection nor an error", l.owner)
 	}
-	return a.conn, nil
+	if a.err != nil && l.Closed() {
+		return nil, net.ErrClosed
+	}
+	l.failed.Store(a.err != nil)
+	return a.conn, a.err
 }
+
+// Failed reports whether the last Accept has returned an error although Close was not
+// called: a server may close the listener for that.
+func (l *Listener) Failed() bool { return l.failed.Load() }
 
 // enter counts a call of the inner Accept, and reports whether it may be made.
 func (l *Listener) enter() bool {
@@ -154,9 +159,7 @@ func (l *Listener) accept(came chan<- accepted) {
 		select {
 		case came <- a:
 		case <-l.over:
-			if a.conn != nil {
-				l.hooks.Late(a.conn)
-			}
+			l.drop(a.conn)
 		}
 	}()
 	a.conn, a.err = l.inner.Accept()
@@ -164,11 +167,17 @@ func (l *Listener) accept(came chan<- accepted) {
 		return
 	}
 	if l.hasWoken(a.conn) {
-		c := a.conn
-		l.calls.Run(callCloseConn, func() { _ = c.Close() }) // nothing has seen it
+		l.drop(a.conn)
 		a.conn, a.err = nil, net.ErrClosed
 	} else if l.hooks.Accepted != nil {
 		l.hooks.Accepted(a.conn)
+	}
+}
+
+// drop closes a connection that no server has seen, if there is one.
+func (l *Listener) drop(c net.Conn) {
+	if c != nil {
+		l.calls.Run(CallCloseConn, func() { _ = c.Close() }) // nothing depends on its error
 	}
 }
 

@@ -20,7 +20,9 @@ package connset
 
 import (
 	"errors"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -42,12 +44,16 @@ type Options struct {
 	// Wrap returns what Accept returns for a connection; nil: the Conn itself. It must
 	// return at once, and must not call methods of the connection that may block.
 	Wrap func(*Conn) net.Conn
+	// Goodbye has Finish and Cut end TLS as Close does, which may wait for the peer, instead of
+	// closing what is below it.
+	Goodbye bool
 	// Closed is called with what Wrap returned when Close of the connection has returned,
 	// or when it was released; nil: nothing is.
 	Closed func(net.Conn)
 }
 
-// Set is a net.Listener that keeps the connections it has accepted. All methods may be
+// Set is a net.Listener that keeps the connections it has accepted, and others that it is
+// given. All methods may be
 // called concurrently.
 type Set struct {
 	*Listener
@@ -88,8 +94,7 @@ func New(inner net.Listener, opts Options) *Set {
 	}
 	s.Listener = NewListener(inner, opts.Owner, opts.Calls, Hooks{
 		Accepted: opts.Accepted,
-		Admit:    s.admit,
-		Late:     func(late net.Conn) { s.opts.Calls.Run(callCloseConn, func() { _ = late.Close() }) }, // nothing depends on its error
+		Admit:    s.Admit,
 	})
 	return s
 }
@@ -105,9 +110,9 @@ func (s *Set) Accept() (net.Conn, error) {
 	}
 }
 
-// admit takes in a connection and returns what Wrap does. If it is not wanted any more,
-// admit closes it and returns nil.
-func (s *Set) admit(inner net.Conn) net.Conn {
+// Admit takes in a connection, which need not come from the listener, and returns what Wrap
+// does. If it is not wanted any more, Admit closes it and returns nil.
+func (s *Set) Admit(inner net.Conn) net.Conn {
 	c := &Conn{Conn: inner, set: s, accepted: time.Since(s.made)}
 	c.outside = c
 	if s.opts.Wrap != nil {
@@ -118,7 +123,7 @@ func (s *Set) admit(inner net.Conn) net.Conn {
 	s.conns[c] = struct{}{}
 	if s.closed || s.refusing {
 		c.state.Or(closing)
-		s.opts.Calls.Run(callCloseConn, c.close) // starts a goroutine, and returns
+		s.opts.Calls.Run(CallCloseConn, c.close) // starts a goroutine, and returns
 		return nil
 	}
 	c.state.Or(shaking)
@@ -196,7 +201,7 @@ func (s *Set) FinishAll() <-chan struct{} {
 			c.finish()
 		}
 	}
-	return s.opts.Calls.RunAll(callCloseConn, direct)
+	return s.opts.Calls.RunAll(CallCloseConn, direct)
 }
 
 // Cut closes every connection that is open, all at once, and blocks until each of them,
@@ -246,11 +251,7 @@ func (s *Set) Len() int {
 func (s *Set) all() []*Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	conns := make([]*Conn, 0, len(s.conns))
-	for c := range s.conns {
-		conns = append(conns, c)
-	}
-	return conns
+	return slices.AppendSeq(make([]*Conn, 0, len(s.conns)), maps.Keys(s.conns))
 }
 
 // Counts returns the numbers of this instant.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -273,3 +274,30 @@ func TestSocketHangs(t *testing.T) {
 		close(block)
 	})
 }
+
+// Close is called whatever the other methods of a connection do.
+func TestFinish(t *testing.T) {
+	for name, below := range map[string]func() net.Conn{
+		"panics": func() net.Conn { panic("no") },
+		"exits":  func() net.Conn { runtime.Goexit(); return nil },
+		"hangs":  func() net.Conn { select {} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			near, far := net.Pipe()
+			set := connset.New(nil, connset.Options{Owner: "test", Calls: new(foreign.Calls)})
+			go set.Admit(wrapper{near, below}).(*connset.Conn).Finish()
+			if err := far.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			wantEnd(t, far)
+		})
+	}
+}
+
+// wrapper is around another connection.
+type wrapper struct {
+	net.Conn
+	below func() net.Conn
+}
+
+func (w wrapper) NetConn() net.Conn { return w.below() }

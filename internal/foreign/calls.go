@@ -20,6 +20,10 @@ import (
 // knows which of them have not returned. The zero value is ready; any number of
 // goroutines may use it.
 type Calls struct {
+	// Failed is called when a call has panicked, with the value, or has ended its goroutine,
+	// with nil, before that has returned. It must not block, and may be nil.
+	Failed func(name string, value any)
+
 	mu     sync.Mutex // never held during a call
 	calls  map[*running]struct{}
 	failed int
@@ -93,7 +97,9 @@ func (f *Calls) watch(c *running, call func()) {
 	pprof.SetGoroutineLabels(stacks.Of(context.Background(), c.name))
 	returned := false
 	defer func() {
-		_ = recover() // counted: whoever wants to know the value recovers it inside call
+		if v := recover(); !returned && f.Failed != nil { // those who do not ask have the number
+			f.Failed(c.name, v)
+		}
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		delete(f.calls, c)
@@ -164,18 +170,22 @@ func IsClosed(c <-chan struct{}) bool {
 }
 
 // Within waits for a channel to be closed, for d at most, and reports whether it is.
-func Within(done <-chan struct{}, d time.Duration) bool {
-	if IsClosed(done) {
+func Within(done <-chan struct{}, d time.Duration) bool { return Either(done, nil, d) }
+
+// Either waits for one of two channels to be closed, for d at most, and reports whether one is.
+func Either(a, b <-chan struct{}, d time.Duration) bool {
+	if IsClosed(a) || IsClosed(b) {
 		return true
 	}
 	limit := time.NewTimer(d)
 	defer limit.Stop()
 	select {
-	case <-done:
-		return true
+	case <-a:
+	case <-b:
 	case <-limit.C:
 		return false
 	}
+	return true
 }
 
 // any returns a call that is running, or nil.

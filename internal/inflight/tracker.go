@@ -8,6 +8,7 @@ package inflight
 import (
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,7 @@ type Tracker[T Record[T]] struct {
 	drained   atomic.Int64 // see DrainBegan, counted from made
 	announced atomic.Int64 // when stage Serving was over, counted from made
 	running   atomic.Int64 // how many run that the drain waits for; counted from Draining on
+	shutdown  atomic.Pointer[shutdown]
 	sealing   atomic.Bool
 	sealed    chan struct{}
 	changed   chan struct{}
@@ -231,13 +233,7 @@ func (t *Tracker[T]) Cancel() []T {
 	t.lock()
 	defer t.unlock()
 	t.enter(Refusing)
-	var all []T
-	for x := range t.all {
-		if !x.item().released {
-			all = append(all, x)
-		}
-	}
-	return all
+	return slices.DeleteFunc(slices.Collect(t.all), func(x T) bool { return x.item().released })
 }
 
 // Seal goes on to stage Sealed, from Draining on, as soon as nothing is in flight that
@@ -285,11 +281,7 @@ func (t *Tracker[T]) Poke() {
 func (t *Tracker[T]) InFlight() []T {
 	t.lock()
 	defer t.unlock()
-	var all []T
-	for x := range t.all {
-		all = append(all, x)
-	}
-	return all
+	return slices.Collect(t.all)
 }
 
 // LastArrival returns when work last came, as far as that was after the announcement;

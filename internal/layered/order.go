@@ -29,12 +29,12 @@ func (l *layout) order() {
 				best, fewest = cloneRanks(l.ranks), n
 			}
 			down := (sweep+start)%2 == 0
-			for i := range l.ranks {
-				r := i
-				if !down {
-					r = len(l.ranks) - 1 - i
-				}
-				l.byBarycenter(pos, r, down)
+			ranks := slices.All(l.ranks)
+			if !down {
+				ranks = slices.Backward(l.ranks)
+			}
+			for _, rank := range ranks {
+				l.byBarycenter(pos, rank, down)
 			}
 			l.swap(pos)
 		}
@@ -100,9 +100,9 @@ func (v *vertex) neighbours(up bool) []int {
 
 // byBarycenter sorts a layer by the mean place of the neighbours on one side. A vertex
 // without any keeps its place.
-func (l *layout) byBarycenter(pos []int, r int, up bool) {
+func (l *layout) byBarycenter(pos, rank []int, up bool) {
 	key := make(map[int]float64)
-	for i, v := range l.ranks[r] {
+	for i, v := range rank {
 		near := l.verts[v].neighbours(up)
 		key[v] = float64(i)
 		if len(near) > 0 {
@@ -113,8 +113,8 @@ func (l *layout) byBarycenter(pos []int, r int, up bool) {
 			key[v] = float64(sum) / float64(len(near))
 		}
 	}
-	slices.SortStableFunc(l.ranks[r], func(a, b int) int { return cmp.Compare(key[a], key[b]) })
-	for i, v := range l.ranks[r] {
+	slices.SortStableFunc(rank, func(a, b int) int { return cmp.Compare(key[a], key[b]) })
+	for i, v := range rank {
 		pos[v] = i
 	}
 }

@@ -20,12 +20,12 @@ func (l *layout) place() {
 		}
 	}
 	for round := range rounds {
-		for i := range l.ranks {
-			r := i
-			if round%2 == 1 {
-				r = len(l.ranks) - 1 - i
-			}
-			l.settle(l.ranks[r], round)
+		ranks := slices.All(l.ranks)
+		if round%2 == 1 {
+			ranks = slices.Backward(l.ranks)
+		}
+		for _, rank := range ranks {
+			l.settle(rank, round)
 		}
 	}
 	l.straighten()
@@ -180,22 +180,15 @@ func separate(want, weight, gap []float64) []float64 {
 
 // route sets every y, and the points of the edges.
 func (l *layout) route() {
-	from, to := make(map[[2]int]float64), make(map[[2]int]float64) // x by edge and end
-	for v := range l.Nodes {
-		l.ports(v, true, to)
-		l.ports(v, false, from)
-	}
-	xs := make([][]float64, len(l.Edges))
+	xs := make([][]float64, len(l.Edges)) // by edge and vertex
 	for e, chain := range l.chains {
-		for i, v := range chain {
-			x := l.verts[v].x
-			if i == 0 {
-				x = from[[2]int{v, e}]
-			} else if i == len(chain)-1 {
-				x = to[[2]int{v, e}]
-			}
-			xs[e] = append(xs[e], x)
+		for _, v := range chain {
+			xs[e] = append(xs[e], l.verts[v].x)
 		}
+	}
+	for v := range l.Nodes {
+		l.ports(v, true, xs)
+		l.ports(v, false, xs)
 	}
 	top, bottom := l.heights(xs)
 	for i := range l.Nodes {
@@ -250,18 +243,18 @@ func (l *layout) heights(xs [][]float64) (top, bottom []float64) {
 
 // ports spreads the ends of a node's edges on its upper or lower border, each as near as
 // possible to the next vertex of its edge.
-func (l *layout) ports(v int, up bool, x map[[2]int]float64) {
+func (l *layout) ports(v int, up bool, xs [][]float64) {
 	type end struct {
-		edge int
+		x    *float64
 		next float64
 	}
 	var ends []end
 	for e, chain := range l.chains {
 		n := len(chain)
 		if n > 0 && up && chain[n-1] == v {
-			ends = append(ends, end{e, l.verts[chain[n-2]].x})
+			ends = append(ends, end{&xs[e][n-1], l.verts[chain[n-2]].x})
 		} else if n > 0 && !up && chain[0] == v {
-			ends = append(ends, end{e, l.verts[chain[1]].x})
+			ends = append(ends, end{&xs[e][0], l.verts[chain[1]].x})
 		}
 	}
 	slices.SortStableFunc(ends, func(a, b end) int { return cmp.Compare(a.next, b.next) })
@@ -273,12 +266,8 @@ func (l *layout) ports(v int, up bool, x map[[2]int]float64) {
 			gap[i] = between
 		}
 	}
-	total, before := 0.0, 0.0
-	for _, g := range gap {
-		total += g
-	}
 	for i, place := range separate(want, weight, gap) { // as a whole inside the border
-		before += gap[i]
-		x[[2]int{v, ends[i].edge}] = max(l.verts[v].x-half+before, min(l.verts[v].x+half-total+before, place))
+		before, total := between*float64(i), between*float64(len(ends)-1)
+		*ends[i].x = max(l.verts[v].x-half+before, min(l.verts[v].x+half-total+before, place))
 	}
 }

@@ -1,5 +1,5 @@
 // Package numbers keeps what metrics tell of a process, in service and in its shutdown:
-// for promadapter and oteladapter, which only name it.
+// for promadapter and oteladapter, which only export it.
 package numbers
 
 import (

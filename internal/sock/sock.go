@@ -1,5 +1,5 @@
 // Package sock does with sockets what package net does not: it reports whether they block or
-// wait to be accepted, drops what was not read, and closes without a reset.
+// wait to be accepted, and drops what was not read or still comes.
 package sock
 
 import (
@@ -9,41 +9,6 @@ import (
 	"syscall"
 	"time"
 )
-
-// moment is what NetConn and SyscallConn of a connection that is not of package net may
-// take before it is closed without.
-const moment = 10 * time.Millisecond
-
-// Finish closes a connection in the middle of something in such a way that the
-// peer sees the end of the stream and not a reset: what it has sent and was not
-// read is dropped first. It blocks for as long as Close of the connection does, and 10 ms
-// more if other methods of it hang. Close is called whatever those do.
-func Finish(c net.Conn) {
-	// Other types may hold a lock in CloseWrite that a Write of theirs has, so they
-	// are only closed.
-	switch s := c.(type) {
-	case *net.TCPConn:
-		_ = s.CloseWrite() // fails if the peer has gone; Close follows
-		discard(c)
-	case *net.UnixConn:
-		_ = s.CloseWrite()
-		discard(c)
-	default:
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			defer func() { _ = recover() }() // the peer may see a reset then
-			discard(c)
-		}()
-		limit := time.NewTimer(moment)
-		defer limit.Stop()
-		select {
-		case <-done:
-		case <-limit.C:
-		}
-	}
-	_ = c.Close()
-}
 
 // IsNet reports whether a connection is one of package net, whose methods usually return at
 // once.
@@ -63,10 +28,6 @@ func Closed(c syscall.Conn) bool {
 	}
 	return errors.Is(err, net.ErrClosed)
 }
-
-// Discard drops what has arrived on a connection and was not read, where that can be
-// done, and reports whether there was any. It may hang where Control may.
-func Discard(c net.Conn) bool { return discard(c) }
 
 // Drop reads and drops what comes, until the peer is silent for so long, or for most. It
 // reports whether the connection has ended before. Another goroutine may close it.

@@ -1,12 +1,8 @@
 package sock_test
 
 import (
-	"errors"
-	"io"
 	"net"
-	"runtime"
 	"testing"
-	"time"
 
 	"github.com/lastcall-go/lastcall/internal/sock"
 )
@@ -68,25 +64,5 @@ func TestControl(t *testing.T) {
 	}
 	if asked == 0 || asked > 100 {
 		t.Errorf("one that is below itself was asked %d times", asked)
-	}
-}
-
-// Close is called whatever the other methods of a connection do.
-func TestFinish(t *testing.T) {
-	for name, below := range map[string]func() net.Conn{
-		"panics": func() net.Conn { panic("no") },
-		"exits":  func() net.Conn { runtime.Goexit(); return nil },
-		"hangs":  func() net.Conn { select {} },
-	} {
-		t.Run(name, func(t *testing.T) {
-			near, far := net.Pipe()
-			go sock.Finish(wrapper{near, below})
-			if err := far.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := far.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-				t.Errorf("the peer reads %v", err)
-			}
-		})
 	}
 }

@@ -85,11 +85,15 @@ func (p *program) flow(to, value ast.Expr) {
 	ast.Inspect(to, func(n ast.Node) bool {
 		if id, ok := n.(*ast.Ident); ok {
 			if v, ok := p.info.ObjectOf(id).(*types.Var); ok {
-				p.flows[v.Origin()] = append(p.flows[v.Origin()], value)
+				p.goes(value, v)
 			}
 		}
 		return true
 	})
+}
+
+func (p *program) goes(value ast.Expr, into *types.Var) {
+	p.flows[into.Origin()] = append(p.flows[into.Origin()], value)
 }
 
 // flowsIn notes what goes into variables, fields and channels in a node.
@@ -127,8 +131,7 @@ func (p *program) flowsIn(n ast.Node) {
 			if kv, keyed := e.(*ast.KeyValueExpr); ok && keyed {
 				p.flow(kv.Key, kv.Value)
 			} else if ok && i < s.NumFields() {
-				f := s.Field(i).Origin()
-				p.flows[f] = append(p.flows[f], e)
+				p.goes(e, s.Field(i))
 			}
 		}
 	}
@@ -137,7 +140,7 @@ func (p *program) flowsIn(n ast.Node) {
 // changed returns where a variable gets another value, or memory that its value may share.
 // Writes are followed when a variable is asked for that they can concern: a program has many,
 // and its machines few variables.
-func (p *program) changed(obj types.Object) (token.Pos, bool) {
+func (p *program) changed(obj *types.Var) (token.Pos, bool) {
 	p.changes = slices.DeleteFunc(p.changes, func(c change) bool {
 		concerned := p.reaches(types.NewPointer(obj.Type()), c.memory)
 		if concerned {
@@ -152,7 +155,7 @@ func (p *program) changed(obj types.Object) (token.Pos, bool) {
 // spread notes what else changes with a write to memory: every variable from which the value
 // may come through which it is written.
 func (p *program) spread(c change) {
-	seen := make(map[types.Object]bool)
+	seen := make(map[*types.Var]bool)
 	for todo := p.mentioned(c.through, c.memory); len(todo) > 0; todo = todo[1:] {
 		obj := todo[0]
 		if seen[obj] {
@@ -160,67 +163,33 @@ func (p *program) spread(c change) {
 		}
 		seen[obj] = true
 		p.writes(obj, c.pos)
-		for _, e := range slices.Concat(p.flows[obj], p.arguments(obj)) {
+		for _, e := range p.flows[obj] {
 			todo = append(todo, p.mentioned(e, c.memory)...)
 		}
 	}
 }
 
-// arguments returns what a parameter is given.
-func (p *program) arguments(param types.Object) (all []ast.Expr) {
-	own, ok := p.owner[param]
-	if !ok {
-		return nil
+// passed notes that a call hands a function its arguments, and a method what it is called on.
+func (p *program) passed(call *ast.CallExpr, fn *types.Func) {
+	sig := fn.Signature()
+	if sel, ok := ast.Unparen(call.Fun).(*ast.SelectorExpr); ok && sig.Recv() != nil {
+		p.received(fn, sel.X)
 	}
-	sites := p.calls[own.fn]
-	if recv, ok := param.(*types.Var); ok && own.index < 0 {
-		for _, x := range p.methodValues[own.fn] {
-			all = append(all, &ast.UnaryExpr{Op: token.AND, X: x})
-		}
-		sites = slices.Concat(sites, p.throughInterfaces(own.fn, recv))
-	}
-	for _, s := range sites {
-		sel, isSel := ast.Unparen(s.call.Fun).(*ast.SelectorExpr)
-		switch args := s.call.Args; {
-		case own.index < 0 && isSel:
-			all = append(all, &ast.UnaryExpr{Op: token.AND, X: sel.X}) // as Go does for a pointer
-		case own.index < 0 || own.index >= len(args):
-		case own.fn.Signature().Variadic() && own.index == own.fn.Signature().Params().Len()-1:
-			all = append(all, args[own.index:]...)
-		default:
-			all = append(all, args[own.index])
+	last := sig.Params().Len() - 1
+	for i, arg := range call.Args {
+		if i <= last || sig.Variadic() {
+			p.goes(arg, sig.Params().At(min(i, last)))
 		}
 	}
-	return all
 }
 
-// results returns what a function returns.
-func (p *program) results(fn *types.Func) []ast.Expr {
-	decl := p.functions[fn]
-	if decl == nil || decl.Body == nil || decl.Type.Results == nil {
-		return nil
-	}
-	all, known := p.returned[fn]
-	if known {
-		return all
-	}
-	for _, field := range decl.Type.Results.List {
-		for _, name := range field.Names {
-			all = append(all, name)
-		}
-	}
-	ast.Inspect(decl.Body, func(n ast.Node) bool {
-		if r, ok := n.(*ast.ReturnStmt); ok {
-			all = append(all, r.Results...)
-		}
-		return true
-	})
-	p.returned[fn] = all
-	return all
+// received notes that a method may be called on a value, whose address Go takes for a pointer.
+func (p *program) received(fn *types.Func, value ast.Expr) {
+	p.goes(&ast.UnaryExpr{Op: token.AND, X: value}, fn.Signature().Recv())
 }
 
 // mentioned returns the variables and fields from which an expression may have the memory.
-func (p *program) mentioned(e ast.Expr, m memory) (all []types.Object) {
+func (p *program) mentioned(e ast.Expr, m memory) (all []*types.Var) {
 	inside := make(map[*types.Func]bool)
 	address := func(e ast.Expr) {
 		if obj := p.root(e); obj != nil {
@@ -257,7 +226,7 @@ func (p *program) mentioned(e ast.Expr, m memory) (all []types.Object) {
 				return false
 			case !inside[fn]:
 				inside[fn] = true
-				for _, result := range p.results(fn) {
+				for _, result := range p.returned[fn] {
 					ast.Inspect(result, look)
 				}
 			}

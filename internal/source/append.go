@@ -5,23 +5,18 @@ import (
 	"go/types"
 )
 
-// appendCall is a call of append, in the function around it.
-type appendCall struct {
-	call *ast.CallExpr
-	in   *ast.FuncDecl // nil outside of functions
-}
-
 // appends notes the appends that write into memory that another slice may have, too: that
 // behind a[:n], and the room behind what another append returned, if more than one append
 // may take it.
 func (p *program) appends() {
-	taken := make(map[types.Object]bool)
+	taken := make(map[*types.Var]bool)
 	for _, a := range p.appendCalls {
 		list := a.call.Args[0]
 		shares := isSliced(list)
 		for _, obj := range p.mentioned(list, memory{}) {
+			again := taken[obj] && obj.Kind() != types.ParamVar || a.in != nil && isGlobal(obj)
 			for _, from := range p.flows[obj] {
-				if isSliced(from) || p.isAppend(from) && (taken[obj] || a.in != nil && isGlobal(obj)) {
+				if isSliced(from) || p.isAppend(from) && again {
 					shares = true
 				}
 			}
@@ -49,4 +44,4 @@ func (p *program) isAppend(e ast.Expr) bool {
 }
 
 // isGlobal reports whether a variable is one of a package.
-func isGlobal(obj types.Object) bool { return obj.Pkg() != nil && obj.Parent() == obj.Pkg().Scope() }
+func isGlobal(obj *types.Var) bool { return obj.Pkg() != nil && obj.Parent() == obj.Pkg().Scope() }

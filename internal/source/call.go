@@ -99,17 +99,14 @@ func (p *program) run(e *ast.CallExpr, sig *types.Signature, body *ast.BlockStmt
 		inner.vars = make(map[types.Object]value)
 	}
 	p.bind(e, sig, f, inner)
-	v, done, err := p.statements(body.List, inner)
+	v, err := p.statements(body.List, inner)
 	switch {
 	case err != nil:
 		return nil, err
-	case !done:
+	case v == nil:
 		return nil, because(e, "the call of %s is not evaluated: it returns in no way that is known", types.ExprString(e.Fun))
 	}
-	if o, ok := v.(opaque); ok {
-		return nil, o.unknown
-	}
-	return v, nil
+	return known(v)
 }
 
 // bind gives each parameter the value of its argument, and the receiver that of what the
@@ -138,64 +135,63 @@ func (p *program) bind(e *ast.CallExpr, sig *types.Signature, outer, inner *fram
 	}
 }
 
-// statements evaluates a body up to the return. Variables that are changed on the way
-// are not known: see object.
-func (p *program) statements(body []ast.Stmt, f *frame) (v value, done bool, err *unknown) {
+// statements evaluates a body up to the return; the value is nil if there is none. Variables that
+// are changed on the way are not known: see object.
+func (p *program) statements(body []ast.Stmt, f *frame) (v value, err *unknown) {
 	for _, stmt := range body {
 		switch s := stmt.(type) {
 		case *ast.ReturnStmt:
 			if len(s.Results) != 1 {
-				return nil, false, because(s, "a return of %d values is not evaluated", len(s.Results))
+				return nil, because(s, "a return of %d values is not evaluated", len(s.Results))
 			}
-			v, err := p.eval(s.Results[0], f)
-			return v, true, err
+			return p.eval(s.Results[0], f)
 		case *ast.AssignStmt:
 			if s.Tok != token.DEFINE {
-				return nil, false, because(s, "this assignment is not evaluated")
+				return nil, because(s, "this assignment is not evaluated")
 			}
 		case *ast.DeclStmt, *ast.EmptyStmt:
 		case *ast.BlockStmt:
-			v, done, err = p.statements(s.List, f)
+			v, err = p.statements(s.List, f)
 		case *ast.IfStmt:
-			v, done, err = p.branch(s, f)
+			v, err = p.branch(s, f)
 		case *ast.SwitchStmt:
-			v, done, err = p.choose(s, f)
+			v, err = p.choose(s, f)
 		default:
-			return nil, false, because(s, "this statement is not evaluated")
+			return nil, because(s, "this statement is not evaluated")
 		}
-		if done || err != nil {
-			return v, done, err
+		if v != nil || err != nil {
+			return v, err
 		}
 	}
-	return nil, false, nil
+	return nil, nil
 }
 
-func (p *program) branch(s *ast.IfStmt, f *frame) (value, bool, *unknown) {
+func (p *program) branch(s *ast.IfStmt, f *frame) (value, *unknown) {
 	if s.Init != nil {
-		return nil, false, because(s, "this statement is not evaluated")
+		return nil, because(s, "this statement is not evaluated")
 	}
 	cond, err := p.constant(s.Cond, f)
 	switch {
 	case err != nil:
-		return nil, false, err
+		return nil, err
 	case cond.Kind() == constant.Bool && constant.BoolVal(cond):
 		return p.statements(s.Body.List, f)
 	case s.Else != nil:
 		return p.statements([]ast.Stmt{s.Else}, f)
 	}
-	return nil, false, nil
+	return nil, nil
 }
 
 // choose evaluates a switch over a constant, or over conditions.
-func (p *program) choose(s *ast.SwitchStmt, f *frame) (value, bool, *unknown) {
+func (p *program) choose(s *ast.SwitchStmt, f *frame) (value, *unknown) {
 	if s.Init != nil {
-		return nil, false, because(s, "this switch is not evaluated")
+		return nil, because(s, "this switch is not evaluated")
 	}
 	tag := constant.MakeBool(true)
 	if s.Tag != nil {
 		var err *unknown
 		if tag, err = p.constant(s.Tag, f); err != nil {
-			return nil, false, err
+			return nil, err
 		}
 	}
 	var fallback []ast.Stmt
@@ -207,7 +203,7 @@ func (p *program) choose(s *ast.SwitchStmt, f *frame) (value, bool, *unknown) {
 		for _, e := range clause.List {
 			c, err := p.constant(e, f)
 			if err != nil {
-				return nil, false, err
+				return nil, err
 			}
 			if c.Kind() == tag.Kind() && constant.Compare(c, token.EQL, tag) {
 				return p.statements(clause.Body, f)

@@ -86,23 +86,19 @@ func Find(ctx context.Context, patterns ...string) ([]Machine, []Unknown, error)
 		p.scan()
 		found.search(p)
 	}
-	found.name()
-	return found.machines, found.unknowns, errors.Join(errs...)
+	machines, unknowns := found.named()
+	return machines, unknowns, errors.Join(errs...)
 }
 
 // finding is what was found so far.
-type finding struct {
-	machines []Machine
-	unknowns []Unknown
-	places   []place // of the machines, then of the unknowns
-}
+type finding []place
 
 type place struct {
 	pkg  *types.Package
 	name string // of the function or variable
 	pos  token.Position
 	m    Machine
-	u    *Unknown
+	why  string // the machine is not known; "" if it is
 }
 
 // short names what was found by its package, and a package main by its folder.
@@ -159,16 +155,13 @@ func (f *finding) evaluate(p *program, made, at site, fr *frame) {
 	events, err := p.events(args[1], fr)
 	if err != nil {
 		sites := p.callers(made, err)
-		if sites == nil || made != at {
+		if len(sites) == 0 || made != at {
 			f.add(p, at, m, err)
+			return
 		}
-		if len(sites) > 0 && made == at {
-			f.indirect(p, p.around(made))
-		}
+		f.indirect(p, p.around(made))
 		for _, s := range sites {
-			if made == at {
-				f.evaluate(p, made, s, p.bound(made, s))
-			}
+			f.evaluate(p, made, s, p.bound(made, s))
 		}
 		return
 	}
@@ -218,7 +211,7 @@ func (p *program) text(e ast.Expr, f *frame) (string, *unknown) {
 }
 
 // callers returns the calls of the function around a call of NewFSM, if the events are
-// unknown because they are one of its parameters; nil if nothing calls it.
+// unknown because they are one of its parameters.
 func (p *program) callers(made site, err *unknown) []site {
 	fn := p.around(made)
 	if fn == nil {
@@ -228,11 +221,7 @@ func (p *program) callers(made site, err *unknown) []site {
 	if !slices.ContainsFunc(vars, func(v *types.Var) bool { return v != nil && v.Pos() == err.pos }) {
 		return nil
 	}
-	sites := slices.DeleteFunc(slices.Clone(p.calls[fn]), func(s site) bool { return !p.isTarget(s.pkg) })
-	if len(sites) == 0 {
-		return nil
-	}
-	return sites
+	return slices.DeleteFunc(slices.Clone(p.calls[fn]), func(s site) bool { return !p.isTarget(s.pkg) })
 }
 
 // events evaluates an expression to a slice of EventDesc.
@@ -247,8 +236,9 @@ func (p *program) events(e ast.Expr, f *frame) (fsm.Events, *unknown) {
 	}
 	var out fsm.Events
 	for _, elt := range all {
-		if o, ok := elt.(opaque); ok {
-			return nil, o.unknown
+		elt, err := known(elt)
+		if err != nil {
+			return nil, err
 		}
 		r, ok := elt.(record)
 		if !ok {
@@ -261,11 +251,12 @@ func (p *program) events(e ast.Expr, f *frame) (fsm.Events, *unknown) {
 		if event.Dst, err = text(r["Dst"], e); err != nil {
 			return nil, err
 		}
-		if o, ok := r["Src"].(opaque); ok {
-			return nil, o.unknown
+		src, err := known(r["Src"])
+		if err != nil {
+			return nil, err
 		}
-		src, _ := r["Src"].(list)
-		for _, s := range src {
+		states, _ := src.(list)
+		for _, s := range states {
 			state, err := text(s, e)
 			if err != nil {
 				return nil, err
@@ -283,9 +274,9 @@ func (f *finding) add(p *program, at site, m Machine, err *unknown) {
 	}
 	pl := place{pkg: at.pkg, name: at.name, pos: p.fset.Position(at.call.Pos()), m: m}
 	if err != nil {
-		pl.u = &Unknown{Why: p.because(err)}
+		pl.why = p.because(err)
 	}
-	f.places = append(f.places, pl)
+	*f = append(*f, pl)
 }
 
 func (p *program) because(err *unknown) string {
@@ -303,14 +294,14 @@ func position(pos token.Position) string {
 	return fmt.Sprintf("%s:%d", filepath.ToSlash(name), pos.Line)
 }
 
-// name sorts what was found by place, and names it.
-func (f *finding) name() {
-	slices.SortFunc(f.places, func(a, b place) int {
+// named sorts what was found by place, and names it.
+func (f *finding) named() (machines []Machine, unknowns []Unknown) {
+	slices.SortFunc(*f, func(a, b place) int {
 		return cmp.Or(cmp.Compare(a.pkg.Path(), b.pkg.Path()), cmp.Compare(a.pos.Filename, b.pos.Filename), cmp.Compare(a.pos.Offset, b.pos.Offset))
 	})
 	paths := make(map[string]string) // the import path of each name
 	twice := make(map[string]bool)
-	for _, pl := range f.places {
+	for _, pl := range *f {
 		short := pl.short()
 		if other, ok := paths[short]; ok && other != pl.pkg.Path() {
 			twice[short] = true
@@ -318,7 +309,7 @@ func (f *finding) name() {
 		paths[short] = pl.pkg.Path()
 	}
 	count := make(map[string]int)
-	for _, pl := range f.places {
+	for _, pl := range *f {
 		name := pl.short()
 		if twice[name] {
 			name = pl.pkg.Path() + "." + pl.name
@@ -327,11 +318,12 @@ func (f *finding) name() {
 		if n := count[name]; n > 1 {
 			name = fmt.Sprintf("%s-%d", name, n)
 		}
-		if pl.u != nil {
-			f.unknowns = append(f.unknowns, Unknown{name, position(pl.pos), pl.u.Why})
+		if pl.why != "" {
+			unknowns = append(unknowns, Unknown{name, position(pl.pos), pl.why})
 			continue
 		}
 		pl.m.Name, pl.m.At = strings.TrimSpace(name), position(pl.pos)
-		f.machines = append(f.machines, pl.m)
+		machines = append(machines, pl.m)
 	}
+	return machines, unknowns
 }

@@ -30,16 +30,18 @@ func (p *program) indirect(fn *types.Func) []use {
 		return nil
 	}
 	all := slices.Clone(p.values[fn])
-	if recv := fn.Signature().Recv(); recv != nil {
-		for _, s := range p.throughInterfaces(fn, recv) {
-			all = append(all, use{s.pkg, s.call, "is called through an interface"})
-		}
+	for _, s := range p.throughInterfaces(fn) {
+		all = append(all, use{s.pkg, s.call, "is called through an interface"})
 	}
 	return all
 }
 
 // throughInterfaces returns the calls of methods of interfaces that may be calls of a method.
-func (p *program) throughInterfaces(fn *types.Func, recv *types.Var) (all []site) {
+func (p *program) throughInterfaces(fn *types.Func) (all []site) {
+	recv := fn.Signature().Recv()
+	if recv == nil {
+		return nil
+	}
 	for _, method := range p.abstract[fn.Name()] {
 		if i, ok := method.Signature().Recv().Type().Underlying().(*types.Interface); ok && types.Implements(recv.Type(), i) {
 			all = append(all, p.calls[method]...)
@@ -53,7 +55,7 @@ func (f *finding) indirect(p *program, fn *types.Func) {
 	for _, u := range p.indirect(fn) {
 		if p.isTarget(u.pkg) {
 			why := p.because(because(u.at, "%s %s: what it is called with is not known", fn.Name(), u.how))
-			f.places = append(f.places, place{pkg: u.pkg, name: fn.Name(), pos: p.fset.Position(u.at.Pos()), u: &Unknown{Why: why}})
+			*f = append(*f, place{pkg: u.pkg, name: fn.Name(), pos: p.fset.Position(u.at.Pos()), why: why})
 		}
 	}
 }

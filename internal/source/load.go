@@ -33,6 +33,8 @@ type listed struct {
 		Replace   *struct{ Path string }
 	}
 	Error *struct{ Pos, Err string }
+
+	pkg *types.Package // once it is checked
 }
 
 // whole reports whether function bodies are checked and read, too: of what the user works
@@ -46,41 +48,38 @@ type program struct {
 	fset    *token.FileSet
 	info    types.Info
 	listed  map[string]*listed
-	checked map[string]*types.Package
 	files   map[*types.Package][]*ast.File // of packages outside the standard library
 	targets []*types.Package
 	errs    []error // what is wrong with the targets, and with the rest of the module
 
 	// What the evaluation needs to know of variables and functions: see scan.
-	defined      map[types.Object]ast.Expr // where a variable gets its first value; nil if it is the zero value
-	written      map[types.Object]token.Pos
-	changes      []change
-	appendCalls  []appendCall
-	flows        map[types.Object][]ast.Expr // what goes into variables and fields
-	returned     map[*types.Func][]ast.Expr
-	reach        map[memory]map[types.Type]bool
-	owner        map[types.Object]owner
-	functions    map[*types.Func]*ast.FuncDecl
-	calls        map[*types.Func][]site
-	methodValues map[*types.Func][]ast.Expr // the receivers of methods that are values
-	abstract     map[string][]*types.Func   // methods of interfaces that are called, by name
-	direct       map[*ast.Ident]bool        // the functions in calls
-	values       map[*types.Func][]use
-	steps        int // how many expressions were evaluated for the machine in hand
+	defined     map[types.Object]ast.Expr // where a variable gets its first value; nil if it is the zero value
+	written     map[*types.Var]token.Pos
+	changes     []change
+	appendCalls []site
+	flows       map[*types.Var][]ast.Expr // what goes into variables, parameters and fields
+	returned    map[*types.Func][]ast.Expr
+	reach       map[memory]map[types.Type]bool
+	functions   map[*types.Func]*ast.FuncDecl
+	calls       map[*types.Func][]site
+	abstract    map[string][]*types.Func // methods of interfaces that are called, by name
+	direct      map[*ast.Ident]bool      // the functions in calls
+	values      map[*types.Func][]use
+	steps       int // how many expressions were evaluated for the machine in hand
 }
 
 // load asks the go command for the packages that the patterns name and for all that
 // they import, and type-checks them from source. Nothing is compiled.
 func load(ctx context.Context, dir string, patterns []string) (*program, error) {
 	p := &program{
-		fset: token.NewFileSet(), listed: make(map[string]*listed), checked: make(map[string]*types.Package),
+		fset: token.NewFileSet(), listed: make(map[string]*listed),
 		files: make(map[*types.Package][]*ast.File), defined: make(map[types.Object]ast.Expr),
-		written:  make(map[types.Object]token.Pos),
+		written:  make(map[*types.Var]token.Pos),
 		returned: make(map[*types.Func][]ast.Expr), reach: make(map[memory]map[types.Type]bool),
-		flows: make(map[types.Object][]ast.Expr), owner: make(map[types.Object]owner),
+		flows:     make(map[*types.Var][]ast.Expr),
 		functions: make(map[*types.Func]*ast.FuncDecl), calls: make(map[*types.Func][]site),
-		methodValues: make(map[*types.Func][]ast.Expr), abstract: make(map[string][]*types.Func),
-		direct: make(map[*ast.Ident]bool), values: make(map[*types.Func][]use),
+		abstract: make(map[string][]*types.Func),
+		direct:   make(map[*ast.Ident]bool), values: make(map[*types.Func][]use),
 		info: types.Info{
 			Types: make(map[ast.Expr]types.TypeAndValue), Defs: make(map[*ast.Ident]types.Object),
 			Uses: make(map[*ast.Ident]types.Object), Selections: make(map[*ast.SelectorExpr]*types.Selection),
@@ -136,8 +135,8 @@ func (p *program) list(ctx context.Context, dir string, patterns []string) ([]*l
 
 // check parses and type-checks a package, after those that it imports.
 func (p *program) check(l *listed) *types.Package {
-	if pkg := p.checked[l.ImportPath]; pkg != nil {
-		return pkg
+	if l.pkg != nil {
+		return l.pkg
 	}
 	fail := func(err error) {
 		if typed, ok := errors.AsType[types.Error](err); ok {
@@ -168,12 +167,11 @@ func (p *program) check(l *listed) *types.Package {
 	if l.Standard {
 		info = nil
 	}
-	pkg, _ := conf.Check(l.ImportPath, p.fset, files, info) // errors went to fail
-	p.checked[l.ImportPath] = pkg
+	l.pkg, _ = conf.Check(l.ImportPath, p.fset, files, info) // errors went to fail
 	if !l.Standard {
-		p.files[pkg] = files
+		p.files[l.pkg] = files
 	}
-	return pkg
+	return l.pkg
 }
 
 // importer finds what one package imports.

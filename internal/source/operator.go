@@ -126,11 +126,8 @@ func (p *program) index(e *ast.IndexExpr, f *frame) (value, *unknown) {
 			}
 		}
 	}
-	switch got := got.(type) {
-	case nil:
+	if got == nil {
 		return nil, because(e, "%s is not evaluated", types.ExprString(e))
-	case opaque:
-		return nil, got.unknown
 	}
-	return got, nil
+	return known(got)
 }

@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/token"
 	"go/types"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -20,15 +21,18 @@ type site struct {
 // scan reads every file outside the standard library: where variables are defined and
 // changed, which functions there are, and who calls them.
 func (p *program) scan() {
-	pkgs := make([]*types.Package, 0, len(p.files))
-	for pkg := range p.files {
-		pkgs = append(pkgs, pkg)
-	}
-	slices.SortFunc(pkgs, func(a, b *types.Package) int { return cmp.Compare(a.Path(), b.Path()) })
-	for _, pkg := range pkgs {
+	byPath := func(a, b *types.Package) int { return cmp.Compare(a.Path(), b.Path()) }
+	for _, pkg := range slices.SortedFunc(maps.Keys(p.files), byPath) {
 		for _, file := range p.files[pkg] {
 			for _, decl := range file.Decls {
 				p.declaration(pkg, decl)
+			}
+		}
+	}
+	for fn := range p.functions {
+		for _, s := range p.throughInterfaces(fn) {
+			if sel, ok := ast.Unparen(s.call.Fun).(*ast.SelectorExpr); ok {
+				p.received(fn, sel.X)
 			}
 		}
 	}
@@ -49,11 +53,11 @@ func (p *program) declaration(pkg *types.Package, decl ast.Decl) {
 	case *ast.FuncDecl:
 		name := d.Name.Name
 		if d.Recv != nil {
-			name = receiver(d.Recv.List[0].Type) + "." + name
+			recv, _, _ := strings.Cut(strings.Trim(types.ExprString(d.Recv.List[0].Type), "*()"), "[")
+			name = recv + "." + name
 		}
 		if fn, ok := p.info.Defs[d.Name].(*types.Func); ok && p.listed[pkg.Path()].whole() {
 			p.functions[fn] = d
-			p.owners(fn)
 			p.inspect(d, site{pkg: pkg, in: d, name: name})
 		}
 	}
@@ -64,24 +68,14 @@ func embeds(doc *ast.CommentGroup) bool {
 	return doc != nil && slices.ContainsFunc(doc.List, func(c *ast.Comment) bool { return strings.HasPrefix(c.Text, "//go:embed ") })
 }
 
-func receiver(e ast.Expr) string {
-	switch e := e.(type) {
-	case *ast.StarExpr:
-		return receiver(e.X)
-	case *ast.IndexExpr:
-		return receiver(e.X)
-	case *ast.IndexListExpr:
-		return receiver(e.X)
-	case *ast.Ident:
-		return e.Name
-	}
-	return "?"
-}
-
 func (p *program) inspect(root ast.Node, where site) {
 	ast.Inspect(root, func(n ast.Node) bool {
 		p.flowsIn(n)
 		switch n := n.(type) {
+		case *ast.FuncDecl:
+			p.returns(where, fieldNames(n.Type.Results)...)
+		case *ast.ReturnStmt:
+			p.returns(where, n.Results...)
 		case *ast.ValueSpec:
 			p.declared(n)
 		case *ast.AssignStmt:
@@ -104,12 +98,13 @@ func (p *program) inspect(root ast.Node, where site) {
 				p.values[fn.Origin()] = append(p.values[fn.Origin()], use{where.pkg, n, "is used as a value"})
 			}
 		case *ast.CallExpr:
-			p.builtin(n, where.in)
+			at := where
+			at.call = n
+			p.builtin(at)
 			p.dynamic(n)
 			if fn := p.callee(n.Fun); fn != nil {
 				p.direct[p.named(n.Fun)] = true
-				at := where
-				at.call = n
+				p.passed(n, fn)
 				if spec, ok := root.(*ast.ValueSpec); ok && len(spec.Values) == len(spec.Names) {
 					i, _ := slices.BinarySearchFunc(spec.Values, n.End(), func(v ast.Expr, end token.Pos) int { return cmp.Compare(v.End(), end) })
 					at.name = spec.Names[i].Name
@@ -124,13 +119,32 @@ func (p *program) inspect(root ast.Node, where site) {
 	})
 }
 
+// returns notes what the function returns in which a node is.
+func (p *program) returns(in site, results ...ast.Expr) {
+	if fn := p.around(in); fn != nil {
+		p.returned[fn] = append(p.returned[fn], results...)
+	}
+}
+
+func fieldNames(fields *ast.FieldList) (all []ast.Expr) {
+	if fields == nil {
+		return nil
+	}
+	for _, field := range fields.List {
+		for _, name := range field.Names {
+			all = append(all, name)
+		}
+	}
+	return all
+}
+
 // methodValue notes the receiver of a method that is not called, but is a value.
 func (p *program) methodValue(n *ast.SelectorExpr) {
 	if s := p.info.Selections[n]; s == nil || s.Kind() != types.MethodVal || p.direct[n.Sel] {
 		return
 	}
 	if fn := p.callee(n); fn != nil {
-		p.methodValues[fn] = append(p.methodValues[fn], n.X)
+		p.received(fn, n.X)
 	}
 }
 
@@ -164,14 +178,15 @@ func (p *program) define(name *ast.Ident, e ast.Expr) {
 }
 
 // builtin notes what a builtin function writes to.
-func (p *program) builtin(call *ast.CallExpr, in *ast.FuncDecl) {
+func (p *program) builtin(s site) {
+	call := s.call
 	id, ok := ast.Unparen(call.Fun).(*ast.Ident)
 	if !ok || len(call.Args) == 0 || !p.info.Types[id].IsBuiltin() {
 		return
 	}
 	switch id.Name {
 	case "append":
-		p.appendCalls = append(p.appendCalls, appendCall{call, in})
+		p.appendCalls = append(p.appendCalls, s)
 	case "copy", "clear", "delete":
 		p.write(&ast.StarExpr{Star: call.Pos(), X: call.Args[0]})
 	}
@@ -184,15 +199,9 @@ func (p *program) dynamic(call *ast.CallExpr) {
 	if tv := p.info.Types[ast.Unparen(call.Fun)]; tv.IsType() || tv.IsBuiltin() {
 		return
 	}
-	if fn := p.callee(call.Fun); fn != nil && !isAbstract(fn) && !rearranges(fn) {
-		if fn.Pkg() == nil || p.listed[fn.Pkg().Path()].whole() {
-			return
-		}
-		for _, arg := range call.Args {
-			if t := p.info.TypeOf(arg); t != nil && isPointer(t) {
-				p.note(&ast.StarExpr{Star: arg.Pos(), X: arg})
-			}
-		}
+	fn := p.callee(call.Fun)
+	plain := fn != nil && !isAbstract(fn) && !rearranges(fn)
+	if plain && (fn.Pkg() == nil || p.listed[fn.Pkg().Path()].whole()) {
 		return
 	}
 	for _, arg := range call.Args {
@@ -202,14 +211,13 @@ func (p *program) dynamic(call *ast.CallExpr) {
 		}
 		switch t.Underlying().(type) {
 		case *types.Slice, *types.Map, *types.Pointer:
-			p.changes = append(p.changes, change{through: arg, pos: arg.Pos()})
+			if !plain {
+				p.changes = append(p.changes, change{through: arg, pos: arg.Pos()})
+			} else if _, ok := t.Underlying().(*types.Pointer); ok {
+				p.note(&ast.StarExpr{Star: arg.Pos(), X: arg})
+			}
 		}
 	}
-}
-
-func isPointer(t types.Type) bool {
-	_, ok := t.Underlying().(*types.Pointer)
-	return ok
 }
 
 // isAbstract reports whether a function is a method of an interface.
@@ -246,14 +254,14 @@ func (p *program) write(e ast.Expr) {
 }
 
 // writes notes that a variable changes, and keeps the first place.
-func (p *program) writes(obj types.Object, at token.Pos) {
+func (p *program) writes(obj *types.Var, at token.Pos) {
 	if first, before := p.written[obj]; !before || at < first {
 		p.written[obj] = at
 	}
 }
 
 // root returns the variable of which an expression is a part.
-func (p *program) root(e ast.Expr) types.Object {
+func (p *program) root(e ast.Expr) *types.Var {
 	for {
 		switch x := e.(type) {
 		case *ast.ParenExpr:
@@ -273,28 +281,10 @@ func (p *program) root(e ast.Expr) types.Object {
 			}
 			e = x.X
 		case *ast.Ident:
-			if obj, ok := p.info.ObjectOf(x).(*types.Var); ok {
-				return obj
-			}
-			return nil
+			obj, _ := p.info.ObjectOf(x).(*types.Var)
+			return obj
 		default:
 			return nil
 		}
-	}
-}
-
-// owner is the function that has a parameter, and its place; that of a receiver is -1.
-type owner struct {
-	fn    *types.Func
-	index int
-}
-
-func (p *program) owners(fn *types.Func) {
-	if recv := fn.Signature().Recv(); recv != nil {
-		p.owner[recv] = owner{fn, -1}
-	}
-	params := fn.Signature().Params()
-	for i := range params.Len() {
-		p.owner[params.At(i)] = owner{fn, i}
 	}
 }

@@ -104,10 +104,7 @@ func (p *program) object(e ast.Expr, obj types.Object, f *frame) (value, *unknow
 			return nil, &unknown{at, name + " may be changed here, so its value where the machine is made is not known"}
 		}
 		if v, ok := f.vars[obj]; ok {
-			if o, ok := v.(opaque); ok {
-				return nil, o.unknown
-			}
-			return v, nil
+			return known(v)
 		}
 		def, ok := p.defined[obj]
 		switch {
@@ -142,11 +139,7 @@ func zero(t types.Type, at ast.Node) (value, *unknown) {
 	case *types.Struct:
 		r := record{}
 		for f := range u.Fields() {
-			if v, err := zero(f.Type(), at); err == nil {
-				r[f.Name()] = v
-			} else {
-				r[f.Name()] = opaque{err}
-			}
+			r[f.Name()] = part(zero(f.Type(), at))
 		}
 		return r, nil
 	}
@@ -173,10 +166,7 @@ func (p *program) field(e *ast.SelectorExpr, s *types.Selection, f *frame) (valu
 		}
 		x, t = r[fields.Field(i).Name()], fields.Field(i).Type()
 	}
-	if o, ok := x.(opaque); ok {
-		return nil, o.unknown
-	}
-	return x, nil
+	return known(x)
 }
 
 func (p *program) composite(e *ast.CompositeLit, f *frame) (value, *unknown) {
@@ -219,24 +209,30 @@ func (p *program) composite(e *ast.CompositeLit, f *frame) (value, *unknown) {
 	return nil, because(e, "a literal of type %v is not evaluated", t)
 }
 
-// lazy evaluates a part of a value, which may stay unknown if nothing reads it.
-func (p *program) lazy(e ast.Expr, f *frame) value {
-	v, err := p.eval(e, f)
+// lazy evaluates a part of a value.
+func (p *program) lazy(e ast.Expr, f *frame) value { return part(p.eval(e, f)) }
+
+// part returns a part of a value, which may stay unknown if nothing reads it.
+func part(v value, err *unknown) value {
 	if err != nil {
 		return opaque{err}
 	}
 	return v
 }
 
+// known returns a part that is read.
+func known(part value) (value, *unknown) {
+	if o, ok := part.(opaque); ok {
+		return nil, o.unknown
+	}
+	return part, nil
+}
+
 func (p *program) elements(e *ast.CompositeLit, f *frame, t types.Type) (value, *unknown) {
 	var all list
 	if a, ok := t.(*types.Array); ok && a.Len() < 1<<16 {
 		for range a.Len() {
-			z, err := zero(a.Elem(), e)
-			if err != nil {
-				z = opaque{err}
-			}
-			all = append(all, z)
+			all = append(all, part(zero(a.Elem(), e)))
 		}
 	}
 	at := 0

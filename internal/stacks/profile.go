@@ -90,17 +90,8 @@ func (p *profile) field(number int, _ uint64, text []byte) error {
 			case locationID:
 				id = value
 			case locationLine:
-				var l line
-				err := message(text, func(number int, value uint64, _ []byte) error {
-					switch number {
-					case lineFunction:
-						l.function = value
-					case lineLine:
-						l.number = int64(value) //nolint:gosec // a protocol buffer's int64
-					}
-					return nil
-				})
-				lines = append(lines, l)
+				v, err := values(text)
+				lines = append(lines, line{v[lineFunction], int64(v[lineLine])}) //nolint:gosec // a protocol buffer's int64
 				return err
 			}
 			return nil
@@ -108,20 +99,8 @@ func (p *profile) field(number int, _ uint64, text []byte) error {
 		p.locations[id] = lines
 		return err
 	case profileFunction:
-		var id uint64
-		var f function
-		err := message(text, func(number int, value uint64, _ []byte) error {
-			switch number {
-			case functionID:
-				id = value
-			case functionName:
-				f.name = value
-			case functionFile:
-				f.file = value
-			}
-			return nil
-		})
-		p.functions[id] = f
+		v, err := values(text)
+		p.functions[v[functionID]] = function{v[functionName], v[functionFile]}
 		return err
 	case profileString:
 		p.strings = append(p.strings, string(text))
@@ -136,14 +115,8 @@ func (s *sample) field(number int, value uint64, text []byte) error {
 	case sampleValue:
 		return numbers(value, text, func(v uint64) { s.count = int64(v) }) //nolint:gosec // a protocol buffer's int64
 	case sampleLabel:
-		var l [2]uint64
-		err := message(text, func(number int, value uint64, _ []byte) error {
-			if number == labelKey || number == labelText {
-				l[number-1] = value
-			}
-			return nil
-		})
-		s.labels = append(s.labels, l)
+		v, err := values(text)
+		s.labels = append(s.labels, [2]uint64{v[labelKey], v[labelText]})
 		return err
 	}
 	return nil
@@ -196,6 +169,17 @@ func message(b []byte, f func(number int, value uint64, text []byte) error) erro
 		}
 	}
 	return nil
+}
+
+// values returns the numbers of a message, by their field.
+func values(b []byte) (v [8]uint64, err error) {
+	err = message(b, func(number int, value uint64, _ []byte) error {
+		if number < len(v) { // others are not read
+			v[number] = value
+		}
+		return nil
+	})
+	return v, err
 }
 
 // numbers calls f for each number of a repeated field: one, or packed as many.

@@ -44,10 +44,13 @@ func check(r report.Report) error {
 }
 
 // fitting draws with fewer and fewer things until the drawing is short enough.
-func fitting(drawn func(items int) string) string {
+func fitting(r report.Report, drawn func(items int) string) (string, error) {
+	if err := check(r); err != nil {
+		return "", err
+	}
 	for n := maxItems; ; n /= 2 {
 		if text := drawn(n); len(text) < MaxLength || n == 0 {
-			return text
+			return text, nil
 		}
 	}
 }
@@ -88,10 +91,7 @@ func short(name string) string {
 
 // headline says what the shutdown came to.
 func headline(r report.Report) string {
-	text := "no outcome yet"
-	if r.Outcome != 0 {
-		text = fmt.Sprintf("%v, exit code %d", r.Outcome, r.ExitCode())
-	}
+	text := outcome(r)
 	if r.Forced {
 		text += ", forced"
 	}
@@ -99,6 +99,13 @@ func headline(r report.Report) string {
 		text += ", suspended for " + ms(r.Suspended)
 	}
 	return fmt.Sprintf("%s, %s of %s (%s)", text, ms(r.Took()), ms(r.Budget.Total), clip(r.CauseText))
+}
+
+func outcome(r report.Report) string {
+	if r.Outcome == 0 {
+		return "no outcome yet"
+	}
+	return fmt.Sprintf("%v, exit code %d", r.Outcome, r.ExitCode())
 }
 
 // subject names a call: "closer postgres".
@@ -145,7 +152,7 @@ func shownCalls(r report.Report, n int) (shown []int, folded []report.Step) {
 	if len(shown) <= n {
 		return shown, nil
 	}
-	within := func(s report.Step) time.Duration { return end(s).Sub(later(s.Start, r.Triggered)) }
+	within := func(s report.Step) time.Duration { return min(s.Duration, end(s).Sub(r.Triggered)) }
 	slices.SortStableFunc(shown, func(i, j int) int {
 		a, b := r.Steps[i], r.Steps[j]
 		if ill(a) != ill(b) {
@@ -208,11 +215,4 @@ func leftOut(folded []report.Step) string {
 		text += fmt.Sprintf(", %d of them went wrong", wrong)
 	}
 	return text
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }

@@ -14,10 +14,7 @@ import (
 // closer and flusher, the work that took longest and that which still runs, the timer and the
 // deadline. The axis begins at the trigger.
 func Gantt(r report.Report) (string, error) {
-	if err := check(r); err != nil {
-		return "", err
-	}
-	return fitting(func(n int) string { return newGantt(r).draw(n) }), nil
+	return fitting(r, func(n int) string { return newGantt(r).draw(n) })
 }
 
 // gantt is the chart of one report.
@@ -76,17 +73,16 @@ func (g *gantt) draw(n int) string {
 		}
 	}
 	shown, folded := shownCalls(g.r, n)
-	section := ""
+	calls := make(map[string][]report.Step) // by section
+	for _, i := range shown {
+		s := g.r.Steps[i]
+		calls[sectionOf(s.Op)] = append(calls[sectionOf(s.Op)], s)
+	}
 	for _, name := range []string{"servers", "workers", "announcers", "closers", "flushers", "others"} {
-		for _, i := range shown {
-			s := g.r.Steps[i]
-			if sectionOf(s.Op) != name {
-				continue
-			}
-			if section != name {
-				g.section(name)
-				section = name
-			}
+		if len(calls[name]) > 0 {
+			g.section(name)
+		}
+		for _, s := range calls[name] {
 			tags := "done, "
 			switch {
 			case s.Abandoned:

@@ -15,10 +15,7 @@ import (
 // Sequence returns a mermaid sequence diagram of who called whom, when, and how that
 // ended, in the order in which it happened.
 func Sequence(r report.Report) (string, error) {
-	if err := check(r); err != nil {
-		return "", err
-	}
-	return fitting(func(n int) string { return newSequence(r, n).draw() }), nil
+	return fitting(r, func(n int) string { return newSequence(r, n).draw() })
 }
 
 // message is one line of the diagram.
@@ -125,11 +122,7 @@ func (d *sequence) draw() string {
 	if d.r.Suspended > 0 {
 		d.note("lastcall", "the process was suspended for "+ms(d.r.Suspended))
 	}
-	last := fmt.Sprintf("%s %s", at(d.r, d.r.Ended), "no outcome yet")
-	if d.r.Outcome != 0 {
-		last = fmt.Sprintf("%s %v, exit code %d", at(d.r, d.r.Ended), d.r.Outcome, d.r.ExitCode())
-	}
-	d.line("lastcall", "-->>", "Trigger", last+", deadline "+at(d.r, d.r.Deadline))
+	d.line("lastcall", "-->>", "Trigger", at(d.r, d.r.Ended)+" "+outcome(d.r)+", deadline "+at(d.r, d.r.Deadline))
 	var head strings.Builder
 	head.WriteString("sequenceDiagram\n")
 	for _, p := range d.participants {
@@ -165,7 +158,10 @@ func (d *sequence) message(m message) {
 		}
 		d.note("lastcall", text)
 		if s.State == fsm.Terminated {
-			d.work(became(when))
+			d.work(func(t report.Total) (string, bool) {
+				text := fmt.Sprintf("by %s: %d completed, %d cancelled, %d cut, %d still running", when, t.Completed, t.Cancelled, t.Cut, t.Running)
+				return text, t.Before+t.Arrived > 0
+			})
 		}
 	case s.Kind == report.KindPhase:
 		text := fmt.Sprintf("%s phase %v", when, s.Phase)
@@ -186,14 +182,6 @@ func (d *sequence) message(m message) {
 		d.line(who(s), arrow("-->>", "--x", s), "lastcall", fmt.Sprintf("%s %s: %s", when, s.Op, how(s)))
 	default:
 		d.line("lastcall", "->>", who(s), when+" "+string(s.Op))
-	}
-}
-
-// became tells what became of the work of a server.
-func became(when string) func(t report.Total) (string, bool) {
-	return func(t report.Total) (string, bool) {
-		text := fmt.Sprintf("by %s: %d completed, %d cancelled, %d cut, %d still running", when, t.Completed, t.Cancelled, t.Cut, t.Running)
-		return text, t.Before+t.Arrived > 0
 	}
 }
 

@@ -129,7 +129,7 @@ func All() map[string]*fsm.FSM {
 		"idioms.Generated": Generated(), "idioms.Built": Built(), "idioms.disagreed": disagreed(""),
 		"idioms.first": first, "idioms.second": second,
 		"idioms.Explicit": Explicit(), "idioms.started": start(""), "idioms.Direct": Direct(), "idioms.Method": Method(), "idioms.Unshifted": Unshifted(), "idioms.Read": Read(),
-		"idioms.Defaulted": Defaulted(), "idioms.AppendedOnce": AppendedOnce(),
+		"idioms.Defaulted": Defaulted(), "idioms.AppendedOnce": AppendedOnce(), "idioms.AppendedInBranches": AppendedInBranches(),
 	}
 }
 
@@ -143,3 +143,14 @@ func Explicit() *fsm.FSM { return generic[string](base) }
 var _, start = started("idle"), started
 
 var first, second = fsm.NewFSM("idle", base, nil), fsm.NewFSM("x", fsm.Events{{Name: "2", Src: []string{"x"}, Dst: "y"}}, nil)
+
+func branches(e fsm.Events, more bool) fsm.Events {
+	if more {
+		return append(e, event("more", "y", "x"))
+	}
+	return append(e, event("less", "z", "x"))
+}
+
+func AppendedInBranches() *fsm.FSM {
+	return fsm.NewFSM("x", branches(append(fsm.Events{}, event("1", "x", "x")), true), nil)
+}

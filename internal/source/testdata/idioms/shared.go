@@ -166,3 +166,29 @@ func generally[S ~[]string](s S) { s[0] = "z" } // Gen
 func Gen() *fsm.FSM {
 	return fsm.NewFSM("a", fsm.Events{{Name: "go", Src: shared16, Dst: "b"}}, nil)
 }
+
+var shared17 = fsm.Events{{Name: "go", Src: []string{"a"}, Dst: "b"}, {Name: "back", Src: []string{"b"}, Dst: "a"}}
+
+func init() { _ = appending(shared17[:1]) }
+
+func appending(e fsm.Events) fsm.Events {
+	return append(e, fsm.EventDesc{Name: "on", Src: []string{"b"}, Dst: "c"}) // Cut
+}
+
+func Cut() *fsm.FSM { return fsm.NewFSM("a", shared17, nil) }
+
+var shared18 = []string{"a"}
+
+func init()                      { named18()[0] = "z" } // NamedResult
+func named18() (states []string) { states = shared18; return }
+func NamedResult() *fsm.FSM {
+	return fsm.NewFSM("a", fsm.Events{{Name: "go", Src: shared18, Dst: "b"}}, nil)
+}
+
+var shared19 = []string{"a"}
+
+func init()                         { first19(shared19, "z") }
+func first19(s []string, by string) { s[0] = by } // FirstOfTwo
+func FirstOfTwo() *fsm.FSM {
+	return fsm.NewFSM("a", fsm.Events{{Name: "go", Src: shared19, Dst: "b"}}, nil)
+}
