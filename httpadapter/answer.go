@@ -163,7 +163,7 @@ func (r *request) unavailable() {
 // has sent behind, once for each connection that it makes in settle: it is left to the drain.
 func (r *request) leaves(status int) {
 	stage := r.server.tracker.Stage()
-	leaves := stage > inflight.Announced || stage == inflight.Announced && !r.conn.Pipelines() || status == http.StatusRequestEntityTooLarge
+	leaves := stage > inflight.Announced || stage == inflight.Announced && !r.conn.Pipelines.Load() || status == http.StatusRequestEntityTooLarge
 	if r.http1 && leaves && status != http.StatusSwitchingProtocols {
 		r.Header().Set("Connection", "close")
 	}

@@ -18,8 +18,7 @@ const idleTime = 500 * time.Millisecond
 // have not returned. A request whose handler has taken the connection over is a
 // lastcall.WorkConn until the connection is closed and the handler has returned. Requests
 // without a known pattern come with the path of the oldest one, without its query. InFlight may
-// be called at any time, and blocks for as long as the function of [WithPattern], at most 10
-// ms.
+// be called at any time, and does not block.
 func (s *Server) InFlight() []lastcall.Work {
 	s = s.made()
 	work := s.tracker.Work((*request).describe)
