@@ -110,15 +110,14 @@ func TestG6_ReportsOfThoseWhoWaited(t *testing.T) {
 	})
 }
 
-// G8: a step that was late and then panics, while Run goes on, has panicked.
-func TestG8_PanicsAfterItsTime(t *testing.T) {
-	bubble(t, func(t *testing.T, _ *diary, _ func()) {
-		c := mustNew(t, budget, noSignals,
-			controller.WithCloser("slow", func() { time.Sleep(time.Second) }),
-			controller.WithCloser("late", func() { time.Sleep(time.Second); panic("at last") }, controller.Timeout(time.Second/2)))
+// G8: a step that panics after it was told to be late is in the report with its panic.
+func TestG8_LatePanic(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, _ func()) {
+		c := mustNew(t, budget, noSignals, controller.WithCloser("slow", func() { time.Sleep(3 * time.Second) }),
+			controller.WithCloser("panics", func() { time.Sleep(2 * time.Second); panic("late") }, controller.Timeout(time.Second)))
 		r, _ := runAfter(c, time.Minute)
-		if got := step(t, r, report.OpClose, "late"); got.Result != report.ResultPanicked || got.Duration != time.Second {
-			t.Errorf("it has %v after %v", got.Result, got.Duration)
+		if got := step(t, r, report.OpClose, "panics"); got.Result != report.ResultPanicked || got.Text != "late" || got.Stack == "" {
+			t.Errorf("it is reported as %v: %q, with the stack %q", got, got.Text, got.Stack)
 		}
 	})
 }
