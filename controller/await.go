@@ -76,8 +76,7 @@ func (r *run) await(done func() bool, bound func() time.Time) bool {
 			}
 			return false
 		}
-		at = soonest(soonest(at, r.endContexts()), soonest(r.giveBackAt, r.beat()))
-		at = soonest(at, r.record.causeDue)
+		at = soonest(at, r.endContexts(), r.giveBackAt, r.beat(), r.record.causeDue)
 		if at.IsZero() {
 			r.alarm.Stop()
 		} else {
@@ -186,7 +185,7 @@ func allDone(calls []*call) bool {
 	return !slices.ContainsFunc(calls, func(c *call) bool { return !c.told })
 }
 
-// nothing never is enough for awaitSteps.
+// nothing is for awaitSteps, if nothing but the calls ends the wait.
 func nothing() bool { return false }
 
 // never is a bound that is never reached.
