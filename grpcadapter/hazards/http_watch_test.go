@@ -43,8 +43,8 @@ func TestWatchOverHTTP(t *testing.T) {
 		synctest.Wait()
 		end()
 		all := p.frames(func(f frame) bool { return f.Type == http2.FrameData && len(f.data) > 0 || isGoAway(f) })
-		if at := slices.IndexFunc(all, isGoAway); at != 1 || len(slices.DeleteFunc(all, isGoAway)) != 2 {
-			t.Errorf("the first GOAWAY comes after %d messages, want SERVING before it and NOT_SERVING behind", at)
+		if at := slices.IndexFunc(all, isGoAway); at != 1 || all[len(all)-1].at.Sub(all[at].at) != 10*time.Millisecond || len(slices.DeleteFunc(all, isGoAway)) != 2 {
+			t.Errorf("the first GOAWAY comes after %d messages, want SERVING before it and NOT_SERVING 10 ms behind it: %v", at, all)
 		}
 	})
 	inVirtualTime(t, "a Watch that comes in the drain", func(t *testing.T, _ <-chan struct{}) {
