@@ -39,7 +39,7 @@ type Report struct {
 	Steps     []Step      // everything that happened, in the order in which it began
 	Listeners []Delivery  // what each observer, the logger included, was told
 
-	// Work is what InFlight of each server returned in phase close, in the order of
+	// Work is what InFlight of each server returned when all had ended, in the order of
 	// registration, and after that what the servers that stop last returned when they
 	// had ended. A server whose InFlight failed or took too long has none; that call is
 	// among the Failures.
@@ -98,25 +98,6 @@ func choose(steps []Step, wanted func(Step) bool) (chosen []Step) {
 		}
 	}
 	return chosen
-}
-
-// ExitCode returns the code that the process should exit with: one of the Exit
-// constants, by their order of precedence.
-func (r Report) ExitCode() int {
-	switch {
-	case r.NotRun != nil || r.Outcome == 0:
-		return ExitNotRun
-	case r.Failed:
-		return ExitFailed
-	case r.Outcome == OutcomeAbandoned:
-		return ExitAbandoned
-	case r.Outcome != OutcomeDrained && r.Outcome != OutcomeIdle:
-		return ExitInterrupted
-	case slices.ContainsFunc(r.Steps, Step.Counts):
-		return ExitStep
-	default:
-		return ExitOK
-	}
 }
 
 // Err returns nil if and only if ExitCode is ExitOK. Otherwise it returns an error that says in
