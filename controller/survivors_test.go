@@ -109,16 +109,3 @@ func TestG6_ReportsOfThoseWhoWaited(t *testing.T) {
 		}
 	})
 }
-
-// G8: a step that was late and then panics, while Run goes on, has panicked.
-func TestG8_PanicsAfterItsTime(t *testing.T) {
-	bubble(t, func(t *testing.T, _ *diary, _ func()) {
-		c := mustNew(t, budget, noSignals,
-			controller.WithCloser("slow", func() { time.Sleep(time.Second) }),
-			controller.WithCloser("late", func() { time.Sleep(time.Second); panic("at last") }, controller.Timeout(time.Second/2)))
-		r, _ := runAfter(c, time.Minute)
-		if got := step(t, r, report.OpClose, "late"); got.Result != report.ResultPanicked || got.Duration != time.Second {
-			t.Errorf("it has %v after %v", got.Result, got.Duration)
-		}
-	})
-}

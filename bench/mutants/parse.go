@@ -13,7 +13,7 @@ import (
 // behind it; a line that begins with # is a comment:
 //
 //	G5 Stop is called on servers that have ended
-//	file controller/drain.go
+//	file controller/force.go
 //	test ./controller -run TestG5
 //	-		if s.graceful.ended() {
 //	+		if false {
