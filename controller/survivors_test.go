@@ -121,3 +121,24 @@ func TestG8_LatePanic(t *testing.T) {
 		}
 	})
 }
+
+// G1: the budget counts from the request, and not from when the loop has heard of it.
+func TestG1_TriggeredWhenAsked(t *testing.T) {
+	for range 10 {
+		c := mustNew(t, budget, noSignals)
+		var before, after time.Time
+		asked := make(chan struct{})
+		go func() {
+			defer close(asked)
+			<-c.Serving()
+			before = time.Now()
+			c.Shutdown(nil)
+			after = time.Now()
+		}()
+		r := c.Run(context.Background())
+		<-asked
+		if r.Triggered.Before(before) || r.Triggered.After(after) {
+			t.Errorf("triggered %v after the call began, and %v after it had returned", r.Triggered.Sub(before), r.Triggered.Sub(after))
+		}
+	}
+}
