@@ -7,9 +7,9 @@
 //
 // # For handlers and workers
 //
-// [Draining] is closed when the drain begins: a stream that has no end of its own
-// says goodbye then. [TimerAt] tells until when the work may run. [ErrTimer] is the
-// cause with which its context ends after that.
+// [Draining] is closed when the drain begins: a stream that does not end by itself should
+// then say goodbye. [TimerAt] tells until when the work may run. [ErrTimer] is the cause
+// with which its context ends then.
 //
 // # For adapters
 //
@@ -28,6 +28,7 @@
 //   - grpcadapter, httpadapter, drain: servers of gRPC, of net/http, and accept
 //     loops and background work of your own.
 //   - admin, systemd, kubernetes: what the world around the process wants to know.
+//   - slogadapter: the log, through a log/slog logger.
 //   - fsm, transitions, viz: the machine, its table, and the pictures of both.
 //   - cmd/lastcall: "go run ./cmd/lastcall demo" shows a shutdown under load.
 package lastcall

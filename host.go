@@ -2,17 +2,17 @@ package lastcall
 
 import "time"
 
-// Host is the controller as the servers in it see it. Its methods do not block and may
-// be called by any number of goroutines, at any time. A *controller.Controller is one.
+// Host is the controller as its servers see it. Its methods do not block and may be called by
+// any number of goroutines, at any time. A *controller.Controller is one.
 type Host interface {
 	// Life returns what the server may pass on to its handlers.
 	Life() Life
 	// Ready reports whether traffic should come: every server accepts work, and no
 	// trigger has come.
 	Ready() bool
-	// ProbesReady returns what readiness probes are to hear. It is Ready, unless the policy
-	// of the controller has probes pass for longer (controller.WithReadyUntilDrain). It is
-	// false before GracefulStop is called on any server.
+	// ProbesReady reports whether readiness probes should pass. It returns what Ready does,
+	// unless controller.WithReadyUntilDrain lets probes pass for longer. It is false by the
+	// time GracefulStop is called on any server.
 	ProbesReady() bool
 	// Phase returns what the controller is doing.
 	Phase() Phase

@@ -61,17 +61,17 @@ func (l Life) Times() (Times, bool) {
 	return l.times()
 }
 
-// TimerAt returns the instant in which the timer fires and work still running is
-// cancelled, as [Life.Times] does. In a server that stops last it is the deadline.
+// TimerAt returns the instant at which the timer fires and work still running is cancelled, as
+// [Life.Times] does. In a server that stops last it is the deadline.
 func (l Life) TimerAt() (time.Time, bool) {
 	times, known := l.Times()
 	return times.Timer, known
 }
 
-// Late returns how long after the trigger the work arrived, and which share of the time
-// from the trigger to the deadline had gone by then: of the budget's Total, unless the
-// deadline was moved. It is false for work that arrived before the trigger, for work that
-// the controller began itself, and where the adapter does not know.
+// Late returns how long after the trigger the work arrived, and which share of the time from
+// the trigger to the deadline was over by then. That time is the budget's Total, unless the
+// deadline was moved. The last result is false for work that arrived before the trigger, for
+// work that the controller began itself, and where the adapter does not know.
 func (l Life) Late() (after time.Duration, share float64, ok bool) {
 	times, known := l.Times()
 	if !known || l.arrived.IsZero() {

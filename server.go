@@ -49,9 +49,8 @@ type FullServer interface {
 
 	// Accepting returns a channel that is closed once the server accepts work. The
 	// process is not ready before that. Nil says that the server cannot know, because
-	// another goroutine serves it: then New wants to be told with
-	// controller.ServedElsewhere. New and Add call it on their caller's goroutine. It must
-	// return at once.
+	// another goroutine serves it: then New asks for controller.ServedElsewhere. New and Add
+	// call it on their caller's goroutine. It must return at once.
 	Accepting() <-chan struct{}
 
 	// Listeners returns the listeners that the server accepts from, as it was given them. New
@@ -59,11 +58,10 @@ type FullServer interface {
 	// It must return at once.
 	Listeners() []net.Listener
 
-	// Attach hands over the controller, in phase start, before Serve is called. Neither is called
-	// if the shutdown was triggered before Run. If it
-	// panics or calls runtime.Goexit, that triggers the shutdown and fails it; Serve is
-	// called only when it has returned. A server that another goroutine serves may have work
-	// in flight by then.
+	// Attach hands over the controller, in phase start. Serve is called only when Attach has
+	// returned. If Attach panics or calls runtime.Goexit, that triggers the shutdown and fails
+	// it. If the shutdown was triggered before Run, neither of the two is called. A server that
+	// another goroutine serves may already have work in flight.
 	Attach(Host)
 
 	// Serve serves, and returns when the server has stopped. It is called in phase
@@ -82,36 +80,35 @@ type FullServer interface {
 	// the cause. It is called in phase cancel, after the timer, and returns when those
 	// statuses, and the answers that were given before, are on the wire; with nothing
 	// in flight it returns at once. Stop follows. ctx ends when GracefulStop has returned, so
-	// a Cancel that waits for ctx alone is never ahead of it; and with the share of the phase, a
-	// sixth of the time from the timer to the deadline: to give up then is not a failure.
-	// It carries the Life and the values of Run's context.
+	// a Cancel that waits for ctx alone is never ahead of it. It also ends with the share of
+	// the phase, a sixth of the time from the timer to the deadline: to give up then is not a
+	// failure. ctx carries the Life and the values of Run's context.
 	Cancel(ctx context.Context, cause error)
 
 	// Cut closes the connections that survived Stop, and returns how many there were,
 	// when they are closed. It is called in phase cut.
 	Cut() (connections int)
 
-	// InFlight returns the work in flight and what became of the rest. It is called
-	// when the drain begins, every few seconds while it lasts, when the timer fires and when
+	// InFlight returns the work in flight and what became of the rest. It is called when the
+	// drain begins, every few seconds until the server has ended, when the timer fires and when
 	// phase close begins; a call may begin while one before it still runs. The shutdown waits
-	// for an answer at most 10 ms, and for the last one, beside closers, half a second: the
-	// report has what it returned. If the end of this server's GracefulStop ends the drain, the last
-	// call follows at once, on the same goroutine. A server that stops last is asked once, when
-	// it has ended.
-	// Controller.InFlight asks at any time, for metrics.
+	// at most 10 ms for an answer, and half a second for the last one, while closers run: the
+	// report has what that call returned. If the end of this server's GracefulStop ends the
+	// drain, the last call follows at once, on the same goroutine. A server that stops last is
+	// asked once, when it has ended. Controller.InFlight asks at any time, for metrics.
 	InFlight() []Work
 
 	// Notes returns what an operator should know of the server's end that is not a
 	// failure, in short sentences. It is called with the last InFlight.
 	Notes() []string
 
-	// IdlePeers returns true if nothing is lost when the connections are closed that keep
-	// GracefulStop from returning: the server counts its work, none is in flight, and since
-	// Announce there was none on any of these connections, complete or not. False says that
+	// IdlePeers looks at the connections that keep GracefulStop from returning. It returns true
+	// if nothing is lost when they are closed: the server counts its work, none is in flight,
+	// and since Announce none of these connections had any, complete or not. False says that
 	// something may be lost, or that the server cannot tell. The texts name connections and
-	// peers for report and log, some of them if there are many; with false there may be none. It
-	// is called when the timer fires, before Cancel, unless the shutdown was forced or
-	// GracefulStop has returned. The shutdown waits for an answer at most 10 ms; without one,
+	// peers for report and log, some of them if there are many; with false there may be none.
+	// It is called when the timer fires, before Cancel, unless the shutdown was forced or
+	// GracefulStop has returned. The shutdown waits at most 10 ms for an answer; without one,
 	// something may be lost.
 	IdlePeers() (connections []string, idle bool)
 

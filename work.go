@@ -2,7 +2,7 @@ package lastcall
 
 import "time"
 
-// WorkKind says what sort of work it is.
+// WorkKind is a kind of work.
 type WorkKind string
 
 // The kinds of work.

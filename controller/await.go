@@ -186,7 +186,7 @@ func allDone(calls []*call) bool {
 	return !slices.ContainsFunc(calls, func(c *call) bool { return !c.told })
 }
 
-// nothing never is enough for awaitSteps.
+// nothing is for awaitSteps, if nothing but the calls ends the wait.
 func nothing() bool { return false }
 
 // never is a bound that is never reached.

@@ -16,12 +16,11 @@ import (
 	"github.com/lastcall-go/lastcall/fsm"
 )
 
-// ErrRan is the answer to a second Run, and to an Add after the first.
+// ErrRan is the error of a second Run, and of an Add after the first Run.
 var ErrRan = errors.New("controller: Run was called before, and a Controller runs once")
 
-// Controller shuts one process down, once. Make one with [New]. All methods may
-// be called by any number of goroutines, also from inside everything that the
-// controller calls; only Run and Wait block.
+// Controller shuts one process down, once. Make one with [New]. Any number of goroutines may
+// call all methods, also from user code that the controller calls; only Run and Wait block.
 type Controller struct {
 	draining chan struct{}                  // closed when phase drain begins
 	times    atomic.Pointer[lastcall.Times] // nil before the trigger
@@ -66,13 +65,13 @@ type force struct {
 	by string // the signal that asked for it, with a colon; "": Force was called
 }
 
-// New returns a Controller that will shut down what the options name, within the
-// budget. It starts nothing. The error joins one error for each thing that is
-// wrong: a bad budget; a nil server or function; an empty name; a name given twice to
-// things of the same kind, or to a server and a worker; a name in [After] that is not
-// there, or a circle of such names; a server of which the controller cannot know when
-// it accepts work, or that has only a part of the methods of [lastcall.FullServer]; one
-// that cannot do what [lastcall.Budget.Quiet] needs; a [Timeout] longer than Total.
+// New returns a Controller that will shut down what the options name, within the budget. It
+// starts nothing. The error joins one error for each thing that is wrong: a bad budget; a nil
+// server or function; an empty name; a name given twice to things of the same kind, or to a
+// server and a worker; a name in [After] that is not there, or a circle of such names; a server
+// that does not tell when it accepts work, or that has only some of the methods of
+// [lastcall.FullServer]; one that cannot do what [lastcall.Budget.Quiet] needs; a [Timeout]
+// longer than Total.
 func New(budget lastcall.Budget, opts ...Option) (*Controller, error) {
 	if err := budget.Validate(); err != nil {
 		return nil, err
@@ -95,11 +94,10 @@ func New(budget lastcall.Budget, opts ...Option) (*Controller, error) {
 	return c, nil
 }
 
-// Add registers more, until Run is called; after that it returns [ErrRan]. Open a
-// dependency, Add its closer, open the next: whatever was added is closed, even
-// if a trigger comes before everything is open. With an error (of the kinds that
-// New has) nothing of this call is added. The options run on the caller's goroutine
-// while no lock is held.
+// Add registers more options. Once Run has been called it returns [ErrRan]. Open a dependency,
+// Add its closer, open the next: whatever was added is closed, even if a trigger comes before
+// everything is open. If Add returns an error, of the kinds that New has, it adds nothing. The
+// options run on the caller's goroutine, and no lock is held.
 func (c *Controller) Add(opts ...Option) error {
 	more := gather("option", opts)
 	errs := append(more.errs, c.attach(more)...)
@@ -121,27 +119,29 @@ func (c *Controller) Add(opts ...Option) error {
 	return nil
 }
 
-// Run starts the servers and workers, serves until the first trigger, shuts
-// everything down and returns the report, at or before trigger + Total, as exactly
-// as the machine's timers fire. It can be called once; later calls return at once,
-// with a Report whose Err is [ErrRan].
+// Run starts the servers and workers, serves until the first trigger, shuts everything down and
+// returns the report, at or before trigger + Total, as exactly as the machine's timers fire. It
+// can be called once; later calls return at once, with a Report whose Err is [ErrRan].
 //
-// The end of ctx is a trigger. Workers, announcers, closers and flushers get
-// contexts with the values of ctx, but without its cancellation and deadline, so
-// that it may be one of signal.NotifyContext.
+// The end of ctx is a trigger. Workers, announcers, closers and flushers get contexts with the
+// values of ctx, but without its cancellation and deadline, so ctx may come from
+// signal.NotifyContext.
 //
-// If Shutdown was called or ctx ended before Run, the trigger counts from Run's
-// start and no server or worker is started; GracefulStop is called all the same
-// (with which package grpcadapter closes its listener; one that was given with On or
-// that only a Serving function knows stays open), and the dependencies are closed. Signals are heard
-// from Run's start on; one that comes earlier does what the platform does by
-// default, unless Starting was called, or other code of the process listens. They are
-// the platform's again 10 ms after Run has returned; one that comes in those is raised
-// again then, so that it cannot replace the exit code of a process that is exiting.
+// If Shutdown was called or ctx ended before Run, the trigger counts from Run's start, and no
+// server or worker is started. GracefulStop is called all the same, and the dependencies are
+// closed. Package grpcadapter closes its listener in GracefulStop; a listener that was given
+// with On, or that only a Serving function knows, stays open.
 //
-// From the trigger until the process ends, a write to a standard output or error that no process
-// reads fails and does not end it (SIGPIPE); lost log lines are counted in the report. Before
-// the trigger it ends the process a second later, unless the trigger comes in that second.
+// Run hears signals from its start on. An earlier signal does what the platform does by
+// default, unless Starting was called or other code of the process listens. The platform has
+// the signals back 10 ms after Run has returned. A signal that arrives within these 10 ms is
+// raised again when they are over, so that it cannot replace the exit code of a process that is
+// exiting.
+//
+// From the trigger until the process ends, a write to a standard output or error without a
+// reader fails and does not end the process (SIGPIPE); the report counts the log lines that are
+// lost. Before the trigger such a write fails as well, but if the trigger does not come within
+// a second, the next one ends the process.
 func (c *Controller) Run(ctx context.Context) report.Report {
 	if ctx == nil {
 		return c.notRun(errors.New("controller: Run was given a nil context"))
@@ -184,10 +184,9 @@ func (c *Controller) isOver() error {
 	return nil
 }
 
-// Shutdown triggers the shutdown and returns at once. The cause is kept if this
-// is the first trigger, and ignored otherwise; nil stands for [ErrShutdown]. It
-// says why, and not that something failed: it does not change the exit code; see
-// Fail.
+// Shutdown triggers the shutdown and returns at once. The cause is kept if this is the first
+// trigger, and ignored otherwise; nil stands for [report.ErrShutdown]. The cause tells why the
+// process stops, not that something failed, so it does not change the exit code; see Fail.
 func (c *Controller) Shutdown(cause error) {
 	if cause == nil {
 		cause = report.ErrShutdown
@@ -195,10 +194,10 @@ func (c *Controller) Shutdown(cause error) {
 	c.request(trigger{at: time.Now(), cause: cause})
 }
 
-// Fail triggers the shutdown because of an error, and returns at once. It is
-// Shutdown with [ExitFailed] as the exit code, which it changes only if it is the
-// first trigger; nil stands for [ErrShutdown]. A program that cannot start calls it
-// before Run, which then closes what is open already:
+// Fail triggers the shutdown because of an error, and returns at once. If it is the first
+// trigger, the exit code is [report.ExitFailed]; otherwise it changes nothing. A nil error
+// stands for [report.ErrShutdown]. A program that cannot start calls Fail before Run, which
+// then closes what is already open:
 //
 //	db, err := open()
 //	if err != nil {
@@ -243,8 +242,9 @@ func (c *Controller) Phase() lastcall.Phase {
 // until the first trigger.
 func (c *Controller) Ready() bool { return c.Phase() == lastcall.PhaseServe && c.trigger.Load() == nil }
 
-// ProbesReady returns what readiness probes are to hear: Ready, and with
-// [WithReadyUntilDrain], if a signal began the shutdown, true until the drain begins.
+// ProbesReady reports whether readiness probes should pass. It returns what Ready does. With
+// [WithReadyUntilDrain], once the process was ready and a signal has begun the shutdown, it
+// returns true until the drain begins.
 func (c *Controller) ProbesReady() bool {
 	t := c.trigger.Load()
 	if t == nil || !c.readyUntilDrain.Load() {
@@ -267,15 +267,15 @@ func (c *Controller) ProbesReady() bool {
 //	}
 func (c *Controller) Serving() <-chan struct{} { return c.serving }
 
-// Deadline returns the instant by which Run returns. It is known, and the second
-// result true, once Run has heard of the trigger, which is at once if it runs. A force or
-// Shorten may move it to an earlier instant, and the end of a suspension to a later one (G1).
+// Deadline returns the instant by which Run returns. The second result is true once Run has
+// taken in the trigger, which a running Run does at once. A force or Shorten may move the
+// deadline to an earlier instant, and the end of a suspension to a later one (G1).
 func (c *Controller) Deadline() (time.Time, bool) {
 	times, known := c.instants()
 	return times.Deadline, known
 }
 
-// TimerAt returns the instant in which the timer fires, as [lastcall.Life.TimerAt] does.
+// TimerAt returns the instant at which the timer fires, as [lastcall.Life.TimerAt] does.
 func (c *Controller) TimerAt() (time.Time, bool) {
 	times, known := c.instants()
 	return times.Timer, known
@@ -294,9 +294,9 @@ func (c *Controller) Life() lastcall.Life { return lastcall.NewLife(c.draining, 
 // Done returns a channel that is closed when Run is over.
 func (c *Controller) Done() <-chan struct{} { return c.over }
 
-// Wait blocks until Run is over and returns the report, the same one for every caller;
-// or until ctx ends, and returns the cause of that. If Run is never called, only
-// ctx ends the wait. A nil ctx is an error.
+// Wait blocks until Run is over and returns the report, the same one for every caller. If ctx
+// ends first, Wait returns its cause. If Run is never called, only ctx ends the wait. A nil ctx
+// is an error.
 func (c *Controller) Wait(ctx context.Context) (report.Report, error) {
 	if ctx == nil {
 		return report.Report{}, errors.New("controller: Wait was given a nil context")

@@ -34,17 +34,19 @@
 // T0 is the instant of the first request to shut down. The deadline is T0 + Total, and the
 // timer fires at T0 + Total - Reserve. A force moves the timer to now, and the deadline to
 // now + Reserve if that is earlier; Shorten brings both forward. After the timer the
-// remaining time is shared: with k phases left a phase may use a k-th of it. Phase close may use what the
-// flush does not need; each closer has a floor that those before it cannot use, and the
-// rest is for whoever needs it. What a phase does not use goes to the phases after it.
+// remaining time is shared: with k phases left a phase may use a k-th of it. Phase close
+// may use what the flush does not need. Each closer has a minimum that the closers before
+// it cannot use up; the closers that need more share the rest. What a phase does not use
+// goes to the phases after it.
 //
 // # Reading the source
 //
-// From Run to os.Exit: controller.go has the verbs that a user calls, run.go the phases in
-// order. These are in serving.go, up to the drain; in drain.go, with what the timer begins; and
-// in finish.go, with what every shutdown ends with. await.go is the only place where the loop
-// blocks, time.go has every instant that it waits for. call.go runs user code; record.go tells
-// observers, and log.go is one of them.
+// From Run to os.Exit: controller.go has Run and most methods that a user calls, run.go the
+// phases in order. serving.go has the phases up to the drain, drain.go the drain and the phases
+// that follow the timer, finish.go the phases with which every shutdown ends. The loop blocks
+// only in await.go; time.go has every instant that it waits for. call.go runs user code;
+// member.go calls GracefulStop and Stop; record.go tells observers, and log.go is one of them.
+// docs/architecture.md lists all files.
 //
 // # Guarantees
 //

@@ -11,9 +11,9 @@ import (
 	"github.com/lastcall-go/lastcall/report"
 )
 
-// drain refuses new work, and reports whether all work in flight ended before the
-// timer. What ended later did so after the instant at which adapters take their time to be
-// up, and may have been interrupted, though the loop has heard of both at once.
+// drain refuses new work, and reports whether all work in flight ended before the timer. The
+// times decide, as the loop may hear of the last end and of the timer at once: adapters know
+// the timer's instant, and may have interrupted what ended later.
 func (r *run) drain() bool {
 	row := r.fire(fsm.GracefulShutdownCalled)
 	r.enter(lastcall.PhaseDrain)

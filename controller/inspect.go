@@ -153,10 +153,10 @@ func (r *run) inspectAtEnd(servers []*server) {
 	}
 }
 
-// InFlight returns the work of every server that counts it, in the order of registration,
-// as its InFlight returns it. It may be called at any time, and blocks for at most 10 ms:
-// of a server that has not answered by then it returns the last answer, if there was one.
-// A server is asked by one goroutine at a time, so one that hangs holds one goroutine.
+// InFlight returns the work of every server that counts it, in the order of registration, as
+// the server's InFlight returns it. It may be called at any time, and blocks for at most 10 ms:
+// for a server that has not answered by then it returns the last answer, if there was one. A
+// server is asked by one goroutine at a time, so one that hangs holds one goroutine.
 func (c *Controller) InFlight() []lastcall.Work {
 	c.mu.Lock()
 	config := c.config // what is added is appended

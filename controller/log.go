@@ -16,14 +16,14 @@ import (
 	"github.com/lastcall-go/lastcall/report"
 )
 
-// WithLogger makes a zerolog logger a log of the name "zerolog": see [WithLog] for what it
-// is told, and docs/report.md for the keys.
+// WithLogger registers a zerolog logger as a log with the name "zerolog": see [WithLog] for
+// what it is told, and docs/report.md for the keys.
 //
-// zerolog tells of a line that a writer has refused its ErrorHandler only, a variable of
-// the whole process. WithLogger puts one there, once, that counts and then calls the one
-// that it has found; so set yours before, and call WithLogger before other goroutines log
-// to writers that fail. A line of another logger that is refused in the same moment counts
-// as well.
+// If a writer refuses a line, zerolog tells only its ErrorHandler, a variable of the whole
+// process. WithLogger sets one, once, that counts the error and then calls the handler that was
+// there before. So set yours first, and call WithLogger before other goroutines log to writers
+// that fail. A refused line of another logger counts as well if it is refused in the same
+// moment.
 func WithLogger(logger zerolog.Logger) Option {
 	if isZero(logger) {
 		return register(func(c *config) {
@@ -126,11 +126,10 @@ func field(e *zerolog.Event, a slog.Attr) {
 	}
 }
 
-// WithoutStderr keeps the controller from writing to stderr. Otherwise, without a log,
-// Run writes why its report has any exit code but 0, once and in one line, before it
-// returns; and why there was no shutdown, with a log too. It waits 100 ms at most for
-// that, and not past the deadline; a pipe that nothing reads any more does not end the
-// process.
+// WithoutStderr keeps the controller from writing to stderr. By default Run writes one line
+// before it returns, which tells the reason of an exit code that is not 0, unless there is a
+// log; and why there was no shutdown, even if there is a log. It waits for that write at most
+// 100 ms, and not past the deadline. A pipe without a reader does not end the process.
 func WithoutStderr() Option {
 	return register(func(c *config) { c.noStderr = true })
 }

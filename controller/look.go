@@ -26,10 +26,10 @@ type sight struct {
 // look begins a look at where goroutines stand. The loop takes in later what that has found.
 func (r *run) look(leaks bool) { r.lookIf(leaks, func() bool { return true }) }
 
-// lookIfBusy begins a look that takes place when the function that it returns has been
-// called with true, on any goroutine; or if after grace, or half of the time to the deadline,
-// it has not been called n times. With nothing in flight there is nothing to name, and a look
-// costs more than Stop.
+// lookIfBusy begins a look that waits for n calls of the function that it returns, on any
+// goroutines. The look takes place as soon as one of these calls has true, or if not all of
+// them have come within grace, or within half of the time to the deadline if that is less. With
+// nothing in flight there is nothing to name, and a look costs more than Stop.
 func (r *run) lookIfBusy(n int) (busy func(bool)) {
 	answers := make(chan bool, n)
 	most := min(grace, time.Until(r.deadline)/2)
@@ -51,8 +51,8 @@ func (r *run) lookIfBusy(n int) (busy func(bool)) {
 	return func(is bool) { answers <- is }
 }
 
-// lookIf is look for one that takes place if a function returns true, which it does soon.
-// At the deadline there is none: Run returns, and would not hear what it has found.
+// lookIf begins a look that takes place if a function, which returns soon, returns true. At the
+// deadline it begins none: Run returns, and would not hear what the look has found.
 func (r *run) lookIf(leaks bool, wanted func() bool) {
 	v := &r.sight
 	if r.config.noStacks || !r.deadline.IsZero() && !time.Now().Before(r.deadline) {

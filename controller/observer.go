@@ -11,11 +11,11 @@ import (
 	"github.com/lastcall-go/lastcall/report"
 )
 
-// WithObserver registers a function that is given every [report.Step], as it happens:
-// the trigger, phases, transitions, calls as they begin and as they end, work in flight
-// and the summary. It is called on a goroutine of its own, with one Step at a time and
-// in order. It may block: that delays other observers never, the first flusher by a
-// second at most for a Step that it hangs on, and Run not past the deadline.
+// WithObserver registers a function that is given every [report.Step], as it happens: the
+// trigger, phases, transitions, calls as they begin and as they end, work in flight and the
+// summary. The function is called on a goroutine of its own, with one Step at a time and in
+// order. It may block. That never delays other observers, delays the first flusher by at most a
+// second for a Step on which it hangs, and does not delay Run past the deadline.
 func WithObserver(name string, observe func(report.Step)) Option {
 	o := observerConfig{op: report.OpObserve, name: name}
 	if observe != nil {
@@ -24,15 +24,16 @@ func WithObserver(name string, observe func(report.Step)) Option {
 	return register(func(c *config) { c.observe(o) })
 }
 
-// WithLog registers a log: a function that is given a [report.Line] for the cause, for
-// each transition and phase, for each call that did not end well, for the work in flight
-// at the drain and at the timer, and for the summary, which comes before the flushers run
-// and is the last one. What the flushers do is in the report only. An error says that the
-// line is lost: the report counts it ([report.Delivery]).
+// WithLog registers a log: a function that is given a [report.Line] for the cause, for each
+// transition and phase, for each call that did not end well, for the work in flight at the
+// drain and at the timer, and for the summary. The summary comes before the flushers run and is
+// the last line; only the report has what the flushers do. An error from the function means
+// that the line is lost: the report counts it ([report.Delivery]).
 //
-// It is called as an observer is ([WithObserver]). With a log Run does not tell stderr
-// why the shutdown has not ended well ([WithoutStderr]). [WithLogger] is a log of the name
-// "zerolog", and package slogadapter has one for log/slog. There may be several.
+// The function is called as an observer is ([WithObserver]). If there is a log, Run does not
+// write to stderr why the shutdown did not end well ([WithoutStderr]). [WithLogger] registers a
+// log with the name "zerolog", and package slogadapter has one for log/slog. There may be
+// several logs.
 func WithLog(name string, write func(report.Line) error) Option {
 	o := observerConfig{op: report.OpLog, name: name}
 	if write != nil {
@@ -41,7 +42,7 @@ func WithLog(name string, write func(report.Line) error) Option {
 	return register(func(c *config) { c.observe(o) })
 }
 
-// Monitor is an observer that also looks at the controller, at any time, as metrics do.
+// Monitor is an observer that can also ask the controller at any time, as metrics do.
 type Monitor interface {
 	// Attach hands over the controller. New and Add call it on their caller's goroutine,
 	// with no lock held, and return its error. It must return at once.
@@ -50,8 +51,8 @@ type Monitor interface {
 	Observe(report.Step)
 }
 
-// WithMonitor registers a monitor, under a name among those of observers. A nil Monitor
-// is an error from New. If New or Add return an error, Attach may have been called.
+// WithMonitor registers a monitor under a name, which no other observer may have. A nil Monitor
+// is an error from New. If New or Add returns an error, Attach may have been called.
 func WithMonitor(name string, m Monitor) Option {
 	return register(func(c *config) {
 		if foreign.IsNil(m) {

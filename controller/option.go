@@ -47,15 +47,14 @@ func gather(what string, opts []Option) config {
 	return more
 }
 
-// Options makes one option of several.
+// Options combines several options into one.
 func Options(opts ...Option) Option {
 	return register(func(c *config) { c.join(gather("option", opts)) })
 }
 
-// WithAnnouncer registers a function that phase announce calls: it takes some
-// readiness down, or deregisters this process. Announcers run
-// at the same time. A force ends the phase, but not their contexts, which last for
-// as long as the phase might have.
+// WithAnnouncer registers a function that phase announce calls: it takes some readiness down,
+// or deregisters this process. Announcers run at the same time. A force ends the phase, but not
+// their contexts, which end when the phase would have ended without the force.
 func WithAnnouncer[F Callable](name string, f F, opts ...StepOption) Option {
 	step := newStep(name, f, opts)
 	return register(func(c *config) { c.announcers = append(c.announcers, step) })
@@ -99,13 +98,13 @@ func Together(closers ...Option) Option {
 	})
 }
 
-// WithFlusher registers a function that writes out what telemetry has kept back:
-// logs, traces, metrics. Flushers run last and at the same time.
+// WithFlusher registers a function that writes out buffered telemetry: logs, traces, metrics.
+// Flushers run last and at the same time.
 //
-// An error is a failure, unless it says that nothing can be kept back: fsync of a pipe, a
+// An error is a failure, unless it means that there was nothing to flush: fsync of a pipe, a
 // terminal or a socket returns EINVAL, EROFS, ENOTTY or ENOTSUP. So the Sync method of a logger
-// that writes to stderr fits. What is lost is a failure: a reader that has left (EPIPE), a
-// file that was closed before. [Harmless] names more.
+// that writes to stderr can be registered as it is. Lost output is a failure: a reader that has
+// left (EPIPE), a file that was closed before. [Harmless] names more errors that are not.
 func WithFlusher[F Callable](name string, f F, opts ...StepOption) Option {
 	step := newStep(name, f, opts)
 	step.harmless = append(step.harmless, notSyncable()...)
@@ -120,11 +119,11 @@ type Callable interface {
 	func() | func() error | func(context.Context) | func(context.Context) error
 }
 
-// StepOption says more about an announcer, a closer or a flusher.
+// StepOption configures an announcer, a closer or a flusher.
 type StepOption func(*stepConfig)
 
-// Timeout bounds a step by less than its share of the time. It counts from the
-// step's start and must be positive.
+// Timeout limits a step to less than its share of the time. It counts from the step's start and
+// must be positive.
 func Timeout(d time.Duration) StepOption {
 	return func(s *stepConfig) {
 		if d <= 0 {
@@ -136,9 +135,10 @@ func Timeout(d time.Duration) StepOption {
 	}
 }
 
-// Harmless names errors that are not failures of this step: of a connection that something
-// else may have closed before, for example. An error that joins several is harmless if each
-// of them is. The report and, but for flushers, the log have it in any case.
+// Harmless names errors that are not failures of this step: for example, that of a connection
+// which other code may have closed before. An error that joins several is harmless if each of
+// them is. The report has a harmless error all the same, and so does the log, except for
+// flushers.
 //
 //	controller.WithCloser("users", conn.Close, controller.Harmless(grpc.ErrClientConnClosing))
 func Harmless(errs ...error) StepOption {
@@ -243,21 +243,20 @@ func isHarmless(err error, known []error) bool {
 	return false
 }
 
-// WithReadyUntilDrain has readiness probes pass until the drain begins, if a signal began
-// the shutdown. Use it where Kubernetes may delete every pod of a Service at once (one
-// replica, Recreate, a drained node): it takes the endpoint out itself, and while no other
-// is ready it sends traffic to terminating pods whose probe passes.
+// WithReadyUntilDrain makes readiness probes pass until the drain begins, if a signal began the
+// shutdown. Use it where Kubernetes may delete every pod of a Service at once (one replica,
+// Recreate, a drained node). Kubernetes itself takes the endpoint out; while no other endpoint
+// is ready, it sends traffic to terminating pods whose probe passes.
 //
-// Probes hear it through [lastcall.Host.ProbesReady]: /readyz of package admin, and Check
-// and List of the gRPC health service. Ready is false from the trigger all the same. Any other
+// Probes read it from [lastcall.Host.ProbesReady]: /readyz of package admin, and Check and List
+// of the gRPC health service. Ready is false from the trigger all the same. After any other
 // cause (Shutdown, Fail, a trigger over HTTP, a server that ends by itself, the end of Run's
-// context, also of signal.NotifyContext) takes probes down
-// at the announcement, as nothing else takes the endpoint out then. Repeating the option
-// changes nothing.
+// context, also of signal.NotifyContext) probes fail from the announcement on, because nothing
+// else takes the endpoint out then. Repeating the option changes nothing.
 //
-// Do not use it where something else takes the process out by its probe alone: a load
-// balancer outside of Kubernetes, or a node with graceful node shutdown that is not drained
-// before, whose pods are ended without being deleted. See docs/kubernetes.md and ADR 36.
+// Do not use it where only the probe takes the process out: behind a load balancer outside of
+// Kubernetes, or on a node that shuts down gracefully without being drained first, which ends
+// its pods without deleting them. See docs/kubernetes.md and ADR 36.
 func WithReadyUntilDrain() Option {
 	return register(func(c *config) { c.readyUntilDrain = true })
 }
@@ -265,12 +264,12 @@ func WithReadyUntilDrain() Option {
 // leastProgress is the least that WithProgress takes.
 const leastProgress = 100 * time.Millisecond
 
-// WithProgress sets how often a Step of kind [report.KindProgress] is told at most while the
-// drain lasts: once in 5 seconds without this option. 0 turns progress off. There is one
-// only if something has changed since the last one, and always one right before the
-// timer. After the timer, while dependencies close, and if the trigger was a Ctrl-C
-// typed at a terminal, there is one each second, or as often as here if that is more
-// often; in the last case also if nothing has changed. Servers are asked InFlight for it. Less than 100 ms is an error.
+// WithProgress sets the shortest interval between two Steps of kind [report.KindProgress]
+// during the drain. The default is 5 seconds; 0 turns progress off; less than 100 ms is an
+// error. Observers get such a Step only if something has changed since the last one, and always
+// one right before the timer. After the timer, while dependencies close, and if the trigger was
+// a Ctrl-C typed at a terminal, the interval is at most one second; after a typed Ctrl-C they
+// get a Step even if nothing has changed. For each Step the servers are asked InFlight.
 func WithProgress(every time.Duration) Option {
 	return register(func(c *config) {
 		if every != 0 && every < leastProgress {
@@ -280,15 +279,15 @@ func WithProgress(every time.Duration) Option {
 	})
 }
 
-// WithoutStacks has no goroutine looked at: log and report name what hangs without the
-// line of code. A look takes a goroutine profile, for which the program stands still for
-// some milliseconds; it is taken once right before the timer, and then for what hangs.
+// WithoutStacks turns off the look at goroutines: log and report then name what hangs without
+// its line of code. A look takes a goroutine profile, for which the program stands still for
+// some milliseconds. It is taken once right before the timer, and after that for what hangs.
 func WithoutStacks() Option {
 	return register(func(c *config) { c.noStacks = true })
 }
 
-// WithoutPeers leaves out of steps and the report whom work in flight serves, and what it
-// asks for: the fields Peer and Path of [lastcall.Work], and the names of idle connections.
+// WithoutPeers leaves the clients of work in flight out of steps and the report: the fields
+// Peer and Path of [lastcall.Work], and the names of idle connections.
 func WithoutPeers() Option {
 	return register(func(c *config) { c.noPeers = true })
 }

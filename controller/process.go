@@ -21,8 +21,8 @@ type starting struct {
 	ended      chan struct{}    // closed when starting no longer hears the signals
 }
 
-// Starting has signals heard from now on, and not only from Run's start, and returns
-// a context for opening what the process needs. It returns at once.
+// Starting makes the controller hear signals from now on, and not only from Run's start, and
+// returns a context for opening what the process needs. It returns at once.
 //
 //	ctx := ctl.Starting(context.Background())
 //	if err := open(ctx, ctl); err != nil { // ctl.Add of a closer for each thing opened
@@ -30,18 +30,18 @@ type starting struct {
 //	}
 //	os.Exit(ctl.Run(context.Background()).ExitCode())
 //
-// The context has the values of ctx and ends with it, or with the first trigger, with
-// its cause; once Run has begun only ctx ends it. A signal triggers: Run then starts
-// nothing and closes what is open; a Fail that comes because of it changes nothing.
-// Further signals mean what they mean in Run (see [ForceOn]), but there is nothing yet to
-// force: until Run one that forces does what the platform does by default. So does every
-// signal from trigger + Total on: they end a process that hangs as it opens something. If
-// the signals come from a channel, one that forces takes effect in Run.
+// The context has the values of ctx. It ends with ctx, or with the first trigger and its cause;
+// once Run has begun only ctx ends it. A signal triggers: Run then starts nothing and closes
+// what is open. A Fail that follows from that changes nothing.
 //
-// Signals are those that were set when Starting is first called; to set others later is
-// an error from Add. After Run has begun, with a nil ctx, or in a testing/synctest bubble
-// (see [WithSignals]) the context has ended. If
-// Run is never called, two goroutines are left.
+// Further signals mean what they mean in Run (see [ForceOn]), but before Run there is nothing
+// to force: a signal that forces does what the platform does by default. So does every signal
+// from trigger + Total on, so that a signal can end a process that hangs as it opens something.
+// If the signals come from a channel, one that forces takes effect in Run.
+//
+// The signals are those that were set when Starting is first called; to set others later is an
+// error from Add. The context has ended already if Run has begun, if ctx is nil, or in a
+// testing/synctest bubble (see [WithSignals]). If Run is never called, two goroutines are left.
 func (c *Controller) Starting(ctx context.Context) context.Context {
 	if ctx == nil {
 		return over(context.Background(), errors.New("controller: Starting was given a nil context"))
@@ -137,7 +137,7 @@ func (c *Controller) heard(config config) (s *starting, err error) {
 	return s, err
 }
 
-// process is what there is one of in a process, as package os/signal is.
+// process is the state of which a process has one, because package os/signal has one.
 var process struct {
 	sync.Mutex
 	released []*signals     // of runs that are over, until they are given back
@@ -261,13 +261,15 @@ func inBubble() bool {
 	return true
 }
 
-// hearPipes has writes to a standard output or error that has no reader left fail, from now
-// on. Without it package os ends the process at the first one (SIGPIPE), and what has to be
-// closed stays open. With a trigger it keeps that until the process ends: what is written after
-// Run must not change the exit code. Before, it is for a moment only. Ctrl-C on `srv | tee` ends
-// tee as well, and the server may write between that and the instant in which it hears its own
-// signal. Who reads the channel calls pipeBroke. It is nil where such writes never end the
-// process.
+// hearPipes makes writes to a standard output or error that has no reader left fail from now
+// on. Without it package os ends the process at the first such write (SIGPIPE), and what has to
+// be closed stays open.
+//
+// With a trigger (keep) that holds until the process ends: what is written after Run must not
+// change the exit code. Before the trigger it holds for a moment only: Ctrl-C on `srv | tee`
+// ends tee as well, and the server may write between that and the instant in which it hears its
+// own signal. Whoever reads from the channel calls pipeBroke. The channel is nil where such
+// writes never end the process.
 func hearPipes(keep bool) <-chan os.Signal {
 	if brokenPipe == 0 || inBubble() || !keep && signal.Ignored(brokenPipe) { // what was ignored would not be afterwards
 		return nil

@@ -25,9 +25,9 @@ const (
 	lookTime = 500 * time.Millisecond
 )
 
-// TellProgress has a Step of kind [report.KindProgress] told soon, with the lines of code
-// where goroutines stand, whether anything has changed or not. It does not block. Before
-// Run and after it there is no one to tell.
+// TellProgress makes observers get a Step of kind [report.KindProgress] soon, with the lines of
+// code where goroutines stand, even if nothing has changed. It does not block. Outside of Run
+// there are no observers to tell.
 func (c *Controller) TellProgress() {
 	c.lookAsked.Store(true)
 	c.inbox.poke()

@@ -14,9 +14,9 @@ import (
 )
 
 // WithServer registers a server under a name, which logs and reports use. A
-// [lastcall.FullServer] says itself how it is served; of any other server the options
-// say so: [On], [Serving] or [ServedElsewhere]. It calls Check, StopsLast, Accepting,
-// LastArrival and Listeners of a FullServer, which return at once.
+// [lastcall.FullServer] knows how it is served; for any other server an option tells: [On],
+// [Serving] or [ServedElsewhere]. WithServer calls Check, StopsLast, Accepting, LastArrival and
+// Listeners of a FullServer, which must return at once.
 func WithServer(name string, server lastcall.Server, opts ...ServerOption) Option {
 	s := newServerConfig(name, server, opts)
 	return register(func(c *config) { c.servers = append(c.servers, s) })
@@ -45,45 +45,44 @@ func WithWorker(name string, run func(claim, work context.Context) error, opts .
 	return register(func(c *config) { c.workers = append(c.workers, w) })
 }
 
-// ServerOption says more about a server that is given to [WithServer].
+// ServerOption configures a server that is given to [WithServer].
 type ServerOption interface{ applyServer(*serverConfig) }
 
 type serverOption func(*serverConfig)
 
 func (f serverOption) applyServer(s *serverConfig) { f(s) }
 
-// WorkerOption says more about a worker.
+// WorkerOption configures a worker that is given to [WithWorker].
 type WorkerOption interface{ applyWorker(*workerConfig) }
 
 type workerOption func(*workerConfig)
 
 func (f workerOption) applyWorker(w *workerConfig) { f(w) }
 
-// EndsProcess says that the process is there for this worker: if it returns nil
-// before its claim has ended, that is a trigger as well, and not a failure.
+// EndsProcess marks the worker for which the process exists: if it returns nil before its claim
+// has ended, that triggers the shutdown as well, and is not a failure.
 func EndsProcess() WorkerOption {
 	return workerOption(func(w *workerConfig) { w.endsProcess = true })
 }
 
-// Order is an option for servers and for workers.
+// Order is an option for servers and for workers: see [After].
 type Order interface {
 	ServerOption
 	WorkerOption
 }
 
-// After says that a server or worker is needed by others until they have ended, so
-// that it ends after them: GracefulStop of a server is called, and the claim of a
-// worker ends, when all of those have ended, or when the timer fires. A gateway in
-// front of a gRPC server that it calls, and a worker that writes in batches what the
-// server's handlers hand it:
+// After makes a server or worker end after the named ones, which need it until they have ended.
+// GracefulStop of the server is called, or the claim of the worker ends, when all of those have
+// ended, or when the timer fires. In this example a gateway calls the gRPC server behind it,
+// and a worker writes in batches what the handlers of that server hand it:
 //
 //	controller.WithServer("gateway", gateway),
 //	controller.WithServer("grpc", g, controller.After("gateway")),
 //	controller.WithWorker("batcher", batch, controller.After("grpc")),
 //
-// The names are those of servers and workers given to the same or to an earlier call of
-// New and Add, in any order. A server has ended when its GracefulStop and its Serve have
-// returned, a worker when it has returned. A server that stops last has no part in this.
+// The names are those of servers and workers given to the same or to an earlier call of New and
+// Add, in any order. A server has ended when its GracefulStop and its Serve have returned, a
+// worker when it has returned. A server that stops last has no part in this.
 func After(names ...string) Order { return after(names) }
 
 type after []string
@@ -98,11 +97,11 @@ func (a after) apply(m *memberConfig) {
 	m.after = append(m.after, a...)
 }
 
-// On has the controller serve a server on a listener, for servers that have a method
-// Serve(net.Listener) error, as a *grpc.Server does. The server accepts work once its
-// Serve has called Accept. It gets a listener around lis whose Close does not block, and
-// whose Accept returns net.ErrClosed from then on, whatever lis does. If other code calls
-// GracefulStop or Stop of the server, that is a trigger, as the server accepts nothing any more.
+// On makes the controller serve a server on a listener. It is for servers that have a method
+// Serve(net.Listener) error, as a *grpc.Server does. The server accepts work once its Serve has
+// called Accept. It gets a listener around lis, whose Close does not block, and whose Accept
+// returns net.ErrClosed from then on, whatever lis does. If other code calls GracefulStop or
+// Stop of the server, that is a trigger, because the server accepts nothing any more.
 func On(lis net.Listener) ServerOption {
 	return serverOption(func(s *serverConfig) {
 		serves, ok := s.server.(interface{ Serve(net.Listener) error })
@@ -124,9 +123,9 @@ func On(lis net.Listener) ServerOption {
 	})
 }
 
-// Serving says how a server is started, where that is a function. The function has the
-// contract of Serve of [lastcall.FullServer]. The channel is closed once the server
-// accepts work; nil leaves that to Accepting of a FullServer.
+// Serving names the function that serves a server. The function has the contract of Serve of
+// [lastcall.FullServer]. The channel is closed once the server accepts work; nil leaves that to
+// Accepting of a FullServer.
 func Serving(serve func() error, accepting <-chan struct{}) ServerOption {
 	return serverOption(func(s *serverConfig) {
 		switch {

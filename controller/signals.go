@@ -14,17 +14,17 @@ import (
 	"github.com/lastcall-go/lastcall/report"
 )
 
-// WithSignals sets the signals that trigger, instead of SIGTERM and SIGINT.
-// Without arguments no signal does: other code owns them. What further signals do is up
-// to [ForceOn]. One that comes in the first 10 ms after Run has returned is raised again
-// after them: other code that listens with signal.Notify gets it twice.
+// WithSignals sets the signals that trigger, instead of SIGTERM and SIGINT. Without arguments
+// no signal triggers: other code owns them. [ForceOn] sets what further signals do. A signal
+// that arrives in the first 10 ms after Run has returned is raised again when they are over:
+// other code that listens with signal.Notify gets it twice.
 //
-// SIGHUP is not among the default ones: it ends the process, as the platform has it, at
-// any time. Name it here to make it a trigger; that holds even under nohup, which has
-// it ignored otherwise.
+// SIGHUP is not among the defaults: it ends the process at any time, as the platform does by
+// default. Name it here to make it a trigger. That works even under nohup, which has it ignored
+// otherwise.
 //
-// In a testing/synctest bubble package os/signal does not work: there Run returns an
-// error, on Unix, unless WithSignals() or [WithSignalChannel] is given.
+// In a testing/synctest bubble package os/signal does not work: there Run returns an error, on
+// Unix, unless WithSignals() or [WithSignalChannel] is given.
 func WithSignals(signals ...os.Signal) Option {
 	return register(func(c *config) {
 		if c.canHear("WithSignals", signals) {
@@ -33,20 +33,19 @@ func WithSignals(signals ...os.Signal) Option {
 	})
 }
 
-// ForceOn sets the signals that force a shutdown that has begun, instead of SIGINT;
-// without arguments none does. They have to be among those that trigger, or to come from
-// a channel.
+// ForceOn sets the signals that force a shutdown that has begun, instead of SIGINT; without
+// arguments none does. Each of them must trigger as well, or come from a channel.
 //
-// A signal within a second of the trigger, or a tenth of Total if that is less, is the
-// same request, whatever began the shutdown: a wrapper passes on what the process group
-// has got as well. If SIGINT was typed at a terminal that is 50 ms. Later, a signal of
-// ForceOn forces as [Controller.Force] does, and any other changes nothing. From 50 ms
-// after a force on, however that was asked for, the signals of ForceOn do what the
-// platform does by default. Observers are told what each has changed, but not of more than
-// ten that repeat a request, and ten that come too late to change anything.
+// A signal within a second of the trigger, or within a tenth of Total if that is less, repeats
+// the same request, whatever began the shutdown: a wrapper may pass on a signal that the whole
+// process group has received. For a SIGINT typed at a terminal this time is 50 ms. A later
+// signal of ForceOn forces as [Controller.Force] does, and any other changes nothing. From 50
+// ms after a force on, however it was asked for, the signals of ForceOn do what the platform
+// does by default. Observers are told what each signal has changed, but of no more than ten
+// that repeat a request, and of no more than ten that come too late to change anything.
 //
-// Typed means that the process is in the foreground of the terminal that is its standard
-// input. A SIGINT that another process sends to it there cannot be told apart.
+// Typed means that the process is in the foreground of the terminal that is its standard input.
+// A SIGINT that another process sends to it there cannot be told apart.
 func ForceOn(signals ...os.Signal) Option {
 	return register(func(c *config) {
 		if c.canHear("ForceOn", signals) {
@@ -56,10 +55,10 @@ func ForceOn(signals ...os.Signal) Option {
 	})
 }
 
-// WithSignalChannel takes the signals from a channel instead: all that come trigger, and
-// none counts as typed. The controller then asks package os/signal for nothing but SIGPIPE
-// (see [Controller.Run]). It reads the channel until Run returns. If the channel is
-// closed, no more signals come.
+// WithSignalChannel takes the signals from a channel instead: each of them triggers, and none
+// counts as typed. The controller then asks package os/signal for nothing but SIGPIPE (see
+// [Controller.Run]). It reads the channel until Run returns. If the channel is closed, no more
+// signals come.
 func WithSignalChannel(signals <-chan os.Signal) Option {
 	return register(func(c *config) {
 		if signals == nil {

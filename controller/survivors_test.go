@@ -109,3 +109,15 @@ func TestG6_ReportsOfThoseWhoWaited(t *testing.T) {
 		}
 	})
 }
+
+// G8: a step that panics after it was told to be late is in the report with its panic.
+func TestG8_LatePanic(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, _ func()) {
+		c := mustNew(t, budget, noSignals, controller.WithCloser("slow", func() { time.Sleep(3 * time.Second) }),
+			controller.WithCloser("panics", func() { time.Sleep(2 * time.Second); panic("late") }, controller.Timeout(time.Second)))
+		r, _ := runAfter(c, time.Minute)
+		if got := step(t, r, report.OpClose, "panics"); got.Result != report.ResultPanicked || got.Text != "late" || got.Stack == "" {
+			t.Errorf("it is reported as %v: %q, with the stack %q", got, got.Text, got.Stack)
+		}
+	})
+}

@@ -70,20 +70,19 @@ func (r *run) divided(part func() time.Time) func() time.Time {
 	}
 }
 
-// Shorten brings the deadline forward, as the process will be killed sooner than the
-// budget assumes: a grace period that was cut, a node that shuts down, a spot instance
-// that is taken back. What is left of settle, of the drain and of Reserve shrinks in the
-// same proportion, so each still gets its part. The deadline never moves back: one that is
-// not before the present one changes nothing. With one that has passed Run returns at
-// once. The zero time is a mistake of the caller: observers are told of it, once, and it
-// changes nothing.
+// Shorten brings the deadline forward, because the process will be killed sooner than the
+// budget assumes: a grace period was cut, a node shuts down, a spot instance is taken back.
+// What is left of settle, of the drain and of Reserve shrinks in the same proportion, so each
+// still gets its part. The deadline never moves back: one that is not before the present one
+// changes nothing. With a deadline that has passed Run returns at once. The zero time is a
+// mistake of the caller: it changes nothing, and observers are told of it once.
 //
-// Before a trigger it is kept, and is no trigger: a shutdown that begins before that
-// deadline ends by it. One that begins later has nothing to do with it, and has its whole
-// budget. Call Shutdown as well to begin at once.
+// Shorten is not a trigger. Called before one, it applies to a shutdown that begins before that
+// deadline, which then ends by it. A shutdown that begins later has its whole budget. Call
+// Shutdown as well to begin at once.
 //
-// It returns at once and may be called at any time by any goroutine: by handlers, closers,
-// observers, more than once. Observers are told when, and until when, with why.
+// It returns at once. Any goroutine may call it at any time and more than once: handlers,
+// closers, observers. Observers are told of each change: the new deadline, and why.
 func (c *Controller) Shorten(deadline time.Time, why string) {
 	now := time.Now()
 	c.mu.Lock()

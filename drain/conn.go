@@ -13,19 +13,19 @@ import (
 	"github.com/lastcall-go/lastcall/internal/sock"
 )
 
-// Conn is a connection that a group waits for until Close is called. It is idle at
-// first, as nothing has been read from it, and busy from the first byte that Read
-// returns. In the drain an idle connection ends at once: Read returns io.EOF without having
-// read anything. One from which nothing was ever read may wait for its first byte until a
-// second after WatchConn was called, or for half of the time to the timer if that is less:
-// the client has just connected, and no other process will serve it. A busy one goes on as
-// if nothing had happened, until it is idle again: see Idle. So a request of which a byte
-// was read is served to its end, and none is half-read.
-// A connection of which Idle is never called is waited for until it is closed;
-// Tell and lastcall.Draining are for those.
+// Conn is a connection that a group waits for until Close is called. It is idle at first,
+// because nothing has been read from it, and busy from the first byte that Read returns.
 //
-// All methods may be called by any number of goroutines. Those that are not
-// described here are those of the connection inside.
+// In the drain an idle connection ends at once: Read returns io.EOF without having read
+// anything. A connection from which nothing was ever read may wait for its first byte until a
+// second after WatchConn was called, or for half of the time to the timer if that is less: the
+// client has just connected, and no other process will serve it. A busy connection goes on as
+// if nothing had happened, until it is idle again: see Idle. So a request of which a byte was
+// read is served to its end, and none is read in part. If Idle is never called, the group waits
+// until the connection is closed; Tell and lastcall.Draining are for such connections.
+//
+// All methods may be called by any number of goroutines. Those that are not described here are
+// those of the connection inside.
 type Conn struct {
 	net.Conn
 	handle *Handle
@@ -57,14 +57,14 @@ func (c *Conn) Context() context.Context { return c.handle.Context() }
 // Tell is [Handle.Tell], for protocols that say goodbye.
 func (c *Conn) Tell(f func()) { c.handle.Tell(f) }
 
-// NetConn returns the connection inside. What is read from it makes nothing busy.
+// NetConn returns the connection inside. A Read from that does not make the Conn busy.
 func (c *Conn) NetConn() net.Conn { return c.Conn }
 
-// Idle says that the connection is between two requests: the last one is
-// answered, and no byte of the next one has been read. It returns false if there is
-// to be no next one, because the group has closed; Read returns io.EOF then. It does
-// not block. Call it on the goroutine that reads: a byte that another one has read in
-// the meantime would count as not read. With a bufio.Reader a server loops like this:
+// Idle marks the connection as being between two requests: the last one is answered, and no
+// byte of the next one has been read. It returns false if there is to be no next one, because
+// the group has closed; Read then returns io.EOF. It does not block. Call it on the goroutine
+// that reads: a byte that another goroutine has read in the meantime would count as not read.
+// With a bufio.Reader a server loops like this:
 //
 //	for r.Buffered() > 0 || conn.Idle() {
 //		line, err := r.ReadString('\n')
@@ -156,15 +156,16 @@ func (c *Conn) peerAddr() string {
 	return c.peer
 }
 
-// ReadFrom is for io.Copy, which then uses what the connection inside can do.
+// ReadFrom is io.Copy to the connection inside, so that an io.Copy to the Conn can use that
+// connection's ReadFrom.
 func (c *Conn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(c.Conn, r) }
 
-// Close closes the connection, and says that the work on it has ended. It blocks for
-// as long as Close of a *net.TCPConn or *net.UnixConn does; others are closed on another
-// goroutine, and their error is dropped. In the drain what the peer has sent and was not
-// read is dropped first, so that it sees the end of the stream and not a reset; if there
-// was something, the peer may go on sending for a while, which Close does not wait for,
-// but the drain does. A second call does nothing and returns nil.
+// Close closes the connection and marks the work on it as ended. It blocks for as long as Close
+// of a *net.TCPConn or *net.UnixConn does. Any other connection is closed on another goroutine,
+// and its error is dropped. In the drain Close first drops the data that the peer has sent and
+// that was not read, so that the peer sees the end of the stream and not a reset. If there was
+// such data, the peer may go on sending for a while; Close does not wait for that, but the
+// drain does. A second call does nothing and returns nil.
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	again := c.left

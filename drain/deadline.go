@@ -31,8 +31,8 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 	return c.setReadDeadline()
 }
 
-// SetWriteDeadline sets the deadline for Write. At the timer that is over at once;
-// one that is set later holds, for a goodbye.
+// SetWriteDeadline sets the deadline for Write. The timer makes it expire at once; a deadline
+// set after that holds, so that a handler can say goodbye.
 func (c *Conn) SetWriteDeadline(t time.Time) error {
 	c.mu.Lock()
 	c.writes.at = t

@@ -1,11 +1,11 @@
-// Package drain waits, in a shutdown by package controller, for work that no other
-// adapter knows: the connections of an accept loop of your own, and what handlers
-// leave running in the background.
+// Package drain makes a shutdown by package controller wait for work that no other adapter
+// knows: the connections of an accept loop of your own, and what handlers leave running in
+// the background.
 //
 // A [Group] is a lastcall.FullServer. Its [Watcher] is for the code that does the work:
-// it can have work waited for, and can neither close the group nor cancel anything.
-// Drained means closed and empty: a Group takes work until GracefulStop is called and
-// refuses it from then on, and GracefulStop returns when the last piece has ended.
+// it can register work that the drain waits for, and can neither close the group nor cancel
+// anything. Drained means closed and empty: a Group takes work until GracefulStop is called
+// and refuses it from then on, and GracefulStop returns when the last piece has ended.
 //
 // An accept loop of your own:
 //
@@ -39,17 +39,17 @@ import (
 	"github.com/lastcall-go/lastcall/internal/inflight"
 )
 
-// ErrClosed is the answer to work that comes after GracefulStop was called. The work
-// has not been begun, and nothing waits for it.
+// ErrClosed is the error for work that comes after GracefulStop was called. The work has not
+// begun, and nothing waits for it.
 var ErrClosed = errors.New("drain: the group is closed and takes no new work")
 
-// Group is work in flight as package controller wants it: a lastcall.FullServer, whose
-// methods the controller calls. A user calls New, Watcher and Listen. Make one with New.
-// All methods may be called by any number of goroutines.
+// Group makes work in flight a lastcall.FullServer, whose methods the controller calls. A user
+// calls New, Watcher and Listen. Make one with New. All methods may be called by any number of
+// goroutines.
 //
-// Before Run a Group takes work already. After Run, and whenever the controller has
-// called GracefulStop, it refuses all. It belongs to one controller: in a second one
-// Serve fails, and whichever calls GracefulStop first closes it for both.
+// A Group takes work even before Run. It refuses all work after Run, and as soon as the
+// controller has called GracefulStop. It belongs to one controller: in a second one Serve
+// fails, and whichever calls GracefulStop first closes it for both.
 type Group struct {
 	lastcall.Unimplemented
 	tracker   *inflight.Tracker[*Handle]
@@ -86,14 +86,14 @@ func New() *Group {
 	return g
 }
 
-// Watcher returns what the code gets that does the work.
+// Watcher returns the Watcher to give to the code that does the work.
 func (g *Group) Watcher() Watcher { return Watcher{g} }
 
 // isZero reports whether the Group was not made by New.
 func (g *Group) isZero() bool { return g == nil || g.closed == nil }
 
-// Check returns what is wrong with the way in which the Group was made, or nil; and an
-// error if a controller has run with it already. It is called by the controller.
+// Check returns an error if the Group was made in a wrong way, or if a controller has run with
+// it already. The controller calls it.
 func (g *Group) Check() error {
 	if err := g.check(); err != nil {
 		return err
@@ -118,11 +118,10 @@ var (
 	errServed  = errors.New("drain: Serve was called before: a Group belongs to one controller")
 )
 
-// Attach is called by the controller, before it calls Serve. From then on
-// lastcall.Draining and lastcall.TimerAt know that controller, in the contexts
-// of work that runs already, too. A second call does nothing. If the shutdown is triggered
-// before Run it is not called: work that runs then hears Draining when the group closes, and
-// TimerAt stays unknown.
+// Attach hands over the controller, which calls it before Serve. From then on lastcall.Draining
+// and lastcall.TimerAt know that controller, also in the contexts of work that already runs. A
+// second call does nothing. If the shutdown is triggered before Run, Attach is not called: for
+// work that runs then, Draining is closed when the group closes, and TimerAt stays unknown.
 func (g *Group) Attach(host lastcall.Host) {
 	if !g.isZero() {
 		g.tracker.Attach(host)
@@ -148,15 +147,14 @@ func (g *Group) accepts() {
 			return
 		}
 	}
-	if g.tracker.Host() != nil && !foreign.IsClosed(g.accepting) {
+	if !g.isZero() && g.tracker.Host() != nil && !foreign.IsClosed(g.accepting) {
 		close(g.accepting)
 	}
 }
 
-// Serve blocks until GracefulStop or Stop is called and returns nil, or until a
-// function given to [Watcher.Go] panics or calls runtime.Goexit, and returns a
-// *[PanicError] then. It is called by the controller, once, unless
-// controller.Serving was given: a second call is an error.
+// Serve blocks until GracefulStop or Stop is called, and then returns nil. If a function given
+// to [Watcher.Go] panics or calls runtime.Goexit, it returns a *[PanicError]. The controller
+// calls it, once, unless controller.Serving was given: a second call is an error.
 func (g *Group) Serve() error {
 	if err := g.check(); err != nil {
 		return err

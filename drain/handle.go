@@ -54,19 +54,19 @@ func (h *Handle) Context() context.Context {
 	return h.ctx
 }
 
-// Done says that the work has ended. Only the first call counts.
+// Done marks the work as ended. Only the first call counts.
 func (h *Handle) Done() {
 	if h != nil && h.group != nil {
 		h.group.release(h)
 	}
 }
 
-// Tell has f called once, on a goroutine of its own, when the group closes, which
-// is when the work should come to an end: in the drain, but after the servers
-// that the group stands After. lastcall.Draining tells earlier then. If the
-// group is closed already f is called at once; after Done it is not called any more.
-// Of several functions each is called. Nothing waits for f; if it panics, or is nil,
-// a note in the report says so.
+// Tell registers a function that is called once, on a goroutine of its own, when the group
+// closes: then the work should come to an end. If the group stands After servers, it closes
+// when those have ended, and lastcall.Draining is closed earlier. If the group is already
+// closed, f is called at once; after Done it is not called any more. If Tell is called with
+// several functions, each of them is called. Nothing waits for f; if it panics, or is nil, a
+// note in the report says so.
 func (h *Handle) Tell(f func()) {
 	if h == nil || h.group == nil {
 		return

@@ -8,13 +8,13 @@ import (
 	"github.com/lastcall-go/lastcall/internal/foreign"
 )
 
-// Listen returns a listener that accepts what lis accepts, for an accept loop of one's
-// own. It is closed when the group closes: Accept returns net.ErrClosed then, whatever
-// lis does, and connections that lis returns later are closed. Its Close waits a moment,
-// 0.2 s at most, and only for a listener of package net. The file of a unix socket is
-// removed with it, unless it is another socket's by then. Connections that were accepted
-// belong to the caller, who gives them to [Watcher.WatchConn]. Of several listeners each
-// is closed. A nil listener is an error from controller.New, and from Accept.
+// Listen returns a listener that accepts what lis accepts, for an accept loop of your own. The
+// group closes it when it closes itself: from then on Accept returns net.ErrClosed, whatever
+// lis does, and connections that lis still returns are closed. Its Close waits at most 0.2 s,
+// and only for a listener of package net. It removes the file of a unix socket, unless that has
+// become another socket's. Accepted connections belong to the caller, who gives them to
+// [Watcher.WatchConn]. Listen may be called for several listeners. A nil listener is an error
+// from controller.New, and from Accept.
 func (g *Group) Listen(lis net.Listener) net.Listener {
 	if g == nil {
 		g = new(Group) // not made by New: that is what Accept says

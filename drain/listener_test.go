@@ -128,3 +128,27 @@ func TestListenersOfPackageNet(t *testing.T) {
 		t.Error("somebody listens still")
 	}
 }
+
+// A listener that its owner has closed accepts nothing, so the group is not ready.
+func TestClosedListenerIsNotReady(t *testing.T) {
+	inner, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	inner.Close()
+	g := drain.New()
+	lis := g.Listen(inner)
+	ctl, err := controller.New(usual, controller.WithServer("g", g), controller.WithSignals())
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Attach(ctl)
+	if _, err := lis.Accept(); err == nil {
+		t.Error("Accept has returned a connection")
+	}
+	select {
+	case <-g.Accepting():
+		t.Error("the group is ready")
+	default:
+	}
+}

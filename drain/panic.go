@@ -84,9 +84,9 @@ func (g *Group) tellFailure() error {
 	return g.failure
 }
 
-// Notes returns what an operator should know: functions that panicked, unless Serve
-// has returned that, connections that could not be woken, and how much work was
-// refused. It is called by the controller.
+// Notes returns what an operator should know: functions that panicked, unless Serve has
+// returned the error, connections that could not be woken, and how much work was refused. The
+// controller calls it.
 func (g *Group) Notes() []string {
 	if g.isZero() {
 		return nil

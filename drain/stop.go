@@ -20,7 +20,7 @@ const (
 	callTell     = "Tell of " // and the name of the work
 )
 
-// Announce begins to count the work. It is called by the controller.
+// Announce begins to count the work. The controller calls it.
 func (g *Group) Announce(context.Context) error {
 	if g.isZero() {
 		return errNotMade
@@ -29,10 +29,9 @@ func (g *Group) Announce(context.Context) error {
 	return nil
 }
 
-// GracefulStop closes the listeners, and then the group: work is refused from now on,
-// connections between two requests end, and what was given to Tell is called. It
-// blocks until all work has ended, which nothing here bounds. It is called by the
-// controller.
+// GracefulStop closes the listeners, and then the group: new work is refused, connections
+// between two requests end, and the functions given to Tell are called. It blocks, without a
+// bound, until all work has ended. The controller calls it.
 func (g *Group) GracefulStop() {
 	if g.isZero() {
 		return
@@ -76,11 +75,10 @@ func (g *Group) close() {
 	g.tracker.Seal()
 }
 
-// Cancel ends the contexts of the work that runs with the cause. Reads and writes
-// on its connections return: reads fail with the cause from now on; writes fail with
-// os.ErrDeadlineExceeded until a new deadline is set, so that a handler can say
-// goodbye. It blocks until all work has ended, or ctx has. It is called by the
-// controller.
+// Cancel ends the contexts of the work that runs with the cause. Reads and writes on its
+// connections return. From now on reads fail with the cause, and writes fail with
+// os.ErrDeadlineExceeded until a new deadline is set, so that a handler can say goodbye. Cancel
+// blocks until all work has ended, or ctx has. The controller calls it.
 func (g *Group) Cancel(ctx context.Context, cause error) {
 	if g.isZero() {
 		return
@@ -104,10 +102,9 @@ func (g *Group) Cancel(ctx context.Context, cause error) {
 	foreign.Until(ctx.Done(), g.tracker.Sealed(), moment)
 }
 
-// Stop ends the contexts of the work that runs, and closes its connections, all at
-// once and so that peers see the end of the stream and no reset. It blocks until
-// they are closed, at most 10 ms, and does not wait for the work. It is called by the
-// controller.
+// Stop ends the contexts of the work that runs, and closes its connections, all at once and so
+// that peers see the end of the stream and no reset. It blocks until they are closed, at most
+// 10 ms, and does not wait for the work. The controller calls it.
 func (g *Group) Stop() {
 	if g.isZero() {
 		return
@@ -125,11 +122,10 @@ func (g *Group) Stop() {
 	}
 }
 
-// Cut closes every connection that is left, all at once, and blocks until each is
-// closed: for ever, if a Close hangs. Where one hangs and its connection tells with
-// NetConn which connection is below, as *tls.Conn does, that one is closed. It returns
-// how many connections were closed in one of these ways. It is called by the
-// controller.
+// Cut closes every connection that is left, all at once, and blocks until each is closed: for
+// ever, if a Close hangs. If the Close of a connection hangs that tells with NetConn which
+// connection is below it, as *tls.Conn does, Cut closes the one below. It returns how many
+// connections were closed in one of these ways. The controller calls it.
 func (g *Group) Cut() int {
 	if g.isZero() {
 		return 0
@@ -169,11 +165,10 @@ func (g *Group) cut() (conns []*connset.Conn, n int) {
 	return conns, n
 }
 
-// InFlight returns the work of each name, as far as any ran when the shutdown
-// began or has come since, and the calls into connections, listeners and functions
-// given to Tell that have not returned. What a connection needs to close counts
-// as running. A task that has panicked has completed. The numbers of a name belong
-// to one instant. It may be called at any time, for metrics, too.
+// InFlight returns the work of each name that has had any, and the calls into connections,
+// listeners and functions given to Tell that have not returned. A connection that is being
+// closed still counts as running. A task that has panicked has completed. The numbers of a name
+// belong to one instant. InFlight may be called at any time, also for metrics.
 func (g *Group) InFlight() []lastcall.Work {
 	if g.isZero() {
 		return nil
@@ -186,11 +181,11 @@ func (g *Group) InFlight() []lastcall.Work {
 	return append(work, g.calls.Left()...)
 }
 
-// LastArrival returns when the last connection or piece of work came since the
-// announcement, or the last request on a connection between two requests; without
-// any, the instant of the announcement, or before that, when the Group was made.
-// What is given to [Watcher.Go] does not count: what arrived is the request whose
-// handler has begun it. It is called by the controller.
+// LastArrival returns when the last connection or piece of work since the announcement arrived,
+// or the last request on a connection between two requests. If there was none, it returns the
+// instant of the announcement or, before that, the instant in which the Group was made. Work
+// given to [Watcher.Go] does not count: what arrived is the request whose handler called Go.
+// The controller calls it.
 func (g *Group) LastArrival() time.Time {
 	if g.isZero() {
 		return time.Time{}

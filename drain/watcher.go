@@ -11,27 +11,26 @@ import (
 	"github.com/lastcall-go/lastcall/internal/inflight"
 )
 
-// Watcher hands work to a [Group], and can do nothing else to it. Get one from
-// [Group.Watcher]; it may be copied and used by any number of goroutines. None of its
-// methods blocks. With the zero Watcher they return an error.
+// Watcher hands work to a [Group], and can do nothing else to it. Get one from [Group.Watcher];
+// it may be copied and used by any number of goroutines. None of its methods blocks. With the
+// zero Watcher they return an error.
 //
-// The names of work are those of the report: give one to all work of a sort. A group
-// keeps the numbers of a hundred names at a time and sums up the rest.
+// The names of work are those of the report: use one name for all work of a kind. A group keeps
+// the numbers of a thousand names at a time and sums up the rest.
 type Watcher struct{ group *Group }
 
-// Watch has a piece of work waited for until [Handle.Done] is called. The Handle's
-// context has the values of ctx, but not its end. The error is [ErrClosed] once
-// the group is closed; other errors are for a nil ctx, an empty name, and the zero
-// Watcher.
+// Watch registers work that the drain waits for until [Handle.Done] is called. The Handle's
+// context has the values of ctx, but not its end. The error is [ErrClosed] once the group is
+// closed; other errors are for a nil ctx, an empty name, and the zero Watcher.
 func (w Watcher) Watch(ctx context.Context, name string) (*Handle, error) {
 	return w.watch(ctx, name, true)
 }
 
-// WatchConn has a connection waited for until Close of the [Conn] that it returns is
-// called, which is to be used instead of conn. If [Watcher.Go] starts the function that
-// serves it, with the same name, the report has the line of code where that stands. Errors
-// are those of Watch, and for a nil conn and one that is watched already; with an error the
-// connection is the caller's to close.
+// WatchConn registers a connection that the drain waits for. It returns a [Conn], which is to
+// be used instead of conn; the drain waits until its Close is called. If [Watcher.Go] starts
+// the function that serves the connection, with the same name, the report has the line of code
+// where that function stands. Errors are those of Watch, and for a nil conn and one that is
+// watched already. After an error the caller has to close conn.
 func (w Watcher) WatchConn(ctx context.Context, name string, conn net.Conn) (*Conn, error) {
 	if foreign.IsNil(conn) {
 		return nil, fmt.Errorf("drain: WatchConn(%q) was given a nil connection", name)
@@ -52,13 +51,12 @@ func (w Watcher) WatchConn(ctx context.Context, name string, conn net.Conn) (*Co
 	return c, nil
 }
 
-// Go calls f on a goroutine of its own and has it waited for until it returns. Its
-// context has the values of ctx, but not its end, so that ctx may be that of a
-// request; it ends when the shutdown's timer fires, with that cause. If f panics or
-// calls runtime.Goexit the process goes on: [Group.Serve] returns the *[PanicError],
-// which triggers the shutdown; where Serve is not called (controller.Serving) or has
-// returned, a note in the report tells it. Errors are those of Watch, and for a nil
-// f; with an error f is not called.
+// Go calls f on a goroutine of its own; the drain waits until f returns. The context of f has
+// the values of ctx, but not its end, so ctx may be that of a request. It ends when the
+// shutdown's timer fires, with that cause. If f panics or calls runtime.Goexit, the process
+// goes on: [Group.Serve] returns the *[PanicError], which triggers the shutdown. If Serve is
+// not called (controller.Serving) or has returned, a note in the report has it. Errors are
+// those of Watch, and for a nil f; with an error f is not called.
 func (w Watcher) Go(ctx context.Context, name string, f func(ctx context.Context)) error {
 	if f == nil {
 		return fmt.Errorf("drain: Go(%q) was given a nil function", name)

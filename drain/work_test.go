@@ -13,6 +13,7 @@ import (
 
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/report"
+	"github.com/lastcall-go/lastcall/shutdowntest/faults"
 
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/drain"
@@ -500,6 +501,11 @@ func TestBadInput(t *testing.T) {
 	unmade.Stop()
 	if unmade.Cut() != 0 || unmade.InFlight() != nil || unmade.Notes() != nil || unmade.Serve() == nil || unmade.Announce(t.Context()) == nil {
 		t.Error("a Group that was not made by New does something")
+	}
+	for what, g := range map[string]*drain.Group{"not made": unmade, "nil": nil} {
+		if _, err := g.Listen(&faults.Listener{}).Accept(); err == nil || !strings.Contains(err.Error(), "not made") {
+			t.Errorf("%s: Accept returned %v", what, err)
+		}
 	}
 	nilListener := drain.New()
 	nilListener.Listen(nil)

@@ -11,39 +11,36 @@ import (
 	"github.com/lastcall-go/lastcall/internal/foreign"
 )
 
-// NewServer returns a grpc.Server with [Server.ServerOptions] of the options. Register
-// services on it, a health service among them if you have your own ([WithHealth]), and
-// leave Serve to the controller: right before it serves, the adapter registers a health
-// service if there is none, and grpc ends the process if that is done to a server that is
-// served. NewServer is called once; calling it again, or after Use or Adopt, is an error
-// from controller.New.
+// NewServer returns a grpc.Server with [Server.ServerOptions] of the options. Register services
+// on it, also a health service of your own if you have one ([WithHealth]), and leave Serve to
+// the controller. Right before it serves, the adapter registers a health service if there is
+// none; to do that on a server that already serves would make grpc end the process. A second
+// call of NewServer, and a call after Use or Adopt, is an error from controller.New.
 func (s *Server) NewServer(opts ...grpc.ServerOption) *grpc.Server {
 	srv := grpc.NewServer(s.ServerOptions(opts...)...)
 	s.take("NewServer", srv)
 	return srv
 }
 
-// ServerOptions returns the options with the adapter's interceptors in front of the
-// chained ones. It is for servers with a constructor of their own, which are then
-// given to [Server.Adopt]:
+// ServerOptions returns the options with the adapter's interceptors in front of the chained
+// ones. It is for servers with a constructor of their own, which are then given to
+// [Server.Adopt]:
 //
 //	srv, err := xds.NewGRPCServer(g.ServerOptions(creds)...)
 //	...
 //	g.Adopt(srv)
 //
-// Interceptors, taps and stats handlers among the options work as without it. But
-// what comes with grpc.UnaryInterceptor or grpc.StreamInterceptor runs in front of
-// every chained interceptor, and so of the adapter's: while an RPC waits there it is not
-// counted, is given no status at the timer, and its context carries no lastcall.Draining.
-// With grpc.ChainUnaryInterceptor and grpc.ChainStreamInterceptor it is and does. A nil
+// Interceptors, taps and stats handlers among the options work as without the adapter. But an
+// interceptor that is set with grpc.UnaryInterceptor or grpc.StreamInterceptor runs before
+// every chained interceptor, and so before the adapter's. While an RPC waits in it, the RPC is
+// not counted, gets no status at the timer, and its context carries no lastcall.Draining. With
+// grpc.ChainUnaryInterceptor and grpc.ChainStreamInterceptor it is counted, and has both. A nil
 // option is an error from controller.New.
 func (s *Server) ServerOptions(opts ...grpc.ServerOption) []grpc.ServerOption {
 	if s.isZero() {
 		return opts // Check says what is wrong
 	}
-	s.mu.Lock()
-	s.tracked = true
-	s.mu.Unlock()
+	s.tracked.Store(true)
 	all := []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(s.unary),
 		grpc.ChainStreamInterceptor(s.stream),
@@ -58,9 +55,9 @@ func (s *Server) ServerOptions(opts ...grpc.ServerOption) []grpc.ServerOption {
 	return all
 }
 
-// Adopt takes a server that was built with [Server.ServerOptions], for which all that
-// NewServer says holds. A nil server, one that was built without them, or one too many is
-// an error from controller.New.
+// Adopt takes a server that was built with [Server.ServerOptions]. What [Server.NewServer] says
+// of services and Serve holds for it. A nil server, a server that was built without
+// ServerOptions, and a second server are errors from controller.New.
 func (s *Server) Adopt(srv GRPCServer) {
 	if foreign.IsNil(srv) {
 		s.fail("Adopt was given a nil server")
@@ -73,7 +70,7 @@ func (s *Server) take(how string, srv GRPCServer) {
 	switch {
 	case s.isZero(): // Check says what is wrong
 		return
-	case !s.isTracked():
+	case !s.tracked.Load():
 		s.fail("%s was given a server that was built without ServerOptions; Use is for those", how)
 		return
 	}

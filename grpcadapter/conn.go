@@ -119,7 +119,7 @@ func (c *conn) followRaw(b []byte, n int, take func(*streams, []byte) bool) {
 	}
 }
 
-// follow takes in n bytes that were read or written. A call that tells nonsense tells nothing.
+// follow takes in n bytes that were read or written. It ignores an n that b cannot hold.
 func (c *conn) follow(b []byte, n int, take func(*streams, []byte) bool) {
 	if n > 0 && n <= len(b) && take(&c.streams, b[:n]) {
 		c.awaitQuiet()

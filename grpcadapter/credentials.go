@@ -23,8 +23,8 @@ import (
 //     GracefulStop nor Stop: grpc waits for handshakes, and this one is over for it when the
 //     connection is closed. The report names it.
 //
-// What they return for a connection has the methods SyscallConn and ReadOnReady if what
-// creds return has them, and no other. Nil stays nil.
+// The connections that they return have the methods SyscallConn and ReadOnReady if those
+// of creds have them, and no others. For nil Credentials returns nil.
 func Credentials(creds credentials.TransportCredentials) credentials.TransportCredentials {
 	if foreign.IsNil(creds) {
 		return nil

@@ -45,16 +45,19 @@ func endlessMethods() []string {
 	}
 }
 
-// WithEndlessStreams says that the streams of these methods ("/package.Service/Method") go
-// on for as long as the client likes, and that their handlers do not look at
-// lastcall.Draining. The adapter knows Watch of the health service, server reflection,
-// ORCA's load reports and xDS client status by itself. When phase drain begins, also if the
-// server is After others whose handlers may hold such streams (a Watch waits for
-// GracefulStop), each of them ends with Unavailable when it is idle: a handler that reads requests is idle while it
-// waits for the next one, another one while it is not sending. From then on the handler
-// gets no request, and its SendMsg and RecvMsg return an error. So a request that it was
-// given is answered, if that takes less than a second, and those behind it are not begun.
-// After a second the stream ends in any case. A method that the server does not have, or
+// WithEndlessStreams names methods ("/package.Service/Method") whose streams go on for as long
+// as the client likes, and whose handlers do not look at lastcall.Draining. The adapter already
+// knows Watch of the health service, server reflection, ORCA's load reports and xDS client
+// status.
+//
+// Such streams end with Unavailable in the drain, each one when it is idle. A handler that
+// reads requests is idle while it waits for the next one; another handler is idle while it is
+// not sending. From then on the handler gets no request, and its SendMsg and RecvMsg return an
+// error. So a request that the handler was given is answered, if that takes less than a second,
+// and those behind it are not begun. After a second the stream ends in any case.
+//
+// They end when phase drain begins, even if the server is After others whose handlers may hold
+// such streams; only a Watch waits for GracefulStop. A method that the server does not have, or
 // that is not a stream, is an error from Serve.
 func WithEndlessStreams(methods ...string) Option {
 	return func(s *Server) {
@@ -231,7 +234,7 @@ func (s *Server) endlessInFlight() []*endlessStream {
 // as well, unless the server is After another one: what that one waits for may be such a
 // stream, through a gateway.
 func (s *Server) awaitDrain() {
-	if s.tracker.Host() == nil || !s.isTracked() {
+	if s.tracker.Host() == nil || !s.tracked.Load() {
 		return
 	}
 	go func() {
@@ -249,8 +252,8 @@ func (s *Server) awaitDrain() {
 // GracefulStop has told them: their clients send no more RPCs after that.
 func (s *Server) endEndless(watches bool) {
 	window := s.tracker.Within(s.spread)
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.ending.Lock()
+	defer s.ending.Unlock()
 	streams, now := s.endlessInFlight(), time.Now()
 	for i, e := range streams {
 		if e.turn.IsZero() {

@@ -15,7 +15,7 @@ import (
 	"github.com/lastcall-go/lastcall/internal/inflight"
 )
 
-// Two sorts of clients ask for health. Probes and balancers call Check, and are to go
+// Two kinds of clients ask for health. Probes and balancers call Check, and are to go
 // elsewhere as early as possible: they hear NOT_SERVING from the announcement on. Clients
 // with health checking hold a Watch on the one connection that they have, and do not use it
 // once that says NOT_SERVING: they are told right after the GOAWAY, with which they get
@@ -23,13 +23,12 @@ import (
 // may take seconds (ADR 61). A health.Server has one map for both, so the interceptor
 // answers Check, and the map changes in the drain.
 
-// WithHealth makes the adapter take down this health service, which the user registers,
-// instead of one of its own. A *health.Server is one. Its Shutdown sets every service to
-// NOT_SERVING, for good; it is called as the drain begins, for Watches right after the
-// GOAWAYs. Until then, from the
-// announcement on, the adapter's interceptor turns SERVING into NOT_SERVING in what Check
-// and List return. Without that interceptor, on a server from [Use], Shutdown is called in
-// phase announce. A nil h is an error from controller.New.
+// WithHealth makes the adapter take down this health service, which the user registers, instead
+// of one of its own. A *health.Server is one. Its Shutdown sets every service to NOT_SERVING,
+// for good. The adapter calls Shutdown as the drain begins; if clients Watch, right after the
+// GOAWAYs. Before that, from the announcement on, the adapter's interceptor turns SERVING into
+// NOT_SERVING in what Check and List return. On a server from [Use], which has no such
+// interceptor, Shutdown is called in phase announce. A nil h is an error from controller.New.
 func WithHealth(h interface{ Shutdown() }) Option {
 	return func(s *Server) {
 		if foreign.IsNil(h) {
@@ -48,10 +47,10 @@ func WithHealth(h interface{ Shutdown() }) Option {
 // their end in another way.
 func WithoutHealth() Option { return func(s *Server) { s.noHealth = true } }
 
-// Health returns the health service that Serve registers, if the gRPC server has none
-// then. Every service that the gRPC server has then, and "", becomes SERVING, unless
-// SetServingStatus was called for it. It is nil before NewServer and Adopt, with
-// [WithHealth] and [WithoutHealth], and for a server from [Use].
+// Health returns the health service that Serve registers if the gRPC server has none by then.
+// In it every service of the gRPC server, and "", becomes SERVING, unless SetServingStatus was
+// called for it. Health returns nil before NewServer and Adopt, with [WithHealth] or
+// [WithoutHealth], and for a server from [Use].
 func (s *Server) Health() *health.Server {
 	if s.isZero() {
 		return nil

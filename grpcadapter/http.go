@@ -22,13 +22,15 @@ import (
 
 var errOverHTTP = errors.New("grpcadapter: RPCs came over HTTP, where grpc's GracefulStop aborts what is in flight: give the adapter to the http.Server as its handler, register the http.Server with the controller, put this server After it, and say OverHTTP()")
 
-// OverHTTP says that an http.Server serves this one, so that [New] needs no listener. Give
-// the Server to it as its handler (see [Server.ServeHTTP]), register the http.Server with
-// the controller as well, and put this one After it, so that no RPC comes any more when it
-// stops. If RPCs came over HTTP without OverHTTP, the announcement fails, which the report
-// and the exit code tell. If this server is not After the http.Server, RPCs that come when
-// it has drained get Unavailable, and the report has a note if there were such RPCs, or
-// some in flight when the drain began; the exit code does not tell.
+// OverHTTP tells that an http.Server serves this one, so that [New] needs no listener. Give the
+// Server to the http.Server as its handler (see [Server.ServeHTTP]), register the http.Server
+// with the controller as well, and put this Server After it, so that no RPC arrives any more
+// when it stops.
+//
+// If RPCs came over HTTP without OverHTTP, the announcement fails, which the report and the
+// exit code show. If this Server is not After the http.Server, RPCs that arrive once it has
+// drained get Unavailable. Then, and if RPCs were in flight over HTTP when the drain began, the
+// report has a note; the exit code does not change.
 func OverHTTP() Option { return func(s *Server) { s.overHTTP = true } }
 
 // door is where RPCs come in over HTTP.
@@ -42,11 +44,10 @@ type door struct {
 // visit is an RPC in ServeHTTP.
 type visit struct{ inflight.Item[*visit] }
 
-// ServeHTTP serves an RPC that came to an http.Server, as that of the gRPC server
-// does, and blocks until its answer is written. GracefulStop waits for it. RPCs that
-// come when GracefulStop has waited, or after Stop, get Unavailable; other requests
-// get 503 then. The answer is 501 if there is no gRPC server, or one that has no
-// ServeHTTP.
+// ServeHTTP serves an RPC that came to an http.Server, as ServeHTTP of the gRPC server does,
+// and blocks until its answer is written. GracefulStop waits for it. Once GracefulStop has
+// waited, or after Stop, RPCs get Unavailable, and other requests get 503. The answer is 501 if
+// there is no gRPC server, or if it has no ServeHTTP.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	handler, ok := s.server().(http.Handler)
 	if !ok {

@@ -98,7 +98,7 @@ func (s *Server) isQuiet() bool {
 		return true
 	}
 	owes := func(c *conn) bool { return c.writing.Load() > 0 || c.streams.owes() }
-	return s.isTracked() && s.canTellQuiet() && s.quietIn() <= 0 && !slices.ContainsFunc(conns, owes)
+	return s.tracked.Load() && s.canTellQuiet() && s.quietIn() <= 0 && !slices.ContainsFunc(conns, owes)
 }
 
 // canTellQuiet reports whether isQuiet can become true where streams are not known.

@@ -14,10 +14,10 @@ import (
 // worth a note.
 const idleTime = 500 * time.Millisecond
 
-// InFlight returns the RPCs of each method that has had any, and the calls into user code that have not returned,
-// of statuses those that have taken over 10 ms.
-// A server from [Use] has only these. The numbers of a method belong to one instant. It
-// does not block, and may be called at any time, for metrics, too.
+// InFlight returns the RPCs of each method that has had any, and the calls into user code that
+// have not returned. A call that writes an RPC's status is listed only once it has taken 10 ms.
+// For a server from [Use] there are only such calls. The numbers of a method belong to one
+// instant. InFlight does not block, and may be called at any time, also for metrics.
 func (s *Server) InFlight() []lastcall.Work {
 	if s.isZero() {
 		return nil
@@ -28,8 +28,8 @@ func (s *Server) InFlight() []lastcall.Work {
 	return append(s.tracker.Work(func(r *rpc, w *lastcall.Work) { w.Peer = r.peerAddr() }), calls...)
 }
 
-// Notes returns what an operator should know of the server's end. It blocks for as long as
-// RemoteAddr and LocalAddr of a connection. The controller calls it.
+// Notes returns what an operator should know about the server's end. It blocks for as long as
+// RemoteAddr and LocalAddr of a connection do. The controller calls it.
 func (s *Server) Notes() []string {
 	if s.isZero() {
 		return nil
@@ -70,27 +70,27 @@ func (s *Server) Notes() []string {
 	return notes
 }
 
-// IdlePeers returns the connections that keep GracefulStop from returning, if no RPC is in
-// flight that has reached its handler; and true, if none of them has had a stream since the
-// announcement, not even half of one. That is unknown, and so false, for a server from [Use],
-// for one over HTTP, and if a connection is encrypted without [Credentials]. It blocks for as
-// long as RemoteAddr and LocalAddr of the connections. The controller calls it.
+// IdlePeers returns the connections that keep GracefulStop from returning, if no handler of an
+// RPC is running. It returns true if none of these connections has had a stream since the
+// announcement, complete or not. That is unknown, and so false, for a server from [Use], for
+// one over HTTP, and if a connection is encrypted without [Credentials]. It blocks for as long
+// as RemoteAddr and LocalAddr of the connections do. The controller calls it.
 func (s *Server) IdlePeers() (connections []string, idle bool) {
 	if s.isZero() || s.listener == nil || len(s.tracker.InFlight()) > 0 {
 		return nil, false
 	}
 	conns := s.listener.set.Conns()
-	idle = s.isTracked() && !s.usedHTTP()
+	idle = s.tracked.Load() && !s.usedHTTP()
 	for _, c := range conns {
 		idle = idle && tracked(c).streams.wasIdle()
 	}
 	return connset.Names(conns), idle
 }
 
-// LastArrival returns when the last RPC came since the announcement, leaving out
-// health, reflection and the like; without any, the instant of the announcement, or
-// before that, when the Server was made. For a server from [Use] it is zero. It does not
-// block.
+// LastArrival returns when the last RPC since the announcement arrived; health, reflection and
+// the like do not count. If there was none, it returns the instant of the announcement or,
+// before that, the instant in which the Server was made. For a server from [Use] it returns the
+// zero time. It does not block.
 func (s *Server) LastArrival() time.Time {
 	if s.isZero() || s.used {
 		return time.Time{}

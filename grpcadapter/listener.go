@@ -2,7 +2,6 @@ package grpcadapter
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"sync/atomic"
 	"syscall"
@@ -26,13 +25,13 @@ import (
 // It is for gRPC: a handshake is over when the server resets the deadline that it
 // has set for it, which *grpc.Server and *xds.GRPCServer do. Credentials that set and
 // reset a deadline of their own in their handshake are taken for the server, and a
-// peer that then says nothing holds GracefulStop as it would without the Listener;
-// not so if they are given to [Credentials]. All methods may be called concurrently.
+// peer that then says nothing holds GracefulStop as it would without the Listener.
+// [Credentials] prevents that. All methods may be called concurrently.
 type Listener struct {
 	set           *connset.Set
 	handshakeTime time.Duration
 	userTimeout   time.Duration
-	errs          []error                       // what was wrong with what WrapListener was given
+	mistakes                                    // in what WrapListener was given
 	served        atomic.Bool                   // a handshake was over
 	ended         atomic.Pointer[conn]          // the last connection that was closed
 	waiting       connset.Waiting               // for grpc to begin their handshakes
@@ -45,15 +44,14 @@ type Listener struct {
 // ListenerOption configures a [Listener].
 type ListenerOption func(*Listener)
 
-// HandshakeTime is how long connections that are in their handshake when the
-// listener is closed may still take, counted from then. It is more than zero; the
-// default is one second. GracefulStop lasts that long if a peer says nothing, and
-// clients are sent their GOAWAY only then; so under a controller at most half of the time
-// to the timer is used.
+// HandshakeTime sets how long connections that are in their handshake when the listener is
+// closed may still take, counted from then. It must be positive; the default is one second. If
+// a peer says nothing, GracefulStop lasts that long, and clients get their GOAWAY only then. So
+// under a controller at most half of the time to the timer is used.
 func HandshakeTime(d time.Duration) ListenerOption {
 	return func(l *Listener) {
 		if d <= 0 {
-			l.errs = append(l.errs, fmt.Errorf("grpcadapter: HandshakeTime is %v; it has to be more than zero", d))
+			l.fail("HandshakeTime is %v; it has to be more than zero", d)
 			return
 		}
 		l.checkUnit("HandshakeTime", d)
@@ -69,7 +67,7 @@ func HandshakeTime(d time.Duration) ListenerOption {
 func UserTimeout(d time.Duration) ListenerOption {
 	return func(l *Listener) {
 		if d < 0 {
-			l.errs = append(l.errs, fmt.Errorf("grpcadapter: UserTimeout is %v; it has to be zero or more", d))
+			l.fail("UserTimeout is %v; it has to be zero or more", d)
 			return
 		}
 		l.checkUnit("UserTimeout", d)
@@ -77,25 +75,17 @@ func UserTimeout(d time.Duration) ListenerOption {
 	}
 }
 
-// checkUnit notes an error for a duration whose unit was forgotten.
-func (l *Listener) checkUnit(what string, d time.Duration) {
-	if err := foreign.CheckUnit("grpcadapter: "+what, d); err != nil {
-		l.errs = append(l.errs, err)
-	}
-}
-
-// WrapListener returns a Listener that accepts what lis accepts, and closes lis
-// when it is closed. What is wrong with the arguments is an error from Accept, and from
-// controller.New.
+// WrapListener returns a Listener that accepts what lis accepts, and closes lis when it is
+// closed. Wrong arguments are an error from Accept, and from controller.New.
 func WrapListener(lis net.Listener, opts ...ListenerOption) *Listener {
 	l := &Listener{handshakeTime: time.Second, userTimeout: 20 * time.Second}
 	if foreign.IsNil(lis) {
-		l.errs = append(l.errs, errors.New("grpcadapter: the listener is nil"))
+		l.fail("the listener is nil")
 		lis = nil
 	}
 	for _, opt := range opts {
 		if opt == nil {
-			l.errs = append(l.errs, errors.New("grpcadapter: an option of the listener is nil"))
+			l.fail("an option of the listener is nil")
 			continue
 		}
 		opt(l)
@@ -115,14 +105,14 @@ func (l *Listener) problems() error {
 	if l.isZero() {
 		return errors.New("grpcadapter: a Listener that was not made by WrapListener")
 	}
-	return errors.Join(l.errs...)
+	return l.err()
 }
 
 // isZero reports whether the Listener was not made by WrapListener.
 func (l *Listener) isZero() bool { return l.set == nil }
 
-// Accept blocks until there is a connection or Close is called, and returns
-// net.ErrClosed then. An Accept of the listener inside that panics is an error.
+// Accept blocks until there is a connection, or until Close is called, and then returns
+// net.ErrClosed. If Accept of the listener inside panics, that is an error.
 func (l *Listener) Accept() (net.Conn, error) {
 	if err := l.problems(); err != nil {
 		return nil, err
@@ -145,11 +135,11 @@ func (l *Listener) limitAcks(c net.Conn) {
 	}
 }
 
-// Close makes Accept return and closes the listener inside. It waits at most 0.2 s for
-// that, and only for one of package net. A listener whose descriptor was taken with
-// File().Fd() is closed, too. The file of a unix socket is removed with it, unless it is
-// another socket's by then. Connections that are past their handshake stay. A second call
-// does nothing. Close returns nil.
+// Close makes Accept return and closes the listener inside. It waits at most 0.2 s for that,
+// and only for a listener of package net. It closes a listener even if its descriptor was taken
+// with File().Fd(). It removes the file of a unix socket, unless that has become another
+// socket's. Connections that are past their handshake stay open. A second call does nothing.
+// Close returns nil.
 func (l *Listener) Close() error {
 	if l.isZero() {
 		return nil

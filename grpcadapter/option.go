@@ -1,8 +1,11 @@
 package grpcadapter
 
 import (
+	"errors"
+	"fmt"
 	"net"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/lastcall-go/lastcall/internal/foreign"
@@ -10,6 +13,34 @@ import (
 
 // Option configures a [Server].
 type Option func(*Server)
+
+// mistakes are what is wrong with arguments. The zero value is ready; any number of
+// goroutines may use it.
+type mistakes struct {
+	mu   sync.Mutex
+	errs []error
+}
+
+// fail notes an error for Check.
+func (m *mistakes) fail(format string, args ...any) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.errs = append(m.errs, fmt.Errorf("grpcadapter: "+format, args...))
+}
+
+// checkUnit notes an error for a duration whose unit was forgotten.
+func (m *mistakes) checkUnit(what string, d time.Duration) {
+	if err := foreign.CheckUnit(what, d); err != nil {
+		m.fail("%w", err)
+	}
+}
+
+// err returns all of them as one error, or nil.
+func (m *mistakes) err() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return errors.Join(m.errs...)
+}
 
 // settings are what options set; they do not change afterwards.
 type settings struct {
@@ -64,11 +95,11 @@ func WithListener(lis net.Listener) Option {
 	}
 }
 
-// WithReady says that the server accepts work once the channel is closed, and not when
-// Accept is called. An xds server accepts connections and closes them until its
-// configuration has come, so close the channel when its serving mode is SERVING for the
-// first time, in the callback given to xds.ServingModeCallback. A nil channel is an error
-// from controller.New.
+// WithReady makes the server count as accepting work once the channel is closed, instead of
+// when Accept is called. An xds server accepts connections and closes them until its
+// configuration has come. So close the channel when its serving mode is SERVING for the first
+// time, in the callback given to xds.ServingModeCallback. A nil channel is an error from
+// controller.New.
 func WithReady(ready <-chan struct{}) Option {
 	return func(s *Server) {
 		if ready == nil {
@@ -81,8 +112,8 @@ func WithReady(ready <-chan struct{}) Option {
 	}
 }
 
-// WithUnaryContexts gives every unary RPC a context of its own, which ends at the timer
-// with the cause lastcall.ErrTimer, as do contexts that a handler derives from it.
-// Without it context.Cause returns context.Canceled in unary handlers, as the context is
-// grpc's. Streams always have one. The price is in docs/hazards.md.
+// WithUnaryContexts gives every unary RPC a context of its own. It ends at the timer with the
+// cause lastcall.ErrTimer, and so do contexts that a handler derives from it. Without this
+// option a unary handler has grpc's context, for which context.Cause returns context.Canceled.
+// Streams always have a context of their own. What it costs is in docs/hazards.md.
 func WithUnaryContexts() Option { return func(s *Server) { s.ownContexts = true } }

@@ -19,7 +19,7 @@ import (
 // rpc is one RPC in flight: a record of the tracker, and the context that its handler
 // gets. It is one allocation of 64 bytes, because every unary RPC needs one.
 //
-// Its State leaves running once. Whoever takes it out of running picks what the client
+// Exactly one caller moves its State out of running; that caller picks what the client
 // sees.
 type rpc struct {
 	context.Context // what grpc gave
@@ -142,9 +142,9 @@ const maxPushback = 24 * time.Hour
 // WithRetryPushback adds a trailer to every status that the adapter causes: clients
 // with a retry policy then try again after d, instead of after their own backoff. A
 // negative d tells them not to try again. More than a day is an error from
-// controller.New. The trailer is grpc-retry-pushback-ms. A handler that sets it, too,
-// does that best when it knows its answer: an RPC which the shutdown ends afterwards
-// has two values, and grpc-go takes those as "do not try again".
+// controller.New. The trailer is grpc-retry-pushback-ms. A handler that sets it as well
+// should do so only when it knows its answer: if the shutdown ends the RPC after that,
+// the trailer has two values, which grpc-go takes as "do not try again".
 func WithRetryPushback(d time.Duration) Option {
 	return func(s *Server) {
 		s.checkUnit("WithRetryPushback", d)

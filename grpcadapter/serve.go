@@ -11,7 +11,7 @@ import (
 	"github.com/lastcall-go/lastcall/internal/inflight"
 )
 
-// Attach takes in the Life that handlers get. The controller calls it before Serve.
+// Attach hands over the Life that handlers get. The controller calls it before Serve.
 func (s *Server) Attach(h lastcall.Host) {
 	if !s.isZero() {
 		s.tracker.Attach(h)
@@ -22,12 +22,11 @@ var errUsed = errors.New("grpcadapter: the gRPC server was stopped before it ser
 
 var errServed = errors.New("grpcadapter: Serve was called before: a Server belongs to one controller")
 
-// Serve registers a health service, if the gRPC server has none, and serves until
-// GracefulStop or Stop is called. It returns nil then, also if they were called first.
-// GracefulStop or Stop of the gRPC server, called by other code, triggers the shutdown. The
-// controller calls Serve, once: a second call is an error, and so is a gRPC server that was
-// stopped before, which serves nothing. Without a listener it returns
-// lastcall.ErrServedElsewhere.
+// Serve registers a health service, if the gRPC server has none, and serves until GracefulStop
+// or Stop is called. Then it returns nil, even if they were called first. If other code calls
+// GracefulStop or Stop of the gRPC server, that triggers the shutdown. The controller calls
+// Serve, once. A second call is an error, and so is a gRPC server that was stopped before,
+// which serves nothing. Without a listener Serve returns lastcall.ErrServedElsewhere.
 func (s *Server) Serve() error {
 	if s.isZero() {
 		return errZero
@@ -35,11 +34,7 @@ func (s *Server) Serve() error {
 	if s.listener == nil {
 		return lastcall.ErrServedElsewhere
 	}
-	s.mu.Lock()
-	again := s.served
-	s.served = true
-	s.mu.Unlock()
-	if again {
+	if s.served.Swap(true) {
 		return errServed
 	}
 	defer s.closeListener() // xds.GRPCServer may leave it open

@@ -17,10 +17,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"google.golang.org/grpc"
 
@@ -30,8 +28,8 @@ import (
 	"github.com/lastcall-go/lastcall/internal/stacks"
 )
 
-// GRPCServer is what the adapter needs of a gRPC server. *grpc.Server and
-// *xds.GRPCServer have it.
+// GRPCServer is what the adapter needs of a gRPC server. *grpc.Server and *xds.GRPCServer
+// implement it.
 type GRPCServer interface {
 	grpc.ServiceRegistrar
 	Serve(net.Listener) error
@@ -46,6 +44,7 @@ type GRPCServer interface {
 type Server struct {
 	lastcall.Unimplemented
 	settings
+	mistakes
 	listener *Listener // nil: another goroutine serves, or an http.Server does
 	tracker  *inflight.Tracker[*rpc]
 	methods  atomic.Pointer[map[string]*method] // see freeze
@@ -73,16 +72,15 @@ type Server struct {
 	haltedOnce    sync.Once
 	left          sync.Once // see leaveRoom
 
-	mu      sync.Mutex // guards what is below; never held while user code runs
-	tracked bool       // ServerOptions was called
-	served  bool
-	errs    []error
+	tracked atomic.Bool // ServerOptions was called: the gRPC server has the adapter's interceptors
+	served  atomic.Bool
+	ending  sync.Mutex // see endlessStream; never held while user code runs
 }
 
-// New returns a Server that serves on the listener, through [WrapListener], and closes it.
-// Call [Server.NewServer], or ServerOptions and Adopt, before controller.New. To set what
-// WrapListener can, give its result to New. A nil listener, unless with [OverHTTP], and
-// what is wrong with an option are errors from controller.New. New starts nothing.
+// New returns a Server that serves on the listener, through [WrapListener], and closes it. Call
+// [Server.NewServer], or ServerOptions and Adopt, before controller.New. To set options of the
+// listener, give New what WrapListener returned. A nil listener without [OverHTTP] and a wrong
+// option are errors from controller.New. New starts nothing.
 func New(lis net.Listener, opts ...Option) *Server {
 	s := newServer(opts)
 	if !foreign.IsNil(lis) || !s.overHTTP {
@@ -95,17 +93,18 @@ func New(lis net.Listener, opts ...Option) *Server {
 	return s
 }
 
-// Use returns a Server for one that was built without [Server.ServerOptions]. With
-// [WithListener] the controller serves it. Without, another goroutine does, so the
-// controller has to be told when it accepts work, with [WithReady] or
-// controller.ServedElsewhere, and learns of its end only through GracefulStop. It is
-// drained and stopped within the deadline like any other. Without the adapter's
-// interceptors there is no lastcall.Draining for its handlers, no status for RPCs that
-// are cancelled, no end of endless streams before the timer, no number of RPCs in the
-// report, and no lastcall.Budget.Quiet. Check and Watch of a health service given with
-// [WithHealth] say NOT_SERVING at the same time, from the announcement on, so that clients
-// with health checking that have no other connection lose the settle. A nil server, and options that need the
-// interceptors, are errors from controller.New.
+// Use returns a Server for a gRPC server that was built without [Server.ServerOptions]. With
+// [WithListener] the controller serves it. Without, another goroutine does: then [WithReady] or
+// controller.ServedElsewhere has to tell the controller when it accepts work, and the
+// controller learns of its end only through GracefulStop.
+//
+// The gRPC server is drained and stopped within the deadline like any other, but without the
+// adapter's interceptors. So its handlers have no lastcall.Draining, RPCs that are cancelled
+// get no status, endless streams do not end before the timer, the report has no number of RPCs,
+// and lastcall.Budget.Quiet cannot be used. Check and Watch of a health service given with
+// [WithHealth] say NOT_SERVING at the same time, from the announcement on: clients with health
+// checking that have no other connection lose the settle. A nil server, and options that need
+// the interceptors, are errors from controller.New.
 func Use(srv GRPCServer, opts ...Option) *Server {
 	s := newServer(nil)
 	if foreign.IsNil(srv) {
@@ -152,22 +151,8 @@ var errZero = errors.New("grpcadapter: a Server that was not made by New or Use"
 // nothing.
 func (s *Server) isZero() bool { return s == nil || s.tracker == nil }
 
-// fail notes an error for Check.
-func (s *Server) fail(format string, args ...any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.errs = append(s.errs, fmt.Errorf("grpcadapter: "+format, args...))
-}
-
-// checkUnit notes an error for a duration whose unit was forgotten.
-func (s *Server) checkUnit(what string, d time.Duration) {
-	if err := foreign.CheckUnit(what, d); err != nil {
-		s.fail("%w", err)
-	}
-}
-
-// Check returns what is wrong with the way in which the Server was made, or nil; and an
-// error if a controller has run with it already. It returns at once.
+// Check returns an error if the Server was made in a wrong way, or if a controller has run with
+// it already. It returns at once.
 func (s *Server) Check() error {
 	switch {
 	case s.isZero():
@@ -180,9 +165,7 @@ func (s *Server) Check() error {
 }
 
 func (s *Server) check() error {
-	s.mu.Lock()
-	all := slices.Clone(s.errs)
-	s.mu.Unlock()
+	all := []error{s.mistakes.err()}
 	if s.listener != nil {
 		all = append(all, s.listener.problems())
 	}
@@ -200,10 +183,10 @@ func (s *Server) check() error {
 	return errors.Join(all...)
 }
 
-// Accepting returns a channel that is closed once the server accepts work: the one of
-// [WithReady]; or without it, once Accept was called on the listener. A server over HTTP
-// accepts work when its http.Server does. For a server from [Use] without a listener it
-// is nil, unless WithReady was given.
+// Accepting returns a channel that is closed once the server accepts work: the channel of
+// [WithReady], or one that is closed when Accept is called on the listener. A server over HTTP
+// accepts work when its http.Server does. For a server from [Use] without a listener the
+// channel is nil, unless WithReady was given.
 func (s *Server) Accepting() <-chan struct{} {
 	switch {
 	case s.isZero():
@@ -231,13 +214,6 @@ func (s *Server) server() GRPCServer {
 		return b.GRPCServer
 	}
 	return nil
-}
-
-// isTracked reports whether the gRPC server has the adapter's interceptors.
-func (s *Server) isTracked() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.tracked
 }
 
 var _ lastcall.FullServer = (*Server)(nil)

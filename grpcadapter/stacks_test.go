@@ -92,8 +92,24 @@ func (d *deaf) EmptyCall(ctx context.Context, _ *testgrpc.Empty) (*testgrpc.Empt
 
 // G15: an RPC that hangs is named with the line of code where it stands, in the log and in the
 // report: one deaf stream among many, one that waits for a mutex, one in a select with
-// no way out.
+// no way out. Right before the timer all streams are there, and the one that stands elsewhere is
+// named, too: for that the machine needs time for the look before the timer, so there are several
+// tries.
 func TestG15_DeafHandlers(t *testing.T) {
+	early := ""
+	for range 5 {
+		var named bool
+		if early, named = deafHandlers(t); named || t.Failed() {
+			return
+		}
+	}
+	t.Errorf("the first progress is\n%s", early)
+}
+
+// deafHandlers reports whether the first progress names the stream that is deaf, and returns the
+// log until then.
+func deafHandlers(t *testing.T) (early string, named bool) {
+	t.Helper()
 	const streams = 200
 	d := newDeaf()
 	defer d.end()
@@ -158,12 +174,6 @@ func TestG15_DeafHandlers(t *testing.T) {
 			t.Errorf("%s: the log does not say %s in %q:\n%s", name, place, line, &log)
 		}
 	}
-	if r.Suspended > 0 {
-		return // the machine may have stopped right before the timer, until after it
-	}
-	// right before the timer all streams are there, and the one that stands elsewhere is named, too
-	at := strings.Index(log.String(), `"message":"progress"`)
-	if early := log.String()[:max(at, 0)]; !strings.Contains(early, fmt.Sprintf("x%d; ", streams-1)) || !strings.Contains(early, fmt.Sprintf("stacks_test.go:%d ", d.stream.Load())) {
-		t.Errorf("the first progress is\n%s", early)
-	}
+	early = log.String()[:max(strings.Index(log.String(), `"message":"progress"`), 0)]
+	return early, strings.Contains(early, fmt.Sprintf("x%d; ", streams-1)) && strings.Contains(early, fmt.Sprintf("stacks_test.go:%d ", d.stream.Load()))
 }

@@ -46,7 +46,7 @@ func TestTrailerComesFirst(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newServer([]Option{WithRetryPushback(time.Second)})
-				s.tracked = true
+				s.tracked.Store(true)
 				transport := &slowTransport{held: make(chan struct{})}
 				ctx := grpc.NewContextWithServerTransportStream(t.Context(), transport)
 				finish := make(chan struct{})

@@ -23,9 +23,10 @@ const stopTime = 100 * time.Millisecond
 const callStatus = "stats.Handler"
 
 // Announce takes readiness down and keeps serving: from now on Check and List of the health
-// service say NOT_SERVING. On a server from [Use] the one of [WithHealth] is shut down now.
-// It is an error if RPCs came over HTTP and [OverHTTP] was not given. The controller calls
-// it; it blocks only for as long as methods of the user's gRPC server and health service do.
+// service say NOT_SERVING. For a server from [Use] it shuts the health service of [WithHealth]
+// down. It returns an error if RPCs came over HTTP and [OverHTTP] was not given. The controller
+// calls it; it blocks only for as long as methods of the user's gRPC server and health service
+// do.
 func (s *Server) Announce(context.Context) error {
 	if s.isZero() {
 		return errZero
@@ -50,14 +51,16 @@ func (s *Server) Announce(context.Context) error {
 	return nil
 }
 
-// GracefulStop blocks until the connections are closed and the handlers have returned,
-// which grpc does not bound. Clients that watch the health service are told right after
-// their GOAWAY was written, or after 10 ms where that cannot be known.
-// Connections in their handshake hold it for [HandshakeTime] at most, and endless streams
-// are ended. While RPCs are in flight over HTTP, grpc's GracefulStop is not called yet: the
-// listener, if there is one as well, is closed, but its clients are not sent away, and new
-// RPCs on their connections are served; so a Server should have one or the other. The
-// controller calls it, once; a second call blocks as the first one does.
+// GracefulStop refuses new connections and new endless streams, ends the endless streams in
+// flight, and blocks until the connections are closed and the handlers have returned, which
+// grpc does not bound. Connections in their handshake delay it by at most [HandshakeTime].
+// Clients that watch the health service are told right after their GOAWAY was written, or after
+// 10 ms where that cannot be known. The controller calls it, once; a second call blocks as the
+// first one does.
+//
+// While RPCs are in flight over HTTP, grpc's GracefulStop is not called yet. If there is a
+// listener as well, it is closed, but its clients get no GOAWAY, and new RPCs on their
+// connections are served. So a Server should have a listener or serve over HTTP, not both.
 func (s *Server) GracefulStop() {
 	if s.isZero() {
 		return
@@ -145,18 +148,18 @@ func (s *Server) letStop() {
 	}
 }
 
-// Cancel gives every RPC in flight the status Unavailable and ends its context with
-// the cause, and blocks until GracefulStop has returned, or ctx has ended. RPCs that
-// come later are refused. Answers that handlers have given before still go out until
-// then; what a client has not read when ctx ends is lost with the Stop that comes
-// next, however steadily it reads. Where no RPC is in flight and no answer on its way it
-// returns after 50 ms at most; on a server from [Use], at once. The controller calls it.
+// Cancel gives every RPC in flight the status Unavailable and ends its context with the cause,
+// and blocks until GracefulStop has returned, or ctx has ended. Later RPCs are refused. Until
+// Cancel returns, answers that handlers have already given still go out. The Stop that follows
+// drops what a client has not read when ctx ends, however steadily it reads. With no RPC in
+// flight and no answer on its way, Cancel returns after at most 50 ms; for a server from [Use]
+// it returns at once. The controller calls it.
 func (s *Server) Cancel(ctx context.Context, cause error) {
 	if s.isZero() {
 		return
 	}
 	s.hurry()
-	if !s.isTracked() {
+	if !s.tracked.Load() {
 		return
 	}
 	rpcs := s.tracker.Cancel()
@@ -195,8 +198,8 @@ func (s *Server) hurry() {
 	}
 }
 
-// Stop closes the connections and ends the contexts of the handlers. grpc does not bound
-// it. The controller calls it.
+// Stop closes the connections and ends the contexts of the handlers. It blocks for as long as
+// grpc's Stop does, which has no bound. The controller calls it.
 func (s *Server) Stop() {
 	if s.isZero() {
 		return
@@ -220,8 +223,8 @@ func (s *Server) Stop() {
 	s.leaveRoom()
 }
 
-// Cut closes every connection that is left, all at once, blocks until they are closed, for
-// ever if a Close hangs, and returns how many there were. The controller calls it.
+// Cut closes every connection that is left, all at once, and returns how many there were. It
+// blocks until they are closed: for ever, if a Close hangs. The controller calls it.
 func (s *Server) Cut() int {
 	if s.isZero() {
 		return 0
@@ -243,7 +246,7 @@ func (s *Server) closeListener() {
 
 // noteLateness notes for how long GracefulStop waited when no RPC was left.
 func (s *Server) noteLateness() {
-	if !s.isTracked() {
+	if !s.tracked.Load() {
 		return
 	}
 	ends := []time.Time{s.tracker.LastEnd(), s.tracker.DrainBegan()}

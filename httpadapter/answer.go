@@ -15,10 +15,10 @@ import (
 // What the client of a request hears that the timer interrupts. While nothing is out, that
 // is 503; a part of an answer is broken off, so that it does not look complete.
 
-// WithAnswersLeft leaves answers as handlers give them, also those of requests that the
-// timer has interrupted: what they answer then is not turned into 503, and a part of an
-// answer is not broken off. A handler that says nothing has 503 all the same. It is for
-// servers whose handlers do not look at their contexts, or answer well when those end.
+// WithAnswersLeft leaves answers as handlers give them, also those of requests that the timer
+// has interrupted: these answers are not turned into 503, and a part of an answer is not broken
+// off. If a handler says nothing, the answer is still 503. The option is for servers whose
+// handlers do not look at their contexts, or answer well when those end.
 func WithAnswersLeft() Option { return func(s *settings) { s.leaveAnswers = true } }
 
 // Says is called before the header of the answer is fixed. What the handler of an
@@ -163,7 +163,7 @@ func (r *request) unavailable() {
 // has sent behind, once for each connection that it makes in settle: it is left to the drain.
 func (r *request) leaves(status int) {
 	stage := r.server.tracker.Stage()
-	leaves := stage > inflight.Announced || stage == inflight.Announced && !r.conn.Pipelines() || status == http.StatusRequestEntityTooLarge
+	leaves := stage > inflight.Announced || stage == inflight.Announced && !r.conn.Pipelines.Load() || status == http.StatusRequestEntityTooLarge
 	if r.http1 && leaves && status != http.StatusSwitchingProtocols {
 		r.Header().Set("Connection", "close")
 	}

@@ -15,19 +15,19 @@ import (
 // Streams of events and long polls would hold the drain until the timer, if their handlers
 // know nothing but the context of the request. So that ends as the drain begins.
 
-// WithEndlessPaths says that requests go on for as long as the client likes (Server-Sent
-// Events), or until something happens (long polls), and that their handlers do not look at
+// WithEndlessPaths names requests that go on for as long as the client likes (Server-Sent
+// Events), or until something happens (long polls), and whose handlers do not look at
 // lastcall.Draining. A pattern is one of http.ServeMux: "/events", "GET /feeds/{id}".
 //
-// The contexts of such requests end when phase drain begins, also if the server is After
-// others, with the cause lastcall.ErrDraining; that of a request which comes later has ended
-// already. The body of such a request can be read for a second more (see [WithHandshakeTime]).
-// What the handler then answers is sent, and need not be complete. If it says
-// nothing, the answer is 503, or an empty stream for an EventSource.
+// The contexts of such requests end when phase drain begins, even if the server is After
+// others, with the cause lastcall.ErrDraining. A later request gets a context that has already
+// ended. The body of such a request can be read for a second more (see [WithHandshakeTime]).
+// What the handler then answers is sent, and need not be complete. If it says nothing, the
+// answer is 503, or an empty stream for an EventSource.
 //
-// A pattern that http.ServeMux does not take is an error from controller.New. If the Handler
-// is a *http.ServeMux that has no route for a pattern, with x in the place of a wildcard,
-// that is an error from Serve; patterns of everything below a path are not looked up.
+// A pattern that http.ServeMux does not take is an error from controller.New. If the Handler is
+// a *http.ServeMux that has no route for a pattern, with x in the place of a wildcard, that is
+// an error from Serve; patterns of everything below a path are not looked up.
 func WithEndlessPaths(patterns ...string) Option {
 	return func(s *settings) {
 		s.require(len(patterns) > 0, "WithEndlessPaths was given no pattern")

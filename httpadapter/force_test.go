@@ -137,6 +137,36 @@ func TestCancelWakesWrites(t *testing.T) {
 	}
 }
 
+// What a handler writes in whose place 503 was sent is taken in until Stop. Then it fails, so
+// that a handler which looks at nothing else comes to its end.
+func TestWritesBehind503EndWithStop(t *testing.T) {
+	for _, how := range []string{h1, h2c} {
+		t.Run(how, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				n := on(t, memory(), how)
+				var at time.Time
+				l := begin(t, n, setup{handler: func(w http.ResponseWriter, r *http.Request) {
+					for <-r.Context().Done(); at.IsZero(); time.Sleep(time.Millisecond) {
+						if _, err := io.WriteString(w, "x"); err != nil {
+							at = time.Now()
+						}
+					}
+				}})
+				came := n.client(t, how).start("GET", "/", nil)
+				time.Sleep(time.Second)
+				r := l.shutdown(t)
+				if a := <-came; how == h1 && (a.status != http.StatusServiceUnavailable || a.err != nil) { // of HTTP/2 the end of the stream is the handler's
+					t.Errorf("the client sees %d, %v", a.status, a.err)
+				}
+				if got := at.Sub(l.asked); got < usualTimer+fullCancel || got > usualTimer+fullCancel+time.Millisecond {
+					t.Errorf("the handler ended after %v", got)
+				}
+				wantWork(t, r, "GET (no pattern)", lastcall.Work{Kind: lastcall.WorkRequest, Before: 1, Cancelled: 1})
+			})
+		})
+	}
+}
+
 // A handler that ignores everything is left behind, in time, and named.
 func TestStubbornHandler(t *testing.T) {
 	for _, how := range []string{h1, h2c, h2} {

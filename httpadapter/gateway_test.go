@@ -178,19 +178,25 @@ func TestGatewayBehindAGateway(t *testing.T) {
 func TestGatewayForwardsAnInterruptedStream(t *testing.T) {
 	for _, how := range []string{h1, h2c} {
 		t.Run(how, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				n := on(t, memory(), how)
-				front, l := behind(t, n)
-				came := n.client(t, how).start("GET", "/stream", nil)
-				time.Sleep(time.Second)
-				l.shutdown(t)
-				if a := <-came; a.status != http.StatusOK || a.body != "message\n" || a.err == nil {
-					t.Errorf("%d %q, %v", a.status, a.body, a.err)
-				}
-				if front.heard[0] != codes.Unavailable {
-					t.Errorf("the gateway heard %v", front.heard)
-				}
-			})
+			var heard codes.Code
+			for try := 0; try < 3 && heard != codes.Unavailable; try++ { // see below
+				bubble(t, func(t *testing.T) {
+					n := on(t, memory(), how)
+					front, l := behind(t, n)
+					came := n.client(t, how).start("GET", "/stream", nil)
+					time.Sleep(time.Second)
+					l.shutdown(t)
+					if a := <-came; a.status != http.StatusOK || a.body != "message\n" || a.err == nil {
+						t.Errorf("%d %q, %v", a.status, a.body, a.err)
+					}
+					heard = front.heard[0]
+				})
+			}
+			// If the gateway's goroutine gets no processor before its own request is cancelled,
+			// gRPC's client draws which of the two it hears of: 1 of 600 runs, at a load of 20.
+			if heard != codes.Unavailable {
+				t.Errorf("the gateway heard %v three times", heard)
+			}
 		})
 	}
 }

@@ -14,11 +14,11 @@ import (
 // worth a note.
 const idleTime = 500 * time.Millisecond
 
-// InFlight returns the requests by the pattern of their route, and the calls into user code and
-// net/http that have not returned. A request whose handler has taken the connection over is
-// a lastcall.WorkConn until that is closed and the handler has returned. Where no pattern is
-// known, the path of the oldest request is given, without its query. It may be called
-// at any time, and blocks for as long as the function of [WithPattern], at most 10 ms.
+// InFlight returns the requests of each pattern, and the calls into user code and net/http that
+// have not returned. A request whose handler has taken the connection over is a
+// lastcall.WorkConn until the connection is closed and the handler has returned. Requests
+// without a known pattern come with the path of the oldest one, without its query. InFlight may
+// be called at any time, and does not block.
 func (s *Server) InFlight() []lastcall.Work {
 	s = s.made()
 	work := s.tracker.Work((*request).describe)
@@ -29,8 +29,7 @@ func (s *Server) InFlight() []lastcall.Work {
 	})...)
 }
 
-// Notes returns what the end of the server tells an operator. It is called by the
-// controller.
+// Notes returns what an operator should know about the server's end. The controller calls it.
 func (s *Server) Notes() (notes []string) {
 	s = s.made()
 	note := func(n int, one, many string) { notes = append(notes, connset.Counted(n, one, many)...) }
@@ -46,10 +45,10 @@ func (s *Server) Notes() (notes []string) {
 	return notes
 }
 
-// IdlePeers returns the connections that keep GracefulStop from returning, if no request is
-// in flight; and true, if none of them has had one since the announcement, not even the
-// beginning of one. It blocks for as long as RemoteAddr and LocalAddr of the connections. The
-// controller calls it.
+// IdlePeers returns the connections that keep GracefulStop from returning, if no request is in
+// flight. It returns true if none of these connections has had a request since the
+// announcement, not even the beginning of one. It blocks for as long as RemoteAddr and
+// LocalAddr of the connections do. The controller calls it.
 func (s *Server) IdlePeers() (connections []string, idle bool) {
 	if s = s.made(); len(s.errs) > 0 || len(s.tracker.InFlight()) > 0 {
 		return nil, false
@@ -58,9 +57,9 @@ func (s *Server) IdlePeers() (connections []string, idle bool) {
 	return connset.Names(held), !slices.ContainsFunc(held, func(c *httpconn.Conn) bool { return !c.WasIdle() })
 }
 
-// LastArrival returns when the last request came since the announcement, leaving out
-// probes and the like; without any, the instant of the announcement, or before that,
-// when the Server was made.
+// LastArrival returns when the last request since the announcement arrived; probes and the like
+// do not count. If there was none, it returns the instant of the announcement or, before that,
+// the instant in which the Server was made.
 func (s *Server) LastArrival() time.Time {
 	s = s.made()
 	return s.tracker.LastArrival()

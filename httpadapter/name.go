@@ -116,13 +116,15 @@ func (r *request) setLabel(ctx context.Context) {
 }
 
 // SetPattern sets the pattern under which a request is counted, and by which the report finds
-// the line of code where its handler stands: for routers that have routed a request when
-// their middleware runs, and that another function cannot ask (see [WithPattern]). Call it in
-// the handler's goroutine, with the ResponseWriter and the request as the middleware has them:
-// the goroutine gets a label, and keeps those of the request's context. The ResponseWriter may
-// be wrapped, by types that have an Unwrap method for http.ResponseController. It reports
-// whether the request was found; an empty pattern is not set. It does not block, and may be
-// called until the handler returns.
+// the line of code where its handler stands. It is for routers that have routed a request when
+// their middleware runs, and that another function cannot ask (see [WithPattern]). It reports
+// whether the request was found; an empty pattern is not set.
+//
+// Call it in the handler's goroutine, with the ResponseWriter and the request as the middleware
+// has them. The goroutine gets a label, and keeps the labels of the request's context. The
+// ResponseWriter may be wrapped by types that have an Unwrap method for
+// http.ResponseController. SetPattern does not block, and may be called until the handler
+// returns.
 func SetPattern(w http.ResponseWriter, req *http.Request, pattern string) bool {
 	for {
 		switch v := w.(type) {

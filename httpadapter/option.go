@@ -38,19 +38,19 @@ func (s *settings) require(so bool, format string, args ...any) {
 	}
 }
 
-// WithTLS has TLS served, as by http.Server.ServeTLS: with the certificate and key in two
-// files, or, if both names are empty, with what the TLSConfig of the http.Server has. A
+// WithTLS makes the Server serve TLS as http.Server.ServeTLS does: with the certificate and key
+// in two files or, if both names are empty, with those in the TLSConfig of the http.Server. A
 // file that cannot be read is an error from controller.New; Serve reads it again.
 //
-// Without this option connections are served as the listener returns them. An http.Server
-// whose TLSConfig has certificates needs this option or [WithoutTLS].
+// Without this option connections are served as the listener returns them. An http.Server whose
+// TLSConfig has certificates needs this option or [WithoutTLS].
 func WithTLS(certFile, keyFile string) Option {
 	return func(s *settings) { s.tls, s.certFile, s.keyFile = true, certFile, keyFile }
 }
 
-// WithoutTLS has connections served as the listener returns them, as by http.Server.Serve,
-// although the TLSConfig has certificates: the listener is one of tls.NewListener, or
-// around such a one, or clients do not use TLS.
+// WithoutTLS makes the Server serve connections as the listener returns them, as
+// http.Server.Serve does, although the TLSConfig has certificates. Use it with a listener of
+// tls.NewListener, or one around such a listener, or if clients do not use TLS.
 func WithoutTLS() Option { return func(s *settings) { s.plain = true } }
 
 // check returns what is wrong with the arguments of New.
@@ -77,10 +77,10 @@ func (s *settings) check(srv *http.Server) error {
 	return nil
 }
 
-// WithHandshakeTime sets how long a connection on which no request has come yet may still
-// take for it, counted from GracefulStop. Then it is closed, and at once if it has had as
-// much time before and has sent nothing. The default is one second; d must be positive. A
-// controller gives at most half of the time to the timer.
+// WithHandshakeTime sets how long a connection may still take for its first request, counted
+// from GracefulStop. Then the connection is closed. It is closed at once if it had that much
+// time before GracefulStop and has sent nothing. The default is one second; d must be positive.
+// Under a controller at most half of the time to the timer is used.
 func WithHandshakeTime(d time.Duration) Option {
 	return func(s *settings) {
 		s.handshakeTime = d
@@ -90,25 +90,28 @@ func WithHandshakeTime(d time.Duration) Option {
 	}
 }
 
-// WithHijackedLeft leaves connections that a handler has taken over (WebSockets) to those
-// who did: GracefulStop does not wait for them or their handlers, Cut does not close them,
-// and Cancel does not mark their requests, but ends their contexts. Without it GracefulStop
-// waits until they are closed and their handlers have returned, and Cut closes them.
+// WithHijackedLeft leaves connections that a handler has taken over (WebSockets) to that
+// handler: GracefulStop does not wait for them or their handlers, Cut does not close them, and
+// Cancel does not mark their requests, but ends their contexts. Without it GracefulStop waits
+// until they are closed and their handlers have returned, and Cut closes them.
 func WithHijackedLeft() Option { return func(s *settings) { s.leaveHijacked = true } }
 
-// WithPattern sets the function that finds the pattern under which a request is counted,
-// or "" for none, for routers that are not a http.ServeMux or are behind middleware:
+// WithPattern sets the function that returns the pattern under which a request is counted, or
+// "" for none. It is for routers that are not an http.ServeMux or are behind middleware:
 //
 //	httpadapter.WithPattern(func(r *http.Request) string { _, p := mux.Handler(r); return p })
 //
-// The request has method, host and path, and nothing else. The default asks the Handler if
-// it is a *http.ServeMux, or else looks at http.Request.Pattern when the request has ended,
-// which is empty if middleware has copied the request. [SetPattern] does it from inside the
-// handler. The report has the path of the oldest request in flight that has no pattern;
-// where paths carry secrets, return something for each. The function is called as a request
-// begins, concurrently, and by its pattern the report finds the line of code where the handler
-// stands. It must return at once: a request waits 10 ms for it, and then it is not called again
-// until it has returned.
+// The request has method, host and path, and nothing else. The function is called concurrently,
+// as each request begins. It must return at once: a request waits 10 ms for it, and then it is
+// not called again until it has returned. By its pattern the report finds the line of code
+// where the handler stands.
+//
+// Without this option an http.ServeMux as the Handler is asked. With any other Handler the
+// pattern is http.Request.Pattern as it is when the request has ended; it is empty if
+// middleware has copied the request. [SetPattern] sets the pattern from inside the handler.
+//
+// The report has the path of the oldest request in flight that has no pattern. Where paths
+// carry secrets, return a pattern for each request.
 func WithPattern(pattern func(*http.Request) string) Option {
 	return func(s *settings) {
 		s.route = pattern
@@ -128,9 +131,9 @@ func WithInfrastructurePaths(paths ...string) Option {
 	}
 }
 
-// InfrastructurePaths returns the paths of probes and metrics. Requests for them, and those
-// of kubelet's probes for any path, are counted as lastcall.WorkInfra, and are not
-// arrivals for lastcall.Budget.Quiet.
+// InfrastructurePaths returns the paths of probes and metrics. Requests for them, and kubelet's
+// probes of any path, are counted as lastcall.WorkInfra. They are not arrivals for
+// lastcall.Budget.Quiet.
 func InfrastructurePaths() []string {
 	return []string{"/health", "/healthz", "/livez", "/readyz", "/metrics", "/debug/pprof/"}
 }

@@ -45,10 +45,9 @@ type Server struct {
 	cause  error                   // with which they were ended; nil before
 }
 
-// New returns a Server that serves srv on the listener and closes it. It starts nothing,
-// and puts a handler around that of srv.
-// A nil listener or server, a wrong option, and a TLSConfig that leaves open whether TLS
-// is served (see [WithTLS]) are errors from controller.New.
+// New returns a Server that serves srv on the listener and closes it. It starts nothing, and
+// wraps the Handler of srv. A nil listener or server, a wrong option, and a TLSConfig that
+// leaves open whether TLS is served (see [WithTLS]) are errors from controller.New.
 func New(lis net.Listener, srv *http.Server, opts ...Option) *Server {
 	s := &Server{
 		settings: settings{inner: lis, handshakeTime: time.Second, infra: InfrastructurePaths()},
@@ -93,8 +92,8 @@ func (s *Server) made() *Server {
 	return s
 }
 
-// Check returns what is wrong with the arguments of New, or nil; and an error if a
-// controller has served it already. It reads the files of WithTLS.
+// Check returns an error if the arguments of New were wrong, or if a controller has served the
+// Server already. It reads the files of WithTLS.
 func (s *Server) Check() error {
 	if s = s.made(); s.attached.Load() {
 		return errOneController
@@ -104,7 +103,7 @@ func (s *Server) Check() error {
 
 var errOneController = errors.New("httpadapter: Serve was called before: a Server belongs to one controller")
 
-// Attach is called by the controller before Serve.
+// Attach hands over the controller, which calls it before Serve.
 func (s *Server) Attach(h lastcall.Host) {
 	if s = s.made(); !s.attached.Swap(true) {
 		l := h.Life()
@@ -122,9 +121,9 @@ func (s *Server) Listeners() []net.Listener { return s.made().conns.Listeners() 
 func (s *Server) Addr() net.Addr { return s.made().conns.Addr() }
 
 // Serve serves until GracefulStop, Stop or Shutdown of the http.Server is called, and then
-// returns nil within 10 ms, also if GracefulStop or Stop was called first. A second call is
-// an error, and so is an http.Server that was shut down before, which serves nothing, and a
-// listener that other code has closed.
+// returns nil within 10 ms, even if GracefulStop or Stop was called first. A second call is an
+// error. So are an http.Server that was shut down before, which serves nothing, and a listener
+// that other code has closed. The controller calls it.
 func (s *Server) Serve() error {
 	if s = s.made(); s.served.Swap(true) {
 		return errOneController

@@ -25,8 +25,8 @@ const (
 // moment is what calls may need to return when what they waited for has come.
 const moment = 10 * time.Millisecond
 
-// Announce begins to count the requests, and to end the connections of HTTP/1.x with
-// their answers. It is called by the controller.
+// Announce begins to count the requests, and to close the connections of HTTP/1.x after their
+// answers. The controller calls it.
 func (s *Server) Announce(context.Context) error {
 	s = s.made()
 	s.tracker.Enter(inflight.Announced)
@@ -37,9 +37,9 @@ func (s *Server) Announce(context.Context) error {
 	return nil
 }
 
-// GracefulStop closes the listener and blocks until every handler has returned, its answer
-// is written, and the connections are closed; nothing here bounds that. It is called by the
-// controller; a second call waits for the first.
+// GracefulStop closes the listener and blocks, without a bound, until every handler has
+// returned, its answer is written, and the connections are closed. The controller calls it; a
+// second call waits for the first.
 func (s *Server) GracefulStop() {
 	s = s.made()
 	if s.drained.Swap(true) {
@@ -89,11 +89,11 @@ func (s *Server) within(d time.Duration) time.Duration {
 	return d
 }
 
-// Cancel ends the contexts of the requests in flight with the cause, and has reads of
-// their bodies return, and writes that are stuck; after half of its time all writes. What
-// their clients hear is in the documentation of the package; a request that comes is
-// answered 503. It blocks until GracefulStop has returned, or ctx has ended. It is called by
-// the controller.
+// Cancel ends the contexts of the requests in flight with the cause. Reads of their bodies
+// return, and so do writes that are stuck; after half of the time of ctx all writes do. The
+// documentation of the package says what the clients get. A request that arrives now is
+// answered 503. Cancel blocks until GracefulStop has returned, or ctx has ended. The controller
+// calls it.
 func (s *Server) Cancel(ctx context.Context, cause error) {
 	s = s.made()
 	requests := slices.DeleteFunc(s.tracker.Cancel(), func(r *request) bool { // before a handler can know
@@ -127,9 +127,9 @@ func (s *Server) Cancel(ctx context.Context, cause error) {
 	foreign.Until(ctx.Done(), s.stopped, moment)
 }
 
-// Stop closes every connection that handlers have not taken over, and ends the contexts of
-// the requests. It blocks until that is done, which only a Close that hangs can delay. It
-// is called by the controller.
+// Stop closes every connection that handlers have not taken over, and ends the contexts of the
+// requests. It blocks until that is done, which only a Close that hangs can delay. The
+// controller calls it.
 func (s *Server) Stop() {
 	s = s.made()
 	s.tracker.Enter(inflight.Stopped)
@@ -148,8 +148,8 @@ func (s *Server) Stop() {
 	}
 }
 
-// Cut closes every connection that is left, all at once, blocks until that is done,
-// and returns how many there were. It is called by the controller.
+// Cut closes every connection that is left, all at once, blocks until that is done, and returns
+// how many there were. The controller calls it.
 func (s *Server) Cut() (cut int) {
 	s = s.made()
 	s.tracker.Enter(inflight.Stopped)

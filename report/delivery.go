@@ -12,7 +12,7 @@ type Delivery struct {
 	Busy   bool   `json:"busy"`           // whether it had one that it had not finished
 }
 
-// String says it in a few words, for example: observer "metrics" has not returned,
+// String returns the Delivery in a few words, for example: observer "metrics" has not returned,
 // missed 3, failed 0, told 12.
 func (d Delivery) String() string {
 	name := string(d.Op)

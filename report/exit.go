@@ -15,12 +15,12 @@ const (
 	// ExitAbandoned: a server or worker had not ended when phase wait was over.
 	ExitAbandoned = 4
 	// ExitInterrupted: the timer fired before everything had ended, by itself or because
-	// the shutdown was forced, and work may be lost; or other code has stopped a server, and work
-	// was cut off. A second signal that comes before an idle server had
-	// the time to say that it is idle gives it, too.
+	// the shutdown was forced, and work may be lost; or other code has stopped a server, and
+	// work was cut off. A second signal also causes it if it comes before an idle server
+	// could tell that it is idle.
 	ExitInterrupted = 5
-	// ExitStep: as with ExitOK, but a step failed, panicked or took longer than it may. A
-	// question to a server (InFlight, Notes, LastArrival) that was not answered in time
-	// is in the report, and does not count.
+	// ExitStep: as ExitOK, but a step failed, panicked or took longer than it may. A
+	// question to a server (InFlight, Notes, IdlePeers, LastArrival) that was not answered
+	// in time is in the report, and does not count.
 	ExitStep = 6
 )

@@ -9,8 +9,9 @@ import (
 	"github.com/lastcall-go/lastcall/fsm"
 )
 
-// Version is the version of the JSON of a report, in its key version. It is raised when
-// a reader of the one before would misread it; keys are added without that.
+// Version is the version of a report's JSON, in its key "version". It is raised for a new kind,
+// result, outcome, state or phase, which a reader of the version before refuses, and when such
+// a reader would misread the rest. A new key does not raise it.
 const Version = 1
 
 type jsonReport struct {

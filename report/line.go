@@ -9,7 +9,7 @@ import (
 	"github.com/lastcall-go/lastcall/fsm"
 )
 
-// Line is what a log has of a Step: the same for every logger. docs/report.md lists the
+// Line is what a log writes for a Step: the same for every logger. docs/report.md lists the
 // keys of its attributes; they are an interface, and are not renamed without a new major
 // version.
 type Line struct {
@@ -19,8 +19,8 @@ type Line struct {
 	Attrs   []slog.Attr // strings, numbers, booleans, instants, durations, lists of strings, and a [RunningWork]
 }
 
-// IsLogged reports whether the step has a Line: the beginning of a call has none, nor has
-// a call that ended well, nor work of which none is in flight.
+// IsLogged reports whether the step has a Line. The beginning of a call has none, nor has a
+// call that ended well, nor work if none is in flight.
 func (s Step) IsLogged() bool {
 	switch s.Kind {
 	case KindBegin:
@@ -40,8 +40,8 @@ func (s Step) IsLogged() bool {
 	}
 }
 
-// Line returns what a log has of the step, as an observer is given it. It is of use if
-// IsLogged. It calls no user code.
+// Line returns what a log writes for the step, as an observer gets it. Call it only if IsLogged
+// returns true. It calls no user code.
 func (s Step) Line() Line {
 	l := Line{At: s.Now.At, Level: slog.LevelInfo, Attrs: make([]slog.Attr, 0, 16)} // most lines have fewer
 	switch s.Kind {

@@ -2,26 +2,25 @@ package report
 
 import "fmt"
 
-// Outcome says how the work in flight came to its end. Which failures there were
-// beside that is in the report's steps. The zero Outcome says that nothing was
-// shut down.
+// Outcome says how the work in flight ended. The failures of steps are in the report's Steps.
+// The zero Outcome says that nothing was shut down.
 type Outcome uint8
 
 const (
 	_ Outcome = iota
 	// OutcomeDrained: every server and worker ended before the timer, and nothing was cut off.
 	OutcomeDrained
-	// OutcomeCancelled: the rest ended after the timer, when it was cancelled or by
-	// itself: every GracefulStop had returned when Stop was called. Stop is called all
+	// OutcomeCancelled: the rest ended after the timer, because it was cancelled or by
+	// itself, and every GracefulStop had returned when Stop was called. Stop is called all
 	// the same where G5 says so; it ended nothing.
 	OutcomeCancelled
 	// OutcomeStopped: a GracefulStop returned only after Stop was called, and no
-	// connection was cut; or before the timer, other code has stopped a server, whose work says
-	// that some of it was cut off.
+	// connection was cut; or other code stopped a server before the timer, and some of the
+	// server's work was cut off.
 	OutcomeStopped
 	// OutcomeCut: a Cut has closed connections.
 	OutcomeCut
-	// OutcomeAbandoned: some of it had not ended when phase wait was over.
+	// OutcomeAbandoned: some of the work had not ended when phase wait was over.
 	OutcomeAbandoned
 	// OutcomeIdle: the timer found only connections of idle peers that were slow to close,
 	// and nothing was lost. Every server that was still up counts its work and says so

@@ -25,8 +25,8 @@ var ErrRecordFull = errors.New("report: the limit of the record is reached, and 
 // recordFull is the name of the warning that stands where the first Step is left out.
 const recordFull = "record"
 
-// Recorder writes Steps as JSON lines, one object a line: what happened, also if the process
-// does not live to make a report. Its Observe is for controller.WithObserver:
+// Recorder writes Steps as JSON lines, one object per line. So they are known even if the
+// process ends before it makes a report. Its Observe is for controller.WithObserver:
 //
 //	record := report.NewRecorder(file, 0)
 //	controller.WithObserver("record", record.Observe)
@@ -39,16 +39,17 @@ type Recorder struct {
 	ended      bool
 }
 
-// NewRecorder returns a Recorder that writes to w, at most limit bytes of Steps; 0 is DefaultRecord,
-// and less is nothing. What does not fit is left out, and a line says so. The trigger, transitions and the
-// summary, without which there is nothing to draw, may take as much again.
+// NewRecorder returns a Recorder that writes at most limit bytes of Steps to w. A limit of 0
+// stands for DefaultRecord, and a negative one for no bytes. Steps that do not fit are left
+// out, and a line says so. The trigger, transitions and the summary, without which there is
+// nothing to draw, may take as many bytes again.
 func NewRecorder(w io.Writer, limit int) *Recorder {
 	limit = max(0, cmp.Or(limit, DefaultRecord))
 	return &Recorder{w: w, left: limit, kept: limit}
 }
 
-// Err returns the first error of the writer, after which nothing is written, or
-// ErrRecordFull, or nil. Any goroutine may call it; it does not block.
+// Err returns the first error of the writer, after which nothing is written; or ErrRecordFull;
+// or nil. Any goroutine may call it; it does not block.
 func (r *Recorder) Err() error {
 	if err := r.err.Load(); err != nil {
 		return *err
@@ -108,12 +109,13 @@ func (r *Recorder) fail(err error) {
 	r.ended = true
 }
 
-// ReadRecord makes a Report of what a Recorder wrote, as far as that goes: without a summary it
-// ends where the lines do, has no outcome, and Work as it was told last: what has ended since
-// is counted in none of its fields. Calls that have
-// begun and not ended there have no Result and are Abandoned. A last line that is not
-// whole is left aside; any other one that is not a Step is an error that names it.
-// Records of several runs are an error: the second trigger is named.
+// ReadRecord makes a Report of what a Recorder wrote. A record without a summary gives a Report
+// that ends with the last line and has no outcome. Its Work is what the last lines told: work
+// that ended after that is counted in none of the fields. Calls that began and did not end in
+// the record have no Result and are Abandoned.
+//
+// An incomplete last line is ignored. Any other line that is not a Step is an error that names
+// the line. A record of several runs is an error that names the second trigger.
 func ReadRecord(r io.Reader) (Report, error) {
 	var got reading
 	in := bufio.NewReader(r)
@@ -124,7 +126,8 @@ func ReadRecord(r io.Reader) (Report, error) {
 		}
 		if len(bytes.TrimSpace(text)) > 0 {
 			err := got.line(text)
-			if err != nil && (end == nil || !isCut(err)) {
+			_, cut := errors.AsType[*json.SyntaxError](err) // its end is missing
+			if err != nil && (end == nil || !cut) {
 				return Report{}, fmt.Errorf("report: line %d: %w", n, err)
 			}
 		}
@@ -132,12 +135,6 @@ func ReadRecord(r io.Reader) (Report, error) {
 			return got.report()
 		}
 	}
-}
-
-// isCut reports whether an error is that of a line whose end is missing.
-func isCut(err error) bool {
-	var syntax *json.SyntaxError
-	return errors.As(err, &syntax)
 }
 
 // reading is what ReadRecord has read so far.

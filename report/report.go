@@ -119,10 +119,10 @@ func (r Report) ExitCode() int {
 	}
 }
 
-// Err returns nil if and only if ExitCode is ExitOK. Otherwise it returns an error
-// that says in one line what went wrong and that wraps the errors of all failed
-// steps, and the cause if that is a failure. For a Run that did not shut anything down it
-// is NotRun: controller.ErrRan for a second one.
+// Err returns nil if and only if ExitCode is ExitOK. Otherwise it returns an error that says in
+// one line what went wrong. The error wraps the errors of all failed steps, and the cause if
+// that is a failure. If Run did not shut anything down, Err returns NotRun: controller.ErrRan
+// for a second Run.
 func (r Report) Err() error {
 	if r.NotRun != nil {
 		return r.NotRun

@@ -88,12 +88,13 @@ func placesOf(all []Stack, w lastcall.Work) string {
 	return strings.Join(texts, "; ")
 }
 
-// StackHTTP is Of of the stacks of HTTP requests whose pattern was not known as they began.
+// StackHTTP is the value of Stack.Of for HTTP requests whose pattern was not known when they
+// began.
 const StackHTTP = "HTTP"
 
-// StacksOf returns those of the stacks that are, or may be, of some work: those with its
-// name, and of HTTP requests also those without a name, as long as the others are fewer than
-// there are requests.
+// StacksOf returns the stacks that belong, or may belong, to some work: those with its name. If
+// those are fewer goroutines than there are HTTP requests, it also returns the stacks of
+// requests without a name ([StackHTTP]).
 func StacksOf(all []Stack, w lastcall.Work) (found []Stack) {
 	n := 0
 	for _, s := range all {

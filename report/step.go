@@ -25,7 +25,7 @@ const (
 	// KindTrigger: the shutdown was triggered; Err and Text are the cause.
 	KindTrigger
 	// KindBegin: a call into user code has begun. Calls that only ask a server something
-	// (InFlight, Notes, LastArrival) have none.
+	// (InFlight, Notes, IdlePeers, LastArrival) have none.
 	KindBegin
 	// KindWork: Work is what a server has in flight as the drain begins, or as the
 	// timer fires.

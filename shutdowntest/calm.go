@@ -98,7 +98,7 @@ func (w *world) inCalm(l *load, limit time.Duration, n int) error {
 
 // up waits until a probe has said ready.
 func (w *world) up(l *load, limit time.Duration) error {
-	for end := time.Now().Add(limit); time.Now().Before(end) && w.sleep(time.Now().Add(probing)); {
+	for end := time.Now().Add(limit); time.Now().Before(end) && w.sleep(time.Now().Add(probing), w.over); {
 		up := false
 		w.seen.do(func() {
 			up = slices.ContainsFunc(w.seen.probes, func(p probed) bool { return p.name == l.name && p.up })

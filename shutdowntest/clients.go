@@ -28,7 +28,7 @@ func (w *world) load() {
 		context.AfterFunc(w.clients, c.close)
 		for _, at := range p.Calls {
 			w.wg.Go(func() {
-				if w.wait(w.seen.at(at, total)) {
+				if w.sleep(w.seen.at(at, total), nil) {
 					c.do(w.clients)
 				}
 			})
@@ -38,7 +38,7 @@ func (w *world) load() {
 			time.AfterFunc(time.Until(w.seen.planned), func() { close(c.turned) })
 		case vanishes:
 			w.wg.Go(func() {
-				if w.wait(w.seen.at(p.Leaves, total)) {
+				if w.sleep(w.seen.at(p.Leaves, total), nil) {
 					w.seen.do(func() { w.seen.event("%s is gone", c.name) })
 					c.leave()
 				}
@@ -61,20 +61,9 @@ func (w *world) load() {
 	}
 }
 
-// wait sleeps until an instant, and reports whether the check goes on. Unlike sleep it
-// goes on after the end of Run: clients do not know of that.
-func (w *world) wait(at time.Time) bool {
-	select {
-	case <-time.After(time.Until(at)):
-		return true
-	case <-w.clients.Done():
-		return false
-	}
-}
-
 // silent is a peer that connects, says nothing or too little, and stays.
 func (w *world) silent(p peer) {
-	if !w.wait(w.seen.at(p.At, w.plan.budget)) {
+	if !w.sleep(w.seen.at(p.At, w.plan.budget), nil) {
 		return
 	}
 	conn, err := w.env.listener(p.Listener).dial(w.clients)
@@ -181,7 +170,7 @@ func (w *world) poll(name string, ask func() bool) {
 				pause = min(max(probing, w.seen.calm/probedCalm), max(probing, time.Until(w.seen.planned)))
 			}
 		})
-		if enough || !w.sleep(at.Add(pause)) {
+		if enough || !w.sleep(at.Add(pause), w.over) {
 			return
 		}
 	}

@@ -256,7 +256,7 @@ func (w *world) again(m again) {
 	if m.What == repeatTERM || m.What == repeatINT {
 		at = w.seen.planned.Add(time.Duration(m.At) * min(budget.Total/30, time.Second/3) / 1000)
 	}
-	if !w.sleep(at) {
+	if !w.sleep(at, w.over) {
 		return
 	}
 	s := w.seen
@@ -294,14 +294,15 @@ func (w *world) send(sig syscall.Signal) {
 	}
 }
 
-// sleep sleeps until an instant, and reports whether the check goes on.
-func (w *world) sleep(at time.Time) bool {
+// sleep sleeps until an instant, and reports whether the check goes on. Clients go on after the
+// end of Run, of which they do not know: for them over is nil.
+func (w *world) sleep(at time.Time, over <-chan struct{}) bool {
 	select {
 	case <-time.After(time.Until(at)):
 		return true
 	case <-w.clients.Done():
 		return false
-	case <-w.over:
+	case <-over:
 		return false
 	}
 }

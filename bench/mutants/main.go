@@ -19,17 +19,23 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
-func main() { os.Exit(command(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(command(ctx, os.Args[1:], os.Stdout, os.Stderr)) //nolint:gocritic // nothing depends on stop
+}
 
 // command is main with everything handed over. It returns the exit code.
-func command(args []string, out, log io.Writer) int {
+func command(ctx context.Context, args []string, out, log io.Writer) int {
 	flags := flag.NewFlagSet("mutants", flag.ContinueOnError)
 	flags.SetOutput(log)
 	only := flags.String("only", "", "a `regexp` that the names of the mutants match")
@@ -37,7 +43,6 @@ func command(args []string, out, log io.Writer) int {
 	list := flags.Bool("list", false, "list the mutants")
 	limit := flags.Duration("limit", 3*time.Minute, "how long the tests of one mutant may take")
 	quick := flags.Bool("quick", false, "leave out the tests of the unchanged tree, which have to pass first")
-	dir := flags.String("dir", "", "`folder` for the copy, which is kept (default a temporary one)")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
@@ -57,7 +62,7 @@ func command(args []string, out, log io.Writer) int {
 	all = slices.DeleteFunc(all, func(m mutant) bool { return !pattern.MatchString(m.name) })
 	if *list {
 		for _, m := range all {
-			fmt.Fprintf(out, "%s\n\t%s: go test %s\n", m.name, m.file, strings.Join(m.tests, ", "))
+			fmt.Fprintf(out, "%s\n\t%s: go test %s\n", m.name, m.dir, strings.Join(m.tests, ", "))
 		}
 		fmt.Fprintf(out, "%d mutants\n", len(all))
 		return 0
@@ -67,14 +72,12 @@ func command(args []string, out, log io.Writer) int {
 			all[i].tests = []string{*with}
 		}
 	}
-	t := tree{dir: *dir, limit: *limit, quick: *quick}
-	if t.dir == "" {
-		if t.dir, err = os.MkdirTemp("", "mutants-"); err != nil {
-			fmt.Fprintln(log, "mutants:", err)
-			return 2
-		}
-		defer func() { _ = os.RemoveAll(t.dir) }()
+	t := tree{ctx: ctx, limit: *limit, quick: *quick}
+	if t.dir, err = os.MkdirTemp("", "mutants-"); err != nil {
+		fmt.Fprintln(log, "mutants:", err)
+		return 2
 	}
+	defer func() { _ = os.RemoveAll(t.dir) }()
 	if err := t.copy(".."); err != nil {
 		fmt.Fprintln(log, "mutants:", err)
 		return 2
@@ -84,6 +87,7 @@ func command(args []string, out, log io.Writer) int {
 
 // tree is the copy in which one mutant at a time is tried.
 type tree struct {
+	ctx   context.Context //nolint:containedctx // of the whole program
 	dir   string
 	limit time.Duration
 	quick bool
@@ -104,7 +108,7 @@ func (t *tree) copy(root string) error {
 		if err == nil {
 			err = os.MkdirAll(filepath.Dir(to), 0o755)
 		}
-		if old, failed := os.ReadFile(to); err == nil && (failed != nil || !bytes.Equal(old, content)) {
+		if err == nil {
 			err = os.WriteFile(to, content, 0o755) //nolint:gosec // scripts are among the files
 		}
 		if err != nil {
@@ -143,6 +147,10 @@ func (t *tree) tryAll(all []mutant, out, log io.Writer) int {
 	for i, m := range all {
 		start := time.Now()
 		result, by := t.try(m)
+		if t.ctx.Err() != nil {
+			fmt.Fprintln(log, "mutants: interrupted")
+			return 2
+		}
 		counts[result]++
 		fmt.Fprintf(out, "%3d/%d %3.0fs  %-14s  %-70s  %s\n", i+1, len(all), time.Since(start).Seconds(), result, m.name, by)
 	}
@@ -160,16 +168,12 @@ func (t *tree) tryAll(all []mutant, out, log io.Writer) int {
 // try applies a mutant, runs its tests until one fails, and takes it back. It returns the
 // result, and the test that has failed.
 func (t *tree) try(m mutant) (result, by string) {
-	file := filepath.Join(t.dir, m.file)
-	whole, err := os.ReadFile(file)
+	file, whole, err := t.find(m)
 	if err != nil {
 		return notApplied, err.Error()
 	}
-	if n := bytes.Count(whole, []byte(m.old)); n != 1 {
-		return notApplied, fmt.Sprintf("%s has the old text %d times", m.file, n)
-	}
 	broken := bytes.Replace(whole, []byte(m.old), []byte(m.new), 1)
-	defer func() { _ = os.WriteFile(file, whole, 0o644) }() //nolint:gosec // as it was
+	defer func() { _ = os.WriteFile(file, whole, 0o644) }()   //nolint:gosec // as it was
 	if err := os.WriteFile(file, broken, 0o644); err != nil { //nolint:gosec // the same
 		return notApplied, err.Error()
 	}
@@ -187,10 +191,27 @@ func (t *tree) try(m mutant) (result, by string) {
 	return result, by
 }
 
+// find returns the file of the package that has the old text of a mutant, once.
+func (t *tree) find(m mutant) (file string, whole []byte, err error) {
+	names, err := filepath.Glob(filepath.Join(t.dir, m.dir, "*.go"))
+	n := 0
+	for _, name := range names {
+		content, failed := os.ReadFile(name)
+		err = errors.Join(err, failed)
+		if has := bytes.Count(content, []byte(m.old)); has > 0 && !strings.HasSuffix(name, "_test.go") {
+			file, whole, n = name, content, n+has
+		}
+	}
+	if err == nil && n != 1 {
+		err = fmt.Errorf("package %s has the old text %d times", m.dir, n)
+	}
+	return file, whole, err
+}
+
 // test runs go test. The result is killed if a test has failed and says so, hung if the
 // time limit has ended it.
 func (t *tree) test(args string) (result, by string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*t.limit) // for what go test cannot end itself, and for compiling
+	ctx, cancel := context.WithTimeout(t.ctx, 2*t.limit) // for what go test cannot end itself, and for compiling
 	defer cancel()
 	all := strings.Fields(args)
 	at := 0

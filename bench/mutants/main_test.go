@@ -19,7 +19,7 @@ func TestResults(t *testing.T) {
 		"bench/mutants/add.txt": `# A comment.
 
 dies
-file add.go
+in .
 test ./...
 -	return a + b
 +	return a - b
@@ -66,7 +66,7 @@ does not build
 	}
 	t.Chdir(filepath.Join(root, "bench"))
 	var out, log bytes.Buffer
-	if code := command([]string{"-limit", "3s"}, &out, &log); code != 1 {
+	if code := command(t.Context(), []string{"-limit", "3s"}, &out, &log); code != 1 {
 		t.Errorf("exit code %d, want 1\n%s", code, log.String())
 	}
 	lines := strings.Split(out.String(), "\n")
@@ -78,7 +78,7 @@ does not build
 			}
 		}
 	}
-	if code := command([]string{"-only", "^(dies|equals)$", "-with", ". -run TestAdd"}, &out, &log); code != 0 {
+	if code := command(t.Context(), []string{"-only", "^(dies|equals)$", "-with", ". -run TestAdd"}, &out, &log); code != 0 {
 		t.Errorf("exit code %d, want 0\n%s", code, out.String())
 	}
 	if content, err := os.ReadFile(filepath.Join(root, "add.go")); err != nil || !strings.Contains(string(content), "a + b") {

@@ -13,20 +13,20 @@ import (
 // behind it; a line that begins with # is a comment:
 //
 //	G5 Stop is called on servers that have ended
-//	file controller/force.go
+//	in controller
 //	test ./controller -run TestG5
 //	-		if s.graceful.ended() {
 //	+		if false {
 //
 // The first line is its name, which begins with what it breaks: the guarantee (G), the hazard,
 // the ADR, or the package. The lines with "-" are the old text, which must occur once in the
-// file and need not be whole lines; those with "+" are the new one. Of several lines "test"
-// each is run until one fails. Without such lines, or without "file", those of the mutant
-// above hold. A line "equivalent" with the reason is for a mutant that no test can notice.
+// package and need not be whole lines; those with "+" are the new one. Of several lines "test"
+// each is run until one fails. Without such lines, or without "in", those of the mutant above
+// hold. A line "equivalent" with the reason is for a mutant that no test can notice.
 type mutant struct {
-	name, file, old, new string
-	tests                []string // arguments of go test
-	equivalent           string   // why no test can notice it; "": one must
+	name, dir, old, new string
+	tests               []string // arguments of go test
+	equivalent          string   // why no test can notice it; "": one must
 }
 
 // read returns the mutants in the files of a folder.
@@ -76,8 +76,8 @@ func parse(entry string, above mutant) (m mutant, err error) {
 			after = append(after, line[1:])
 		case m.name == "":
 			m.name = line
-		case kind == "file":
-			m.file = rest
+		case kind == "in":
+			m.dir = rest
 		case kind == "test":
 			m.tests = append(m.tests, rest)
 		case kind == "equivalent":
@@ -86,13 +86,13 @@ func parse(entry string, above mutant) (m mutant, err error) {
 			return m, fmt.Errorf("unknown line %q", line)
 		}
 	}
-	m.file = cmp.Or(m.file, above.file)
+	m.dir = cmp.Or(m.dir, above.dir)
 	if len(m.tests) == 0 {
 		m.tests = above.tests
 	}
 	m.old, m.new = strings.Join(before, "\n"), strings.Join(after, "\n")
-	if m.name != "" && (m.file == "" || len(m.tests) == 0 || m.old == "" || m.old == m.new) {
-		err = errors.New(`it needs "file", "test", old text and other new text`)
+	if m.name != "" && (m.dir == "" || len(m.tests) == 0 || m.old == "" || m.old == m.new) {
+		err = errors.New(`it needs "in", "test", old text and other new text`)
 	}
 	return m, err
 }

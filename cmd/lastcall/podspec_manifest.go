@@ -44,12 +44,7 @@ containers:
           seconds: {{.preStop}}
 {{- end}}
 {{- end}}
-    # A start may take {{.startup}}. Until this one has passed, kubelet asks neither of the others.
-    startupProbe:
-{{nest 6 (probe "/readyz" 1 1 .starts)}}{{nest 4 (comment .readinessNote)}}    readinessProbe:
-{{nest 6 (probe "/readyz" 1 1 .failures)}}    # kubelet does not ask it any more once the pod is being deleted.
-    livenessProbe:
-{{nest 6 (probe "/livez" 10 5 3)}}`
+{{nest 4 .probes}}`
 
 // deploymentTemplate is a Deployment that replaces its pods one by one, the new one first, the
 // Service in front of it and, with two replicas or more, what keeps node drains and the like
@@ -111,26 +106,25 @@ spec:
 
 // manifest returns the YAML of a pod's spec or of a Deployment.
 func (c *podspecConfig) manifest() (string, error) {
-	failures, readinessNote := c.readiness()
 	minReady, minReadyNote := c.minReadySeconds()
 	data := map[string]any{
 		"grace": wholeSeconds(c.grace), "preStop": wholeSeconds(c.preStop), "exec": c.exec, "headless": c.headless, "replicas": c.replicas,
-		"name": scalar(c.name), "image": "", "port": c.port, "healthPort": c.healthPort, "startup": c.startup, "starts": wholeSeconds(c.startup),
-		"failures": failures, "readinessNote": readinessNote, "minReady": minReady, "minReadyNote": minReadyNote, "replicasNote": c.replicasNote(),
+		"name": scalar(c.name), "image": "", "port": c.port, "healthPort": c.healthPort, "probes": c.probes(),
+		"minReady": minReady, "minReadyNote": minReadyNote, "replicasNote": c.replicasNote(),
 	}
 	if c.kind == kindSnippet {
-		return c.fill(podTemplate, data)
+		return fill(podTemplate, data)
 	}
 	data["image"] = scalar(c.image)
 	var err error
-	if data["pod"], err = c.fill(podTemplate, data); err != nil {
+	if data["pod"], err = fill(podTemplate, data); err != nil {
 		return "", err
 	}
-	return c.fill(deploymentTemplate, data)
+	return fill(deploymentTemplate, data)
 }
 
-func (c *podspecConfig) fill(text string, data map[string]any) (string, error) {
-	t, err := template.New("").Option("missingkey=error").Funcs(template.FuncMap{"comment": comment, "nest": nest, "probe": c.probe}).Parse(text)
+func fill(text string, data map[string]any) (string, error) {
+	t, err := template.New("").Option("missingkey=error").Funcs(template.FuncMap{"comment": comment, "nest": nest}).Parse(text)
 	if err != nil {
 		return "", err
 	}
@@ -139,18 +133,26 @@ func (c *podspecConfig) fill(text string, data map[string]any) (string, error) {
 	return b.String(), err
 }
 
+func (c *podspecConfig) probes() string {
+	failures, note := c.readiness()
+	return c.probe("startupProbe", fmt.Sprintf("A start may take %v. Until this one has passed, kubelet asks neither of the others.", c.startup), "/readyz", 1, 1, wholeSeconds(c.startup)) +
+		c.probe("readinessProbe", note, "/readyz", 1, 1, failures) +
+		c.probe("livenessProbe", "kubelet does not ask it any more once the pod is being deleted.", "/livez", 10, 5, 3)
+}
+
 // probe asks every period seconds, for at most timeout seconds, and fails after so many
 // failures in a row.
-func (c *podspecConfig) probe(path string, period, timeout, failures int64) string {
+func (c *podspecConfig) probe(name, note, path string, period, timeout, failures int64) string {
 	ask := fmt.Sprintf("grpc:\n  port: %d", c.healthPort) // a number: names are for httpGet only
 	if c.health == healthHTTP {
-		name := "health"
+		port := "health"
 		if c.healthPort == c.port {
-			name = "main"
+			port = "main"
 		}
-		ask = fmt.Sprintf("httpGet:\n  path: %s\n  port: %s", path, name)
+		ask = fmt.Sprintf("httpGet:\n  path: %s\n  port: %s", path, port)
 	}
-	return fmt.Sprintf("%s\nperiodSeconds: %d\ntimeoutSeconds: %d\nfailureThreshold: %d\n", ask, period, timeout, failures)
+	return comment(note) + name + ":\n" +
+		nest(2, fmt.Sprintf("%s\nperiodSeconds: %d\ntimeoutSeconds: %d\nfailureThreshold: %d\n", ask, period, timeout, failures))
 }
 
 // readiness returns after how many failures in a row the readiness probe, which asks every

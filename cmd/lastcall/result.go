@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/fsm"
 	"github.com/lastcall-go/lastcall/report"
 	"github.com/lastcall-go/lastcall/transitions"
@@ -45,20 +44,9 @@ func (r *result) print(w io.Writer, as string) error {
 	return err
 }
 
-// deadline returns the deadline as it was in the end: a force moves it.
-func (r *result) deadline() time.Time {
-	at := r.report.Triggered.Add(r.report.Budget.Total)
-	for _, s := range r.report.Steps {
-		if s.Kind == report.KindPhase && s.Phase >= lastcall.PhaseAnnounce {
-			at = s.Start.Add(s.Remaining)
-		}
-	}
-	return at
-}
-
 // timing says how Run kept the deadline.
 func (r *result) timing() string {
-	late := r.returned.Sub(r.deadline())
+	late := r.returned.Sub(r.report.Deadline)
 	if late < 0 {
 		return fmt.Sprintf("deadline  Run returned %s before it\n", seconds(-late))
 	}

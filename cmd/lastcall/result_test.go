@@ -51,15 +51,9 @@ of 7 RPCs 2 failed:
 func TestTiming(t *testing.T) {
 	trigger := time.Now()
 	bare := make(chan time.Duration, 1)
-	got := report.Report{Triggered: trigger, Budget: lastcall.Budget{Total: 6 * time.Second}}
+	got := report.Report{Triggered: trigger, Budget: lastcall.Budget{Total: 6 * time.Second}, Deadline: trigger.Add(6 * time.Second)}
 	forced := got
-	forced.Forced = true
-	forced.Steps = []report.Step{
-		{Kind: report.KindPhase, Phase: lastcall.PhaseServe},
-		{Kind: report.KindPhase, Phase: lastcall.PhaseDrain, Start: trigger.Add(time.Second), Remaining: 5 * time.Second},
-		{Kind: report.KindPhase, Phase: lastcall.PhaseFlush, Start: trigger.Add(2 * time.Second), Remaining: time.Second},
-		{Kind: report.KindCall, Phase: lastcall.PhaseServe},
-	}
+	forced.Forced, forced.Deadline = true, trigger.Add(3*time.Second)
 	tests := map[string]struct {
 		report report.Report
 		took   time.Duration

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/mempipe"
 	"github.com/lastcall-go/lastcall/report"
 
 	"golang.org/x/net/http2"
@@ -189,6 +190,26 @@ func TestWatchAfterGoAway(t *testing.T) {
 			}
 		})
 	}
+	inVirtualTime(t, "beside a peer that does not read", func(t *testing.T, _ <-chan struct{}) { // and holds its own GOAWAY back
+		n := memory()
+		small := mempipe.Listen(4 << 10)
+		n.Listener, n.dial = small, small.DialContext
+		h := newHandler(func(context.Context) error { return nil })
+		l := begin(t, n, setup{service: bigAnswers{h}})
+		deaf := n.peer(t, peerConfig{streamSize: 1 << 20, connSize: 1 << 20, deaf: true, leaves: true})
+		id := deaf.open(t, unaryMethod, false)
+		deaf.data(t, id, message(nil), true)
+		<-h.in
+		p := n.peer(t, peerConfig{leaves: true})
+		p.call(t, healthpb.Health_Watch_FullMethodName)
+		synctest.Wait()
+		time.AfterFunc(500*time.Millisecond, deaf.listen)
+		r := l.shutdown(t)
+		told := p.frames(isData)
+		if len(told) != 2 || told[1].at.Sub(r.Triggered) != 10*time.Millisecond {
+			t.Errorf("a Watch was told %v", told)
+		}
+	})
 	inVirtualTime(t, "TLS without Credentials", func(t *testing.T, _ <-chan struct{}) {
 		n := memory()
 		n.secure(t)

@@ -1,5 +1,5 @@
-// Package busy measures, in tests in real time, for how long the machine kept this process from
-// running. What such a test says of times holds but for that.
+// Package busy measures for how long the machine kept this process from running. Tests in
+// real time allow for that in the times that they check.
 package busy
 
 import (

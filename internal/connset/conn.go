@@ -194,8 +194,9 @@ func (c *Conn) Linger(tcp *net.TCPConn, hold, most time.Duration) {
 // peer may go on sending. It does so for connections of package net only, at once.
 func (c *Conn) Unread() bool { return c.Direct() && sock.Discard(c.Conn) }
 
-// Cut is CutOpen. If the connection is being closed already, what is below it is closed as
-// well: its Close may be waiting for the peer.
+// Cut is Finish for a connection in the middle of something, and counts it in Counts.Cut. If it
+// is being closed already, what is below it is closed as well: its Close may be waiting for the
+// peer.
 func (c *Conn) Cut() bool {
 	first := c.CutOpen()
 	if !first {
@@ -204,7 +205,7 @@ func (c *Conn) Cut() bool {
 	return first
 }
 
-// CutOpen is Finish for a connection in the middle of something, and counts it in Counts.Cut.
+// CutOpen is Cut for a connection that is open. Of one that is being closed it does nothing.
 func (c *Conn) CutOpen() bool {
 	s := c.set
 	s.mu.Lock()

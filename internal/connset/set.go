@@ -53,8 +53,7 @@ type Options struct {
 }
 
 // Set is a net.Listener that keeps the connections it has accepted, and others that it is
-// given. All methods may be
-// called concurrently.
+// given. All methods may be called concurrently.
 type Set struct {
 	*Listener
 	opts     Options

@@ -17,7 +17,7 @@ const (
 // such a one. It does not block.
 func (c *Conn) lingers() bool {
 	c.mu.Lock()
-	http2, sends, hijacked := c.http2, c.sends && c.phase == busy, c.phase == hijack
+	http2, sends, hijacked := c.http2.Load(), c.sends && c.phase == busy, c.phase == hijack
 	c.mu.Unlock()
 	tcp, ok := c.NetConn().(*net.TCPConn)
 	switch {

@@ -25,10 +25,16 @@ type Conn struct {
 	conns *Conns
 	// UntilClose: the end of the connection is that of the answer, as its header says.
 	UntilClose atomic.Bool
+	// Pipelines: a request of HTTP/1.1 was read together with the one before it: the client
+	// sends requests before it has the answers. Not every such client is found.
+	Pipelines atomic.Bool
 
 	through bool                     // net/http has the *tls.Conn of the listener: no method here is called
 	secured atomic.Pointer[tls.Conn] // that net/http has; nil: none
 	ending  atomic.Bool              // endHere has called Close of that
+
+	http2 atomic.Bool // it speaks HTTP/2
+	asked bool        // whether TLS does is known; of the hooks alone
 
 	handlers atomic.Int32 // requests whose handlers have not returned
 	failed   atomic.Bool  // a read has failed: the peer has gone
@@ -36,13 +42,10 @@ type Conn struct {
 
 	mu       sync.Mutex // guards what is below; never held while user code is called
 	phase    phase
-	used     bool // there was a request, or the beginning of one, since Mark
-	http2    bool
-	asked    bool   // whether TLS speaks HTTP/2 is known
+	used     bool   // there was a request, or the beginning of one, since Mark
 	matched  int    // how many bytes of the preface of HTTP/2 it has begun with; -1: it is known
 	sends    bool   // the peer may be sending a body that is not read
 	fed      bool   // something was read since the last request
-	piped    bool   // see Pipelines
 	body     bool   // the last request of HTTP/1.x has one
 	answered bool   // see Answered
 	hijacked func() // called when it is closed, after a handler has hijacked it
@@ -119,7 +122,8 @@ func (c *Conn) Read(b []byte) (int, error) {
 		if b[i] != preface[c.matched] {
 			c.matched = -1
 		} else if c.matched++; c.matched == len(preface) {
-			c.http2, c.matched = true, -1
+			c.matched = -1
+			c.http2.Store(true)
 		}
 	}
 	return n, err
@@ -165,19 +169,12 @@ func (c *Conn) enters(nc net.Conn, state http.ConnState) {
 
 // speaksHTTP2 reports whether the connection speaks HTTP/2. With TLS it is asked once.
 func (c *Conn) speaksHTTP2(nc net.Conn) bool {
-	c.mu.Lock()
-	known, http2 := c.asked || c.http2, c.http2
-	c.mu.Unlock()
-	if known {
-		return http2
+	secured, ok := nc.(interface{ ConnectionState() tls.ConnectionState })
+	if ok && !c.asked && secured.ConnectionState().NegotiatedProtocol == "h2" {
+		c.http2.Store(true)
 	}
-	if secured, ok := nc.(interface{ ConnectionState() tls.ConnectionState }); ok {
-		http2 = secured.ConnectionState().NegotiatedProtocol == "h2"
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.asked, c.http2 = true, http2
-	return http2
+	c.asked = true
+	return c.http2.Load()
 }
 
 // Serves is called when the handler of a request is going to be called, and reports
@@ -188,19 +185,14 @@ func (c *Conn) Serves(http1, body bool) bool {
 		c.mu.Lock()
 		c.phase, c.used, c.answered = busy, true, false
 		c.body = body
-		c.piped, c.fed = c.piped || !c.fed && !c.through, false
+		if !c.fed && !c.through {
+			c.Pipelines.Store(true)
+		}
+		c.fed = false
 		c.sends = body && c.secured.Load() != nil // without TLS net/http calls CloseWrite
 		c.mu.Unlock()
 	}
 	return c.shaken() && !c.Claimed()
-}
-
-// Pipelines reports whether a request of HTTP/1.1 was read together with the one before it:
-// its client sends requests before it has the answers. Not every such client is found.
-func (c *Conn) Pipelines() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.piped
 }
 
 func (c *Conn) set(to phase) {
@@ -272,7 +264,7 @@ func (c *Conn) drain(spare bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.phase != idle || c.http2:
+	case c.phase != idle || c.http2.Load():
 	case c.Claim(!spare):
 		return true
 	case spare && !c.Claimed():
@@ -307,7 +299,7 @@ const quietTime = 50 * time.Millisecond
 func (c *Conn) tell(wrote bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.http2 && c.phase == idle && !c.through { // of such a one nothing is seen
+	if c.http2.Load() && c.phase == idle && !c.through { // of such a one nothing is seen
 		c.AwaitQuiet(quietTime, wrote, c.end)
 	}
 }

@@ -1,6 +1,6 @@
-// Package httpconn knows in which state the connections of an http.Server are, and closes
-// each when no request is lost by that. It sees them through ConnState, and what is read
-// and written on them; it uses net/http's public API alone.
+// Package httpconn knows the state of each connection of an http.Server, and closes the
+// connection when that loses no request. It sees connections through ConnState, and through
+// what is read and written on them. It uses only net/http's public API.
 package httpconn
 
 import (

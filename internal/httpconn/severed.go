@@ -20,7 +20,7 @@ func (c *Conn) noteSevered() {
 		return
 	}
 	c.mu.Lock()
-	http2, hijacked := c.http2, c.phase == hijack
+	http2, hijacked := c.http2.Load(), c.phase == hijack
 	c.mu.Unlock()
 	if !hijacked && (!http2 || c.conns.elsewhere.Load() && !c.failed.Load()) {
 		c.severed.Store(true)

@@ -9,8 +9,8 @@ import (
 	"github.com/lastcall-go/lastcall"
 )
 
-// maxNames is of how many labels the numbers are kept apart: names may come from
-// clients. Those of all others are summed up under OtherNames.
+// maxNames is how many labels have numbers of their own: names may come from clients. The
+// numbers of all others are summed up under OtherNames.
 const maxNames = 1000
 
 // OtherNames is the name of what has come after a thousand names.

@@ -33,7 +33,7 @@ const (
 	Cut
 )
 
-// Label is what belongs together in the numbers.
+// Label is the name and kind under which records are counted together.
 type Label struct {
 	Name string
 	Kind lastcall.WorkKind

@@ -44,9 +44,9 @@ func (t *Tracker[T]) Life() lastcall.Life {
 	return lastcall.Life{}
 }
 
-// Value is that of a context which carries the Life as the record is to have it, and nothing
-// more. It allocates a Life for a record that has arrived after the trigger, and nothing for
-// others.
+// Value returns the record's Life if the key asks for it, and nil otherwise: it is the Value
+// method of a record's context. For a record that has arrived after the trigger it allocates a
+// Life, and nothing for others.
 func (t *Tracker[T]) Value(x T, key any) any {
 	if s := t.shutdown.Load(); s != nil {
 		if life, ok := s.scope.Value(key).(lastcall.Life); ok {

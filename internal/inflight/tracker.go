@@ -1,5 +1,6 @@
-// Package inflight knows the work that a server has in flight, and counts it: what became
-// of it in full once the shutdown has begun. One tracker serves RPCs, HTTP requests, connections and tasks.
+// Package inflight knows the work that a server has in flight, and counts it. Before the
+// shutdown it counts only what was served; from the announcement on it counts what became of
+// each piece of work. RPCs, HTTP requests, connections and tasks use the same tracker.
 //
 // A record of work embeds [Item]. Begin and End take one of several locks for a few
 // statements and allocate nothing.
@@ -121,7 +122,7 @@ func (t *Tracker[T]) Arrive() {
 	}
 }
 
-// Hold has the record stay in flight until End was called once more.
+// Hold keeps the record in flight until End has been called once more.
 func (t *Tracker[T]) Hold(x T) {
 	sh := &t.shards[x.item().shard]
 	sh.mu.Lock()
@@ -129,7 +130,7 @@ func (t *Tracker[T]) Hold(x T) {
 	x.item().holds++
 }
 
-// Release has the drain not wait for a record any more. It stays in flight.
+// Release makes the drain stop waiting for a record, which stays in flight.
 func (t *Tracker[T]) Release(x T) {
 	it := x.item()
 	sh := &t.shards[it.shard]
@@ -195,7 +196,7 @@ func unlink[T Record[T]](sh *shard[T], it *Item[T]) {
 	it.prev, it.next = none, none // whoever keeps this record keeps no other
 }
 
-// Enter goes on to a stage; it never goes back.
+// Enter goes on to a later stage. A stage that is not later changes nothing.
 func (t *Tracker[T]) Enter(next Stage) {
 	t.lock()
 	t.enter(next)
@@ -269,7 +270,7 @@ func (t *Tracker[T]) trySeal() {
 // receiver.
 func (t *Tracker[T]) Changed() <-chan struct{} { return t.changed }
 
-// Poke has Changed have an element, for what else its receiver waits for.
+// Poke puts an element into Changed, for other things that its receiver waits for.
 func (t *Tracker[T]) Poke() {
 	select {
 	case t.changed <- struct{}{}:

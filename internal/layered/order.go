@@ -19,14 +19,14 @@ const enough = 50_000
 // the sweeps come across.
 func (l *layout) order() {
 	r := rand.New(rand.NewPCG(1, 1)) //nolint:gosec // it has to be the same each time
-	var best [][]int
+	var best []int                   // the positions
 	fewest := math.MaxInt
 	for start := 0; start < starts && start*len(l.verts) < enough && fewest > 0; start++ {
 		l.firstOrder(start, r)
 		pos := l.positions()
 		for sweep := 0; sweep <= sweeps && fewest > 0; sweep++ {
 			if n := l.crossings(pos); n < fewest {
-				best, fewest = cloneRanks(l.ranks), n
+				best, fewest = slices.Clone(pos), n
 			}
 			down := (sweep+start)%2 == 0
 			ranks := slices.All(l.ranks)
@@ -39,17 +39,9 @@ func (l *layout) order() {
 			l.swap(pos)
 		}
 	}
-	if best != nil {
-		l.ranks = best
+	for _, rank := range l.ranks {
+		slices.SortFunc(rank, func(a, b int) int { return best[a] - best[b] })
 	}
-}
-
-func cloneRanks(ranks [][]int) [][]int {
-	all := make([][]int, len(ranks))
-	for i := range ranks {
-		all[i] = slices.Clone(ranks[i])
-	}
-	return all
 }
 
 // firstOrder is that of a depth-first search downward. From the second start on, it takes

@@ -1,7 +1,7 @@
-// Package mempipe has connections in memory for tests in virtual time. The bufconn of
-// grpc will not do for all of them: a read deadline that net/http has set and taken back
-// may fire there all the same, and its timers that fire at once can crash the race
-// detector in bubbles of testing/synctest (golang/go#78156).
+// Package mempipe provides connections in memory for tests in virtual time. grpc's bufconn does
+// not suit all of these tests: a read deadline that net/http has set and removed may still fire
+// there, and its timers that fire at once can crash the race detector in bubbles of
+// testing/synctest (golang/go#78156).
 package mempipe
 
 import (

@@ -1,5 +1,5 @@
-// Package numbers keeps what metrics tell of a process, in service and in its shutdown:
-// for promadapter and oteladapter, which only export it.
+// Package numbers keeps the numbers that promadapter and oteladapter export: those of a process
+// in service, and those of its shutdown.
 package numbers
 
 import (

@@ -1,5 +1,5 @@
-// Package response has a ResponseWriter that knows what its handler has said, and keeps
-// the optional methods of those of net/http.
+// Package response has a ResponseWriter that knows what its handler has answered so far, and
+// that keeps the optional methods of the ResponseWriters of net/http.
 package response
 
 import (
