@@ -76,7 +76,8 @@ func (r *run) await(done func() bool, bound func() time.Time) bool {
 			}
 			return false
 		}
-		at = soonest(at, r.endContexts(), r.giveBackAt, r.beat(), r.record.causeDue)
+		at = soonest(soonest(at, r.endContexts()), soonest(r.giveBackAt, r.beat()))
+		at = soonest(at, r.record.causeDue)
 		if at.IsZero() {
 			r.alarm.Stop()
 		} else {

@@ -46,9 +46,9 @@ func TestG6_OneRequestThatForces(t *testing.T) {
 		c := mustNew(t, budget, controller.WithSignalChannel(signals), withServer("s", newServer(d, "s", 0)), controller.WithFlusher("f", hang))
 		time.AfterFunc(time.Minute, func() {
 			c.Force()
-			time.Sleep(50*time.Millisecond - 1)
+			time.Sleep(50*time.Millisecond - time.Nanosecond)
 			signals <- os.Interrupt
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			signals <- os.Interrupt
 		})
 		got := requests(c.Run(context.Background()).Steps)

@@ -212,14 +212,12 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// soonest returns the first of some instants, where the zero time stands for never.
-func soonest(all ...time.Time) (first time.Time) {
-	for _, at := range all {
-		if first.IsZero() || !at.IsZero() && at.Before(first) {
-			first = at
-		}
+// soonest is earlier, where the zero time stands for never.
+func soonest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
 	}
-	return first
+	return a
 }
 
 func later(a, b time.Time) time.Time {

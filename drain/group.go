@@ -80,7 +80,8 @@ func New() *Group {
 		failed:    make(chan struct{}),
 		accepting: make(chan struct{}),
 	}
-	g.conns = connset.New(nil, connset.Options{Owner: "drain", Calls: &g.calls, Goodbye: true, Wrap: newConn, Closed: func(c net.Conn) { c.(*Conn).closed() }})
+	closed := func(c net.Conn) { c.(*Conn).closed() } //nolint:forcetypeassert // newConn made it
+	g.conns = connset.New(nil, connset.Options{Owner: "drain", Calls: &g.calls, InFull: true, Wrap: newConn, Closed: closed})
 	g.calls.Failed = func(name string, value any) { g.note(name, &PanicError{Value: value}) }
 	g.tracker.SetLife(lastcall.NewLife(g.closed, nil))
 	return g

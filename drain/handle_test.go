@@ -1,6 +1,7 @@
 package drain
 
 import (
+	"errors"
 	"net"
 	"testing"
 	"time"
@@ -30,7 +31,8 @@ func TestDoneNeedsNoMutex(t *testing.T) {
 	}
 }
 
-// A peer that may still be sending has its time, also if Close is called twice.
+// A peer that may still be sending has its time, also if Close is called twice. When that is
+// over, and the drain with it, the connection is closed.
 func TestSecondCloseLetsLinger(t *testing.T) {
 	lis, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -67,6 +69,8 @@ func TestSecondCloseLetsLinger(t *testing.T) {
 	if closing := c.kept.Closing(); closing && time.Since(began) < connset.LingerTime {
 		t.Error("the second Close has closed it")
 	}
-	peer.Close()
 	g.GracefulStop()
+	if err := inside.SetDeadline(time.Time{}); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("after GracefulStop it is not closed: %v", err)
+	}
 }

@@ -144,10 +144,9 @@ func (s *Server) shutHealth() {
 // watchTime at most: a shutdown that is forced before the drain cancels it in that
 // instant, and its message would be lost (hazard 32).
 func (s *Server) awaitDown(r *rpc) {
-	if r.own == nil || r.own.endless == nil || !r.method.watch || s.takesDown() == nil {
-		return
+	if s.takesDown() != nil {
+		foreign.Either(r.own.endless.wentDown(), r.own.Done(), watchTime)
 	}
-	foreign.Either(r.own.endless.wentDown(), r.own.Done(), watchTime)
 }
 
 // probesReady reports whether the policy of the controller has probes pass, although the

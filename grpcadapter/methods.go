@@ -72,7 +72,7 @@ func (s *Server) freeze(services map[string]grpc.ServiceInfo) map[string]*method
 			methods[name] = &method{
 				server: s, label: s.tracker.Keep(inflight.Label{Name: name, Kind: kind}), marks: stacks.Of(context.Background(), name),
 				endless: streams && slices.Contains(s.endless, name),
-				health:  service == healthService, watch: name == watchMethod,
+				health:  service == healthService, watch: streams && name == watchMethod,
 			}
 		}
 	}

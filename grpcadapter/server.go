@@ -165,7 +165,7 @@ func (s *Server) Check() error {
 }
 
 func (s *Server) check() error {
-	all := []error{s.mistakes.err()}
+	all := []error{s.err()}
 	if s.listener != nil {
 		all = append(all, s.listener.problems())
 	}

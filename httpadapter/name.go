@@ -126,7 +126,7 @@ func (r *request) setLabel(ctx context.Context) {
 // http.ResponseController. SetPattern does not block, and may be called until the handler
 // returns.
 func SetPattern(w http.ResponseWriter, req *http.Request, pattern string) bool {
-	for {
+	for range 64 { // a wrapper may have itself inside
 		switch v := w.(type) {
 		case interface{ Self() *response.Writer }:
 			r, ok := v.Self().Owner.(*request)
@@ -141,6 +141,7 @@ func SetPattern(w http.ResponseWriter, req *http.Request, pattern string) bool {
 			return false
 		}
 	}
+	return false
 }
 
 // maxPath is how much of a path is reported.

@@ -295,6 +295,11 @@ type outer struct{ http.ResponseWriter }
 
 func (o outer) Unwrap() http.ResponseWriter { return o.ResponseWriter }
 
+// round is a wrapper that has itself inside.
+type round struct{ http.ResponseWriter }
+
+func (r *round) Unwrap() http.ResponseWriter { return r }
+
 // A handler may name its route itself. Where no route is known, the path of the oldest
 // request is told, without its query, and not all of a long one.
 func TestSetPattern(t *testing.T) {
@@ -310,6 +315,9 @@ func TestSetPattern(t *testing.T) {
 		"empty": {func(w http.ResponseWriter, r *http.Request) bool { return httpadapter.SetPattern(w, r, "") }, true, "GET (no pattern)", "/orders/" + strings.Repeat("7", 92)},
 		"hidden": {func(w http.ResponseWriter, r *http.Request) bool {
 			return httpadapter.SetPattern(struct{ http.ResponseWriter }{w}, r, "/x")
+		}, false, "GET (no pattern)", "/orders/" + strings.Repeat("7", 92)},
+		"in a circle": {func(w http.ResponseWriter, r *http.Request) bool {
+			return httpadapter.SetPattern(&round{w}, r, "/x")
 		}, false, "GET (no pattern)", "/orders/" + strings.Repeat("7", 92)},
 	} {
 		for _, how := range []string{h1, h2c} {

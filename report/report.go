@@ -39,7 +39,7 @@ type Report struct {
 	Steps     []Step      // everything that happened, in the order in which it began
 	Listeners []Delivery  // what each observer, the logger included, was told
 
-	// Work is what InFlight of each server returned in phase close, in the order of
+	// Work is what InFlight of each server returned when all had ended, in the order of
 	// registration, and after that what the servers that stop last returned when they
 	// had ended. A server whose InFlight failed or took too long has none; that call is
 	// among the Failures.

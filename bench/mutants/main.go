@@ -106,7 +106,7 @@ func (t *tree) copy(root string) error {
 		}
 		to := filepath.Join(t.dir, name)
 		if err == nil {
-			err = os.MkdirAll(filepath.Dir(to), 0o755)
+			err = os.MkdirAll(filepath.Dir(to), 0o750)
 		}
 		if err == nil {
 			err = os.WriteFile(to, content, 0o755) //nolint:gosec // scripts are among the files
@@ -173,8 +173,8 @@ func (t *tree) try(m mutant) (result, by string) {
 		return notApplied, err.Error()
 	}
 	broken := bytes.Replace(whole, []byte(m.old), []byte(m.new), 1)
-	defer func() { _ = os.WriteFile(file, whole, 0o644) }()   //nolint:gosec // as it was
-	if err := os.WriteFile(file, broken, 0o644); err != nil { //nolint:gosec // the same
+	defer func() { _ = os.WriteFile(file, whole, 0o644) }()
+	if err := os.WriteFile(file, broken, 0o644); err != nil {
 		return notApplied, err.Error()
 	}
 	for _, args := range m.tests {

@@ -168,8 +168,8 @@ const (
 // closes the connection, or is silent for a second, or has gone on for 5 s.
 //
 // The Set counts the connection as closed earlier: when the peer has been silent for hold,
-// or has gone on for most. Until then another way to close it ends this at once. Of several
-// calls the first counts. It does not block.
+// or has gone on for most. With Options.InFull it is closed then. Until then another way to close
+// it ends this at once. Of several calls the first counts. It does not block.
 func (c *Conn) Linger(tcp *net.TCPConn, hold, most time.Duration) {
 	if c.state.Or(lingering)&lingering != 0 {
 		return
@@ -178,7 +178,7 @@ func (c *Conn) Linger(tcp *net.TCPConn, hold, most time.Duration) {
 		if secured, ok := c.Conn.(*tls.Conn); ok {
 			_ = secured.CloseWrite() // it fails if the peer has gone
 		}
-		if tcp.CloseWrite() == nil && !sock.Drop(tcp, hold, most) && c.claim() {
+		if tcp.CloseWrite() == nil && !sock.Drop(tcp, hold, most) && !c.set.opts.InFull && c.claim() {
 			c.ended()
 			go func() {
 				sock.Drop(tcp, LingerTime, MaxLinger)
@@ -289,7 +289,7 @@ func (c *Conn) finish() { c.set.opts.Calls.Run(CallCloseConn, c.finishHere) }
 func (c *Conn) finishHere() {
 	defer c.ended()
 	inner := c.Conn
-	if secured, ok := inner.(*tls.Conn); ok && !c.set.opts.Goodbye {
+	if secured, ok := inner.(*tls.Conn); ok && !c.set.opts.InFull {
 		inner = secured.NetConn()
 	}
 	c.set.end(inner)

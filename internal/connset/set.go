@@ -44,9 +44,9 @@ type Options struct {
 	// Wrap returns what Accept returns for a connection; nil: the Conn itself. It must
 	// return at once, and must not call methods of the connection that may block.
 	Wrap func(*Conn) net.Conn
-	// Goodbye has Finish and Cut end TLS as Close does, which may wait for the peer, instead of
-	// closing what is below it.
-	Goodbye bool
+	// InFull has connections end in full: Finish and Cut end TLS as Close does, which may wait for
+	// the peer, instead of closing what is below it, and Linger reads nothing in the background.
+	InFull bool
 	// Closed is called with what Wrap returned when Close of the connection has returned,
 	// or when it was released; nil: nothing is.
 	Closed func(net.Conn)

@@ -56,7 +56,7 @@ func Metrics() []Metric {
 
 // Each calls send for every value, with the ID of its metric and the values of its labels.
 // Instants are in Unix time, to the microsecond.
-func (r Reading) Each(send func(id string, value float64, labels ...string)) {
+func (r *Reading) Each(send func(id string, value float64, labels ...string)) {
 	for server, n := range r.Begun {
 		send("work_begun_total", float64(n), server)
 	}
