@@ -210,3 +210,20 @@ func TestG15_HungLogInTheOther(t *testing.T) {
 		}
 	})
 }
+
+// G15: where a question hangs that is asked when all has ended is known, though nothing else
+// is looked at.
+func TestG15_LateQuestion(t *testing.T) {
+	bubble(t, func(t *testing.T, d *diary, hang func()) {
+		s := &telling{server: newServer(d, "s", time.Second), inFlight: func(n int) []lastcall.Work {
+			if n == 2 {
+				hang()
+			}
+			return nil
+		}}
+		r, _ := runAfter(mustNew(t, budget, noSignals, controller.WithProgress(0), withServer("s", s)), time.Minute)
+		if !slices.ContainsFunc(r.Stacks, func(s report.Stack) bool { return s.Of == `InFlight "s"` }) {
+			t.Errorf("the report has the stacks %+v", r.Stacks)
+		}
+	})
+}
