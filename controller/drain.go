@@ -25,7 +25,13 @@ func (r *run) drain() bool {
 		// one that it stands After has ended.
 		r.release()
 	}
-	return r.await(r.allEnded, func() time.Time { return r.timerAt }) && r.lastEnd().Before(r.timerAt)
+	drained := r.await(r.allEnded, func() time.Time { return r.timerAt }) && r.lastEnd().Before(r.timerAt)
+	if !r.drainedBy.CompareAndSwap(nil, new(server)) { // otherwise no server is asked by its GracefulStop any more
+		if s := r.drainedBy.Load(); !s.wasAsked {
+			r.adopt(s) // the loop has not heard of its end
+		}
+	}
+	return drained
 }
 
 // force ends what the timer has found running. Each phase may use its share of the

@@ -146,7 +146,7 @@ func (r *run) inspectAtEnd(servers []*server) {
 			s.work, s.notes = nil, nil
 		}
 		for i, c := range r.questionsAtEnd(s) {
-			if s.asksAtEnd == nil || old && s.asksAtEnd[i].over {
+			if !s.wasAsked || old && s.asksAtEnd[i].over {
 				r.launch(c)
 			}
 		}

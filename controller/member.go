@@ -35,7 +35,8 @@ type server struct {
 	told      time.Time       // of what instant it has told its work in flight
 	work      []lastcall.Work // what InFlight returned at its end
 	notes     []string        // what Notes returned
-	asksAtEnd []*call         // for these two, where its GracefulStop has returned; nil: not there
+	asksAtEnd []*call         // for these two, where its GracefulStop has returned
+	wasAsked  bool            // that was done
 	idle      []string        // the connections of idle peers at the timer, if there was nothing else
 }
 
@@ -120,24 +121,24 @@ func (r *run) release() {
 	})
 }
 
-// gracefulStop calls GracefulStop on a server, if that was not done before. If nothing else
-// is up when that returns, the server is asked there and then what became of its work, and
-// not once more when the loop has heard of it.
+// gracefulStop calls GracefulStop on a server, if that was not done before. If that ends the
+// drain, the server is asked there and then what became of its work, and not once more when
+// the loop has heard of it.
 func (r *run) gracefulStop(s *server) {
 	if s.graceful != nil {
 		return
 	}
-	questions := r.questionsAtEnd(s)
-	asks := false
+	s.asksAtEnd = r.questionsAtEnd(s)
+	questions, asks := s.asksAtEnd, false
 	s.graceful = r.newCall(report.OpGracefulStop, s.name, func() error {
 		s.server.GracefulStop()
-		asks = !s.last && r.up.Add(-1) == 0 && s.stopBegan.Load() == 0
+		asks = !s.last && r.up.Add(-1) == 0 && r.drainedBy.CompareAndSwap(nil, s)
 		return nil
 	}, func(result) {
 		r.release()
 		r.endCancel(s)
 		if asks {
-			r.adopt(s, questions)
+			r.adopt(s)
 		}
 	})
 	s.graceful.next = func() []*call {
@@ -149,15 +150,21 @@ func (r *run) gracefulStop(s *server) {
 	r.launch(s.graceful)
 }
 
-// adopt takes over the questions that were asked where GracefulStop has returned.
-func (r *run) adopt(s *server, questions []*call) {
-	s.asksAtEnd = questions
-	for _, c := range questions {
+// adopt takes over the questions that are asked where GracefulStop has returned.
+func (r *run) adopt(s *server) {
+	if s.wasAsked {
+		return
+	}
+	s.wasAsked = true
+	for _, c := range s.asksAtEnd {
 		step := r.newStep(report.KindCall, s.name)
-		step.Op, step.Start = c.step.Op, s.graceful.end()
+		step.Op = c.step.Op
+		if s.graceful.over {
+			step.Start = s.graceful.end()
+		}
 		c.step, c.since = step, step.Start
 	}
-	r.calls = append(r.calls, questions...)
+	r.calls = append(r.calls, s.asksAtEnd...)
 }
 
 // endCancel ends the context of Cancel if GracefulStop has returned: what Cancel waits for.
