@@ -315,26 +315,59 @@ func TestPeersSeeTheEnd(t *testing.T) {
 	wantOutcome(t, r.wait(t), report.OutcomeStopped, report.ExitInterrupted)
 }
 
+// connection returns both ends of a TCP connection, as net has them.
+func connection(t *testing.T) (peer, inside net.Conn) {
+	t.Helper()
+	lis, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lis.Close()
+	if peer, err = new(net.Dialer).DialContext(t.Context(), "tcp", lis.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { peer.Close() })
+	if inside, err = lis.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	return peer, inside
+}
+
+// requested returns a Group that drains, with a connection on which it has read a request. The
+// channel is closed when GracefulStop has returned.
+func requested(t *testing.T, peer io.Writer, inside net.Conn) (*drain.Group, *drain.Conn, <-chan struct{}) {
+	t.Helper()
+	g := drain.New()
+	c, err := g.Watcher().WatchConn(t.Context(), "c", inside)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := make(chan error)
+	go func() {
+		_, err := io.WriteString(peer, "request")
+		sent <- err
+	}()
+	if _, err := io.ReadFull(c, make([]byte, len("request"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	over := make(chan struct{})
+	go func() { g.GracefulStop(); close(over) }()
+	for c.Idle() { // until the drain has come
+		runtime.Gosched()
+	}
+	return g, c, over
+}
+
 // A connection that is closed in the drain while there is more to read gives its
 // peer the answer and the end of the stream, and no reset.
 func TestCloseInTheDrain(t *testing.T) {
 	for _, kind := range []string{"TCP", "TLS", "wrapped"} {
 		t.Run(kind, func(t *testing.T) {
-			lis, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer lis.Close()
-			peer, err := new(net.Dialer).DialContext(t.Context(), "tcp", lis.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer peer.Close()
-			socket := peer
-			inside, err := lis.Accept()
-			if err != nil {
-				t.Fatal(err)
-			}
+			socket, inside := connection(t)
+			peer := socket
 			switch kind {
 			case "TLS":
 				server, client := certified(t)
@@ -342,27 +375,7 @@ func TestCloseInTheDrain(t *testing.T) {
 			case "wrapped":
 				inside = faults.Over(inside, nil)
 			}
-			g := drain.New()
-			c, err := g.Watcher().WatchConn(t.Context(), "c", inside)
-			if err != nil {
-				t.Fatal(err)
-			}
-			sent := make(chan error)
-			go func() {
-				_, err := io.WriteString(peer, "request")
-				sent <- err
-			}()
-			if _, err := io.ReadFull(c, make([]byte, len("request"))); err != nil {
-				t.Fatal(err)
-			}
-			if err := <-sent; err != nil {
-				t.Fatal(err)
-			}
-			over := make(chan struct{})
-			go func() { g.GracefulStop(); close(over) }()
-			for c.Idle() { // until the drain has come
-				runtime.Gosched()
-			}
+			_, c, over := requested(t, peer, inside)
 			put(t, socket, "nobody reads that")
 			put(t, c, "answer")
 			if err := c.Close(); err != nil {
@@ -381,45 +394,12 @@ func TestCloseInTheDrain(t *testing.T) {
 func TestTLSGoodbye(t *testing.T) {
 	for _, end := range []string{"Close", "Close with something unread", "Stop"} {
 		t.Run(end, func(t *testing.T) {
-			lis, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer lis.Close()
-			socket, err := new(net.Dialer).DialContext(t.Context(), "tcp", lis.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer socket.Close()
-			inside, err := lis.Accept()
-			if err != nil {
-				t.Fatal(err)
-			}
+			socket, inside := connection(t)
 			server, client := certified(t)
 			server.MinVersion, client.MinVersion, client.MaxVersion = tls.VersionTLS12, tls.VersionTLS12, tls.VersionTLS12 // later ones hide the type of a record
 			var wire bytes.Buffer
 			peer := tls.Client(readTo{socket, &wire}, client)
-			g := drain.New()
-			c, err := g.Watcher().WatchConn(t.Context(), "c", tls.Server(inside, server))
-			if err != nil {
-				t.Fatal(err)
-			}
-			sent := make(chan error)
-			go func() {
-				_, err := io.WriteString(peer, "request")
-				sent <- err
-			}()
-			if _, err := io.ReadFull(c, make([]byte, len("request"))); err != nil {
-				t.Fatal(err)
-			}
-			if err := <-sent; err != nil {
-				t.Fatal(err)
-			}
-			over := make(chan struct{})
-			go func() { g.GracefulStop(); close(over) }()
-			for c.Idle() { // until the drain has come
-				runtime.Gosched()
-			}
+			g, c, over := requested(t, peer, tls.Server(inside, server))
 			switch end {
 			case "Stop":
 				g.Stop()
