@@ -119,38 +119,47 @@ func (r *run) tellHeld(server string, connections []string, idle bool) {
 	r.tell(*step)
 }
 
-// questionsAtEnd returns what a server is asked last: what became of its work, and what it
-// notes.
-func (r *run) questionsAtEnd(s *server) []*call {
+// prepareAtEnd makes the questions that a server is asked last: what became of its work, and
+// what it notes. Answers to those of before do not count any more, and nothing waits for them.
+func (r *run) prepareAtEnd(s *server) {
 	if s.full == nil {
-		return nil
+		return
+	}
+	for _, c := range s.atEnd.calls {
+		c.grace = 0
 	}
 	var work []lastcall.Work
 	var notes []string
-	all := []*call{
-		r.question(report.OpInFlight, s.name, func() { work = r.config.workOf(&s.serverConfig) }, func() { s.work = work }),
-		r.question(report.OpNotes, s.name, func() { notes = slices.Clone(s.full.Notes()) }, func() { s.notes = notes }),
-	}
-	for _, c := range all {
+	got := &answers{}
+	s.atEnd = atEnd{answers: got, calls: []*call{
+		r.question(report.OpInFlight, s.name, func() { work = r.config.workOf(&s.serverConfig) }, func() { got.work = work }),
+		r.question(report.OpNotes, s.name, func() { notes = slices.Clone(s.full.Notes()) }, func() { got.notes = notes }),
+	}}
+	for _, c := range s.atEnd.calls {
 		c.grace = answerTime
 	}
-	return all
 }
 
-// inspectAtEnd has the report filled with what servers answer to these. What was answered
-// where GracefulStop has returned will do if that was just now.
+// inspectAtEnd has the report filled with what servers answer to these. Those that were asked
+// where GracefulStop has returned are not asked again if that was just now.
 func (r *run) inspectAtEnd(servers []*server) {
 	for _, s := range servers {
-		old := r.outcome != report.OutcomeDrained || time.Since(s.graceful.end()) >= grace
-		if old {
-			s.work, s.notes = nil, nil
+		if r.askedJustNow(s) {
+			continue
 		}
-		for i, c := range r.questionsAtEnd(s) {
-			if !s.wasAsked || old && s.asksAtEnd[i].over {
-				r.launch(c)
-			}
+		r.prepareAtEnd(s)
+		for _, c := range s.atEnd.calls {
+			r.launch(c)
 		}
 	}
+}
+
+// askedJustNow reports whether a server's last answer is of the end of the drain: nothing was
+// ended by force since then, and no later question was asked.
+func (r *run) askedJustNow(s *server) bool {
+	end := s.graceful.end()
+	asked := s.inFlight != nil && s.inFlight.step.Start.After(end)
+	return s.atEnd.asked && !asked && r.outcome == report.OutcomeDrained && time.Since(end) < grace
 }
 
 // InFlight returns the work of every server that counts it, in the order of registration, as

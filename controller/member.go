@@ -29,26 +29,36 @@ type server struct {
 	stopBegan   atomic.Int64 // the place of Stop's call in the run's order; 0: it has not begun
 	accepts     atomic.Bool
 
-	asked     *call           // InFlight at the timer; nil: it is not called
-	inFlight  *call           // the question that was asked last
-	seen      []lastcall.Work // what it told for progress
-	told      time.Time       // of what instant it has told its work in flight
-	work      []lastcall.Work // what InFlight returned at its end
-	notes     []string        // what Notes returned
-	asksAtEnd []*call         // for these two, where its GracefulStop has returned
-	wasAsked  bool            // that was done
-	idle      []string        // the connections of idle peers at the timer, if there was nothing else
+	asked    *call           // InFlight at the timer; nil: it is not called
+	inFlight *call           // the question that was asked last
+	seen     []lastcall.Work // what it told for progress
+	told     time.Time       // of what instant it has told its work in flight
+	atEnd    atEnd           // what it is asked last
+	idle     []string        // the connections of idle peers at the timer, if there was nothing else
+}
+
+// atEnd is what a server is asked last, and what it has answered.
+type atEnd struct {
+	*answers
+	calls []*call
+	asked bool // where its GracefulStop has returned
+}
+
+// answers are what became of a server's work, and what it notes.
+type answers struct {
+	work  []lastcall.Work
+	notes []string
 }
 
 // hasLost reports whether some of the server's work did not end by itself.
 func (s *server) hasLost() bool {
-	t := report.Sum(s.work)
+	t := report.Sum(s.atEnd.work)
 	return t.Cancelled+t.Cut+t.Running > 0
 }
 
 // wasStopped reports whether some of the server's work was ended by a Stop: before the timer,
 // one that other code has called.
-func (s *server) wasStopped() bool { return report.Sum(s.work).Cut > 0 }
+func (s *server) wasStopped() bool { return report.Sum(s.atEnd.work).Cut > 0 }
 
 // worker is a registered worker and the call that runs it.
 type worker struct {
@@ -80,7 +90,7 @@ func refuses(s *server) bool { return !s.accepts.Load() }
 func (r *run) addMembers() {
 	byName := map[string]member{}
 	for _, c := range r.config.servers {
-		s := &server{serverConfig: c}
+		s := &server{serverConfig: c, atEnd: atEnd{answers: &answers{}}}
 		byName[s.name] = s
 		if s.last {
 			r.lasts = append(r.lasts, s)
@@ -128,8 +138,8 @@ func (r *run) gracefulStop(s *server) {
 	if s.graceful != nil {
 		return
 	}
-	s.asksAtEnd = r.questionsAtEnd(s)
-	questions, asks := s.asksAtEnd, false
+	r.prepareAtEnd(s)
+	questions, asks := s.atEnd.calls, false
 	s.graceful = r.newCall(report.OpGracefulStop, s.name, func() error {
 		s.server.GracefulStop()
 		asks = !s.last && r.up.Add(-1) == 0 && r.drainedBy.CompareAndSwap(nil, s)
@@ -152,11 +162,11 @@ func (r *run) gracefulStop(s *server) {
 
 // adopt takes over the questions that are asked where GracefulStop has returned.
 func (r *run) adopt(s *server) {
-	if s.wasAsked {
+	if s.atEnd.asked {
 		return
 	}
-	s.wasAsked = true
-	for _, c := range s.asksAtEnd {
+	s.atEnd.asked = true
+	for _, c := range s.atEnd.calls {
 		step := r.newStep(report.KindCall, s.name)
 		step.Op = c.step.Op
 		if s.graceful.over {
@@ -164,7 +174,7 @@ func (r *run) adopt(s *server) {
 		}
 		c.step, c.since = step, step.Start
 	}
-	r.calls = append(r.calls, s.asksAtEnd...)
+	r.calls = append(r.calls, s.atEnd.calls...)
 }
 
 // endCancel ends the context of Cancel if GracefulStop has returned: what Cancel waits for.

@@ -148,11 +148,11 @@ func (r *run) report() report.Report {
 		made.Steps = append(made.Steps, *s)
 	}
 	for _, s := range slices.Concat(r.servers, r.lasts) {
-		made.Work = append(made.Work, s.work...)
+		made.Work = append(made.Work, s.atEnd.work...)
 		for _, text := range s.idle {
 			made.Idle = append(made.Idle, report.Note{Server: s.name, Text: text})
 		}
-		for _, text := range s.notes {
+		for _, text := range s.atEnd.notes {
 			made.Notes = append(made.Notes, report.Note{Server: s.name, Text: text})
 		}
 	}
