@@ -119,60 +119,6 @@ func (c *Controller) Add(opts ...Option) error {
 	return nil
 }
 
-// Run starts the servers and workers, serves until the first trigger, shuts everything down and
-// returns the report, at or before trigger + Total, as exactly as the machine's timers fire. It
-// can be called once; later calls return at once, with a Report whose Err is [ErrRan].
-//
-// The end of ctx is a trigger. Workers, announcers, closers and flushers get contexts with the
-// values of ctx, but without its cancellation and deadline, so ctx may come from
-// signal.NotifyContext.
-//
-// If Shutdown was called or ctx ended before Run, the trigger counts from Run's start, and no
-// server or worker is started. GracefulStop is called all the same, and the dependencies are
-// closed. Package grpcadapter closes its listener in GracefulStop; a listener that was given
-// with On, or that only a Serving function knows, stays open.
-//
-// Run hears signals from its start on. An earlier signal does what the platform does by
-// default, unless Starting was called or other code of the process listens. The platform has
-// the signals back 10 ms after Run has returned. A signal that arrives within these 10 ms is
-// raised again when they are over, so that it cannot replace the exit code of a process that is
-// exiting.
-//
-// From the trigger until the process ends, a write to a standard output or error without a
-// reader fails and does not end the process (SIGPIPE); the report counts the log lines that are
-// lost. Before the trigger such a write fails as well, but if the trigger does not come within
-// a second, the next one ends the process.
-func (c *Controller) Run(ctx context.Context) report.Report {
-	if ctx == nil {
-		return c.notRun(errors.New("controller: Run was given a nil context"))
-	}
-	config, err := c.seal()
-	if err != nil {
-		return c.notRun(err)
-	}
-	if heard, err := c.heard(config); err != nil {
-		c.report = report.Report{NotRun: err}
-	} else {
-		c.report = newRun(ctx, c, config, heard).run()
-	}
-	close(c.over)
-	return c.report.Clone()
-}
-
-// seal ends the time of Add and returns what there is to run.
-func (c *Controller) seal() (config, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.isOver(); err != nil {
-		return config{}, err
-	}
-	c.ran = true
-	if c.starting != nil {
-		close(c.starting.over)
-	}
-	return c.config, nil
-}
-
 // isOver returns an error if the time before Run is over, or was never there.
 func (c *Controller) isOver() error {
 	switch {
@@ -324,15 +270,4 @@ func (c *Controller) request(t trigger) {
 		}
 		c.inbox.poke()
 	}
-}
-
-// progress is state and phase in one word, so that a reader sees a pair that
-// belongs together.
-type progress struct{ word atomic.Uint32 }
-
-func (p *progress) set(s fsm.State, ph lastcall.Phase) { p.word.Store(uint32(s)<<8 | uint32(ph)) }
-
-func (p *progress) get() (fsm.State, lastcall.Phase) {
-	word := p.word.Load()
-	return fsm.State(word >> 8 & 0xff), lastcall.Phase(word & 0xff)
 }

@@ -3,6 +3,7 @@ package controller
 import (
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/lastcall-go/lastcall"
@@ -214,4 +215,15 @@ func (r *run) waitsFor() []lastcall.Work {
 		}
 	}
 	return all
+}
+
+// progress is state and phase in one word, so that a reader sees a pair that
+// belongs together.
+type progress struct{ word atomic.Uint32 }
+
+func (p *progress) set(s fsm.State, ph lastcall.Phase) { p.word.Store(uint32(s)<<8 | uint32(ph)) }
+
+func (p *progress) get() (fsm.State, lastcall.Phase) {
+	word := p.word.Load()
+	return fsm.State(word >> 8 & 0xff), lastcall.Phase(word & 0xff)
 }

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"os"
 	"sync/atomic"
 	"time"
@@ -11,6 +12,60 @@ import (
 	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/report"
 )
+
+// Run starts the servers and workers, serves until the first trigger, shuts everything down and
+// returns the report, at or before trigger + Total, as exactly as the machine's timers fire. It
+// can be called once; later calls return at once, with a Report whose Err is [ErrRan].
+//
+// The end of ctx is a trigger. Workers, announcers, closers and flushers get contexts with the
+// values of ctx, but without its cancellation and deadline, so ctx may come from
+// signal.NotifyContext.
+//
+// If Shutdown was called or ctx ended before Run, the trigger counts from Run's start, and no
+// server or worker is started. GracefulStop is called all the same, and the dependencies are
+// closed. Package grpcadapter closes its listener in GracefulStop; a listener that was given
+// with On, or that only a Serving function knows, stays open.
+//
+// Run hears signals from its start on. An earlier signal does what the platform does by
+// default, unless Starting was called or other code of the process listens. The platform has
+// the signals back 10 ms after Run has returned. A signal that arrives within these 10 ms is
+// raised again when they are over, so that it cannot replace the exit code of a process that is
+// exiting.
+//
+// From the trigger until the process ends, a write to a standard output or error without a
+// reader fails and does not end the process (SIGPIPE); the report counts the log lines that are
+// lost. Before the trigger such a write fails as well, but if the trigger does not come within
+// a second, the next one ends the process.
+func (c *Controller) Run(ctx context.Context) report.Report {
+	if ctx == nil {
+		return c.notRun(errors.New("controller: Run was given a nil context"))
+	}
+	config, err := c.seal()
+	if err != nil {
+		return c.notRun(err)
+	}
+	if heard, err := c.heard(config); err != nil {
+		c.report = report.Report{NotRun: err}
+	} else {
+		c.report = newRun(ctx, c, config, heard).run()
+	}
+	close(c.over)
+	return c.report.Clone()
+}
+
+// seal ends the time of Add and returns what there is to run.
+func (c *Controller) seal() (config, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.isOver(); err != nil {
+		return config{}, err
+	}
+	c.ran = true
+	if c.starting != nil {
+		close(c.starting.over)
+	}
+	return c.config, nil
+}
 
 // run is one shutdown, owned by the goroutine that called Run: the loop. It calls no
 // user code. Everything that can happen reaches it in await.

@@ -50,7 +50,7 @@ func (r *request) Says(status int) (goes bool) {
 // goes reports whether an answer with this header may be sent.
 func (r *request) goes(status int, h http.Header) bool {
 	switch {
-	case r.State.Load() != cancelled && !r.server.timeIsUp():
+	case r.State.Load() != cancelled && !r.server.tracker.TimeIsUp():
 		r.early = true
 		return true
 	case r.State.Load() != cancelled && status < http.StatusBadRequest:
@@ -79,7 +79,7 @@ func (r *request) answer() {
 	if r.hijack.Load() {
 		return
 	}
-	interrupted := r.server.timeIsUp() || !r.State.CompareAndSwap(running, answered)
+	interrupted := r.server.tracker.TimeIsUp() || !r.State.CompareAndSwap(running, answered)
 	switch {
 	case r.Status == 0 && (interrupted || r.drained.Load()):
 		r.events = r.events || isKind(r.Header(), "Content-Type", events)
@@ -167,11 +167,4 @@ func (r *request) leaves(status int) {
 	if r.http1 && leaves && status != http.StatusSwitchingProtocols {
 		r.Header().Set("Connection", "close")
 	}
-}
-
-// timeIsUp reports whether the timer has fired. For a server that stops last that is the
-// deadline.
-func (s *Server) timeIsUp() bool {
-	at, known := s.life.Load().TimerAt()
-	return known && !time.Now().Before(at)
 }

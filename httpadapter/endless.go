@@ -80,7 +80,7 @@ func (r *request) endWithDrain() {
 	}
 	r.endless(lastcall.ErrDraining)
 	if s := r.server; r.body {
-		time.AfterFunc(s.within(s.handshakeTime), func() {
+		time.AfterFunc(s.tracker.Within(s.handshakeTime), func() {
 			if !r.over.Load() {
 				r.wake(false)
 			}
@@ -92,7 +92,7 @@ func (r *request) endWithDrain() {
 // server is After others, whose requests may wait for these.
 func (s *Server) awaitDrain() {
 	select {
-	case <-s.life.Load().Draining():
+	case <-s.tracker.Life().Draining():
 		s.endEndless()
 	case <-s.stopped:
 	}

@@ -85,7 +85,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		}
 	}
 	limit := inflight.Sealed
-	if s.timeIsUp() {
+	if s.tracker.TimeIsUp() {
 		limit = inflight.Serving // the servers behind this one are being cancelled, and it is next
 	}
 	begins := s.tracker.Begin(r, limit, !r.infra)
@@ -98,8 +98,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		c.Answered()
 		return
 	}
-	life := s.life.Load()
-	if late := life.Arrived(s.tracker.Began(r)); late != *life {
+	life := s.tracker.Life()
+	if late := life.Arrived(s.tracker.Began(r)); late != life {
 		req = req.WithContext(lastcall.NewContext(req.Context(), late))
 	}
 	c.Handles(1)
@@ -121,7 +121,7 @@ func (r *request) returned(req *http.Request) {
 	}
 	r.ends()
 	r.conn.Handles(-1)
-	if r.conn.UntilClose.Load() && (r.State.Load() == cancelled || r.server.timeIsUp()) {
+	if r.conn.UntilClose.Load() && (r.State.Load() == cancelled || r.server.tracker.TimeIsUp()) {
 		if r.complete {
 			r.conn.Resets(false)
 		} else {

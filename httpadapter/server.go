@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall"
+	"github.com/lastcall-go/lastcall/internal/connset"
 	"github.com/lastcall-go/lastcall/internal/foreign"
 	"github.com/lastcall-go/lastcall/internal/httpconn"
 	"github.com/lastcall-go/lastcall/internal/inflight"
@@ -30,15 +31,14 @@ type Server struct {
 	conns   *httpconn.Conns
 	tracker *inflight.Tracker[*request]
 	calls   foreign.Calls
-	life    atomic.Pointer[lastcall.Life] // the zero Life before Attach
-	drains  atomic.Bool                   // endEndless was called
-	mute    atomic.Bool                   // the function that finds patterns hangs
-	severed atomic.Int64                  // requests that Close of the http.Server has cut off
-	stopped chan struct{}                 // closed when GracefulStop has returned
+	drains  atomic.Bool   // endEndless was called
+	mute    atomic.Bool   // the function that finds patterns hangs
+	severed atomic.Int64  // requests that Close of the http.Server has cut off
+	stopped chan struct{} // closed when GracefulStop has returned
 
-	attached, served, drained atomic.Bool  // Attach, Serve and GracefulStop were called
-	others                    atomic.Bool  // the http.Server is another adapter's
-	lateness                  atomic.Int64 // from the last request's end to that of GracefulStop, in nanoseconds
+	served, drained atomic.Bool  // Serve and GracefulStop were called
+	others          atomic.Bool  // the http.Server is another adapter's
+	lateness        atomic.Int64 // from the last request's end to that of GracefulStop, in nanoseconds
 
 	mu     sync.Mutex              // guards what is below; never held while user code is called
 	cancel context.CancelCauseFunc // ends the contexts of all requests; nil before Serve
@@ -70,12 +70,11 @@ func New(lis net.Listener, srv *http.Server, opts ...Option) *Server {
 			opt(&s.settings)
 		}
 	}
-	s.life.Store(&lastcall.Life{})
 	s.marks.Store(&map[string]*mark{})
 	s.tracker = inflight.New((*request).label)
 	s.conns = httpconn.New(lis, httpconn.Options{
 		Owner: "httpadapter", Calls: &s.calls, HandshakeTime: s.handshakeTime, LeaveHijacked: s.leaveHijacked,
-		Changed: s.tracker.Poke, Elsewhere: func() { s.tracker.Enter(inflight.Announced) }, Linger: func() time.Duration { return s.within(5 * time.Second) },
+		Changed: s.tracker.Poke, Elsewhere: func() { s.tracker.Enter(inflight.Announced) }, Linger: func() time.Duration { return s.tracker.Within(connset.MaxLinger) },
 	})
 	return s
 }
@@ -95,7 +94,7 @@ func (s *Server) made() *Server {
 // Check returns an error if the arguments of New were wrong, or if a controller has served the
 // Server already. It reads the files of WithTLS.
 func (s *Server) Check() error {
-	if s = s.made(); s.attached.Load() {
+	if s = s.made(); s.tracker.Host() != nil {
 		return errOneController
 	}
 	return s.check(s.user)
@@ -104,12 +103,7 @@ func (s *Server) Check() error {
 var errOneController = errors.New("httpadapter: Serve was called before: a Server belongs to one controller")
 
 // Attach hands over the controller, which calls it before Serve.
-func (s *Server) Attach(h lastcall.Host) {
-	if s = s.made(); !s.attached.Swap(true) {
-		l := h.Life()
-		s.life.Store(&l)
-	}
-}
+func (s *Server) Attach(h lastcall.Host) { s.made().tracker.Attach(h) }
 
 // Accepting returns a channel that is closed once net/http has called Accept.
 func (s *Server) Accepting() <-chan struct{} { return s.made().conns.Accepting() }
@@ -207,7 +201,7 @@ func (s *Server) hook() error {
 				return nil // net/http says what is wrong
 			}
 		}
-		ctx, cancel := context.WithCancelCause(lastcall.NewContext(base, *s.life.Load()))
+		ctx, cancel := context.WithCancelCause(lastcall.NewContext(base, s.tracker.Life()))
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.cancel = cancel; s.cause != nil {

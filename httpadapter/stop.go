@@ -49,7 +49,7 @@ func (s *Server) GracefulStop() {
 	ours := !s.others.Load() && len(s.errs) == 0
 	s.tracker.Enter(inflight.Draining)
 	s.endEndless()
-	s.conns.LimitHandshakes(s.within(s.handshakeTime))
+	s.conns.LimitHandshakes(s.tracker.Within(s.handshakeTime))
 	_ = s.conns.Close() // always nil
 	s.conns.CutHandshakes(s.handshakeTime)
 	s.conns.Drain(moment)
@@ -79,14 +79,6 @@ func (s *Server) GracefulStop() {
 	s.calls.Await(moment) // so that the report names only what does not return
 	s.lateness.Store(int64(min(time.Since(s.tracker.LastEnd()), time.Since(s.tracker.DrainBegan()))))
 	close(s.stopped)
-}
-
-// within returns d, but at most half of the time to the timer.
-func (s *Server) within(d time.Duration) time.Duration {
-	if at, ok := s.life.Load().TimerAt(); ok {
-		return min(d, max(time.Until(at)/2, 0))
-	}
-	return d
 }
 
 // Cancel ends the contexts of the requests in flight with the cause. Reads of their bodies
