@@ -1,8 +1,10 @@
 package main
 
 import (
+	"os"
 	"time"
 
+	"github.com/rs/zerolog"
 	"google.golang.org/grpc"
 
 	"github.com/lastcall-go/lastcall/bench/child"
@@ -13,6 +15,31 @@ func graceful(p *child.Process) int {
 	return bareRPC(p, func(srv *grpc.Server) {
 		p.Health.Shutdown()
 		srv.GracefulStop()
+	})
+}
+
+// logged is GracefulStop in a main that logs what lastcall logs after it: four lines, with
+// as many fields.
+func logged(p *child.Process) int {
+	return bareRPC(p, func(srv *grpc.Server) {
+		signalled := time.Now()
+		p.Health.Shutdown()
+		srv.GracefulStop()
+		if p.Silent {
+			return
+		}
+		log := zerolog.New(os.Stderr)
+		line := func(state, phase string) *zerolog.Event {
+			took := time.Since(signalled)
+			left := p.Budget - took
+			return log.Info().Str("state", state).Str("phase", phase).Str("elapsed", took.String()).Float64("elapsed_seconds", took.Seconds()).
+				Str("remaining", left.String()).Float64("remaining_seconds", left.Seconds())
+		}
+		line("stopped", "close").Str("event", "drained").Msg("GracefulStop has returned")
+		line("stopped", "close").Msg("closing")
+		line("stopped", "flush").Msg("flushing")
+		line("stopped", "flush").Str("cause", "signal: terminated").Bool("forced", false).Strs("path", []string{"serving", "draining", "stopped"}).
+			Int("failed_steps", 0).Int("exit_code", 0).Msg("shutdown complete")
 	})
 }
 

@@ -21,6 +21,7 @@ func contestants() []contestant {
 	allHTTP := []string{"h1", "h1tls", "h2", "h2c"}
 	return []contestant{
 		{"graceful", "bare GracefulStop", "google.golang.org/grpc", graceful, true, nil},
+		{"graceful-log", "bare GracefulStop, and four lines of zerolog", "google.golang.org/grpc", logged, true, nil},
 		{"stop", "bare Stop", "google.golang.org/grpc", stop, true, nil},
 		{"timer", "GracefulStop, and Stop from a timer", "google.golang.org/grpc", timer, true, nil},
 		{"shutdown", "http.Server.Shutdown with a deadline, then Close", "", shutdown, false, allHTTP},
