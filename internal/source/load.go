@@ -57,6 +57,7 @@ type program struct {
 	written     map[*types.Var]token.Pos
 	changes     []change
 	appendCalls []site
+	inReturn    map[*ast.CallExpr]*ast.ReturnStmt
 	flows       map[*types.Var][]ast.Expr // what goes into variables, parameters and fields
 	returned    map[*types.Func][]ast.Expr
 	reach       map[memory]map[types.Type]bool
@@ -76,7 +77,7 @@ func load(ctx context.Context, dir string, patterns []string) (*program, error) 
 		files: make(map[*types.Package][]*ast.File), defined: make(map[types.Object]ast.Expr),
 		written:  make(map[*types.Var]token.Pos),
 		returned: make(map[*types.Func][]ast.Expr), reach: make(map[memory]map[types.Type]bool),
-		flows:     make(map[*types.Var][]ast.Expr),
+		inReturn: make(map[*ast.CallExpr]*ast.ReturnStmt), flows: make(map[*types.Var][]ast.Expr),
 		functions: make(map[*types.Func]*ast.FuncDecl), calls: make(map[*types.Func][]site),
 		abstract: make(map[string][]*types.Func),
 		direct:   make(map[*ast.Ident]bool), values: make(map[*types.Func][]use),

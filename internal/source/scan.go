@@ -76,6 +76,7 @@ func (p *program) inspect(root ast.Node, where site) {
 			p.returns(where, fieldNames(n.Type.Results)...)
 		case *ast.ReturnStmt:
 			p.returns(where, n.Results...)
+			p.returning(n)
 		case *ast.ValueSpec:
 			p.declared(n)
 		case *ast.AssignStmt:

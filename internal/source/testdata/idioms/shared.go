@@ -192,3 +192,24 @@ func first19(s []string, by string) { s[0] = by } // FirstOfTwo
 func FirstOfTwo() *fsm.FSM {
 	return fsm.NewFSM("a", fsm.Events{{Name: "go", Src: shared19, Dst: "b"}}, nil)
 }
+
+func twoAppends(e fsm.Events) *fsm.FSM {
+	all := append(e, event("x", "a", "b"))
+	_ = append(e, event("y", "a", "b")) // twoAppends
+	return fsm.NewFSM("a", all, nil)
+}
+
+func TwoAppends() *fsm.FSM {
+	return twoAppends(append(fsm.Events{event("1", "a", "b"), event("2", "a", "b")}, event("3", "a", "b")))
+}
+
+func with(e fsm.Events, name string) fsm.Events {
+	return append(e, event(name, "a", "b")) // TwoCalls
+}
+
+func TwoCalls() *fsm.FSM {
+	e := append(fsm.Events{event("1", "a", "b"), event("2", "a", "b")}, event("3", "a", "b"))
+	all := with(e, "x")
+	_ = with(e, "y")
+	return fsm.NewFSM("a", all, nil)
+}
