@@ -15,6 +15,7 @@ import (
 const (
 	CallCloseConn   = "net.Conn.Close"
 	CallSyscallConn = "net.Conn.SyscallConn"
+	callDeadline    = "net.Conn.SetDeadline"
 	callLinger      = "a peer that still sends"
 )
 
