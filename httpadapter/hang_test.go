@@ -158,9 +158,9 @@ func TestCloseHangsBeforeGOAWAY(t *testing.T) {
 				n := memory()
 				block := make(chan struct{})
 				n.Listener = faults.Conns(n.Listener, faults.In{faults.Close: faults.Hang(block)})
-				var told time.Time
+				told := make(chan time.Time, 1)
 				srv := &http.Server{}
-				srv.RegisterOnShutdown(func() { told = time.Now() })
+				srv.RegisterOnShutdown(func() { told <- time.Now() })
 				l := begin(t, n, setup{server: srv, handler: func(http.ResponseWriter, *http.Request) { time.Sleep(5 * time.Second) }})
 				odd := n.connect(t)
 				came := n.client(t, h2c).start(http.MethodGet, "/", nil)
@@ -171,7 +171,7 @@ func TestCloseHangsBeforeGOAWAY(t *testing.T) {
 					_ = odd.Close()
 				}
 				<-came
-				if got := told.Sub(l.asked); got != tt.told {
+				if got := (<-told).Sub(l.asked); got != tt.told {
 					t.Errorf("net/http was told after %v, want %v", got, tt.told)
 				}
 				close(block)
