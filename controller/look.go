@@ -151,7 +151,7 @@ func (r *run) stacksFor(made report.Report) []report.Stack {
 	for _, s := range made.Steps {
 		all = append(all, s.Stacks...)
 	}
-	for _, l := range made.Listeners {
+	for _, l := range made.Deliveries {
 		if l.Busy {
 			all = append(all, r.stacksOf(report.Step{Op: l.Op, Name: l.Name}.Subject())...)
 		}

@@ -140,7 +140,7 @@ func TestReasonForNobody(t *testing.T) {
 	}
 	defer device.Close()
 	for _, w := range []*os.File{w, device} {
-		if code, said := runReason(t, "hangs", w); code != report.ExitAbandoned || !strings.Contains(said, "listener  stderr missed 0, failed 1,") && !strings.Contains(said, "listener  stderr has not returned") { // on a busy machine
+		if code, said := runReason(t, "hangs", w); code != report.ExitAbandoned || !strings.Contains(said, "delivery  stderr missed 0, failed 1,") && !strings.Contains(said, "delivery  stderr has not returned") { // on a busy machine
 			t.Errorf("%s: exit code %d, having said\n%s", w.Name(), code, said)
 		}
 	}
@@ -156,7 +156,7 @@ func TestReasonForNobody(t *testing.T) {
 		}
 	}
 	code, said := runReason(t, "hangs", full) // which makes it a pipe that blocks
-	if code != report.ExitAbandoned || !strings.Contains(said, "listener  stderr has not returned") {
+	if code != report.ExitAbandoned || !strings.Contains(said, "delivery  stderr has not returned") {
 		t.Errorf("with a full pipe: exit code %d, having said\n%s", code, said)
 	}
 }

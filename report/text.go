@@ -54,9 +54,9 @@ func (r Report) String() string {
 		}
 		b.WriteByte('\n')
 	}
-	for _, l := range r.Listeners {
+	for _, l := range r.Deliveries {
 		if l.Missed > 0 || l.Failed > 0 || l.Busy {
-			fmt.Fprintf(&b, "  listener  %s", l)
+			fmt.Fprintf(&b, "  delivery  %s", l)
 			subject := Step{Op: l.Op, Name: l.Name}.Subject()
 			if i := slices.IndexFunc(r.Stacks, func(s Stack) bool { return l.Busy && s.Of == subject }); i >= 0 {
 				fmt.Fprintf(&b, ", at %s", r.Stacks[i].Place())

@@ -109,11 +109,11 @@ type childReport struct {
 		Kind, Name, Op, Result, Error string
 		Duration                      float64 `json:"duration_seconds"`
 	} `json:"steps"`
-	Listeners []struct {
+	Deliveries []struct {
 		Op, Name             string
 		Told, Failed, Missed int
 		Busy                 bool
-	} `json:"listeners"`
+	} `json:"deliveries"`
 }
 
 func (r childReport) announcer(t *testing.T) (result, text string, seconds float64) {
@@ -406,7 +406,7 @@ func TestNotifyHangs(t *testing.T) {
 			if r.Took > total.Seconds() {
 				t.Errorf("it took %v s", r.Took)
 			}
-			for _, l := range r.Listeners {
+			for _, l := range r.Deliveries {
 				if l.Name == "systemd" && (!l.Busy || l.Missed == 0 || l.Told < tt.room) {
 					t.Errorf("the report says %+v", l)
 				}
