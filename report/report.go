@@ -100,25 +100,6 @@ func choose(steps []Step, wanted func(Step) bool) (chosen []Step) {
 	return chosen
 }
 
-// ExitCode returns the code that the process should exit with: one of the Exit
-// constants, by their order of precedence.
-func (r Report) ExitCode() int {
-	switch {
-	case r.NotRun != nil || r.Outcome == 0:
-		return ExitNotRun
-	case r.Failed:
-		return ExitFailed
-	case r.Outcome == OutcomeAbandoned:
-		return ExitAbandoned
-	case r.Outcome != OutcomeDrained && r.Outcome != OutcomeIdle:
-		return ExitInterrupted
-	case slices.ContainsFunc(r.Steps, Step.Counts):
-		return ExitStep
-	default:
-		return ExitOK
-	}
-}
-
 // Err returns nil if and only if ExitCode is ExitOK. Otherwise it returns an error that says in
 // one line what went wrong. The error wraps the errors of all failed steps, and the cause if
 // that is a failure. If Run did not shut anything down, Err returns NotRun: controller.ErrRan
