@@ -101,7 +101,8 @@ func choose(steps []Step, wanted func(Step) bool) (chosen []Step) {
 }
 
 // Err returns nil if and only if ExitCode is ExitOK. Otherwise it returns an error that says in
-// one line what went wrong. The error wraps the errors of all failed steps, and the cause if
+// one line what went wrong: the outcome, what became of the work that was lost, and each failed
+// step. The error wraps the errors of all failed steps, and the cause if
 // that is a failure. If Run did not shut anything down, Err returns NotRun: controller.ErrRan
 // for a second Run.
 func (r Report) Err() error {
@@ -111,7 +112,7 @@ func (r Report) Err() error {
 	if r.ExitCode() == ExitOK {
 		return nil
 	}
-	e := &reportError{text: r.headline()}
+	e := &reportError{text: r.headline() + r.lost()}
 	if r.Failed {
 		e.wrapped = append(e.wrapped, r.Cause)
 	}

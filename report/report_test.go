@@ -108,7 +108,7 @@ func TestExitCode(t *testing.T) {
 func TestErr(t *testing.T) {
 	r := drained()
 	r.Steps = append(r.Steps, failed(report.OpClose, "db", report.ResultFailed, errDisk), failed(report.OpFlush, "traces", report.ResultTimedOut, nil))
-	want := `shutdown: drained in 3.501s of 10s (asked for); closer "db" failed: disk full; flusher "traces" timed out`
+	want := `shutdown: drained in 3.501s of 10s (asked for); "grpc": 1 cancelled, 1 cut, 2 still running, such as /a.B/Get; closer "db" failed: disk full; flusher "traces" timed out`
 	if err := r.Err(); err == nil || err.Error() != want || !errors.Is(err, errDisk) || errors.Is(err, errAsked) {
 		t.Errorf("Err() is %v", err)
 	}
