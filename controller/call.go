@@ -198,7 +198,7 @@ func (r *run) step(op report.Op, s stepConfig, end time.Time, before *call) *cal
 // returned takes in the result of a call.
 func (r *run) returned(c *call, res result) {
 	c.over, c.order = true, res.order
-	c.step.Duration = res.at.Sub(c.step.Start)
+	c.step.Duration = max(0, res.at.Sub(c.step.Start)) // one that was adopted may have returned before that
 	c.step.Err, c.step.Text, c.step.Stack = res.err, res.text, res.stack
 	bad := res.result == report.ResultPanicked || res.result == report.ResultGoexit
 	if !c.told || bad { // otherwise it was reported as timed out, and stays that

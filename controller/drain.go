@@ -27,9 +27,7 @@ func (r *run) drain() bool {
 	}
 	drained := r.await(r.allEnded, func() time.Time { return r.timerAt }) && r.lastEnd().Before(r.timerAt)
 	if !r.drainedBy.CompareAndSwap(nil, new(server)) { // otherwise no server is asked by its GracefulStop any more
-		if s := r.drainedBy.Load(); !s.atEnd.asked {
-			r.adopt(s) // the loop has not heard of its end
-		}
+		r.adopt(r.drainedBy.Load()) // the loop may not have heard of its end
 	}
 	return drained
 }

@@ -34,6 +34,7 @@ type server struct {
 	seen     []lastcall.Work // what it told for progress
 	told     time.Time       // of what instant it has told its work in flight
 	atEnd    atEnd           // what it is asked last
+	adopted  bool            // the loop knows of the questions that are asked where GracefulStop has returned
 	idle     []string        // the connections of idle peers at the timer, if there was nothing else
 }
 
@@ -160,12 +161,13 @@ func (r *run) gracefulStop(s *server) {
 	r.launch(s.graceful)
 }
 
-// adopt takes over the questions that are asked where GracefulStop has returned.
+// adopt takes over the questions that are asked where GracefulStop has returned, once: the loop
+// may hear of GracefulStop when it has asked the server anew.
 func (r *run) adopt(s *server) {
-	if s.atEnd.asked {
+	if s.adopted {
 		return
 	}
-	s.atEnd.asked = true
+	s.adopted, s.atEnd.asked = true, true
 	for _, c := range s.atEnd.calls {
 		step := r.newStep(report.KindCall, s.name)
 		step.Op = c.step.Op
