@@ -26,7 +26,7 @@ func (r *run) drain() bool {
 		r.release()
 	}
 	drained := r.await(r.allEnded, func() time.Time { return r.timerAt }) && r.lastEnd().Before(r.timerAt)
-	if !r.drainedBy.CompareAndSwap(nil, new(server)) { // otherwise no server is asked by its GracefulStop any more
+	if !r.drainedBy.CompareAndSwap(nil, new(atEnd)) { // otherwise no server is asked where its GracefulStop returns any more
 		r.adopt(r.drainedBy.Load()) // the loop may not have heard of its end
 	}
 	return drained

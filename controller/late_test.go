@@ -136,8 +136,8 @@ func TestG10_GracefulStopIsHeardLate(t *testing.T) {
 		r.takeIn()
 		s := r.servers[0]
 		r.gracefulStop(s)
-		synctest.Wait() // it has returned, and asks
-		r.adopt(s)      // as drain does
+		synctest.Wait()  // it has returned, and asks
+		r.adopt(s.atEnd) // as drain does
 		r.outcome = report.OutcomeCancelled
 		r.inspectAtEnd(r.servers)
 		synctest.Wait()
