@@ -153,7 +153,7 @@ func (r *run) cancelServer(s *server, end time.Time) {
 
 // cancels reports whether Cancel of the server is still to come, or has not returned.
 func (s *server) cancels() bool {
-	return s.uncancelled || s.cancelling != nil && !s.cancelling.told
+	return s.uncancelled || s.cancelling != nil && !s.cancelling.reported
 }
 
 // innerServers returns the servers that stand After each one, also by way of others, and

@@ -131,7 +131,7 @@ func (r *run) flush() {
 	if len(r.lasts) > 0 {
 		n++
 	}
-	told := r.share(n)
+	tellUntil := r.share(n)
 	if len(r.record.feeds) > 0 || r.record.cause != nil {
 		half := r.share(n + 1)                                                        // a flusher needs some of what is left
 		fresh := func() time.Time { return later(r.freshUntil(), r.record.causeDue) } // the summary tells what they did, and why
@@ -158,7 +158,7 @@ func (r *run) flush() {
 	r.tell(*s)
 	r.record.start()
 	if n > 1 {
-		r.await(r.record.idle, func() time.Time { return earlier(told(), r.record.patience()) })
+		r.await(r.record.idle, func() time.Time { return earlier(tellUntil(), r.record.patience()) })
 	}
 	if len(r.config.flushers) > 0 {
 		n--
@@ -218,7 +218,7 @@ func (r *run) finish() report.Report {
 	said := r.sayReason()
 	now := time.Now()
 	saying := now
-	told := func() time.Time {
+	heard := func() time.Time {
 		until := earlier(r.record.freshUntil(), now.Add(toldTime))
 		if r.ending.Load() > 0 {
 			until = later(until, now.Add(grace))
@@ -228,8 +228,8 @@ func (r *run) finish() report.Report {
 		}
 		return earlier(until, r.deadline)
 	}
-	wait := func() { r.await(func() bool { return !time.Now().Before(told()) }, told) }
-	for wait(); !said.over && time.Since(told()) > grace && time.Now().Before(r.deadline); wait() {
+	wait := func() { r.await(func() bool { return !time.Now().Before(heard()) }, heard) }
+	for wait(); !said.over && time.Since(heard()) > grace && time.Now().Before(r.deadline); wait() {
 		saying = time.Now() // if the loop wakes late, what writes the line has had no processor either
 	}
 	for _, c := range r.calls {
@@ -254,7 +254,7 @@ func (r *run) finish() report.Report {
 func (r *run) freshUntil() time.Time {
 	var until time.Time
 	for _, c := range r.calls {
-		if !c.told && !c.lasts {
+		if !c.reported && !c.lasts {
 			until = later(until, c.soon())
 		}
 	}

@@ -57,10 +57,10 @@ func (c *config) workOf(s *serverConfig) []lastcall.Work {
 func (r *run) inspectInFlight(atTimer bool) {
 	asked := *r.newStep(report.KindWork, "")
 	r.inspect(r.servers, atTimer, func(s *server, work []lastcall.Work) {
-		if s.told.After(asked.Start) {
+		if s.workAsOf.After(asked.Start) {
 			return
 		}
-		s.told = asked.Start
+		s.workAsOf = asked.Start
 		step := asked
 		step.Name, step.Work, step.Stacks = s.name, work, r.stacksOfWork(work, runs)
 		r.tell(step)

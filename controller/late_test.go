@@ -44,8 +44,8 @@ func TestG8_LateOnlyIfItHasBegun(t *testing.T) {
 		if took := time.Since(start); took != time.Second {
 			t.Errorf("the loop waited %v for them", took)
 		}
-		if waiting.told || own.told || hung.step.Result != report.ResultTimedOut {
-			t.Errorf("waiting is told: %v, own: %v, hung is %v", waiting.told, own.told, hung.step.Result)
+		if waiting.reported || own.reported || hung.step.Result != report.ResultTimedOut {
+			t.Errorf("waiting is told: %v, own: %v, hung is %v", waiting.reported, own.reported, hung.step.Result)
 		}
 		close(never.begun) // the machine has time again
 		close(over)

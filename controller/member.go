@@ -32,7 +32,7 @@ type server struct {
 	asked    *call           // InFlight at the timer; nil: it is not called
 	inFlight *call           // the question that was asked last
 	seen     []lastcall.Work // what it told for progress
-	told     time.Time       // of what instant it has told its work in flight
+	workAsOf time.Time       // of what instant it has told its work in flight
 	atEnd    *atEnd          // what it is asked last
 	idle     []string        // the connections of idle peers at the timer, if there was nothing else
 }
