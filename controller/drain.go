@@ -50,7 +50,8 @@ func (r *run) force() {
 
 // overtaken notes the servers on which Stop will be called: those whose GracefulStop
 // has not returned. It returns every other call that the timer has overtaken: that it
-// overtook a GracefulStop is not a failure, and the transition tells of it.
+// overtook a GracefulStop is not a failure, and the transition tells of it. Nor has a worker
+// failed that stands After what has not ended: it hears only now that it should end.
 func (r *run) overtaken() []*call {
 	var late []*call
 	for _, s := range r.servers {
@@ -64,7 +65,7 @@ func (r *run) overtaken() []*call {
 		r.gracefulStop(s) // it stands After another one and was not called so far
 	}
 	for _, w := range r.workers {
-		if w.call != nil {
+		if w.call != nil && w.claimOver {
 			late = append(late, w.call)
 		}
 	}
