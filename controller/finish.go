@@ -121,8 +121,8 @@ func (r *run) expireOld(calls []*call) {
 func (r *run) flush() {
 	r.enter(lastcall.PhaseFlush)
 	r.lookAtObservers()
-	if !r.config.silent() {
-		r.tail = min(tellTime, max(0, time.Until(r.deadline))/4)
+	if r.config.saysReason(false) {
+		r.keepTail()
 	}
 	n := 1
 	if len(r.config.flushers) > 0 {
@@ -154,8 +154,11 @@ func (r *run) flush() {
 	r.tellOfObservers()
 	s := r.newStep(report.KindSummary, "summary")
 	known := r.report()
-	s.Report = &known
+	s.Report, r.codeTold = &known, known.ExitCode()
 	r.tell(*s)
+	if r.codeTold == report.ExitOK && r.config.saysReason(true) {
+		r.keepTail() // what comes now may change the code
+	}
 	r.record.start()
 	if n > 1 {
 		r.await(r.record.idle, func() time.Time { return earlier(tellUntil(), r.record.patience()) })
@@ -170,6 +173,9 @@ func (r *run) flush() {
 	}
 	r.awaitSteps(calls, end, nothing)
 }
+
+// keepTail keeps some of what is left for the line on stderr.
+func (r *run) keepTail() { r.tail = min(tellTime, max(0, time.Until(r.deadline))/4) }
 
 // lastTime bounds the GracefulStop of servers that stop last, and lastStopTime what
 // Stop may need after that.

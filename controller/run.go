@@ -112,6 +112,7 @@ type run struct {
 	cutAny    bool                  // phase cut has closed a connection
 	idle      bool                  // the timer has found only idle peers
 
+	codeTold     int  // the exit code in the summary
 	answersFirst bool // what await waits for is moments away, so logs get to write afterwards
 
 	settled report.SettleEnd
