@@ -26,10 +26,8 @@ func (r *run) drain() bool {
 		r.release()
 	}
 	drained := r.await(r.allEnded, func() time.Time { return r.timerAt }) && r.lastEnd().Before(r.timerAt)
-	if !r.drainedBy.CompareAndSwap(nil, new(server)) { // otherwise no server is asked by its GracefulStop any more
-		if s := r.drainedBy.Load(); !s.atEnd.asked {
-			r.adopt(s) // the loop has not heard of its end
-		}
+	if !r.drainedBy.CompareAndSwap(nil, new(atEnd)) { // otherwise no server is asked where its GracefulStop returns any more
+		r.adopt(r.drainedBy.Load()) // the loop may not have heard of its end
 	}
 	return drained
 }
@@ -156,7 +154,7 @@ func (r *run) cancelServer(s *server, end time.Time) {
 
 // cancels reports whether Cancel of the server is still to come, or has not returned.
 func (s *server) cancels() bool {
-	return s.uncancelled || s.cancelling != nil && !s.cancelling.told
+	return s.uncancelled || s.cancelling != nil && !s.cancelling.reported
 }
 
 // innerServers returns the servers that stand After each one, also by way of others, and

@@ -101,7 +101,7 @@ func (r *run) see(found []stacks.Stack, over bool) {
 		v.known = append(v.known, report.Stack(s))
 	}
 	for _, c := range r.calls {
-		if c.told && !c.over {
+		if c.reported && !c.over {
 			c.step.Stacks = r.stacksOf(c.step.Subject())
 		}
 	}

@@ -110,7 +110,12 @@ func (g *Group) Stop() {
 		return
 	}
 	g.close()
-	conns, _ := g.cut()
+	before, now := g.cut()
+	awaitClosed(append(before, now...))
+}
+
+// awaitClosed blocks until the connections are closed, for a moment at most.
+func awaitClosed(conns []*connset.Conn) {
 	limit := time.NewTimer(moment)
 	defer limit.Stop()
 	for _, c := range conns {
@@ -131,22 +136,30 @@ func (g *Group) Cut() int {
 		return 0
 	}
 	g.close()
-	conns, n := g.cut()
-	for _, c := range conns {
+	before, now := g.cut()
+	for _, c := range before {
 		c.Cut()
 	}
-	for _, c := range conns {
+	awaitClosed(now) // a healthy one says goodbye
+	for _, c := range now {
+		c.Cut()
+	}
+	n := len(now)
+	for _, c := range before {
 		<-c.Done()
 		if c.Reached() {
 			n++
 		}
 	}
+	for _, c := range now {
+		<-c.Done()
+	}
 	return n
 }
 
-// cut closes the connections that are open, and does not block. It returns all that are in
-// flight, and how many it has closed.
-func (g *Group) cut() (conns []*connset.Conn, n int) {
+// cut closes the connections that are open, and does not block. It returns those in flight: the
+// ones that were being closed before, and the ones that it closes now.
+func (g *Group) cut() (before, now []*connset.Conn) {
 	g.tracker.Enter(inflight.Stopped)
 	handles := g.tracker.InFlight()
 	for _, h := range handles {
@@ -156,13 +169,14 @@ func (g *Group) cut() (conns []*connset.Conn, n int) {
 		if h.conn == nil {
 			continue
 		}
-		conns = append(conns, h.conn.kept)
 		h.conn.hurry()
-		if h.conn.kept.CutOpen() {
-			n++
+		if kept := h.conn.kept; kept.CutOpen() {
+			now = append(now, kept)
+		} else {
+			before = append(before, kept)
 		}
 	}
-	return conns, n
+	return before, now
 }
 
 // InFlight returns the work of each name that has had any, and the calls into connections,

@@ -142,3 +142,41 @@ func TestHooksHang(t *testing.T) {
 		})
 	}
 }
+
+// A connection on which no request has come, and whose Close hangs, does not keep the clients of
+// HTTP/2 from hearing that the server leaves.
+func TestCloseHangsBeforeGOAWAY(t *testing.T) {
+	for name, tt := range map[string]struct {
+		leaves time.Duration // when the peer closes it; 0: never
+		told   time.Duration // when Shutdown of net/http is called
+	}{
+		"a silent peer":       {0, time.Second},
+		"a peer that is gone": {500 * time.Millisecond, 500 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				n := memory()
+				block := make(chan struct{})
+				n.Listener = faults.Conns(n.Listener, faults.In{faults.Close: faults.Hang(block)})
+				var told time.Time
+				srv := &http.Server{}
+				srv.RegisterOnShutdown(func() { told = time.Now() })
+				l := begin(t, n, setup{server: srv, handler: func(http.ResponseWriter, *http.Request) { time.Sleep(5 * time.Second) }})
+				odd := n.connect(t)
+				came := n.client(t, h2c).start(http.MethodGet, "/", nil)
+				synctest.Wait()
+				l.trigger()
+				if tt.leaves > 0 {
+					time.Sleep(tt.leaves)
+					_ = odd.Close()
+				}
+				<-came
+				if got := told.Sub(l.asked); got != tt.told {
+					t.Errorf("net/http was told after %v, want %v", got, tt.told)
+				}
+				close(block)
+				wantDrained(t, l.report(t))
+			})
+		})
+	}
+}

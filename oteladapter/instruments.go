@@ -77,7 +77,7 @@ func attributes(m numbers.Metric, values []string) []attribute.KeyValue {
 			key = "lastcall.work.name"
 			all = append(all, conventional(kind, value)...)
 		case "outcome":
-			if key = "lastcall.shutdown.outcome"; kind != "" {
+			if key = "lastcall.shutdown.outcome"; i > 0 { // of work, behind its other labels
 				key = "lastcall.work.outcome"
 			}
 		case "call":

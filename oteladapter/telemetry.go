@@ -36,8 +36,9 @@ type Telemetry struct {
 	metrics metric.MeterProvider
 	errs    []error
 
-	numbers numbers.Numbers
-	spans   spans
+	numbers    numbers.Numbers
+	spans      spans
+	registered bool // the metrics are
 }
 
 // Option configures Telemetry.
@@ -97,11 +98,13 @@ func (o *monitor) Attach(c *controller.Controller) error {
 	if err := o.numbers.Attach("oteladapter", c); err != nil {
 		return err
 	}
-	if o.spans.tracer != nil { // an Add of before has failed
+	if o.registered { // an Add of before has failed, for another reason
 		return nil
 	}
 	o.spans.tracer = o.traces.Tracer(scope)
-	return register(o.metrics.Meter(scope), &o.numbers)
+	err := register(o.metrics.Meter(scope), &o.numbers)
+	o.registered = err == nil
+	return err
 }
 
 // Observe makes spans of steps.

@@ -317,7 +317,7 @@ func TestNotifyWithoutSocket(t *testing.T) {
 }
 
 // TestNotifyNobodyListens: what was not sent is in the report. A socket that cannot be reached,
-// as where a container has the variable of its host, is not a failure.
+// as where a container has the variable of its host, is not a failure; one that refuses is.
 func TestNotifyNobodyListens(t *testing.T) {
 	t.Parallel()
 	gone := filepath.Join(t.TempDir(), "gone")
@@ -331,6 +331,10 @@ func TestNotifyNobodyListens(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { lis.Close() }) // after the parallel subtests
+	deaf := listen(t, gone+"-deaf")
+	if err := deaf.CloseRead(); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Symlink(gone+"-loop", gone+"-loop"); err != nil {
 		t.Fatal(err)
 	}
@@ -347,6 +351,7 @@ func TestNotifyNobodyListens(t *testing.T) {
 		"a stream":   {"serves", gone + "-stream", "protocol wrong type", report.ExitOK},
 		"too long":   {"serves", "/" + strings.Repeat("x", 200), "invalid argument", report.ExitOK},
 		"no way":     {"serves", gone + "-loop", "too many levels of symbolic links", report.ExitOK},
+		"deaf":       {"serves", gone + "-deaf", "broken pipe", report.ExitStep},
 		"unset":      {"unsets", gone, "is not any more", report.ExitStep},
 	}
 	for name, tt := range tests {

@@ -219,6 +219,7 @@ func (c *Conn) CutOpen() bool {
 	if first {
 		c.finish()
 	}
+	s.tellLeft(first)
 	return first
 }
 
@@ -269,9 +270,10 @@ func (c *Conn) claim() bool {
 	}
 	s := c.set
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	first := s.leave(c)
 	s.settle()
+	s.mu.Unlock()
+	s.tellLeft(first)
 	return first
 }
 

@@ -47,6 +47,9 @@ type Options struct {
 	// InFull has connections end in full: Finish and Cut end TLS as Close does, which may wait for
 	// the peer, instead of closing what is below it, and Linger reads nothing in the background.
 	InFull bool
+	// Left is called when connections are not open any more, which may be long before their Close
+	// has returned. It must return at once; nil: nothing is.
+	Left func()
 	// Closed is called with what Wrap returned when Close of the connection has returned,
 	// or when it was released; nil: nothing is.
 	Closed func(net.Conn)
@@ -184,6 +187,14 @@ func (s *Set) CutHandshakes(silentFor time.Duration) {
 	s.mu.Unlock()
 	for _, c := range cut {
 		c.finish()
+	}
+	s.tellLeft(len(cut) > 0)
+}
+
+// tellLeft calls Options.Left if some connections have left. The mutex is not held.
+func (s *Set) tellLeft(some bool) {
+	if some && s.opts.Left != nil {
+		s.opts.Left()
 	}
 }
 
