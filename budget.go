@@ -66,6 +66,9 @@ func DefaultBudget() Budget {
 // that names both numbers. Where no proxy and no client has to learn that the server
 // leaves, set Settle to 0: the drain then gets its time.
 func BudgetFor(grace time.Duration) (Budget, error) {
+	if grace > 0 && grace < time.Microsecond {
+		return Budget{}, fmt.Errorf("lastcall: budget: the grace period is %v: a number without a unit counts nanoseconds; write %d*time.Second", grace, int64(grace))
+	}
 	if least := ExitMargin + leastReserve + leastDrain; grace < least {
 		return Budget{}, fmt.Errorf("lastcall: budget: the grace period is %v, must be at least %v: %v from the deadline to SIGKILL, "+
 			"Reserve %v and %v for the drain", grace, least, ExitMargin, leastReserve, leastDrain)

@@ -37,7 +37,7 @@ func TestBudgetFor(t *testing.T) {
 			t.Errorf("BudgetFor(%v) is %v: Settle gives way to a drain of %v", grace, b, drain)
 		}
 	}
-	if b, err := lastcall.BudgetFor(30); err == nil || !strings.Contains(err.Error(), "30ns") {
+	if b, err := lastcall.BudgetFor(30); err == nil || !strings.Contains(err.Error(), "the grace period is 30ns: a number without a unit counts nanoseconds; write 30*time.Second") {
 		t.Errorf("BudgetFor(30) is %v, %v", b, err)
 	}
 }
@@ -105,7 +105,8 @@ func TestParseBudget(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"":                    `"" is neither a grace period`,
-		"30":                  `"30" is neither a grace period`,
+		"30":                  `"30" has no unit: write 30s`,
+		"30,settle=5s":        `"30" has no unit: write 30s`,
 		"30s,":                `"" is neither a grace period`,
 		"4s":                  "the grace period is 4s, must be at least 5s",
 		"-30s":                "the grace period is -30s",

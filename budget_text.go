@@ -3,6 +3,7 @@ package lastcall
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -25,7 +26,10 @@ func ParseBudget(text string) (Budget, error) {
 		name, value, isSetting := strings.Cut(part, "=")
 		if !isSetting {
 			grace, err := time.ParseDuration(part)
+			_, notPlain := strconv.ParseUint(part, 10, 64)
 			switch {
+			case err != nil && notPlain == nil:
+				return Budget{}, fmt.Errorf("lastcall: budget: %q has no unit: write %ss", part, part)
 			case err != nil:
 				return Budget{}, fmt.Errorf("lastcall: budget: %q is neither a grace period, such as 30s, nor a setting, such as total=25s", part)
 			case i > 0:

@@ -2,9 +2,12 @@ package admin_test
 
 import (
 	"context"
+	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"google.golang.org/grpc/test/bufconn"
 
@@ -20,7 +23,8 @@ const another = "a Server belongs to one controller"
 // the probes go on telling of the first.
 func TestTwoControllers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		adm := admin.New(bufconn.Listen(1))
+		p := &process{lis: bufconn.Listen(1 << 10)}
+		adm := admin.New(p.lis)
 		first := mustNew(t, adm)
 		over := make(chan report.Report, 1)
 		go func() { over <- first.Run(context.Background()) }()
@@ -34,12 +38,25 @@ func TestTwoControllers(t *testing.T) {
 		if !first.Ready() {
 			t.Error("the first controller is not ready any more")
 		}
+		adm.Attach(nobody{})
+		p.client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return p.lis.DialContext(ctx) }}}
+		if g := p.ask(t, http.MethodGet, "/readyz"); g.code != http.StatusOK || g.State != "SERVING" {
+			t.Errorf("the probe tells of another one: %+v", g)
+		}
 		first.Shutdown(nil)
 		if r := <-over; r.ExitCode() != report.ExitOK {
 			t.Errorf("%v", r)
 		}
 	})
 }
+
+// nobody is a controller that has not begun.
+type nobody struct{ lastcall.Host }
+
+func (nobody) Life() lastcall.Life         { return lastcall.Life{} }
+func (nobody) ProbesReady() bool           { return false }
+func (nobody) Phase() lastcall.Phase       { return lastcall.PhaseStart }
+func (nobody) Deadline() (time.Time, bool) { return time.Time{}, false }
 
 // Given to two before either runs, it is an error of the second that runs.
 func TestTwoControllersNeitherRuns(t *testing.T) {

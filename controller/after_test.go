@@ -3,6 +3,7 @@ package controller_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -103,10 +104,44 @@ func TestG5_WorkerAfterServerThatIsLate(t *testing.T) {
 		r, _ := runAfter(c, time.Minute)
 		wantExit(t, r, report.ExitInterrupted)
 		d.wantTies(t, "grpc graceful 1m2s", "claim 1m6s", "grpc stop 1m6s")
-		if s := step(t, r, report.OpWork, "batcher"); s.Failed() && s.Result != report.ResultTimedOut {
+		if s := step(t, r, report.OpWork, "batcher"); s.Failed() { // it returned as soon as it was told
 			t.Errorf("%v", s)
 		}
 	})
+}
+
+// G8, G15: the timer overtakes a worker that stands After a server together with that
+// server, whose handlers hold the shutdown. The worker has not been told to end before, so
+// it has not failed by then; one that does not return when it is told has.
+func TestG15_WorkerIsNotBlamedForTheServerItStandsAfter(t *testing.T) {
+	for name, tt := range map[string]struct {
+		returns time.Duration // after the timer
+		failed  []string
+	}{
+		"at once":     {0, nil},
+		"in the wait": {time.Second, nil},
+		"never":       {time.Hour, []string{`worker "queue" timed out`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, d *diary, _ func()) {
+				c := mustNew(t, budget, noSignals, withServer("grpc", newServer(d, "grpc", time.Hour)),
+					controller.WithWorker("consumer", func(claim, _ context.Context) error { <-claim.Done(); return nil }),
+					controller.WithWorker("queue", func(claim, _ context.Context) error {
+						<-claim.Done()
+						time.Sleep(tt.returns)
+						return nil
+					}, controller.After("grpc")))
+				r, _ := runAfter(c, time.Minute)
+				var failed []string
+				for _, s := range r.Failures() {
+					failed = append(failed, s.Subject()+" "+s.Result.String())
+				}
+				if !slices.Equal(failed, tt.failed) {
+					t.Errorf("failed: %q, want %q", failed, tt.failed)
+				}
+			})
+		})
+	}
 }
 
 // G2: After is one order for servers and workers, of any length, whatever was

@@ -141,7 +141,7 @@ func (r *run) contextEnded(at time.Time) {
 // to finish.
 func (r *run) awaitSteps(calls []*call, end func() time.Time, enough func() bool) {
 	done := func() bool {
-		for len(calls) > 0 && calls[0].told { // most return in order, and there may be 10,000
+		for len(calls) > 0 && calls[0].reported { // most return in order, and there may be 10,000
 			calls = calls[1:]
 		}
 		return enough() || allDone(calls)
@@ -153,7 +153,7 @@ func (r *run) awaitSteps(calls []*call, end func() time.Time, enough func() bool
 		at := end()
 		looks := nextLook(start, look, at)
 		for _, c := range limited {
-			if !c.told && c.own {
+			if !c.reported && c.own {
 				at = earlier(at, c.ends)
 				looks = soonest(looks, nextLook(start, look, c.ends))
 			}
@@ -183,7 +183,7 @@ func (r *run) awaitSteps(calls []*call, end func() time.Time, enough func() bool
 
 // allDone reports whether each call has returned or is known to be late.
 func allDone(calls []*call) bool {
-	return !slices.ContainsFunc(calls, func(c *call) bool { return !c.told })
+	return !slices.ContainsFunc(calls, func(c *call) bool { return !c.reported })
 }
 
 // nothing is for awaitSteps, if nothing but the calls ends the wait.

@@ -18,23 +18,23 @@ import (
 // loop never waits without a bound. The loop owns everything here, and learns through
 // the inbox that the call has returned.
 type call struct {
-	step   *report.Step
-	begun  chan struct{} // closed right before the user code is called
-	since  time.Time     // since when it may need grace to return
-	grace  time.Duration // that, if it is more than usual; else 0
-	order  int64         // when it returned, in the run's order
-	over   bool          // it has returned
-	told   bool          // observers have been told its end, or that it takes too long
-	lasts  bool          // it is the Serve of a server that stops last, and not late before the end
-	quiet  bool          // it is reported only if it takes too long, panics or calls runtime.Goexit
-	ends   time.Time     // when the loop ends ctx
-	own    bool          // that is its own time, less than its share: when it is over, the call is late
-	ctx    *stepContext  // of a step; nil: it has none
-	then   func(result)  // what the loop does with the result, before it is told
-	fn     func() error
-	before *call           // begins first; nil: none has to
-	label  context.Context // of its goroutine
-	next   func() []*call  // what that does when fn has returned; nil: nothing
+	step     *report.Step
+	begun    chan struct{} // closed right before the user code is called
+	since    time.Time     // since when it may need grace to return
+	grace    time.Duration // that, if it is more than usual; else 0
+	order    int64         // when it returned, in the run's order
+	over     bool          // it has returned
+	reported bool          // observers have been told its end, or that it takes too long
+	lasts    bool          // it is the Serve of a server that stops last, and not late before the end
+	quiet    bool          // it is reported only if it takes too long, panics or calls runtime.Goexit
+	ends     time.Time     // when the loop ends ctx
+	own      bool          // that is its own time, less than its share: when it is over, the call is late
+	ctx      *stepContext  // of a step; nil: it has none
+	then     func(result)  // what the loop does with the result, before it is told
+	fn       func() error
+	before   *call           // begins first; nil: none has to
+	label    context.Context // of its goroutine
+	next     func() []*call  // what that does when fn has returned; nil: nothing
 }
 
 // ended reports whether the call has returned, without panic or Goexit.
@@ -168,7 +168,7 @@ func (r *run) ask(op report.Op, name string, fn, then func()) *call {
 func (r *run) question(op report.Op, name string, fn, then func()) *call {
 	var c *call
 	c = r.newCall(op, name, func() error { fn(); return nil }, func(res result) {
-		if res.result == report.ResultOK && !c.told {
+		if res.result == report.ResultOK && !c.reported {
 			then()
 		}
 	})
@@ -201,14 +201,14 @@ func (r *run) returned(c *call, res result) {
 	c.step.Duration = max(0, res.at.Sub(c.step.Start)) // one that was adopted may have returned before that
 	c.step.Err, c.step.Text, c.step.Stack = res.err, res.text, res.stack
 	bad := res.result == report.ResultPanicked || res.result == report.ResultGoexit
-	if !c.told || bad { // otherwise it was reported as timed out, and stays that
+	if !c.reported || bad { // otherwise it was reported as timed out, and stays that
 		c.step.Result = res.result
 	}
 	r.endContext(c, context.Canceled, nil)
 	if c.then != nil {
 		c.then(res)
 	}
-	if !c.told {
+	if !c.reported {
 		if c.quiet && bad {
 			r.record.add(c.step)
 		}
@@ -216,19 +216,19 @@ func (r *run) returned(c *call, res result) {
 			r.tell(*c.step)
 		}
 	}
-	c.told = true
+	c.reported = true
 }
 
 // expire reports that a call takes too long, and ends its context. The loop does not
 // wait for it any longer.
 func (r *run) expire(c *call) {
-	if c.told {
+	if c.reported {
 		return
 	}
 	if c.quiet {
 		r.record.add(c.step)
 	}
-	c.told = true
+	c.reported = true
 	c.step.Result, c.step.Duration = report.ResultTimedOut, time.Since(c.step.Start)
 	if c.step.Stacks = r.stacksOf(c.step.Subject()); c.step.Stacks == nil {
 		r.look(true)

@@ -235,11 +235,14 @@ func (k *checking) order(more config) {
 		for _, other := range m.after {
 			_, there := k.find(named{members, other})
 			_, isLast := k.find(stopsLast(other))
+			_, isCloser := k.find(named{"closer", other})
 			switch {
 			case other == name:
 				k.fail("%s %q is After itself", kind, name)
+			case !there && isCloser:
+				k.fail("%s %q is After %q, which is a closer: closers run after all servers and workers", kind, name, other)
 			case !there:
-				k.fail("%s %q is After %q, but there is no server and no worker with that name, in this call or an earlier one: the others are %q", kind, name, other, k.others(name))
+				k.fail("%s %q is After %q, but there is no server and no worker with that name, in this call or an earlier one: %s", kind, name, other, k.others(name))
 			case last:
 				k.fail("%s %q is After %q, but stops last, after everything", kind, name, other)
 			case isLast:
@@ -268,8 +271,8 @@ func (k *checking) order(more config) {
 	}
 }
 
-// others returns the names that After may give to the server or worker of that name.
-func (k *checking) others(name string) []string {
+// others tells which names After may give to the server or worker of that name.
+func (k *checking) others(name string) string {
 	var all []string
 	for _, x := range []index{k.config.index, k.added} {
 		for key := range x {
@@ -279,8 +282,11 @@ func (k *checking) others(name string) []string {
 			}
 		}
 	}
+	if len(all) == 0 {
+		return "there is no other"
+	}
 	slices.Sort(all)
-	return slices.Compact(all)
+	return fmt.Sprintf("the others are %q", slices.Compact(all))
 }
 
 // circle returns the names on a path that leads from name back to a name on it, or

@@ -115,8 +115,8 @@
 // would reset them, and they could lose their answers.
 //
 // G11 Said last: the final log line has been handed to the writer before the
-// first flusher starts, with the exceptions of G13. Failures of flushers are in
-// the report only.
+// first flusher starts, with the exceptions of G13. Failures of flushers are in the
+// report; if they change the exit code, they are also in a line on stderr.
 //
 // G12 Ready: Ready returns true only if every server accepts work, those that stop
 // last included, and no trigger has come. The channel of Serving is closed when Ready

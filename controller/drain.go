@@ -26,7 +26,7 @@ func (r *run) drain() bool {
 		r.release()
 	}
 	drained := r.await(r.allEnded, func() time.Time { return r.timerAt }) && r.lastEnd().Before(r.timerAt)
-	if !r.drainedBy.CompareAndSwap(nil, new(server)) { // otherwise no server is asked by its GracefulStop any more
+	if !r.drainedBy.CompareAndSwap(nil, new(atEnd)) { // otherwise no server is asked where its GracefulStop returns any more
 		r.adopt(r.drainedBy.Load()) // the loop may not have heard of its end
 	}
 	return drained
@@ -50,7 +50,8 @@ func (r *run) force() {
 
 // overtaken notes the servers on which Stop will be called: those whose GracefulStop
 // has not returned. It returns every other call that the timer has overtaken: that it
-// overtook a GracefulStop is not a failure, and the transition tells of it.
+// overtook a GracefulStop is not a failure, and the transition tells of it. Nor has a worker
+// failed that stands After what has not ended: it hears only now that it should end.
 func (r *run) overtaken() []*call {
 	var late []*call
 	for _, s := range r.servers {
@@ -64,7 +65,7 @@ func (r *run) overtaken() []*call {
 		r.gracefulStop(s) // it stands After another one and was not called so far
 	}
 	for _, w := range r.workers {
-		if w.call != nil {
+		if w.call != nil && w.claimOver {
 			late = append(late, w.call)
 		}
 	}
@@ -153,7 +154,7 @@ func (r *run) cancelServer(s *server, end time.Time) {
 
 // cancels reports whether Cancel of the server is still to come, or has not returned.
 func (s *server) cancels() bool {
-	return s.uncancelled || s.cancelling != nil && !s.cancelling.told
+	return s.uncancelled || s.cancelling != nil && !s.cancelling.reported
 }
 
 // innerServers returns the servers that stand After each one, also by way of others, and

@@ -121,8 +121,8 @@ func (r *run) expireOld(calls []*call) {
 func (r *run) flush() {
 	r.enter(lastcall.PhaseFlush)
 	r.lookAtObservers()
-	if !r.config.silent() {
-		r.tail = min(tellTime, max(0, time.Until(r.deadline))/4)
+	if r.config.saysReason(false) {
+		r.keepTail()
 	}
 	n := 1
 	if len(r.config.flushers) > 0 {
@@ -131,7 +131,7 @@ func (r *run) flush() {
 	if len(r.lasts) > 0 {
 		n++
 	}
-	told := r.share(n)
+	tellUntil := r.share(n)
 	if len(r.record.feeds) > 0 || r.record.cause != nil {
 		half := r.share(n + 1)                                                        // a flusher needs some of what is left
 		fresh := func() time.Time { return later(r.freshUntil(), r.record.causeDue) } // the summary tells what they did, and why
@@ -154,11 +154,14 @@ func (r *run) flush() {
 	r.tellOfObservers()
 	s := r.newStep(report.KindSummary, "summary")
 	known := r.report()
-	s.Report = &known
+	s.Report, r.codeTold = &known, known.ExitCode()
 	r.tell(*s)
+	if r.codeTold == report.ExitOK && r.config.saysReason(true) {
+		r.keepTail() // what comes now may change the code
+	}
 	r.record.start()
 	if n > 1 {
-		r.await(r.record.idle, func() time.Time { return earlier(told(), r.record.patience()) })
+		r.await(r.record.idle, func() time.Time { return earlier(tellUntil(), r.record.patience()) })
 	}
 	if len(r.config.flushers) > 0 {
 		n--
@@ -170,6 +173,9 @@ func (r *run) flush() {
 	}
 	r.awaitSteps(calls, end, nothing)
 }
+
+// keepTail keeps some of what is left for the line on stderr.
+func (r *run) keepTail() { r.tail = min(tellTime, max(0, time.Until(r.deadline))/4) }
 
 // lastTime bounds the GracefulStop of servers that stop last, and lastStopTime what
 // Stop may need after that.
@@ -218,7 +224,7 @@ func (r *run) finish() report.Report {
 	said := r.sayReason()
 	now := time.Now()
 	saying := now
-	told := func() time.Time {
+	heard := func() time.Time {
 		until := earlier(r.record.freshUntil(), now.Add(toldTime))
 		if r.ending.Load() > 0 {
 			until = later(until, now.Add(grace))
@@ -228,8 +234,8 @@ func (r *run) finish() report.Report {
 		}
 		return earlier(until, r.deadline)
 	}
-	wait := func() { r.await(func() bool { return !time.Now().Before(told()) }, told) }
-	for wait(); !said.over && time.Since(told()) > grace && time.Now().Before(r.deadline); wait() {
+	wait := func() { r.await(func() bool { return !time.Now().Before(heard()) }, heard) }
+	for wait(); !said.over && time.Since(heard()) > grace && time.Now().Before(r.deadline); wait() {
 		saying = time.Now() // if the loop wakes late, what writes the line has had no processor either
 	}
 	for _, c := range r.calls {
@@ -254,7 +260,7 @@ func (r *run) finish() report.Report {
 func (r *run) freshUntil() time.Time {
 	var until time.Time
 	for _, c := range r.calls {
-		if !c.told && !c.lasts {
+		if !c.reported && !c.lasts {
 			until = later(until, c.soon())
 		}
 	}

@@ -506,8 +506,8 @@ func TestG9_Observers(t *testing.T) {
 			{Op: report.OpObserve, Name: "slow", Missed: n - 1, Busy: true},
 			{Op: report.OpObserve, Name: "broken", Failed: n},
 		}
-		if slow != 1 || !slices.Equal(r.Listeners, deliveries) {
-			t.Errorf("listeners %+v, want %+v", r.Listeners, deliveries)
+		if slow != 1 || !slices.Equal(r.Deliveries, deliveries) {
+			t.Errorf("listeners %+v, want %+v", r.Deliveries, deliveries)
 		}
 	})
 }
@@ -520,7 +520,7 @@ func TestG9_SlowObserver(t *testing.T) {
 			controller.WithObserver("slow", func(report.Step) { time.Sleep(time.Second) }))
 		r, took := runAfter(c, time.Minute)
 		wantTook(t, took, 3*time.Second)
-		if l := r.Listeners[0]; l.Missed == 0 {
+		if l := r.Deliveries[0]; l.Missed == 0 {
 			t.Errorf("it is said to have missed nothing: %v", l)
 		}
 	})
@@ -544,7 +544,7 @@ func TestG9_RealTime(t *testing.T) {
 			}))
 		time.AfterFunc(100*time.Microsecond, func() { c.Shutdown(nil) })
 		r := c.Run(context.Background())
-		if d := r.Listeners[0]; d.Busy || d.Missed != 0 {
+		if d := r.Deliveries[0]; d.Busy || d.Missed != 0 {
 			missed++
 		} else if told != len(r.Steps) {
 			t.Fatalf("told %d of %d steps: %v", told, len(r.Steps), d)
@@ -616,7 +616,7 @@ func TestG11_SaidLast(t *testing.T) {
 			r, took := runAfter(c, time.Minute)
 			wantTook(t, took, delay)
 			d.want(t, "flush "+(time.Minute+delay).String())
-			if l := r.Listeners[0]; l.Op != report.OpLog || !l.Busy || l.Missed == 0 {
+			if l := r.Deliveries[0]; l.Op != report.OpLog || !l.Busy || l.Missed == 0 {
 				t.Errorf("the logger is reported as %+v", l)
 			}
 		})

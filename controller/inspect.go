@@ -57,10 +57,10 @@ func (c *config) workOf(s *serverConfig) []lastcall.Work {
 func (r *run) inspectInFlight(atTimer bool) {
 	asked := *r.newStep(report.KindWork, "")
 	r.inspect(r.servers, atTimer, func(s *server, work []lastcall.Work) {
-		if s.told.After(asked.Start) {
+		if s.workAsOf.After(asked.Start) {
 			return
 		}
-		s.told = asked.Start
+		s.workAsOf = asked.Start
 		step := asked
 		step.Name, step.Work, step.Stacks = s.name, work, r.stacksOfWork(work, runs)
 		r.tell(step)
@@ -130,14 +130,15 @@ func (r *run) prepareAtEnd(s *server) {
 	}
 	var work []lastcall.Work
 	var notes []string
-	got := &answers{}
-	s.atEnd = atEnd{answers: got, calls: []*call{
+	got := &atEnd{}
+	got.calls = []*call{
 		r.question(report.OpInFlight, s.name, func() { work = r.config.workOf(&s.serverConfig) }, func() { got.work = work }),
 		r.question(report.OpNotes, s.name, func() { notes = slices.Clone(s.full.Notes()) }, func() { got.notes = notes }),
-	}}
-	for _, c := range s.atEnd.calls {
+	}
+	for _, c := range got.calls {
 		c.grace = answerTime
 	}
+	s.atEnd = got
 }
 
 // inspectAtEnd has the report filled with what servers answer to these. Those that were asked
@@ -159,7 +160,7 @@ func (r *run) inspectAtEnd(servers []*server) {
 func (r *run) askedJustNow(s *server) bool {
 	end := s.graceful.end()
 	asked := s.inFlight != nil && s.inFlight.step.Start.After(end)
-	return s.atEnd.asked && !asked && r.outcome == report.OutcomeDrained && time.Since(end) < grace
+	return s.atEnd.adopted && !asked && r.outcome == report.OutcomeDrained && time.Since(end) < grace
 }
 
 // InFlight returns the work of every server that counts it, in the order of registration, as

@@ -44,8 +44,8 @@ func TestG8_LateOnlyIfItHasBegun(t *testing.T) {
 		if took := time.Since(start); took != time.Second {
 			t.Errorf("the loop waited %v for them", took)
 		}
-		if waiting.told || own.told || hung.step.Result != report.ResultTimedOut {
-			t.Errorf("waiting is told: %v, own: %v, hung is %v", waiting.told, own.told, hung.step.Result)
+		if waiting.reported || own.reported || hung.step.Result != report.ResultTimedOut {
+			t.Errorf("waiting is told: %v, own: %v, hung is %v", waiting.reported, own.reported, hung.step.Result)
 		}
 		close(never.begun) // the machine has time again
 		close(over)
@@ -136,8 +136,8 @@ func TestG10_GracefulStopIsHeardLate(t *testing.T) {
 		r.takeIn()
 		s := r.servers[0]
 		r.gracefulStop(s)
-		synctest.Wait() // it has returned, and asks
-		r.adopt(s)      // as drain does
+		synctest.Wait()  // it has returned, and asks
+		r.adopt(s.atEnd) // as drain does
 		r.outcome = report.OutcomeCancelled
 		r.inspectAtEnd(r.servers)
 		synctest.Wait()

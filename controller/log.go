@@ -127,9 +127,10 @@ func field(e *zerolog.Event, a slog.Attr) {
 }
 
 // WithoutStderr keeps the controller from writing to stderr. By default Run writes one line
-// before it returns, which tells the reason of an exit code that is not 0, unless there is a
-// log; and why there was no shutdown, even if there is a log. It waits for that write at most
-// 100 ms, and not past the deadline. A pipe without a reader does not end the process.
+// before it returns, which tells the reason of an exit code that is not 0, unless a log has told
+// that code: a flusher may fail after the log's last line. It also tells why there was no
+// shutdown, even if there is a log. Run waits for that write at most 100 ms, and not past the
+// deadline. A pipe without a reader does not end the process.
 func WithoutStderr() Option {
 	return register(func(c *config) { c.noStderr = true })
 }
@@ -171,9 +172,12 @@ func sayReason(r report.Report, then func(failed bool)) {
 	go func() { then(writeStderr(line) != nil) }()
 }
 
-// silent reports whether stderr is not told how the shutdown went.
-func (c *config) silent() bool {
-	return c.noStderr || slices.ContainsFunc(c.observers, func(o observerConfig) bool { return o.op == report.OpLog })
+// saysReason reports whether stderr is told why the shutdown has not ended well: without a log it
+// is, and with one if the exit code is not what its last line said, since flushers and servers
+// that stop last come behind that.
+func (c *config) saysReason(changed bool) bool {
+	logs := slices.ContainsFunc(c.observers, func(o observerConfig) bool { return o.op == report.OpLog })
+	return !c.noStderr && (changed || !logs)
 }
 
 // saying is a line that goes to stderr.
@@ -182,10 +186,8 @@ type saying struct{ over, failed bool }
 // sayReason writes why the shutdown has not ended well, if nothing else tells.
 func (r *run) sayReason() *saying {
 	said := &saying{over: true}
-	if r.config.silent() {
-		return said
-	}
-	if known := r.report(); known.ExitCode() != report.ExitOK {
+	known := r.report()
+	if code := known.ExitCode(); code != report.ExitOK && r.config.saysReason(code != r.codeTold) {
 		said.over = false
 		sayReason(known, func(failed bool) { r.inbox.put(func() { said.over, said.failed = true, failed }) })
 	}

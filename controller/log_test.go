@@ -36,8 +36,8 @@ func TestLogs(t *testing.T) {
 			{Op: report.OpLog, Name: "zerolog", Told: len(lines[0])},
 			{Op: report.OpLog, Name: "b", Failed: len(lines[0])},
 		} {
-			if !slices.Contains(r.Listeners, want) {
-				t.Errorf("%v is not among %v", want, r.Listeners)
+			if !slices.Contains(r.Deliveries, want) {
+				t.Errorf("%v is not among %v", want, r.Deliveries)
 			}
 		}
 	})

@@ -101,7 +101,7 @@ func (r *run) see(found []stacks.Stack, over bool) {
 		v.known = append(v.known, report.Stack(s))
 	}
 	for _, c := range r.calls {
-		if c.told && !c.over {
+		if c.reported && !c.over {
 			c.step.Stacks = r.stacksOf(c.step.Subject())
 		}
 	}
@@ -151,7 +151,7 @@ func (r *run) stacksFor(made report.Report) []report.Stack {
 	for _, s := range made.Steps {
 		all = append(all, s.Stacks...)
 	}
-	for _, l := range made.Listeners {
+	for _, l := range made.Deliveries {
 		if l.Busy {
 			all = append(all, r.stacksOf(report.Step{Op: l.Op, Name: l.Name}.Subject())...)
 		}

@@ -32,23 +32,19 @@ type server struct {
 	asked    *call           // InFlight at the timer; nil: it is not called
 	inFlight *call           // the question that was asked last
 	seen     []lastcall.Work // what it told for progress
-	told     time.Time       // of what instant it has told its work in flight
-	atEnd    atEnd           // what it is asked last
-	adopted  bool            // the loop knows of the questions that are asked where GracefulStop has returned
+	workAsOf time.Time       // of what instant it has told its work in flight
+	atEnd    *atEnd          // what it is asked last
 	idle     []string        // the connections of idle peers at the timer, if there was nothing else
 }
 
-// atEnd is what a server is asked last, and what it has answered.
+// atEnd is what a server is asked last, and what it has answered: what became of its work, and
+// what it notes.
 type atEnd struct {
-	*answers
-	calls []*call
-	asked bool // where its GracefulStop has returned
-}
-
-// answers are what became of a server's work, and what it notes.
-type answers struct {
-	work  []lastcall.Work
-	notes []string
+	calls   []*call
+	after   *call // its GracefulStop; the calls are made where that has returned, if it ends the drain
+	adopted bool  // they are, and the loop knows of that
+	work    []lastcall.Work
+	notes   []string
 }
 
 // hasLost reports whether some of the server's work did not end by itself.
@@ -91,7 +87,7 @@ func refuses(s *server) bool { return !s.accepts.Load() }
 func (r *run) addMembers() {
 	byName := map[string]member{}
 	for _, c := range r.config.servers {
-		s := &server{serverConfig: c, atEnd: atEnd{answers: &answers{}}}
+		s := &server{serverConfig: c, atEnd: &atEnd{}}
 		byName[s.name] = s
 		if s.last {
 			r.lasts = append(r.lasts, s)
@@ -140,43 +136,44 @@ func (r *run) gracefulStop(s *server) {
 		return
 	}
 	r.prepareAtEnd(s)
-	questions, asks := s.atEnd.calls, false
+	questions, asks := s.atEnd, false
 	s.graceful = r.newCall(report.OpGracefulStop, s.name, func() error {
 		s.server.GracefulStop()
-		asks = !s.last && r.up.Add(-1) == 0 && r.drainedBy.CompareAndSwap(nil, s)
+		asks = !s.last && r.up.Add(-1) == 0 && r.drainedBy.CompareAndSwap(nil, questions)
 		return nil
 	}, func(result) {
 		r.release()
 		r.endCancel(s)
 		if asks {
-			r.adopt(s)
+			r.adopt(questions)
 		}
 	})
 	s.graceful.next = func() []*call {
 		if !asks {
 			return nil
 		}
-		return questions
+		return questions.calls
 	}
+	questions.after = s.graceful
 	r.launch(s.graceful)
 }
 
-// adopt takes over the questions that are asked where GracefulStop has returned, once: the loop
-// may hear of GracefulStop when it has asked the server anew.
-func (r *run) adopt(s *server) {
-	if s.adopted {
+// adopt takes over the questions that are asked where GracefulStop has returned, once. The loop
+// may hear of GracefulStop when it has asked the server anew, or not at all.
+func (r *run) adopt(questions *atEnd) {
+	if questions.adopted {
 		return
 	}
-	s.adopted, s.atEnd.asked = true, true
-	for _, c := range s.atEnd.calls {
-		step := r.newStep(report.KindCall, s.name)
+	questions.adopted = true
+	for _, c := range questions.calls {
+		step := r.newStep(report.KindCall, c.step.Name)
 		step.Op = c.step.Op
-		if s.graceful.over {
-			step.Start = s.graceful.end()
+		if questions.after.over {
+			step.Start = questions.after.end()
 		}
 		c.step, c.since = step, step.Start
 	}
-	r.calls = append(r.calls, s.atEnd.calls...)
+	r.calls = append(r.calls, questions.calls...)
 }
 
 // endCancel ends the context of Cancel if GracefulStop has returned: what Cancel waits for.

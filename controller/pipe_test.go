@@ -248,7 +248,7 @@ func TestProcessBrokenPipe(t *testing.T) {
 				}
 			}
 			// A child of another test that is being started may hold the other end for a moment.
-			if lost := strings.Contains(said, "  listener  logger \"zerolog\" missed 0, failed "); lost && tt.noLog || !lost && tt.before {
+			if lost := strings.Contains(said, "  delivery  logger \"zerolog\" missed 0, failed "); lost && tt.noLog || !lost && tt.before {
 				t.Errorf("the report counts lost lines: %v", lost)
 			}
 			if !starting {
@@ -311,7 +311,7 @@ func TestG9_LostLines(t *testing.T) {
 	bubble(t, func(t *testing.T, _ *diary, _ func()) {
 		w := new(refusing)
 		r, _ := runAfter(mustNew(t, budget, noSignals, controller.WithLogger(zerolog.New(w))), time.Minute)
-		if d := r.Listeners[0]; w.n < 6 || d.Failed != w.n/3 || d.Told != w.n-w.n/3 {
+		if d := r.Deliveries[0]; w.n < 6 || d.Failed != w.n/3 || d.Told != w.n-w.n/3 {
 			t.Errorf("of %d lines every third was lost, and the report says %v", w.n, d)
 		}
 		wantExit(t, r, report.ExitOK)

@@ -36,13 +36,13 @@ func (c *Controller) TellProgress() {
 
 // pulse is when progress is told, and what was told last.
 type pulse struct {
-	state  fsm.State       // the state for which last counts
-	began  time.Time       // the beginning of the drain; zero before
-	last   time.Time       // when it was told, or looked for, last, or when the state began
-	looked bool            // the look right before the timer has begun
-	urgent bool            // it is to be told now, with the lines of code
-	asked  *progressStep   // the one that waits for answers; nil: none does
-	told   []lastcall.Work // what was told last
+	state    fsm.State       // the state for which last counts
+	began    time.Time       // the beginning of the drain; zero before
+	last     time.Time       // when it was told, or looked for, last, or when the state began
+	looked   bool            // the look right before the timer has begun
+	urgent   bool            // it is to be told now, with the lines of code
+	asked    *progressStep   // the one that waits for answers; nil: none does
+	lastWork []lastcall.Work // what was told last
 }
 
 // progressStep is progress that waits for what servers answer and for where goroutines
@@ -183,10 +183,10 @@ func (r *run) tellProgress() {
 		return
 	}
 	work := r.waitsFor()
-	if len(work) == 0 || slices.Equal(work, p.told) && !asked.look && !r.typed() {
+	if len(work) == 0 || slices.Equal(work, p.lastWork) && !asked.look && !r.typed() {
 		return
 	}
-	p.told, step.Work = work, work
+	p.lastWork, step.Work = work, work
 	if asked.look {
 		step.Stacks = r.stacksOfWork(work, runs)
 	}

@@ -33,15 +33,23 @@ func reasonChild(kind string) int {
 		s.graceful, s.stop = func() { select {} }, func() { select {} }
 	case "hangs to the end":
 		opts = append(opts, controller.WithCloser("c", func() { select {} }), controller.WithFlusher("f", func() { select {} }))
+	case "a flusher fails behind the log", "the same, without stderr":
+		opts = append(opts, controller.WithFlusher("f", func() error { return errors.New("collector: connection refused") }))
+	case "a flusher hangs behind the log":
+		opts = append(opts, controller.WithFlusher("f", func() { select {} }))
+	case "a closer fails before the last line":
+		opts = append(opts, controller.WithCloser("c", func() error { return errors.New("refused") }), controller.WithFlusher("f", func() { panic("at once") }))
 	case "cannot serve":
 		s.serve = func() error { return errors.New("listen tcp :443: bind: permission denied") }
 	case "says too much":
 		opts = append(opts, controller.WithCloser("c", func() error { return errors.New(strings.Repeat("öl\n\x1b[31m", 1<<20)) }))
 	}
 	switch kind {
-	case "with a logger":
+	case "with a logger", "a flusher fails behind the log", "a flusher hangs behind the log", "a closer fails before the last line", "the same, without stderr":
 		opts = append(opts, controller.WithLogger(zerolog.Nop()))
-	case "without stderr":
+	}
+	switch kind {
+	case "without stderr", "the same, without stderr":
 		opts = append(opts, controller.WithoutStderr())
 	case "stderr was closed":
 		_ = os.Stderr.Close()
@@ -92,23 +100,27 @@ func runReason(t *testing.T, kind string, stderr io.Writer) (code int, said stri
 	return cmd.ProcessState.ExitCode(), out.String()
 }
 
-// The reason of any code but 0 is on stderr, once and short, unless there is a logger or it
-// is turned off.
+// The reason of any code but 0 is on stderr, once and short, unless a log has told that code or
+// it is turned off.
 func TestReason(t *testing.T) {
 	t.Parallel()
 	for kind, tt := range map[string]struct {
 		exit int
 		want string // the beginning of the only line; "": there is none
 	}{
-		"drains":           {report.ExitOK, ""},
-		"hangs":            {report.ExitAbandoned, "lastcall: exit code 4: shutdown: abandoned in "},
-		"hangs to the end": {report.ExitStep, "lastcall: exit code 6: shutdown: drained in "},
-		"with a logger":    {report.ExitAbandoned, ""},
-		"without stderr":   {report.ExitAbandoned, ""},
-		"cannot serve":     {report.ExitFailed, `lastcall: exit code 3: shutdown: drained in `},
-		"cannot start":     {report.ExitFailed, "lastcall: exit code 3: shutdown: drained in "},
-		"says too much":    {report.ExitStep, "lastcall: exit code 6: shutdown: drained in "},
-		"runs twice":       {report.ExitNotRun, "lastcall: exit code 1: controller: Run was called before"},
+		"drains":                              {report.ExitOK, ""},
+		"hangs":                               {report.ExitAbandoned, "lastcall: exit code 4: shutdown: abandoned in "},
+		"hangs to the end":                    {report.ExitStep, "lastcall: exit code 6: shutdown: drained in "},
+		"with a logger":                       {report.ExitAbandoned, ""},
+		"without stderr":                      {report.ExitAbandoned, ""},
+		"a flusher fails behind the log":      {report.ExitStep, `lastcall: exit code 6: shutdown: drained in `},
+		"a flusher hangs behind the log":      {report.ExitStep, `lastcall: exit code 6: shutdown: drained in `},
+		"a closer fails before the last line": {report.ExitStep, ""},
+		"the same, without stderr":            {report.ExitStep, ""},
+		"cannot serve":                        {report.ExitFailed, `lastcall: exit code 3: shutdown: drained in `},
+		"cannot start":                        {report.ExitFailed, "lastcall: exit code 3: shutdown: drained in "},
+		"says too much":                       {report.ExitStep, "lastcall: exit code 6: shutdown: drained in "},
+		"runs twice":                          {report.ExitNotRun, "lastcall: exit code 1: controller: Run was called before"},
 	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
@@ -140,7 +152,7 @@ func TestReasonForNobody(t *testing.T) {
 	}
 	defer device.Close()
 	for _, w := range []*os.File{w, device} {
-		if code, said := runReason(t, "hangs", w); code != report.ExitAbandoned || !strings.Contains(said, "listener  stderr missed 0, failed 1,") && !strings.Contains(said, "listener  stderr has not returned") { // on a busy machine
+		if code, said := runReason(t, "hangs", w); code != report.ExitAbandoned || !strings.Contains(said, "delivery  stderr missed 0, failed 1,") && !strings.Contains(said, "delivery  stderr has not returned") { // on a busy machine
 			t.Errorf("%s: exit code %d, having said\n%s", w.Name(), code, said)
 		}
 	}
@@ -156,7 +168,7 @@ func TestReasonForNobody(t *testing.T) {
 		}
 	}
 	code, said := runReason(t, "hangs", full) // which makes it a pipe that blocks
-	if code != report.ExitAbandoned || !strings.Contains(said, "listener  stderr has not returned") {
+	if code != report.ExitAbandoned || !strings.Contains(said, "delivery  stderr has not returned") {
 		t.Errorf("with a full pipe: exit code %d, having said\n%s", code, said)
 	}
 }

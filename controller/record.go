@@ -139,7 +139,7 @@ func (r *run) report() report.Report {
 	made := report.Report{
 		Cause: trigger.cause, CauseText: r.record.causeText,
 		Outcome: r.outcome, Forced: r.forced, Suspended: r.suspended, Settle: r.settled,
-		Path: slices.Clone(r.record.path), Listeners: slices.Clone(r.record.deliveries),
+		Path: slices.Clone(r.record.path), Deliveries: slices.Clone(r.record.deliveries),
 		Budget: r.config.budget, Begun: r.begun, Triggered: r.at, Timer: r.timerAt, Deadline: r.deadline, Ended: time.Now(),
 		Failed: r.failed, NotRun: r.broken,
 	}

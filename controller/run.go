@@ -104,14 +104,15 @@ type run struct {
 	waiting   []member      // those that have not been told to end, as others that they stand After are up
 	toStop    []*server
 	calls     []*call
-	endings   []*call                // whose contexts will end, the next one first
-	ending    atomic.Int32           // goroutines of beside
-	up        atomic.Int64           // servers whose GracefulStop has not returned, and workers
-	drainedBy atomic.Pointer[server] // whose GracefulStop has ended the drain; another one if that has not
-	order     atomic.Int64           // counts the calls of Stop that begin, and what comes back, as it happens
-	cutAny    bool                   // phase cut has closed a connection
-	idle      bool                   // the timer has found only idle peers
+	endings   []*call               // whose contexts will end, the next one first
+	ending    atomic.Int32          // goroutines of beside
+	up        atomic.Int64          // servers whose GracefulStop has not returned, and workers
+	drainedBy atomic.Pointer[atEnd] // what the server is asked whose GracefulStop has ended the drain; others if that has not
+	order     atomic.Int64          // counts the calls of Stop that begin, and what comes back, as it happens
+	cutAny    bool                  // phase cut has closed a connection
+	idle      bool                  // the timer has found only idle peers
 
+	codeTold     int  // the exit code in the summary
 	answersFirst bool // what await waits for is moments away, so logs get to write afterwards
 
 	settled report.SettleEnd

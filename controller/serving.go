@@ -212,7 +212,7 @@ func (r *run) awaitQuiet(start time.Time, over func() bool, end func() time.Time
 // know if one of them cannot tell, or if the phase is over before all have told.
 func (r *run) lastArrival(over func() bool, end func() time.Time) (latest time.Time, known bool) {
 	var calls []*call
-	told := 0
+	answers := 0
 	for _, s := range r.servers {
 		if s.full == nil {
 			continue // New has refused it
@@ -220,13 +220,13 @@ func (r *run) lastArrival(over func() bool, end func() time.Time) (latest time.T
 		var at time.Time
 		calls = append(calls, r.ask(report.OpLastArrival, s.name, func() { at = s.full.LastArrival() }, func() {
 			if !at.IsZero() {
-				told++
+				answers++
 				latest = later(latest, at)
 			}
 		}))
 	}
 	r.await(func() bool { return over() || allDone(calls) }, end)
-	return latest, told == len(calls)
+	return latest, answers == len(calls)
 }
 
 // serves reports whether any server still serves, of which all have begun to.

@@ -173,7 +173,7 @@ func TestG9_Summary(t *testing.T) {
 		}
 		known := told.steps[at].Report
 		if known == nil || known.Outcome != r.Outcome || known.ExitCode() != r.ExitCode() || known.CauseText != "asked for" ||
-			!slices.Equal(known.Path, r.Path) || len(known.Failures()) != len(r.Failures()) || !slices.Equal(known.Work, r.Work) || len(known.Listeners) != 0 {
+			!slices.Equal(known.Path, r.Path) || len(known.Failures()) != len(r.Failures()) || !slices.Equal(known.Work, r.Work) || len(known.Deliveries) != 0 {
 			t.Errorf("the summary has\n%v\nthe report is\n%v", known, r)
 		}
 	})
@@ -227,10 +227,10 @@ func TestG9_TheLoggerIsAnObserver(t *testing.T) {
 		if got := strings.Count(log.String(), "\n"); got != want {
 			t.Errorf("%d lines, want %d of %v:\n%s", got, want, lines, &log)
 		}
-		i := slices.IndexFunc(r.Listeners, func(l report.Delivery) bool { return l.Op == report.OpLog })
-		j := slices.IndexFunc(r.Listeners, func(l report.Delivery) bool { return l.Name == "o" })
-		if r.Listeners[i].Told < want || r.Listeners[i].Missed != 0 || r.Listeners[j].Told != len(told.steps) {
-			t.Errorf("told %v, want at least %d for the lines, of %d", r.Listeners, want, len(told.steps))
+		i := slices.IndexFunc(r.Deliveries, func(l report.Delivery) bool { return l.Op == report.OpLog })
+		j := slices.IndexFunc(r.Deliveries, func(l report.Delivery) bool { return l.Name == "o" })
+		if r.Deliveries[i].Told < want || r.Deliveries[i].Missed != 0 || r.Deliveries[j].Told != len(told.steps) {
+			t.Errorf("told %v, want at least %d for the lines, of %d", r.Deliveries, want, len(told.steps))
 		}
 	})
 }

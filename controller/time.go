@@ -189,7 +189,7 @@ func (r *run) stoppedSince(instant, well time.Time) bool {
 		c.ends = c.ends.Add(lost)
 	}
 	for _, c := range r.calls { // what takes next to no time has had none: an answer for the summary, too
-		if !c.told {
+		if !c.reported {
 			c.since = c.since.Add(lost)
 		}
 	}

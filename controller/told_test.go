@@ -204,7 +204,7 @@ func TestG13_ObserverThatHangs(t *testing.T) {
 				d.want(t, "s graceful 1m0s", "close 1m3s", "flush graceful "+(time.Minute+3*s+tt.want).String())
 				wantTook(t, took, 3*s+tt.want)
 				wantExit(t, r, report.ExitOK)
-				for _, l := range r.Listeners {
+				for _, l := range r.Deliveries {
 					if !l.Busy {
 						t.Errorf("%+v is not said to hang", l)
 					}

@@ -288,21 +288,21 @@ func TestReportJSON(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got struct {
-			Outcome   string
-			ExitCode  int `json:"exit_code"`
-			Cause     string
-			Path      []string
-			Took      float64 `json:"took_seconds"`
-			Abandoned []string
-			Steps     []struct{ Kind, Name, Phase, Result string }
-			Listeners []struct{ Name string }
+			Outcome    string
+			ExitCode   int `json:"exit_code"`
+			Cause      string
+			Path       []string
+			Took       float64 `json:"took_seconds"`
+			Abandoned  []string
+			Steps      []struct{ Kind, Name, Phase, Result string }
+			Deliveries []struct{ Name string }
 		}
 		if err := json.Unmarshal(text, &got); err != nil {
 			t.Fatal(err)
 		}
 		if got.Outcome != "drained" || got.ExitCode != report.ExitStep || got.Cause != "asked for" || got.Took != 9.9 ||
 			strings.Join(got.Path, " ") != "SERVING GRACEFUL_SHUTDOWN TERMINATED" ||
-			len(got.Abandoned) != 1 || got.Abandoned[0] != `closer "stuck"` || len(got.Listeners) != 1 || len(got.Steps) != len(r.Steps) {
+			len(got.Abandoned) != 1 || got.Abandoned[0] != `closer "stuck"` || len(got.Deliveries) != 1 || len(got.Steps) != len(r.Steps) {
 			t.Errorf("%s\nis not what happened:\n%v", text, r)
 		}
 		if last := got.Steps[len(got.Steps)-1]; last.Kind != "phase" || last.Phase != "flush" {

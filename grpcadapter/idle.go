@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/lastcall-go/lastcall/internal/connset"
 	"github.com/lastcall-go/lastcall/internal/foreign"
 )
 
@@ -119,4 +120,21 @@ func (s *Server) awaitQuiet(ctx context.Context) bool {
 		return false
 	}
 	return !foreign.Either(s.stopped, ctx.Done(), s.quietIn()) && s.isQuiet()
+}
+
+// IdlePeers returns the connections that keep GracefulStop from returning, if no handler of an
+// RPC is running. It returns true if none of these connections has had a stream since the
+// announcement, complete or not. That is unknown, and so false, for a server from [Use], for
+// one over HTTP, and if a connection is encrypted without [Credentials]. It blocks for as long
+// as RemoteAddr and LocalAddr of the connections do. The controller calls it.
+func (s *Server) IdlePeers() (connections []string, idle bool) {
+	if s.isZero() || s.listener == nil || len(s.tracker.InFlight()) > 0 {
+		return nil, false
+	}
+	conns := s.listener.set.Conns()
+	idle = s.tracked.Load() && !s.usedHTTP()
+	for _, c := range conns {
+		idle = idle && tracked(c).streams.wasIdle()
+	}
+	return connset.Names(conns), idle
 }

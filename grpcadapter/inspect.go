@@ -70,23 +70,6 @@ func (s *Server) Notes() []string {
 	return notes
 }
 
-// IdlePeers returns the connections that keep GracefulStop from returning, if no handler of an
-// RPC is running. It returns true if none of these connections has had a stream since the
-// announcement, complete or not. That is unknown, and so false, for a server from [Use], for
-// one over HTTP, and if a connection is encrypted without [Credentials]. It blocks for as long
-// as RemoteAddr and LocalAddr of the connections do. The controller calls it.
-func (s *Server) IdlePeers() (connections []string, idle bool) {
-	if s.isZero() || s.listener == nil || len(s.tracker.InFlight()) > 0 {
-		return nil, false
-	}
-	conns := s.listener.set.Conns()
-	idle = s.tracked.Load() && !s.usedHTTP()
-	for _, c := range conns {
-		idle = idle && tracked(c).streams.wasIdle()
-	}
-	return connset.Names(conns), idle
-}
-
 // LastArrival returns when the last RPC since the announcement arrived; health, reflection and
 // the like do not count. If there was none, it returns the instant of the announcement or,
 // before that, the instant in which the Server was made. For a server from [Use] it returns the

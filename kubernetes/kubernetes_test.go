@@ -229,6 +229,7 @@ func TestExplain(t *testing.T) {
 			"\n  20s       15s      SIGKILL by kubelet\n  25s       20s      timer", "SIGKILL comes before the deadline: raise terminationGracePeriodSeconds to at least 32.\n"}},
 		"short": {lastcall.Budget{Total: 8 * s, Settle: 4400 * ms, Reserve: 1600 * ms}, 10 * s, 0, []string{
 			"Settle   4.4s  5s until every proxy has dropped the endpoint, cut short for the drain: raise terminationGracePeriodSeconds to 11 for 5s\n"}},
+		"half a second":         {lastcall.Budget{Total: 25*s + 500*ms, Reserve: 5 * s}, 20 * s, 0, []string{"SIGKILL comes before the deadline: raise terminationGracePeriodSeconds to at least 28.\n"}},
 		"no budget for the pod": {odd, 4 * s, 0, []string{"Total    25s  given; kubernetes.Budget has none for this pod"}},
 		"killed in preStop": {lastcall.DefaultBudget(), 3 * s, 5 * s, []string{
 			"\n  3s        0s       SIGTERM", "\n  5s        2s       SIGKILL by kubelet\n  8s        5s       drain"}}, // kubelet gives a hook no more than the grace period, and the process 2 s

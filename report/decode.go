@@ -93,7 +93,7 @@ func (in jsonReport) report() (Report, error) {
 	for _, w := range in.Work {
 		out.Work = append(out.Work, w.work())
 	}
-	out.Notes, out.Idle, out.Stacks, out.Listeners = in.Notes, in.Idle, in.Stacks, in.Listeners
+	out.Notes, out.Idle, out.Stacks, out.Deliveries = in.Notes, in.Idle, in.Stacks, in.Deliveries
 	return out, nil
 }
 

@@ -1,5 +1,7 @@
 package report
 
+import "slices"
+
 // Exit codes of [Report.ExitCode]. If more than one fits, the first in this order
 // is taken: ExitNotRun, ExitFailed, ExitAbandoned, ExitInterrupted, ExitStep, ExitOK.
 // 2 is not used: it is what the Go runtime exits with after a panic and what
@@ -24,3 +26,22 @@ const (
 	// in time is in the report, and does not count.
 	ExitStep = 6
 )
+
+// ExitCode returns the code that the process should exit with: one of the Exit
+// constants, by their order of precedence.
+func (r Report) ExitCode() int {
+	switch {
+	case r.NotRun != nil || r.Outcome == 0:
+		return ExitNotRun
+	case r.Failed:
+		return ExitFailed
+	case r.Outcome == OutcomeAbandoned:
+		return ExitAbandoned
+	case r.Outcome != OutcomeDrained && r.Outcome != OutcomeIdle:
+		return ExitInterrupted
+	case slices.ContainsFunc(r.Steps, Step.Counts):
+		return ExitStep
+	default:
+		return ExitOK
+	}
+}

@@ -15,29 +15,29 @@ import (
 const Version = 1
 
 type jsonReport struct {
-	Version   int         `json:"version"`
-	Outcome   string      `json:"outcome"`
-	ExitCode  int         `json:"exit_code"`
-	Error     string      `json:"error,omitempty"`
-	Cause     string      `json:"cause"`
-	Forced    bool        `json:"forced"`
-	Suspended float64     `json:"suspended_seconds,omitempty"`
-	Settle    SettleEnd   `json:"settle"`
-	Path      []fsm.State `json:"path"`
-	Budget    jsonBudget  `json:"budget"`
-	Begun     time.Time   `json:"begun"`
-	Triggered time.Time   `json:"triggered"`
-	Timer     time.Time   `json:"timer"`
-	Deadline  time.Time   `json:"deadline"`
-	Ended     time.Time   `json:"ended"`
-	Took      float64     `json:"took_seconds"`
-	Abandoned []string    `json:"abandoned"`
-	Work      []jsonWork  `json:"work"`
-	Notes     []Note      `json:"notes"`
-	Idle      []Note      `json:"idle_peers,omitempty"`
-	Stacks    []Stack     `json:"stacks,omitempty"`
-	Steps     []jsonStep  `json:"steps"`
-	Listeners []Delivery  `json:"listeners"`
+	Version    int         `json:"version"`
+	Outcome    string      `json:"outcome"`
+	ExitCode   int         `json:"exit_code"`
+	Error      string      `json:"error,omitempty"`
+	Cause      string      `json:"cause"`
+	Forced     bool        `json:"forced"`
+	Suspended  float64     `json:"suspended_seconds,omitempty"`
+	Settle     SettleEnd   `json:"settle"`
+	Path       []fsm.State `json:"path"`
+	Budget     jsonBudget  `json:"budget"`
+	Begun      time.Time   `json:"begun"`
+	Triggered  time.Time   `json:"triggered"`
+	Timer      time.Time   `json:"timer"`
+	Deadline   time.Time   `json:"deadline"`
+	Ended      time.Time   `json:"ended"`
+	Took       float64     `json:"took_seconds"`
+	Abandoned  []string    `json:"abandoned"`
+	Work       []jsonWork  `json:"work"`
+	Notes      []Note      `json:"notes"`
+	Idle       []Note      `json:"idle_peers,omitempty"`
+	Stacks     []Stack     `json:"stacks,omitempty"`
+	Steps      []jsonStep  `json:"steps"`
+	Deliveries []Delivery  `json:"deliveries"`
 }
 
 type jsonBudget struct {
@@ -104,7 +104,7 @@ func (r Report) json(steps []jsonStep) jsonReport {
 		Outcome: "none", ExitCode: r.ExitCode(), Cause: r.CauseText, Forced: r.Forced, Suspended: r.Suspended.Seconds(), Settle: r.Settle, Path: r.Path,
 		Budget: jsonBudget{r.Budget.Total.Seconds(), r.Budget.Settle.Seconds(), r.Budget.Quiet.Seconds(), r.Budget.MinSettle.Seconds(), r.Budget.Reserve.Seconds()},
 		Begun:  r.Begun, Triggered: r.Triggered, Timer: r.Timer, Deadline: r.Deadline, Ended: r.Ended, Took: r.Took().Seconds(),
-		Abandoned: []string{}, Work: jsonWorkOf(r.Work), Notes: append([]Note{}, r.Notes...), Idle: r.Idle, Stacks: r.Stacks, Steps: steps, Listeners: append([]Delivery{}, r.Listeners...),
+		Abandoned: []string{}, Work: jsonWorkOf(r.Work), Notes: append([]Note{}, r.Notes...), Idle: r.Idle, Stacks: r.Stacks, Steps: steps, Deliveries: append([]Delivery{}, r.Deliveries...),
 	}
 	if out.Path == nil {
 		out.Path = []fsm.State{}

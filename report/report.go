@@ -33,11 +33,11 @@ type Report struct {
 	// (SIGSTOP, a frozen virtual machine): by how much it woke later than its timer. Time
 	// in which the machine's monotonic clock stood still, as in a suspend of Linux, does
 	// not count.
-	Suspended time.Duration
-	Settle    SettleEnd   // why phase settle ended, or was left out
-	Path      []fsm.State // the states taken, the first one included
-	Steps     []Step      // everything that happened, in the order in which it began
-	Listeners []Delivery  // what each observer, the logger included, was told
+	Suspended  time.Duration
+	Settle     SettleEnd   // why phase settle ended, or was left out
+	Path       []fsm.State // the states taken, the first one included
+	Steps      []Step      // everything that happened, in the order in which it began
+	Deliveries []Delivery  // what each observer, the logger included, was told
 
 	// Work is what InFlight of each server returned when all had ended, in the order of
 	// registration, and after that what the servers that stop last returned when they
@@ -70,7 +70,7 @@ type Note struct {
 
 // Clone returns a copy that shares nothing that can be changed.
 func (r Report) Clone() Report {
-	r.Path, r.Steps, r.Listeners = slices.Clone(r.Path), slices.Clone(r.Steps), slices.Clone(r.Listeners)
+	r.Path, r.Steps, r.Deliveries = slices.Clone(r.Path), slices.Clone(r.Steps), slices.Clone(r.Deliveries)
 	r.Work, r.Notes, r.Idle, r.Stacks = slices.Clone(r.Work), slices.Clone(r.Notes), slices.Clone(r.Idle), slices.Clone(r.Stacks)
 	return r
 }
@@ -85,7 +85,7 @@ func (r Report) Failures() []Step {
 }
 
 // Abandoned returns the calls that had not returned when Run did. Each of them
-// holds one goroutine. Observers and the logger are in Listeners: those that are
+// holds one goroutine. Observers and the logger are in Deliveries: those that are
 // Busy hold one as well.
 func (r Report) Abandoned() []Step {
 	return choose(r.Steps, func(s Step) bool { return s.Abandoned })
@@ -100,27 +100,9 @@ func choose(steps []Step, wanted func(Step) bool) (chosen []Step) {
 	return chosen
 }
 
-// ExitCode returns the code that the process should exit with: one of the Exit
-// constants, by their order of precedence.
-func (r Report) ExitCode() int {
-	switch {
-	case r.NotRun != nil || r.Outcome == 0:
-		return ExitNotRun
-	case r.Failed:
-		return ExitFailed
-	case r.Outcome == OutcomeAbandoned:
-		return ExitAbandoned
-	case r.Outcome != OutcomeDrained && r.Outcome != OutcomeIdle:
-		return ExitInterrupted
-	case slices.ContainsFunc(r.Steps, Step.Counts):
-		return ExitStep
-	default:
-		return ExitOK
-	}
-}
-
 // Err returns nil if and only if ExitCode is ExitOK. Otherwise it returns an error that says in
-// one line what went wrong. The error wraps the errors of all failed steps, and the cause if
+// one line what went wrong: the outcome, what became of the work that was lost, and each failed
+// step. The error wraps the errors of all failed steps, and the cause if
 // that is a failure. If Run did not shut anything down, Err returns NotRun: controller.ErrRan
 // for a second Run.
 func (r Report) Err() error {
@@ -130,7 +112,7 @@ func (r Report) Err() error {
 	if r.ExitCode() == ExitOK {
 		return nil
 	}
-	e := &reportError{text: r.headline()}
+	e := &reportError{text: r.headline() + r.lost()}
 	if r.Failed {
 		e.wrapped = append(e.wrapped, r.Cause)
 	}

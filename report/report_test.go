@@ -40,10 +40,10 @@ func drained() report.Report {
 			{Server: "grpc", Name: "/health", Kind: lastcall.WorkInfra, Before: 1, Running: 1},
 			{Server: "web", Name: "GET /", Kind: lastcall.WorkRequest, Arrived: 1, Completed: 1},
 		},
-		Notes:     []report.Note{{Server: "web", Text: "two\nlines"}},
-		Listeners: []report.Delivery{{Op: report.OpObserve, Name: "metrics", Told: 12}, {Op: report.OpLog, Told: 3, Missed: 2, Busy: true}},
-		Budget:    lastcall.Budget{Total: 10 * time.Second, Settle: 2 * time.Second, Reserve: 4 * time.Second},
-		Begun:     trigger.Add(-time.Hour), Triggered: trigger, Timer: at(6 * time.Second), Deadline: at(10 * time.Second), Ended: at(3501 * time.Millisecond),
+		Notes:      []report.Note{{Server: "web", Text: "two\nlines"}},
+		Deliveries: []report.Delivery{{Op: report.OpObserve, Name: "metrics", Told: 12}, {Op: report.OpLog, Told: 3, Missed: 2, Busy: true}},
+		Budget:     lastcall.Budget{Total: 10 * time.Second, Settle: 2 * time.Second, Reserve: 4 * time.Second},
+		Begun:      trigger.Add(-time.Hour), Triggered: trigger, Timer: at(6 * time.Second), Deadline: at(10 * time.Second), Ended: at(3501 * time.Millisecond),
 	}
 }
 
@@ -108,7 +108,7 @@ func TestExitCode(t *testing.T) {
 func TestErr(t *testing.T) {
 	r := drained()
 	r.Steps = append(r.Steps, failed(report.OpClose, "db", report.ResultFailed, errDisk), failed(report.OpFlush, "traces", report.ResultTimedOut, nil))
-	want := `shutdown: drained in 3.501s of 10s (asked for); closer "db" failed: disk full; flusher "traces" timed out`
+	want := `shutdown: drained in 3.501s of 10s (asked for); "grpc": 1 cancelled, 1 cut, 2 still running, such as /a.B/Get; closer "db" failed: disk full; flusher "traces" timed out`
 	if err := r.Err(); err == nil || err.Error() != want || !errors.Is(err, errDisk) || errors.Is(err, errAsked) {
 		t.Errorf("Err() is %v", err)
 	}
@@ -129,7 +129,7 @@ func TestZeroReport(t *testing.T) {
 		t.Errorf("exit code %d, error %v, %q", none.ExitCode(), none.Err(), none)
 	}
 	text, err := none.MarshalJSON()
-	for _, want := range []string{`"outcome":"none"`, `"path":[]`, `"steps":[]`, `"work":[]`, `"notes":[]`, `"listeners":[]`, `"abandoned":[]`, `"exit_code":1`} {
+	for _, want := range []string{`"outcome":"none"`, `"path":[]`, `"steps":[]`, `"work":[]`, `"notes":[]`, `"deliveries":[]`, `"abandoned":[]`, `"exit_code":1`} {
 		if err != nil || !strings.Contains(string(text), want) {
 			t.Errorf("the zero Report is %s, error %v; want %s", text, err, want)
 		}
@@ -140,8 +140,8 @@ func TestZeroReport(t *testing.T) {
 func TestClone(t *testing.T) {
 	r := drained()
 	c := r.Clone()
-	c.Path[0], c.Steps[0].Name, c.Work[0].Running, c.Notes[0].Text, c.Listeners[0].Told = 0, "changed", 99, "changed", 99
-	if again := drained(); fmt.Sprint(r) != fmt.Sprint(again) || r.Steps[0].Name != "announce" || r.Path[0] != fsm.Serving || r.Listeners[0].Told != 12 {
+	c.Path[0], c.Steps[0].Name, c.Work[0].Running, c.Notes[0].Text, c.Deliveries[0].Told = 0, "changed", 99, "changed", 99
+	if again := drained(); fmt.Sprint(r) != fmt.Sprint(again) || r.Steps[0].Name != "announce" || r.Path[0] != fsm.Serving || r.Deliveries[0].Told != 12 {
 		t.Errorf("changing a clone changed\n%v", r)
 	}
 }
@@ -174,7 +174,7 @@ func TestReportString(t *testing.T) {
   note      "web": two | lines
   failed    closer "db" timed out; begun in phase close, took 20ms, at +3.52s, and has not returned
   failed    closer "log" failed: one | two; begun in phase close, took 20ms, at +3.52s
-  listener  logger has not returned, missed 2, failed 0, told 3
+  delivery  logger has not returned, missed 2, failed 0, told 3
 `
 	if got := r.String(); got != want {
 		t.Errorf("it says\n%s\nwant\n%s", got, want)

@@ -1,7 +1,9 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -54,9 +56,9 @@ func (r Report) String() string {
 		}
 		b.WriteByte('\n')
 	}
-	for _, l := range r.Listeners {
+	for _, l := range r.Deliveries {
 		if l.Missed > 0 || l.Failed > 0 || l.Busy {
-			fmt.Fprintf(&b, "  listener  %s", l)
+			fmt.Fprintf(&b, "  delivery  %s", l)
 			subject := Step{Op: l.Op, Name: l.Name}.Subject()
 			if i := slices.IndexFunc(r.Stacks, func(s Stack) bool { return l.Busy && s.Of == subject }); i >= 0 {
 				fmt.Fprintf(&b, ", at %s", r.Stacks[i].Place())
@@ -70,15 +72,11 @@ func (r Report) String() string {
 // writeWork writes what became of each server's work and which of it still runs,
 // and the notes.
 func (r Report) writeWork(b *strings.Builder) {
-	for rest := r.Work; len(rest) > 0; {
-		n := slices.IndexFunc(rest, func(w lastcall.Work) bool { return w.Server != rest[0].Server })
-		if n < 0 {
-			n = len(rest)
-		}
-		t := Sum(rest[:n])
+	for work := range r.workByServer() {
+		t := Sum(work)
 		fmt.Fprintf(b, "  work      %q: %d in flight at the trigger, %d arrived (%d late): %d completed, %d cancelled, %d cut, %d still running\n",
-			rest[0].Server, t.Before, t.Arrived, t.Late, t.Completed, t.Cancelled, t.Cut, t.Running)
-		for _, w := range StillRunning(rest[:n]) {
+			work[0].Server, t.Before, t.Arrived, t.Late, t.Completed, t.Cancelled, t.Cut, t.Running)
+		for _, w := range StillRunning(work) {
 			fmt.Fprintf(b, "  running   %s x%d", oneLine(w.Name), w.Running)
 			if !w.Oldest.IsZero() {
 				fmt.Fprintf(b, ", oldest %s", Round(r.Ended.Sub(w.Oldest)))
@@ -94,7 +92,6 @@ func (r Report) writeWork(b *strings.Builder) {
 			}
 			b.WriteByte('\n')
 		}
-		rest = rest[n:]
 	}
 	for _, n := range r.Idle {
 		fmt.Fprintf(b, "  idle      %q: %s\n", n.Server, oneLine(n.Text))
@@ -102,6 +99,53 @@ func (r Report) writeWork(b *strings.Builder) {
 	for _, n := range r.Notes {
 		fmt.Fprintf(b, "  note      %q: %s\n", n.Server, oneLine(n.Text))
 	}
+}
+
+// workByServer yields the work of one server after the other.
+func (r Report) workByServer() iter.Seq[[]lastcall.Work] {
+	return func(yield func([]lastcall.Work) bool) {
+		for rest := r.Work; len(rest) > 0; {
+			n := slices.IndexFunc(rest, func(w lastcall.Work) bool { return w.Server != rest[0].Server })
+			if n < 0 {
+				n = len(rest)
+			}
+			if !yield(rest[:n]) {
+				return
+			}
+			rest = rest[n:]
+		}
+	}
+}
+
+// lost names the work that did not end by itself, for a text of one line: how much of which
+// server, and the name of which most still runs or, if none does, was cancelled or cut.
+func (r Report) lost() string {
+	var b strings.Builder
+	for work := range r.workByServer() {
+		t := Sum(work)
+		var parts []string
+		for _, p := range []struct {
+			n    int
+			what string
+		}{{t.Cancelled, "cancelled"}, {t.Cut, "cut"}, {t.Running, "still running"}} {
+			if p.n > 0 {
+				parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
+			}
+		}
+		if len(parts) == 0 {
+			continue
+		}
+		fmt.Fprintf(&b, "; %q: %s", work[0].Server, strings.Join(parts, ", "))
+		most := slices.MaxFunc(work, func(a, b lastcall.Work) int {
+			ofA, ofB := Sum([]lastcall.Work{a}), Sum([]lastcall.Work{b})
+			return cmp.Or(cmp.Compare(ofA.Running, ofB.Running), cmp.Compare(ofA.Cancelled+ofA.Cut, ofB.Cancelled+ofB.Cut))
+		})
+		fmt.Fprintf(&b, ", such as %s", oneLine(most.Name))
+		if at := placesOf(r.Stacks, most); at != "" && most.Running > 0 {
+			fmt.Fprintf(&b, " at %s", at)
+		}
+	}
+	return b.String()
 }
 
 // lastIn says why phase settle ended, and names the server or worker for which phase

@@ -165,7 +165,7 @@ func TestHostileHandlers(t *testing.T) {
 			if took != without {
 				t.Errorf("the shutdown took %v, without a log %v", took, without)
 			}
-			if d := r.Listeners[0]; d.Op != report.OpLog || d.Name != "slog" || !tt.want(d) {
+			if d := r.Deliveries[0]; d.Op != report.OpLog || d.Name != "slog" || !tt.want(d) {
 				t.Errorf("the report says %v", d)
 			}
 		})

@@ -109,11 +109,11 @@ type childReport struct {
 		Kind, Name, Op, Result, Error string
 		Duration                      float64 `json:"duration_seconds"`
 	} `json:"steps"`
-	Listeners []struct {
+	Deliveries []struct {
 		Op, Name             string
 		Told, Failed, Missed int
 		Busy                 bool
-	} `json:"listeners"`
+	} `json:"deliveries"`
 }
 
 func (r childReport) announcer(t *testing.T) (result, text string, seconds float64) {
@@ -317,7 +317,7 @@ func TestNotifyWithoutSocket(t *testing.T) {
 }
 
 // TestNotifyNobodyListens: what was not sent is in the report. A socket that cannot be reached,
-// as where a container has the variable of its host, is not a failure.
+// as where a container has the variable of its host, is not a failure; one that refuses is.
 func TestNotifyNobodyListens(t *testing.T) {
 	t.Parallel()
 	gone := filepath.Join(t.TempDir(), "gone")
@@ -331,6 +331,10 @@ func TestNotifyNobodyListens(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { lis.Close() }) // after the parallel subtests
+	deaf := listen(t, gone+"-deaf")
+	if err := deaf.CloseRead(); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Symlink(gone+"-loop", gone+"-loop"); err != nil {
 		t.Fatal(err)
 	}
@@ -347,6 +351,7 @@ func TestNotifyNobodyListens(t *testing.T) {
 		"a stream":   {"serves", gone + "-stream", "protocol wrong type", report.ExitOK},
 		"too long":   {"serves", "/" + strings.Repeat("x", 200), "invalid argument", report.ExitOK},
 		"no way":     {"serves", gone + "-loop", "too many levels of symbolic links", report.ExitOK},
+		"deaf":       {"serves", gone + "-deaf", "broken pipe", report.ExitStep},
 		"unset":      {"unsets", gone, "is not any more", report.ExitStep},
 	}
 	for name, tt := range tests {
@@ -406,7 +411,7 @@ func TestNotifyHangs(t *testing.T) {
 			if r.Took > total.Seconds() {
 				t.Errorf("it took %v s", r.Took)
 			}
-			for _, l := range r.Listeners {
+			for _, l := range r.Deliveries {
 				if l.Name == "systemd" && (!l.Busy || l.Missed == 0 || l.Told < tt.room) {
 					t.Errorf("the report says %+v", l)
 				}

@@ -83,7 +83,7 @@ func (p *printout) report(r report.Report) {
 		}
 		colour := plain
 		switch strings.TrimSpace(line[:labels]) {
-		case "failed", "listener":
+		case "failed", "delivery":
 			colour = red
 		case "running", "idle", "request", "suspended":
 			colour = yellow

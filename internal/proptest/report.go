@@ -283,7 +283,7 @@ func (r *Run) answer(o op, name string, none bool, is func(any) bool) error {
 // and the report names them.
 func NothingLeft(r *Run) error {
 	named := len(r.Report.Abandoned())
-	for _, d := range r.Report.Listeners {
+	for _, d := range r.Report.Deliveries {
 		if d.Busy {
 			named++
 		}

@@ -208,7 +208,7 @@ func Told(r *Run) error {
 	}
 	all := marks(r.Report.Steps)
 	for i, o := range slices.Insert(slices.Clone(r.Setup.Observers), 0, Observer{Name: recorder, Quick: true}) {
-		got, d := marks(told[o.Name]), r.Report.Listeners[i]
+		got, d := marks(told[o.Name]), r.Report.Deliveries[i]
 		if d.Name != o.Name || d.Op != opObserve {
 			return fmt.Errorf("listener %d is %v", i, d)
 		}
