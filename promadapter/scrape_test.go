@@ -9,6 +9,7 @@ import (
 	"github.com/lastcall-go/lastcall"
 	"github.com/lastcall-go/lastcall/controller"
 	"github.com/lastcall-go/lastcall/promadapter"
+	"github.com/lastcall-go/lastcall/report"
 )
 
 // A scrape that began before the summary does not have the final numbers, also if it ends after
@@ -18,12 +19,14 @@ func TestScrapeAcrossTheSummary(t *testing.T) {
 		const answers, wait = 8 * time.Millisecond, 10 * time.Second
 		m := promadapter.New()
 		reg := register(t, m)
+		var across atomic.Int32
+		var told atomic.Bool
+		summed := told.Load
 		ctl, run := begin(t, m, controller.WithServer("s", newServer(func() []lastcall.Work { time.Sleep(answers); return nil })),
+			controller.WithObserver("o", func(s report.Step) { told.Store(told.Load() || s.Kind == report.KindSummary) }),
 			controller.WithFlusher("last scrape", m.LastScrape(wait)))
 		ctl.Shutdown(nil)
 		time.Sleep(2*time.Second - answers)
-		var across atomic.Int32
-		summed := func() bool { return ctl.Phase() >= lastcall.PhaseFlush }
 		for range 4 * answers / time.Millisecond {
 			go func() {
 				if !summed() {
