@@ -161,8 +161,9 @@ func TestEnv(t *testing.T) {
 	}
 	db := w.env.Watch("db", nil)
 	done, still := db.Use(), db.Use()
+	second := db.using[1]
 	done()
-	if _ = db.Close(); len(db.under) != 1 || db.under[0] != db.using[0] {
+	if _ = db.Close(); len(db.under) != 1 || db.under[0] != second {
 		t.Errorf("closed under %d uses, want that which has not ended", len(db.under))
 	}
 	still()

@@ -336,3 +336,30 @@ func TestLinger(t *testing.T) {
 		})
 	}
 }
+
+// A peer that never stops sending is read for 5 s, and then not any more: so long a process
+// that lives on keeps such a connection (G10).
+func TestLingerEnds(t *testing.T) {
+	t.Parallel()
+	lis := listenOn(t, "tcp")
+	set := connset.New(lis, connset.Options{Owner: "test", Calls: new(foreign.Calls)})
+	peer, err := faults.Dial(t.Context(), lis)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	c, err := set.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.(*connset.Conn).Linger(c.(*connset.Conn).NetConn().(*net.TCPConn), time.Second, time.Millisecond)
+	began := time.Now()
+	for err == nil && time.Since(began) < 4*connset.MaxLinger {
+		_, err = io.WriteString(peer, "x")
+		time.Sleep(20 * time.Millisecond)
+	}
+	if took := time.Since(began); err == nil || took < connset.MaxLinger {
+		t.Errorf("it was read for %v: %v", took, err)
+	}
+	_ = set.Close()
+}
