@@ -210,7 +210,7 @@ func (c *Conn) Cut() bool {
 func (c *Conn) CutOpen() bool {
 	s := c.set
 	s.mu.Lock()
-	first := s.leave(c)
+	first, shaking := s.leave(c)
 	if first {
 		c.state.Or(cut)
 		s.counts.Cut++
@@ -220,7 +220,7 @@ func (c *Conn) CutOpen() bool {
 	if first {
 		c.finish()
 	}
-	s.tellLeft(first)
+	s.tellShaken(shaking)
 	return first
 }
 
@@ -271,10 +271,10 @@ func (c *Conn) claim() bool {
 	}
 	s := c.set
 	s.mu.Lock()
-	first := s.leave(c)
+	first, shaking := s.leave(c)
 	s.settle()
 	s.mu.Unlock()
-	s.tellLeft(first)
+	s.tellShaken(shaking)
 	return first
 }
 

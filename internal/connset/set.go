@@ -47,9 +47,9 @@ type Options struct {
 	// InFull has connections end in full: Finish and Cut end TLS as Close does, which may wait for
 	// the peer, instead of closing what is below it, and Linger reads nothing in the background.
 	InFull bool
-	// Left is called when connections are not open any more, which may be long before their Close
-	// has returned. It must return at once; nil: nothing is.
-	Left func()
+	// Shaken is called when handshakes have ended with their connections, whose Close may return
+	// long after that. It must return at once; nil: nothing is.
+	Shaken func()
 	// Closed is called with what Wrap returned when Close of the connection has returned,
 	// or when it was released; nil: nothing is.
 	Closed func(net.Conn)
@@ -175,8 +175,10 @@ func (s *Set) CutHandshakes(silentFor time.Duration) {
 	var cut []*Conn
 	for c := range s.conns {
 		spared := silentFor > 0 && (c.Heard() || time.Since(s.made)-c.accepted < silentFor)
-		if c.Handshaking() && !spared && s.leave(c) {
-			cut = append(cut, c)
+		if c.Handshaking() && !spared {
+			if first, _ := s.leave(c); first {
+				cut = append(cut, c)
+			}
 		}
 	}
 	if len(cut) > 0 {
@@ -191,13 +193,13 @@ func (s *Set) CutHandshakes(silentFor time.Duration) {
 			s.opts.Calls.Run(callDeadline, func() { _ = c.Conn.SetReadDeadline(time.Unix(1, 0)) }) // fails if it is closed
 		}
 	}
-	s.tellLeft(len(cut) > 0)
+	s.tellShaken(len(cut) > 0)
 }
 
-// tellLeft calls Options.Left if some connections have left. The mutex is not held.
-func (s *Set) tellLeft(some bool) {
-	if some && s.opts.Left != nil {
-		s.opts.Left()
+// tellShaken calls Options.Shaken if some handshakes have ended. The mutex is not held.
+func (s *Set) tellShaken(some bool) {
+	if some && s.opts.Shaken != nil {
+		s.opts.Shaken()
 	}
 }
 
@@ -283,16 +285,17 @@ func (s *Set) Drained() <-chan struct{} { return s.drained }
 // ignores Close may still return a connection, which is then closed at once.
 func (s *Set) Finished() <-chan struct{} { return s.finished }
 
-// leave takes a connection out of those that are open, and reports whether it was one.
-// The mutex is held, and settle comes next.
-func (s *Set) leave(c *Conn) bool {
+// leave takes a connection out of those that are open, and reports whether it was one, and was
+// in its handshake. The mutex is held, and settle comes next.
+func (s *Set) leave(c *Conn) (first, shaking bool) {
 	if c.Closing() {
-		return false
+		return false, false
 	}
+	shaking = c.Handshaking()
 	c.state.Or(closing)
 	s.counts.Open--
 	s.shaken(c)
-	return true
+	return true, shaking
 }
 
 // shaken ends the handshake of a connection. The mutex is held, and settle comes next.

@@ -57,7 +57,7 @@ type Conns struct {
 func New(inner net.Listener, opts Options) *Conns {
 	s := &Conns{opts: opts, through: map[*tls.Conn]*Conn{}}
 	s.Set = connset.New(inner, connset.Options{
-		Owner: opts.Owner, Calls: opts.Calls, HandshakeTime: opts.HandshakeTime, Wrap: s.wrap, Left: opts.Changed, Closed: s.closed,
+		Owner: opts.Owner, Calls: opts.Calls, HandshakeTime: opts.HandshakeTime, Wrap: s.wrap, Shaken: opts.Changed, Closed: s.closed,
 	})
 	return s
 }
