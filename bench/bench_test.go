@@ -172,7 +172,7 @@ func TestFlags(t *testing.T) {
 		{[]string{"-list", "-rows", "stream,deaf", "-peers", "fx"}, 0, "fx"},
 		{[]string{"-rows", "nonsense"}, 2, `no row "nonsense"; there are: idle-grpc, `},
 		{[]string{"-rows", "stream,"}, 2, `no row ""`},
-		{[]string{"-peers", "nginx"}, 2, `no contestant "nginx"; there are: graceful, stop, `},
+		{[]string{"-peers", "nginx"}, 2, `no contestant "nginx"; there are: graceful, `},
 		{[]string{"-reps", "-1"}, 2, "-reps is -1"},
 		{[]string{"-reps", "x"}, 2, `"x"`},
 		{[]string{"-conns", "5"}, 2, "-conns is 5"},

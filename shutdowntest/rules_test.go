@@ -143,7 +143,7 @@ func (s *story) takes(long time.Duration) {
 func TestRulesAfterTheTimer(t *testing.T) {
 	s := newStory()
 	s.forced = s.at(9)
-	if s.timer() != s.at(8) || s.deadline() != s.at(10) {
+	if !s.timer().Equal(s.at(8)) || !s.deadline().Equal(s.at(10)) {
 		t.Errorf("the timer at %s and the deadline at %s, want +8s and +10s", s.since(s.timer()), s.since(s.deadline()))
 	}
 }

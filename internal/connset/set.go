@@ -190,7 +190,7 @@ func (s *Set) CutHandshakes(silentFor time.Duration) {
 	for _, c := range cut {
 		c.finish()
 		if !c.Direct() { // if its Close hangs, the server may be waiting in Read for its handshake
-			s.opts.Calls.Run(callDeadline, func() { _ = c.Conn.SetReadDeadline(time.Unix(1, 0)) }) // fails if it is closed
+			s.opts.Calls.Run(callDeadline, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) }) // fails if it is closed
 		}
 	}
 	s.tellShaken(len(cut) > 0)
