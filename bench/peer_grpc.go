@@ -29,16 +29,16 @@ func logged(p *child.Process) int {
 			return
 		}
 		log := zerolog.New(os.Stderr)
-		line := func(state, phase string) *zerolog.Event {
+		line := func(phase string) *zerolog.Event {
 			took := time.Since(signalled)
 			left := p.Budget - took
-			return log.Info().Str("state", state).Str("phase", phase).Str("elapsed", took.String()).Float64("elapsed_seconds", took.Seconds()).
+			return log.Info().Str("state", "stopped").Str("phase", phase).Str("elapsed", took.String()).Float64("elapsed_seconds", took.Seconds()).
 				Str("remaining", left.String()).Float64("remaining_seconds", left.Seconds())
 		}
-		line("stopped", "close").Str("event", "drained").Msg("GracefulStop has returned")
-		line("stopped", "close").Msg("closing")
-		line("stopped", "flush").Msg("flushing")
-		line("stopped", "flush").Str("cause", "signal: terminated").Bool("forced", false).Strs("path", []string{"serving", "draining", "stopped"}).
+		line("close").Str("event", "drained").Msg("GracefulStop has returned")
+		line("close").Msg("closing")
+		line("flush").Msg("flushing")
+		line("flush").Str("cause", "signal: terminated").Bool("forced", false).Strs("path", []string{"serving", "draining", "stopped"}).
 			Int("failed_steps", 0).Int("exit_code", 0).Msg("shutdown complete")
 	})
 }
