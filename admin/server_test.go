@@ -38,7 +38,7 @@ func TestTwoControllers(t *testing.T) {
 		if !first.Ready() {
 			t.Error("the first controller is not ready any more")
 		}
-		adm.Attach(nobody{})
+		adm.Attach(notBegun{})
 		p.client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return p.lis.DialContext(ctx) }}}
 		if g := p.ask(t, http.MethodGet, "/readyz"); g.code != http.StatusOK || g.State != "SERVING" {
 			t.Errorf("the probe tells of another one: %+v", g)
@@ -50,13 +50,13 @@ func TestTwoControllers(t *testing.T) {
 	})
 }
 
-// nobody is a controller that has not begun.
-type nobody struct{ lastcall.Host }
+// notBegun is a controller that has not begun.
+type notBegun struct{ lastcall.Host }
 
-func (nobody) Life() lastcall.Life         { return lastcall.Life{} }
-func (nobody) ProbesReady() bool           { return false }
-func (nobody) Phase() lastcall.Phase       { return lastcall.PhaseStart }
-func (nobody) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (notBegun) Life() lastcall.Life         { return lastcall.Life{} }
+func (notBegun) ProbesReady() bool           { return false }
+func (notBegun) Phase() lastcall.Phase       { return lastcall.PhaseStart }
+func (notBegun) Deadline() (time.Time, bool) { return time.Time{}, false }
 
 // Given to two before either runs, it is an error of the second that runs.
 func TestTwoControllersNeitherRuns(t *testing.T) {

@@ -43,7 +43,7 @@ func TestLogs(t *testing.T) {
 	})
 	for _, opt := range []controller.Option{controller.WithLog("", func(report.Line) error { return nil }), controller.WithLog("a", nil)} {
 		if _, err := controller.New(budget, opt); err == nil {
-			t.Error("a log without a name or without a function is no error")
+			t.Error("a log without a name or without a function is not an error")
 		}
 	}
 }

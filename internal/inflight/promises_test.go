@@ -146,7 +146,7 @@ func TestChanged(t *testing.T) {
 	}
 }
 
-// What runs in service is no arrival, and a label that nothing has come under is not listed.
+// What runs in service is not an arrival, and a label that nothing has come under is not listed.
 func TestInService(t *testing.T) {
 	tr := newTracker()
 	tr.Keep(inflight.Label{Name: "y", Kind: lastcall.WorkTask})

@@ -139,6 +139,6 @@ func TestAttach(t *testing.T) {
 		t.Error(err)
 	}
 	if err := n.Attach("test", &host{inFlight: h.inFlight}); err == nil {
-		t.Error("a second controller is no error")
+		t.Error("a second controller is not an error")
 	}
 }
